@@ -1,0 +1,395 @@
+"""The value types everything takes and returns, and the protocol every detector follows.
+
+One frame inside: boxes are `xyxy`, absolute pixels of the upright original image (EXIF orientation
+applied), float32. Conversion happens at the edge (`detector.boxes`). Every type is checked at birth and
+frozen; its arrays are copies that cannot be written to. The error tree stands in `detector.errors`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Mapping, Protocol, runtime_checkable
+
+import numpy as np
+
+from detector.errors import InputError
+
+FLAGS = ("crowd", "difficult", "truncated", "occluded")
+
+
+def frozen_array(values: Any, dtype: Any, shape: tuple[int | None, ...], what: str) -> np.ndarray:
+    """A read-only copy of `values` with this dtype; `shape` may hold None for a free length.
+
+    Raises:
+        InputError: the shape differs, or a float is not finite.
+    """
+    array = np.array(values, dtype=dtype, copy=True)
+    if array.size == 0 and len(shape) == 2 and array.ndim == 1:
+        array = array.reshape(0, shape[1] or 0)
+    fits = array.ndim == len(shape) and all(
+        want is None or want == have for want, have in zip(shape, array.shape)
+    )
+    if not fits:
+        want = "[" + ", ".join("N" if s is None else str(s) for s in shape) + "]"
+        raise InputError(f"{what}: expected shape {want}, got {list(array.shape)}.")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        row = int(np.argwhere(~np.isfinite(array))[0][0])
+        raise InputError(f"{what}: expected finite numbers, row {row} is {array[row]!r}.")
+    array.setflags(write=False)
+    return array
+
+
+def _check_size(image_size: Any) -> tuple[int, int]:
+    try:
+        width, height = (int(v) for v in image_size)
+    except (TypeError, ValueError):
+        raise InputError(f"image_size: expected (width, height) in pixels, got {image_size!r}.") from None
+    if width < 1 or height < 1:
+        raise InputError(f"image_size: expected a width and height of at least 1 pixel, got {width}x{height}.")
+    return width, height
+
+
+def _check_boxes(xyxy: np.ndarray, image_size: tuple[int, int], what: str) -> None:
+    if not len(xyxy):
+        return
+    width, height = image_size
+    x1, y1, x2, y2 = xyxy.T
+    bad = (x1 < 0) | (y1 < 0) | (x2 < x1) | (y2 < y1) | (x2 > width) | (y2 > height)
+    if bad.any():
+        row = int(np.argmax(bad))
+        raise InputError(
+            f"{what}: expected 0 <= x1 <= x2 <= {width} and 0 <= y1 <= y2 <= {height}, "
+            f"box {row} is {xyxy[row].tolist()}; clip with detector.boxes.clip first."
+        )
+
+
+def _check_ids(class_ids: np.ndarray, what: str) -> None:
+    if len(class_ids) and class_ids.min() < 0:
+        row = int(np.argmin(class_ids))
+        raise InputError(f"{what}: expected class ids of 0 and more, row {row} is {class_ids[row]}.")
+
+
+@dataclass(frozen=True)
+class ClassMap:
+    """Class names, and the sparse ids of the outside world, which stop here.
+
+    Args:
+        names: K distinct names; the class id used everywhere inside is the position, 0..K-1.
+        external_ids: K distinct integers as the outside file writes them (COCO 1..90 with gaps,
+            label_map.pbtxt from 1). Without them the position itself.
+
+    Raises:
+        InputError: names or ids repeat, are empty, or differ in number.
+    """
+
+    names: tuple[str, ...]
+    external_ids: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        names = tuple(str(name) for name in self.names)
+        ids = tuple(int(i) for i in self.external_ids) or tuple(range(len(names)))
+        if len(ids) != len(names):
+            raise InputError(f"ClassMap: expected one external id a name, got {len(names)} names and {len(ids)} ids.")
+        for what, values in (("name", names), ("external id", ids)):
+            seen: set = set()
+            for value in values:
+                if value in seen:
+                    raise InputError(f"ClassMap: expected distinct {what}s, {value!r} occurs twice.")
+                seen.add(value)
+        if any(not name.strip() for name in names):
+            raise InputError("ClassMap: expected a name for every class, one is blank.")
+        object.__setattr__(self, "names", names)
+        object.__setattr__(self, "external_ids", ids)
+        object.__setattr__(self, "_index", {name: i for i, name in enumerate(names)})
+        object.__setattr__(self, "_from", {e: i for i, e in enumerate(ids)})
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._index
+
+    def index(self, name: str) -> int:
+        """The class id 0..K-1 of a name.
+
+        Raises:
+            InputError: no class has this name; the message offers the nearest ones.
+        """
+        if name in self._index:
+            return self._index[name]
+        import difflib
+
+        near = difflib.get_close_matches(str(name), self.names, n=3, cutoff=0.5)
+        hint = f"did you mean {', '.join(near)}?" if near else f"known are {', '.join(self.names[:8])}{', ...' if len(self) > 8 else ''}."
+        raise InputError(f"No class is named {name!r}; {hint}")
+
+    def indices(self, names: Iterable[str] | None) -> list[int]:
+        """Class ids of several names; None means all."""
+        return list(range(len(self))) if names is None else [self.index(name) for name in names]
+
+    def from_external(self, external_id: int) -> int | None:
+        """The class id of an outside id, or None where the map does not hold it."""
+        return self._from.get(int(external_id))
+
+    def to_external(self, class_id: int) -> int:
+        return self.external_ids[class_id]
+
+
+@dataclass(frozen=True, eq=False)
+class Detections:
+    """What a detector found in one image.
+
+    Args:
+        xyxy: float32 [N, 4], absolute pixels of the upright original image, 0 <= x1 <= x2 <= W.
+        scores: float32 [N] in 0..1.
+        class_ids: int32 [N], 0..K-1.
+        image_size: (W, H) of the upright original image.
+        anchor_ids: int32 [N], the anchor (row of `Candidates`) each box came from, or None where unknown.
+
+    The empty case is N = 0 (`Detections.empty`). Rows keep the detector's order, best score first.
+
+    Raises:
+        InputError: lengths differ, a number is not finite, a box leaves the image, a score leaves 0..1.
+    """
+
+    xyxy: np.ndarray
+    scores: np.ndarray
+    class_ids: np.ndarray
+    image_size: tuple[int, int]
+    anchor_ids: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        put = object.__setattr__
+        put(self, "image_size", _check_size(self.image_size))
+        put(self, "xyxy", frozen_array(self.xyxy, np.float32, (None, 4), "Detections.xyxy"))
+        n = len(self.xyxy)
+        put(self, "scores", frozen_array(self.scores, np.float32, (n,), "Detections.scores"))
+        put(self, "class_ids", frozen_array(self.class_ids, np.int32, (n,), "Detections.class_ids"))
+        if self.anchor_ids is not None:
+            put(self, "anchor_ids", frozen_array(self.anchor_ids, np.int32, (n,), "Detections.anchor_ids"))
+        _check_boxes(self.xyxy, self.image_size, "Detections.xyxy")
+        _check_ids(self.class_ids, "Detections.class_ids")
+        if n and (self.scores.min() < 0 or self.scores.max() > 1):
+            row = int(np.argmax((self.scores < 0) | (self.scores > 1)))
+            raise InputError(f"Detections.scores: expected 0..1, row {row} is {self.scores[row]!r}; apply a sigmoid to logits first.")
+
+    @classmethod
+    def empty(cls, image_size: tuple[int, int]) -> Detections:
+        return cls(np.zeros((0, 4)), np.zeros(0), np.zeros(0), image_size)
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def __getitem__(self, rows: np.ndarray | slice | Sequence[int]) -> Detections:
+        """The rows of a mask, slice or index array, as a new Detections."""
+        if not isinstance(rows, slice):
+            rows = np.atleast_1d(np.asarray(rows))
+            rows = rows.astype(np.int64) if rows.size == 0 else rows
+        anchors = None if self.anchor_ids is None else self.anchor_ids[rows]
+        return Detections(self.xyxy[rows], self.scores[rows], self.class_ids[rows], self.image_size, anchors)
+
+    def above(self, threshold: float | Sequence[float]) -> Detections:
+        """Rows whose score is at least the threshold: one number, or one a class ([K])."""
+        cut = np.asarray(threshold, dtype=np.float64)
+        return self[self.scores >= (cut if cut.ndim == 0 else cut[self.class_ids])]
+
+    def of_classes(self, class_ids: Iterable[int]) -> Detections:
+        return self[np.isin(self.class_ids, list(class_ids))]
+
+    def equals(self, other: Detections, atol: float = 0.0) -> bool:
+        """Same image size, same rows in the same order, numbers within `atol`."""
+        return (
+            self.image_size == other.image_size
+            and len(self) == len(other)
+            and np.array_equal(self.class_ids, other.class_ids)
+            and np.allclose(self.xyxy, other.xyxy, rtol=0, atol=atol)
+            and np.allclose(self.scores, other.scores, rtol=0, atol=atol)
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Annotations:
+    """The ground truth of one image. A type apart from Detections, so that a score is never optional.
+
+    Args:
+        xyxy: float32 [N, 4], absolute pixels of the upright original image.
+        class_ids: int32 [N], 0..K-1.
+        image_size: (W, H).
+        ids: int64 [N], each object's id: the file's own where it has one (COCO), else its position.
+        crowd, difficult, truncated, occluded: bool [N], False where the format does not say.
+        area: float32 [N] in square pixels as the file states it (COCO: of the mask), NaN where it does not.
+
+    The empty case (an image known to hold nothing) is N = 0; an image nobody labelled has None instead.
+
+    Raises:
+        InputError: as for Detections.
+    """
+
+    xyxy: np.ndarray
+    class_ids: np.ndarray
+    image_size: tuple[int, int]
+    ids: np.ndarray | None = None
+    crowd: np.ndarray | None = None
+    difficult: np.ndarray | None = None
+    truncated: np.ndarray | None = None
+    occluded: np.ndarray | None = None
+    area: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        put = object.__setattr__
+        put(self, "image_size", _check_size(self.image_size))
+        put(self, "xyxy", frozen_array(self.xyxy, np.float32, (None, 4), "Annotations.xyxy"))
+        n = len(self.xyxy)
+        put(self, "class_ids", frozen_array(self.class_ids, np.int32, (n,), "Annotations.class_ids"))
+        put(self, "ids", frozen_array(np.arange(n) if self.ids is None else self.ids, np.int64, (n,), "Annotations.ids"))
+        for flag in FLAGS:
+            value = getattr(self, flag)
+            put(self, flag, frozen_array(np.zeros(n) if value is None else value, bool, (n,), f"Annotations.{flag}"))
+        area = np.array(np.full(n, np.nan) if self.area is None else self.area, np.float32)
+        if area.shape != (n,):
+            raise InputError(f"Annotations.area: expected shape [{n}], got {list(area.shape)}.")
+        area.setflags(write=False)
+        put(self, "area", area)
+        _check_boxes(self.xyxy, self.image_size, "Annotations.xyxy")
+        _check_ids(self.class_ids, "Annotations.class_ids")
+
+    @classmethod
+    def empty(cls, image_size: tuple[int, int]) -> Annotations:
+        return cls(np.zeros((0, 4)), np.zeros(0), image_size)
+
+    def __len__(self) -> int:
+        return len(self.class_ids)
+
+    def __getitem__(self, rows: np.ndarray | slice | Sequence[int]) -> Annotations:
+        if not isinstance(rows, slice):
+            rows = np.atleast_1d(np.asarray(rows))
+            rows = rows.astype(np.int64) if rows.size == 0 else rows
+        flags = {flag: getattr(self, flag)[rows] for flag in FLAGS}
+        return Annotations(
+            self.xyxy[rows], self.class_ids[rows], self.image_size, ids=self.ids[rows], area=self.area[rows], **flags
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """What the network said about one image before NMS: one row an anchor.
+
+    Args:
+        xyxy: float32 [A, 4], decoded boxes in pixels of the upright original image, **not clipped**.
+        scores: float32 [A, K] in 0..1, one column a class, no background column.
+        image_size: (W, H).
+        anchors: float32 [A, 4] anchor boxes in the same frame, or None where the network does not say.
+        levels: int32 [A], feature level of each anchor, 0 the finest, or None.
+        logits: float32 [A, K] before the sigmoid, or None.
+
+    Raises:
+        InputError: lengths differ or a number is not finite.
+    """
+
+    xyxy: np.ndarray
+    scores: np.ndarray
+    image_size: tuple[int, int]
+    anchors: np.ndarray | None = None
+    levels: np.ndarray | None = None
+    logits: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        put = object.__setattr__
+        put(self, "image_size", _check_size(self.image_size))
+        put(self, "xyxy", frozen_array(self.xyxy, np.float32, (None, 4), "Candidates.xyxy"))
+        a = len(self.xyxy)
+        put(self, "scores", frozen_array(self.scores, np.float32, (a, None), "Candidates.scores"))
+        if self.anchors is not None:
+            put(self, "anchors", frozen_array(self.anchors, np.float32, (a, 4), "Candidates.anchors"))
+        if self.levels is not None:
+            put(self, "levels", frozen_array(self.levels, np.int32, (a,), "Candidates.levels"))
+        if self.logits is not None:
+            put(self, "logits", frozen_array(self.logits, np.float32, self.scores.shape, "Candidates.logits"))
+
+    def __len__(self) -> int:
+        return len(self.xyxy)
+
+
+CAPABILITIES = {
+    "low_scores": "returns boxes below its usual threshold, down to the score floor",
+    "candidates": "shows boxes and class scores before NMS",
+    "anchors": "its candidates name their anchor and feature level",
+    "gradients": "can be differentiated, so that gradient heat maps work",
+}
+
+
+@dataclass(frozen=True)
+class DetectorInfo:
+    """What a detector is and what it can do.
+
+    Args:
+        name: shown to people.
+        kind: the adapter, e.g. "saved_model", "tflite", "fake".
+        class_map: the classes it knows.
+        weights_hash: hex digest that changes when the answers may change (weights, labels, settings).
+        input_size: (W, H) the network works at, or None where it takes the image as it is.
+        capabilities: a subset of `CAPABILITIES`; callers ask before they offer.
+        simulated: True where no network ran (FakeDetector); shown wherever its results are.
+        source: path, handle or URL it was loaded from.
+        settings: what decides its answers besides the weights (score threshold, NMS IoU, caps), by real name.
+        notes: sentences a user should read once (what it cannot do, what was assumed).
+
+    Raises:
+        InputError: an unknown capability.
+    """
+
+    name: str
+    kind: str
+    class_map: ClassMap
+    weights_hash: str
+    input_size: tuple[int, int] | None = None
+    capabilities: frozenset[str] = frozenset()
+    simulated: bool = False
+    source: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        unknown = set(self.capabilities) - set(CAPABILITIES)
+        if unknown:
+            raise InputError(f"DetectorInfo: unknown capabilities {sorted(unknown)}, known are {sorted(CAPABILITIES)}.")
+        object.__setattr__(self, "capabilities", frozenset(self.capabilities))
+        object.__setattr__(self, "settings", MappingProxyType(dict(self.settings)))
+
+
+@runtime_checkable
+class Detector(Protocol):
+    """Pixels to boxes. Every implementation passes `tests/detector/contract.py`.
+
+    Images are RGB uint8 [H, W, 3], of any and differing sizes, and are never changed. The answer has one
+    entry an image, in order; an empty list gives an empty list; a batch equals the same images one by one.
+    """
+
+    info: DetectorInfo
+
+    def detect(self, images: Sequence[np.ndarray]) -> list[Detections]:
+        """Boxes of each image, best score first, nothing cut that the detector itself does not cut."""
+        ...
+
+    def candidates(self, images: Sequence[np.ndarray]) -> list[Candidates]:
+        """Rows before NMS; raises CapabilityError where `info.capabilities` lacks "candidates"."""
+        ...
+
+
+def check_images(images: Sequence[np.ndarray]) -> None:
+    """Refuse anything but a sequence of RGB uint8 [H, W, 3] arrays.
+
+    Raises:
+        InputError: naming the image by its place in the batch.
+    """
+    if isinstance(images, np.ndarray) and images.ndim == 3:
+        raise InputError("detect: expected a list of images, got one array; write detector.detect([image]).")
+    for i, image in enumerate(images):
+        ok = isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3
+        if not ok or 0 in image.shape:
+            got = f"{image.dtype} {list(image.shape)}" if isinstance(image, np.ndarray) else type(image).__name__
+            raise InputError(
+                f"detect: expected RGB uint8 [height, width, 3], image {i} is {got}; detector.data.read_image makes one from any file."
+            )
