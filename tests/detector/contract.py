@@ -1,0 +1,124 @@
+"""The contract every `Detector` keeps. A test module subclasses `DetectorContract` and gives a `detector` fixture.
+
+    class TestFakeKeepsTheContract(DetectorContract):
+        @pytest.fixture
+        def detector(self): ...
+        @pytest.fixture
+        def images(self): ...       # optional: pictures in which this detector finds something
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from detector.core import CAPABILITIES, Candidates, Detections, Detector, DetectorInfo
+from detector.errors import CapabilityError, InputError
+
+
+def patterned(height: int, width: int, seed: int = 0) -> np.ndarray:
+    """A picture with large shapes in it, RGB uint8 [height, width, 3]."""
+    rng = np.random.default_rng(seed)
+    image = np.full((height, width, 3), 128, np.uint8)
+    for _ in range(4):
+        y, x = rng.integers(0, height * 2 // 3), rng.integers(0, width * 2 // 3)
+        image[y : y + height // 3, x : x + width // 3] = rng.integers(0, 256, 3)
+    return image
+
+
+class DetectorContract:
+    tolerance = 0.0  # pixels and score: a batch against the same images one by one
+
+    @pytest.fixture
+    def images(self) -> list[np.ndarray]:
+        return [patterned(61, 83, 1), patterned(97, 45, 2), patterned(61, 83, 3)]
+
+    def test_is_a_detector(self, detector):
+        assert isinstance(detector, Detector)
+        assert isinstance(detector.info, DetectorInfo)
+
+    def test_info_is_sane(self, detector):
+        info = detector.info
+        assert info.name.strip() and info.kind.strip()
+        assert len(info.weights_hash) >= 16
+        int(info.weights_hash, 16)
+        assert info.capabilities <= set(CAPABILITIES)
+        assert info.input_size is None or min(info.input_size) > 0
+        assert all(isinstance(note, str) and note.endswith(".") for note in info.notes)
+        assert all(isinstance(key, str) for key in info.settings)
+
+    def test_no_images_no_answers(self, detector):
+        assert detector.detect([]) == []
+        if "candidates" in detector.info.capabilities:
+            assert detector.candidates([]) == []
+
+    def test_grey_image(self, detector):
+        (found,) = detector.detect([np.full((37, 53, 3), 127, np.uint8)])
+        assert isinstance(found, Detections)
+        assert found.image_size == (53, 37)
+
+    def test_one_entry_an_image_in_its_own_frame(self, detector, images):
+        found = detector.detect(images)
+        assert [d.image_size for d in found] == [(i.shape[1], i.shape[0]) for i in images]
+        for one in found:
+            assert (np.diff(one.scores) <= 0).all(), "best score first"
+            assert not len(one) or one.class_ids.max() < len(detector.info.class_map)
+
+    def test_something_is_found(self, detector, images):
+        assert sum(len(d) for d in detector.detect(images)) > 0, "the other tests would prove nothing"
+
+    def test_batch_equals_singles(self, detector, images):
+        together = detector.detect(images)
+        alone = [detector.detect([image])[0] for image in images]
+        assert all(a.equals(b, atol=self.tolerance) for a, b in zip(together, alone))
+
+    def test_order_of_the_batch_does_not_matter(self, detector, images):
+        forward = detector.detect(images)
+        backward = detector.detect(images[::-1])[::-1]
+        assert all(a.equals(b, atol=self.tolerance) for a, b in zip(forward, backward))
+
+    def test_any_sequence_and_any_memory_layout(self, detector, images):
+        view = np.asfortranarray(images[0])
+        wide = np.repeat(images[0], 2, axis=1)[:, ::2]
+        expected = detector.detect([images[0]])[0]
+        for found in detector.detect((view, wide)):
+            assert found.equals(expected, atol=self.tolerance)
+
+    def test_input_is_untouched(self, detector, images):
+        before = [image.copy() for image in images]
+        for image in images:
+            image.setflags(write=False)
+        detector.detect(images)
+        if "candidates" in detector.info.capabilities:
+            detector.candidates(images[:1])
+        assert all(np.array_equal(a, b) for a, b in zip(before, images))
+
+    def test_refuses_what_is_not_rgb_uint8(self, detector):
+        for wrong in (np.zeros((5, 7), np.uint8), np.zeros((5, 7, 3), np.float32), np.zeros((5, 7, 4), np.uint8), "x"):
+            with pytest.raises(InputError, match="image 0"):
+                detector.detect([wrong])
+        with pytest.raises(InputError, match=r"detect\(\[image\]\)"):
+            detector.detect(np.zeros((5, 7, 3), np.uint8))
+
+    def test_candidates_as_declared(self, detector, images):
+        if "candidates" not in detector.info.capabilities:
+            with pytest.raises(CapabilityError):
+                detector.candidates(images[:1])
+            return
+        shown = detector.candidates(images[:2])
+        assert all(isinstance(c, Candidates) for c in shown)
+        assert [c.image_size for c in shown] == [(i.shape[1], i.shape[0]) for i in images[:2]]
+        for c in shown:
+            assert c.scores.shape == (len(c), len(detector.info.class_map))
+            assert len(c) and c.scores.min() >= 0 and c.scores.max() <= 1
+            assert ("anchors" in detector.info.capabilities) == (c.anchors is not None)
+
+    def test_anchor_ids_point_at_the_candidate(self, detector, images):
+        if "candidates" not in detector.info.capabilities:
+            pytest.skip("this detector shows no candidates")
+        found, shown = detector.detect(images[:1])[0], detector.candidates(images[:1])[0]
+        if found.anchor_ids is None:
+            pytest.skip("this detector does not name the anchor of a detection")
+        keep = found.anchor_ids >= 0
+        scores = shown.scores[found.anchor_ids[keep], found.class_ids[keep]]
+        assert np.allclose(scores, found.scores[keep], atol=1e-4)
