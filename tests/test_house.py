@@ -1,0 +1,70 @@
+"""The rules of the house, checked by command: imports, style, size of files, and that the README says what CI does."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+CODE = [p for top in ("app", "analysis", "detector") for p in (ROOT / top).rglob("*.py")]
+
+
+def run(*command: str, **kwargs) -> subprocess.CompletedProcess:
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, **kwargs)
+
+
+def test_imports_flow_one_way():
+    result = run(sys.executable, "-c", "from importlinter.cli import lint_imports_command as c; c()", "--no-cache")
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_ruff_finds_nothing():
+    result = run(sys.executable, "-m", "ruff", "check", ".")
+    assert result.returncode == 0, result.stdout
+
+
+def test_files_are_small_enough_to_read():
+    long = {str(p.relative_to(ROOT)): n for p in CODE if (n := len(p.read_text().splitlines())) > 450}
+    assert not long, f"split these by idea: {long}"
+
+
+def test_every_requirement_is_pinned_and_has_its_reason():
+    for line in (ROOT / "requirements.txt").read_text().splitlines():
+        if not line.strip() or line.startswith(("#", "-e")):
+            continue
+        name, _, reason = line.partition("#")
+        assert reason.strip(), f"no reason: {line}"
+        assert re.search(r"==|<", name), f"not pinned: {line}"
+
+
+def test_ci_runs_exactly_the_readme_test_command():
+    readme = (ROOT / "README.md").read_text()
+    command = "python3 -m venv .venv && .venv/bin/pip install -r requirements.txt -r tests/requirements.txt && .venv/bin/pytest"
+    assert command in readme.splitlines()
+    assert command in (ROOT / ".ci" / "run").read_text().splitlines()
+    assert "python3 -m venv .venv && .venv/bin/pip install -r requirements.txt && .venv/bin/streamlit run app" in readme.splitlines()
+
+
+def test_links_in_documents_lead_somewhere():
+    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\(([^)#\s]+)", page.read_text()):
+            if not target.startswith(("http://", "https://", "mailto:")):
+                assert (page.parent / target).exists(), f"{page.name} points to {target}, which is not there"
+
+
+def test_version_is_in_the_changelog():
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert f"## {version}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+@pytest.mark.parametrize("module", ["detector", "detector.core", "detector.catalogue", "analysis", "analysis.store", "app.cli"])
+def test_importing_a_module_loads_nothing_heavy(module):
+    """TensorFlow takes about 10 s to import and FiftyOne several: neither may ride along."""
+    code = f"import sys, {module}; heavy = {{'tensorflow', 'keras', 'fiftyone', 'streamlit', 'torch'}} & set(sys.modules); sys.exit(repr(heavy) if heavy else 0)"
+    result = run(sys.executable, "-c", code)
+    assert result.returncode == 0, result.stderr
