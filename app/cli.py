@@ -1,0 +1,43 @@
+"""The `boxscope` command: the same jobs as the app, without a browser.
+
+Each command lives in `app/commands/`; this file joins them and turns every deliberate error into one line
+and exit code 1. TensorFlow and FiftyOne are imported only by the commands that need them, when they do.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from app.commands import data, detection, evaluation, fiftyone, start
+from detector.errors import BoxscopeError
+
+app = typer.Typer(
+    name="boxscope",
+    help="See what an object detector sees, what it misses, and why.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for module in (start, data, detection, evaluation, fiftyone):
+    module.register(app)
+
+
+def main() -> None:
+    """Entry point of the `boxscope` command; exits with 1 on a deliberate error, 130 on Ctrl-C."""
+    try:
+        app()
+    except BoxscopeError as error:
+        print(f"boxscope: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("boxscope: stopped.", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

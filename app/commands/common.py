@@ -1,0 +1,106 @@
+"""What the commands share: telling a run from a data set, class lists, output as text or JSON, progress."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from detector.errors import InputError
+
+if TYPE_CHECKING:
+    from analysis.store import Run
+    from detector.data.dataset import Dataset, Problem
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON alone on standard output.")]
+IouOption = Annotated[float, typer.Option("--iou", min=0.0, max=1.0, help="Least IoU of a match.")]
+ThresholdOption = Annotated[float, typer.Option("--threshold", "-t", min=0.0, max=1.0, help="Confidence threshold.")]
+RunArgument = Annotated[Path, typer.Argument(help="A stored run (folder), or its name under the data directory.", metavar="RUN")]
+
+
+def find_run(name: Path) -> Path:
+    """The folder of a run given as a path, or as a name under the data directory's `runs/`."""
+    from detector.paths import data_dir
+
+    for folder in (name, data_dir("runs") / name):
+        if (folder / "manifest.json").is_file():
+            return folder
+    raise InputError(f"{name} is not a run: expected a folder with manifest.json; `boxscope runs` lists the stored ones.")
+
+
+def is_run(path: Path) -> bool:
+    from detector.paths import data_dir
+
+    return (path / "manifest.json").is_file() or (data_dir("runs") / path / "manifest.json").is_file()
+
+
+def read_run(name: Path) -> Run:
+    from analysis.store import open_run
+
+    return open_run(find_run(name))
+
+
+def read_data_or_run(path: Path) -> Dataset | Run:
+    if is_run(path):
+        return read_run(path)
+    from detector import load_dataset
+
+    return load_dataset(str(path))
+
+
+def split_names(text: str) -> list[str]:
+    """"person, traffic light" -> ["person", "traffic light"]."""
+    names = [part.strip() for part in text.split(",") if part.strip()]
+    if not names:
+        raise InputError("expected class names separated by commas, got none.")
+    return names
+
+
+def print_json(value: Any) -> None:
+    json.dump(value, sys.stdout, indent=2, ensure_ascii=False, allow_nan=False)
+    print()
+
+
+def say(text: str = "") -> None:
+    """A line for people, on standard error, so that standard output stays clean for figures and ids."""
+    print(text, file=sys.stderr)
+
+
+def say_problems(problems: tuple[Problem, ...] | list[Problem], most: int = 5) -> None:
+    """Counts by kind and the first few of them in full; silent when there are none."""
+    if not problems:
+        return
+    from detector.data.dataset import count_problems
+
+    total = len(problems)
+    left_out = sum(p.left_out for p in problems)
+    say(f"{total} problem{'s' if total > 1 else ''} in the data" + (f", {left_out} of them left something out:" if left_out else ":"))
+    for kind, count in count_problems(problems).items():
+        say(f"  {count:>6}  {kind}")
+    for problem in problems[:most]:
+        say(f"  - {problem}")
+    if total > most:
+        say(f"  ... {total - most} more: `boxscope doctor` lists them all.")
+
+
+@contextmanager
+def progress_bar(what: str) -> Iterator[Any]:
+    """A bar on standard error with rate and time left; yields update(done, total)."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"),
+               TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=not console.is_terminal) as bar:
+        task = bar.add_task(what, total=None, rate="")
+
+        def update(done: int, total: int | None, rate: float | None = None) -> None:
+            bar.update(task, completed=done, total=total, rate=f"{rate:.1f}/s" if rate else "")
+
+        yield update

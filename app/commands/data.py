@@ -1,0 +1,97 @@
+"""Commands about pictures and their labels: doctor, find, convert."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from app.commands.common import JsonFlag, ThresholdOption, print_json, progress_bar, read_data_or_run, say, say_problems, split_names
+from detector.errors import InputError
+
+WRITERS = {
+    "coco": "detector.data.coco:write_coco",
+    "voc": "detector.data.voc:write_voc",
+    "yolo": "detector.data.yolo:write_yolo",
+    "csv": "detector.data.csv_table:write_csv",
+}
+
+
+def register(app: typer.Typer) -> None:
+    app.command("doctor", rich_help_panel="Data")(doctor)
+    app.command("find", rich_help_panel="Data")(find)
+    app.command("convert", rich_help_panel="Data")(convert)
+
+
+def doctor(
+    data: Annotated[Path, typer.Argument(help="A COCO json, a VOC, YOLO or plain folder, or a CSV.", metavar="DATA")],
+    pixels: Annotated[bool, typer.Option(help="Open every picture too, not only the label files.")] = True,
+    json: JsonFlag = False,
+) -> None:
+    """What is wrong or odd with a data set: every problem, with file and line. Exits with 1 where there are any."""
+    from detector import load_dataset
+    from detector.data.check import check_images
+    from detector.data.dataset import count_problems
+
+    dataset = load_dataset(str(data))
+    problems = list(dataset.problems)
+    if pixels:
+        with progress_bar("opening pictures") as update:
+            problems += check_images(dataset, progress=update)
+    if json:
+        print_json({
+            "name": dataset.name, "format": dataset.format, "images": len(dataset), "objects": len(dataset.objects),
+            "classes": list(dataset.class_map.names), "counts": count_problems(problems),
+            "problems": [{"kind": p.kind, "message": p.message, "path": p.path, "line": p.line, "sample": p.sample_id, "left_out": p.left_out} for p in problems],
+        })
+    else:
+        print(f"{dataset.name} ({dataset.format}): {len(dataset)} images, {int(dataset.labelled.sum())} labelled, {len(dataset.objects)} objects, {len(dataset.class_map)} classes")
+        for kind, count in count_problems(problems).items():
+            print(f"{count:>6}  {kind}")
+        for problem in problems:
+            print(f"- {problem}")
+        if not problems:
+            print("no problems found")
+    if problems:
+        raise typer.Exit(1)
+
+
+def find(
+    source: Annotated[Path, typer.Argument(help="A data set or a stored run.", metavar="DATA|RUN")],
+    classes: Annotated[str, typer.Option(help="Class names separated by commas.")],
+    mode: Annotated[str, typer.Option(help="any | all | only | none of the classes.")] = "any",
+    min_count: Annotated[int, typer.Option(min=1, help="Least number of objects of a class.")] = 1,
+    threshold: ThresholdOption = 0.5,
+    on: Annotated[str | None, typer.Option(help="truth | predictions; by default predictions of a run, truth of a data set.")] = None,
+    json: JsonFlag = False,
+) -> None:
+    """The images that hold these classes, one sample id a line."""
+    from analysis import find_images_with_classes
+
+    found = find_images_with_classes(
+        read_data_or_run(source), split_names(classes), mode=mode, min_count=min_count, threshold=threshold, side=on
+    )
+    if json:
+        print_json(found)
+    else:
+        print("\n".join(found), end="\n" if found else "")
+
+
+def convert(
+    source: Annotated[Path, typer.Argument(help="The data set to read.", metavar="SRC")],
+    destination: Annotated[Path, typer.Argument(help="Where to write: a new file or an empty folder.", metavar="DST")],
+    to: Annotated[str, typer.Option(help=" | ".join(WRITERS))],
+) -> None:
+    """Write a data set in another format; boxes and flags survive where the format can carry them."""
+    from importlib import import_module
+
+    from detector import load_dataset
+
+    if to not in WRITERS:
+        raise InputError(f"--to: expected one of {', '.join(WRITERS)}, got {to!r}.")
+    module, function = WRITERS[to].split(":")
+    dataset = load_dataset(str(source))
+    getattr(import_module(module), function)(dataset, destination)
+    say_problems(dataset.problems)
+    say(f"wrote {len(dataset)} images and {len(dataset.objects)} objects as {to} to {destination}")

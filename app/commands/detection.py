@@ -1,0 +1,93 @@
+"""Commands that run a detector: detect, runs, models."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from app.commands.common import JsonFlag, print_json, progress_bar, say, say_problems
+from detector.errors import InputError
+
+
+def register(app: typer.Typer) -> None:
+    app.command("detect", rich_help_panel="Detection")(detect)
+    app.command("runs", rich_help_panel="Detection")(runs)
+    app.command("models", rich_help_panel="Detection")(models)
+
+
+def detect(
+    model: Annotated[str, typer.Option(help="A catalogue name, a path (SavedModel, .tflite, zoo archive, results .json) or a TF Hub URL.")],
+    data: Annotated[str, typer.Option(help="A data set: COCO json, VOC, YOLO or plain folder, CSV, or `demo`.")],
+    out: Annotated[Path | None, typer.Option(help="The run's folder; by default one under the data directory.")] = None,
+    floor: Annotated[float, typer.Option(min=0.0, max=1.0, help="Detections scoring lower are not kept.")] = 0.01,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first N images.")] = None,
+    labels: Annotated[Path | None, typer.Option(help="label_map.pbtxt or labelmap.txt, where the model does not bring one.")] = None,
+    split: Annotated[str | None, typer.Option(help="Only this split (train, val, test).")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Images a forward pass; chosen by measurement if not given.")] = None,
+    json: JsonFlag = False,
+) -> None:
+    """Run a detector over a data set and store the run. Killed or cancelled, the same command goes on where it stopped."""
+    from analysis.runs import detect_run
+    from detector import load_dataset, load_detector
+
+    dataset = load_dataset(data)
+    if split:
+        dataset = dataset.split(split)
+    if not len(dataset):
+        raise InputError(f"{data}: expected at least one picture, found none.")
+    say_problems(dataset.problems)
+    options = {"labels": labels} if labels else {}
+    detector = load_detector(model, dataset=dataset, **options)
+    for note in detector.info.notes:
+        say(f"note: {note}")
+    stopping: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, frame: stopping.append(number))
+    with progress_bar(f"{detector.info.name} on {dataset.name}") as update:
+        run = detect_run(
+            detector, dataset, out, floor=floor, limit=limit, batch_size=batch_size,
+            progress=lambda p: update(p.done, p.total, p.rate), should_stop=lambda: bool(stopping),
+        )
+    summary = {
+        "run": str(run.path), "state": run.manifest.state, "detector": detector.info.name, "detector_hash": detector.info.weights_hash,
+        "images": int(run.done.sum()), "failed": dict(run.failed), "detections": len(run.detections), "floor": floor,
+    }
+    if json:
+        print_json(summary)
+    else:
+        say(f"{summary['images']} images, {summary['detections']} detections of {floor:g} and more, {len(run.failed)} images could not be read")
+        for sample_id, message in list(run.failed.items())[:5]:
+            say(f"  - {sample_id}: {message}")
+        print(run.path)
+    if stopping:
+        say("stopped; the same command goes on from here.")
+        raise typer.Exit(130)
+
+
+def runs(json: JsonFlag = False) -> None:
+    """The stored runs, newest first."""
+    from analysis.store import list_runs
+    from detector.paths import data_dir
+
+    found = list_runs(data_dir("runs"))
+    if json:
+        print_json([r.to_dict() for r in found])
+        return
+    for r in found:
+        print(f"{r.name}\t{r.state}\t{r.detector}\t{r.dataset}\t{r.done}/{r.total} images\t{r.created}")
+    if not found:
+        say("no runs yet: `boxscope demo`, or `boxscope detect --model NAME --data PATH`")
+
+
+def models(json: JsonFlag = False) -> None:
+    """The detectors the catalogue knows, and where each comes from."""
+    from detector.catalogue import list_catalogue
+
+    entries = list_catalogue()
+    if json:
+        print_json([e.to_dict() for e in entries])
+        return
+    for e in entries:
+        print(f"{e.name}\t{e.title}\t{e.source}")
