@@ -7,10 +7,10 @@ frozen; its arrays are copies that cannot be written to. The error tree stands i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Mapping, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -191,8 +191,11 @@ class Detections:
         return Detections(self.xyxy[rows], self.scores[rows], self.class_ids[rows], self.image_size, anchors)
 
     def above(self, threshold: float | Sequence[float]) -> Detections:
-        """Rows whose score is at least the threshold: one number, or one a class ([K])."""
-        cut = np.asarray(threshold, dtype=np.float64)
+        """Rows whose score is at least the threshold: one number, or one a class ([K]).
+
+        Compared in float32, as scores are kept: a score written as 0.7 passes the threshold 0.7.
+        """
+        cut = np.asarray(threshold, dtype=np.float32)
         return self[self.scores >= (cut if cut.ndim == 0 else cut[self.class_ids])]
 
     def of_classes(self, class_ids: Iterable[int]) -> Detections:
