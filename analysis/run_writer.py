@@ -1,0 +1,229 @@
+"""RunWriter: the one way rows get into a stored run.
+
+Several workers may write one run at a time, each under its own name. A worker buffers images and writes them
+as a pair of parts, detections first, so that a kill at any point costs at most the part in the making.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+
+import numpy as np
+
+from analysis import run_files as files
+from analysis.classes import UnifiedClasses, unify
+from analysis.manifest import MANIFEST, Counts, Manifest, State, Timing, describe, now, read_manifest, write_manifest
+from analysis.run_lock import WorkerLock
+from detector.core import Detections, DetectorInfo
+from detector.data.dataset import Dataset
+from detector.errors import InputError, RunError
+
+
+def create_run(
+    folder: str | Path, dataset: Dataset, info: DetectorInfo, *, floor: float, name: str | None = None
+) -> Manifest:
+    """Make a run directory with everything but results; the manifest is written last.
+
+    Raises:
+        RunError: the folder already holds a run, or other files.
+        InputError: the floor leaves 0..1.
+    """
+    folder = Path(folder)
+    if (folder / MANIFEST).exists():
+        raise RunError("There is a run here already; open it, resume it, or choose another folder.", path=folder)
+    ours = re.compile(r"samples\.parquet|truth\.parquet|problems\.parquet|parts|lock-.*|progress\.json|cancel|\..*\.part")
+    if folder.exists() and (other := next((p.name for p in sorted(folder.iterdir()) if not ours.fullmatch(p.name)), None)):
+        raise RunError(f"Expected an empty folder for the run, found {other!r} in it; choose another.", path=folder)
+    manifest = describe(dataset, info, unify(dataset.class_map, info.class_map), floor=floor, name=name)
+    (folder / "parts").mkdir(parents=True, exist_ok=True)
+    files.write_table(
+        folder / "samples.parquet",
+        {
+            "sample": dataset.sample_ids, "file": dataset.files, "width": dataset.sizes[:, 0], "height": dataset.sizes[:, 1],
+            "split": dataset.splits, "labelled": dataset.labelled,
+        },
+        files.SAMPLES,
+    )
+    files.write_truth(folder / "truth.parquet", dataset.objects)
+    files.write_problems(folder / "problems.parquet", dataset.problems)
+    write_manifest(folder, manifest)
+    return manifest
+
+
+class RunWriter:
+    """Adds finished images to a run directory made by `create_run`.
+
+    Args:
+        folder: the run directory.
+        worker: the name in this writer's part files: letters, digits, "_" and ".".
+        part_images, part_detections: a part is closed when it holds this many images or detections,
+        part_seconds: or when its first image is this old, looked at whenever an image is added.
+
+    Attributes:
+        done: bool [N], images that are done, by any worker, when the writer was opened, and those it wrote since.
+        seconds: time spent writing.
+
+    Raises:
+        RunError: no run is there, or a living process writes it under this worker name.
+    """
+
+    def __init__(
+        self, folder: str | Path, worker: str = "local", *,
+        part_images: int = 1024, part_seconds: float = 10.0, part_detections: int = 200_000,
+    ):
+        if not re.fullmatch(r"[A-Za-z0-9_.]+", worker):
+            raise InputError(f"worker: expected letters, digits, '_' and '.', got {worker!r}.")
+        self.folder, self.worker = Path(folder), worker
+        self.part_images, self.part_seconds, self.part_detections = part_images, part_seconds, part_detections
+        self.manifest = read_manifest(self.folder)
+        self._lock = WorkerLock(self.folder, worker)
+        try:
+            self.seconds = 0.0
+            self._start_part()
+            remove_leftovers(self.folder, worker)
+            mine = [number for name, number in files.list_parts(self.folder) if name == worker]
+            self._number = max(mine, default=-1) + 1
+            self.done = np.zeros(self.manifest.dataset.count, bool)
+            for part in files.finished_parts(self.folder):
+                self.done[files.read_table(files.part_path(self.folder, "images", *part), files.IMAGES).column("row").to_numpy()] = True
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def _start_part(self) -> None:
+        self._images: list[tuple[int, int, int, int, str | None]] = []
+        self._found: list[tuple[int, Detections]] = []
+        self._held = 0
+        self._since = time.monotonic()
+
+    def add(self, row: int, detections: Detections) -> None:
+        """One image's detections, class ids already those of the run's unified map; scores below the floor are left out.
+
+        Raises:
+            InputError: the image is done already, is not in the run, or a class id is not in the map.
+        """
+        self._check(row)
+        if len(detections) and detections.scores.min() < self.manifest.floor:
+            detections = detections.above(self.manifest.floor)
+        if len(detections) and detections.class_ids.max() >= len(self.manifest.classes.names):
+            raise InputError(f"Image {row}: class id {detections.class_ids.max()} is not in the run's class map.")
+        width, height = detections.image_size
+        self._push((row, width, height, len(detections), None))
+        if len(detections):
+            self._found.append((row, detections))
+            self._held += len(detections)
+        self._close_part_if_due()
+
+    def add_failed(self, row: int, message: str) -> None:
+        """An image that cannot be read; it counts as done, with the reason."""
+        self._check(row)
+        self._push((row, 0, 0, 0, str(message).encode("utf-8", "backslashreplace").decode()))
+        self._close_part_if_due()
+
+    def _check(self, row: int) -> None:
+        if not 0 <= row < len(self.done):
+            raise InputError(f"Image {row} is not in the run; it has {len(self.done)}.")
+        if self.done[row]:
+            raise InputError(f"Image {row} is done already.")
+
+    def _push(self, image: tuple[int, int, int, int, str | None]) -> None:
+        if not self._images:
+            self._since = time.monotonic()
+        self._images.append(image)
+        self.done[image[0]] = True
+
+    def _close_part_if_due(self) -> None:
+        full = len(self._images) >= self.part_images or self._held >= self.part_detections
+        if full or time.monotonic() - self._since >= self.part_seconds:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is buffered as one pair of parts; nothing where nothing is."""
+        if not self._images:
+            return
+        start = time.perf_counter()
+        found = [d for _, d in self._found]
+        box = np.concatenate([d.xyxy for d in found]) if found else np.zeros((0, 4), np.float32)
+
+        def column(values: list[np.ndarray], dtype: type) -> np.ndarray:
+            return np.concatenate(values).astype(dtype) if values else np.zeros(0, dtype)
+
+        detections = dict(zip(files.BOX, box.T)) | {
+            "row": column([np.full(len(d), row) for row, d in self._found], np.int32),
+            "score": column([d.scores for d in found], np.float32),
+            "class_id": column([d.class_ids for d in found], np.int32),
+            "anchor_id": column([np.full(len(d), -1) if d.anchor_ids is None else d.anchor_ids for d in found], np.int32),
+        }
+        files.write_table(files.part_path(self.folder, "detections", self.worker, self._number), detections, files.DETECTIONS)
+        images = dict(zip(files.IMAGES.names, zip(*self._images)))
+        files.write_table(files.part_path(self.folder, "images", self.worker, self._number), images, files.IMAGES)
+        self._number += 1
+        self._start_part()
+        self.seconds += time.perf_counter() - start
+
+    def finish(self, state: State, *, timing: Timing | None = None, error: str = "") -> Manifest:
+        """Write the rest and the manifest's end; for the one process that leads the run.
+
+        The state "done" is for a run without an open image.
+
+        Raises:
+            RunError: the state is "done" and images are open.
+        """
+        self.flush()
+        done = failed = detections = 0
+        everything = files.finished_parts(self.folder)
+        for part in everything:
+            table = files.read_table(files.part_path(self.folder, "images", *part), files.IMAGES)
+            self.done[table.column("row").to_numpy()] = True
+            failed += len(table) - table.column("error").null_count
+            detections += int(table.column("detections").to_numpy().sum())
+        done = int(self.done.sum())
+        if state == "done" and done < len(self.done):
+            raise RunError(f"{len(self.done) - done} of {len(self.done)} images are not done; detect again to resume.", path=self.folder)
+        self.manifest = read_manifest(self.folder).model_copy(update={
+            "state": state, "error": error, "finished": now(), "counts": Counts(done=done, failed=failed, detections=detections),
+            "timing": self.manifest.timing.plus(timing or Timing()),
+        })
+        write_manifest(self.folder, self.manifest)
+        return self.manifest
+
+    def close(self) -> None:
+        """Write the rest and let go of the lock; the manifest stays as it is."""
+        try:
+            self.flush()
+        finally:
+            self._lock.release()
+
+    def __enter__(self) -> RunWriter:
+        return self
+
+    def __exit__(self, kind: type | None, *_: object) -> None:
+        self.close()
+
+
+def remove_leftovers(folder: Path, worker: str) -> list[str]:
+    """Delete what a killed writer of this name left: half-written files and detections without their images part.
+
+    Returns:
+        The names of the files deleted.
+    """
+    gone = []
+    for (name, number), kinds in files.list_parts(folder).items():
+        if name == worker and "images" not in kinds:
+            gone.append(files.part_path(folder, "detections", name, number))
+    half = re.compile(rf"\.(?:detections|images)-{re.escape(worker)}-\d+\.parquet\..*\.part")
+    gone += [p for p in (folder / "parts").glob(".*.part") if half.fullmatch(p.name)]
+    for path in gone:
+        path.unlink(missing_ok=True)
+    return [path.name for path in gone]
+
+
+def to_unified(detections: Detections, classes: UnifiedClasses) -> Detections:
+    """The same detections with the unified map's class ids."""
+    if not len(detections):
+        return detections
+    return Detections(
+        detections.xyxy, detections.scores, classes.from_detector[detections.class_ids], detections.image_size, detections.anchor_ids
+    )
