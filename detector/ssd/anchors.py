@@ -65,8 +65,9 @@ def _sizes(scales: np.ndarray, ratios: np.ndarray, base: tuple) -> tuple[np.ndar
 
 def ssd_types(spec: SSDAnchors, level: int) -> list[tuple[float, float]]:
     """(scale, aspect ratio) of each anchor type of a feature map, in the reference's order."""
-    step = (spec.max_scale - spec.min_scale) / (spec.num_layers - 1)
-    scales = [spec.min_scale + step * i for i in range(spec.num_layers)] + [1.0]
+    # A config file's floats are float32, and the reference goes on from them in float64.
+    low, high = float(np.float32(spec.min_scale)), float(np.float32(spec.max_scale))
+    scales = [low + (high - low) * i / (spec.num_layers - 1) for i in range(spec.num_layers)] + [1.0]
     scale = scales[level]
     if level == 0 and spec.reduce_boxes_in_lowest_layer:
         return [(0.1, 1.0), (scale, 2.0), (scale, 0.5)]
