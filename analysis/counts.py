@@ -167,7 +167,7 @@ def image_counts(matches: Matches, threshold: Threshold = 0.5) -> Counts:
     """
     cuts, n = _cuts(matches, threshold), matches.num_images
     kept = matches.det_scores >= cuts[matches.det_classes]
-    rows, kinds = matches.det_rows[kept].astype(np.int64), matches.det_kind[kept]
+    rows, kinds = matches.det_rows[kept].astype(np.int64), matches.det_kind[kept].astype(np.int64)
     table = np.bincount(kinds * n + rows, minlength=5 * n).reshape(5, n) if n else np.zeros((5, 0), np.int64)
     counted = matches.truth_counted
     missed = counted & ~_found(matches, kept)

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from analysis.tables import DetectionTable
 from detector.core import ClassMap
 from detector.data.dataset import ObjectTable
 
@@ -19,12 +20,7 @@ def make_run(dets, objects, *, num_images=None, names=("car", "dog", "cup"), siz
     t = np.array([row[:6] for row in objects], np.float64).reshape(-1, 6)
     flags = [set(row[6]) if len(row) > 6 else set() for row in objects]
     n = num_images or int(max(d[:, 0].max(initial=-1), t[:, 0].max(initial=-1))) + 1
-    d = d[np.lexsort((-d[:, 5], d[:, 0]))]
-    rows = d[:, 0].astype(np.int32)
-    table = SimpleNamespace(
-        rows=rows, xyxy=d[:, 1:5].astype(np.float32), scores=d[:, 5].astype(np.float32), class_ids=d[:, 6].astype(np.int32),
-        anchor_ids=np.full(len(d), -1, np.int32), offsets=np.searchsorted(rows, np.arange(n + 1)),
-    )
+    table = DetectionTable.build(d[:, 0], d[:, 1:5], d[:, 5], d[:, 6], count=n)
     truth = ObjectTable.build(
         t[:, 0], t[:, 1:5], t[:, 5],
         **{f: [f in s for s in flags] for f in ("crowd", "difficult", "truncated", "occluded")},
@@ -48,8 +44,7 @@ def random_run(seed, *, images=12, classes=4, objects=4, dets=12, crowd=0.15, ti
     truth_rows, det_rows = [], []
     for i in range(images):
         t = boxes(rng.integers(0, objects + 1))
-        for box in t:
-            truth_rows.append((i, *box, rng.integers(0, classes - 1), {"crowd"} if rng.random() < crowd else set()))
+        truth_rows += [(i, *box, rng.integers(0, classes - 1), {"crowd"} if rng.random() < crowd else set()) for box in t]
         n = rng.integers(0, dets + 1)
         d = boxes(n)
         if len(t):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from analysis.counts import check_laws
 from analysis.matching import CORRECT, DUPLICATE, IGNORED, WRONG, counts, image_counts, match_run, verdicts
+from analysis.tables import DetectionTable
 from detector.errors import InputError, LawError
 from tests.analysis.builders import make_run, random_run
 
@@ -113,7 +114,13 @@ def test_a_detection_below_every_score_changes_no_count_above(seed):
     d = run.detections
     if not len(d.rows):
         return
-    last = d.rows[-1]
-    d.rows, d.class_ids = np.append(d.rows, last), np.append(d.class_ids, np.int32(0))
-    d.xyxy, d.scores = np.vstack([d.xyxy, np.float32([[1, 1, 30, 30]])]), np.append(d.scores, np.float32(0.01))
+    run.detections = DetectionTable.build(
+        [*d.rows, d.rows[-1]], [*d.xyxy, (1, 1, 30, 30)], [*d.scores, 0.01], [*d.class_ids, 0], count=d.count
+    )
     assert counts(match_run(run), 0.05).to_dict() == before
+
+
+def test_each_image_of_many():
+    run = random_run(1, images=400)
+    each = image_counts(match_run(run), 0.3)
+    assert each.tp.shape == (400,) and each.tp.sum() == counts(match_run(run), 0.3).tp > 100

@@ -194,6 +194,5 @@ def test_what_happens_above_a_threshold_does_not_depend_on_what_lies_below(seed,
     run = random_run(seed, images=4)
     keep = run.detections.scores >= np.float32(cut)
     whole = match_run(run)
-    d = run.detections
-    d.rows, d.xyxy, d.scores, d.class_ids = d.rows[keep], d.xyxy[keep], d.scores[keep], d.class_ids[keep]
+    run.detections = run.detections.take(keep)
     np.testing.assert_array_equal(whole.det_kind[keep], match_run(run).det_kind)
