@@ -1,0 +1,40 @@
+"""A plain folder of pictures, or a single one: samples without labels."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from detector.core import ClassMap
+from detector.data.box_checks import Place
+from detector.data.dataset import Dataset
+from detector.data.draft import Draft, assemble
+from detector.data.files import walk_pictures
+from detector.errors import DataError
+
+
+def read_folder(path: str | Path) -> Dataset:
+    """All pictures in and below a folder, or one picture file. Sample ids are relative paths, nothing is labelled.
+
+    Raises:
+        DataError: there is no picture.
+    """
+    return assemble(folder_draft(Path(path)))
+
+
+def folder_draft(path: Path) -> Draft:
+    path = Path(os.path.abspath(path))
+    if path.is_file():
+        names, root = [path.name], path.parent
+    else:
+        names, root = walk_pictures(path), path
+    if not names:
+        raise DataError("expected pictures in this folder, there is none.", path=path)
+    return Draft(
+        name=path.stem if path.is_file() else path.name, format="folder", source=str(path), class_map=ClassMap(()), sample_ids=names,
+        files=[str(root / name) for name in names], sizes=np.zeros((len(names), 2)), labelled=np.zeros(len(names), bool),
+        splits=[None] * len(names), rows=np.zeros(0, np.int64), xyxy=np.zeros((0, 4)), class_ids=np.zeros(0, np.int64),
+        place=lambda k: Place("object"),
+    )

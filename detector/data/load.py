@@ -1,0 +1,127 @@
+"""load_dataset: find out what a path holds, and read it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from detector.data.dataset import Dataset
+from detector.data.draft import Draft, assemble
+from detector.data.files import is_picture, walk_pictures
+from detector.errors import DataError, InputError
+
+FORMATS = ("coco", "voc", "yolo", "csv", "folder")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One way a path can be read, and what speaks for it."""
+
+    format: str
+    because: str
+
+
+def recognise(path: Path) -> list[Reading]:
+    """The formats a path can be read as, labelled ones before the plain folder; [] where there is nothing to read."""
+    from detector.data.coco import find_coco
+    from detector.data.voc import find_voc
+
+    if path.is_file():
+        return _recognise_file(path)
+    found = []
+    if files := find_coco(path):
+        found.append(Reading("coco", _name(path, files[0])))
+    if folders := find_voc(path):
+        found.append(Reading("voc", f"XML files in {_name(path, folders[0].xml)}"))
+    return found or ([Reading("folder", "pictures")] if walk_pictures(path) else [])
+
+
+def _recognise_file(path: Path) -> list[Reading]:
+    suffix = path.suffix.lower()
+    if suffix == ".json":
+        return [Reading("coco", "a json file")]
+    if suffix == ".xml":
+        return [Reading("voc", "an XML file")]
+    return [Reading("folder", "a picture")] if is_picture(path.name) else []
+
+
+def _name(root: Path, path: Path) -> str:
+    return os.path.relpath(path, root)
+
+
+_LOOKED_FOR = (
+    "COCO (annotations/*.json with images, annotations and categories), Pascal VOC (Annotations/*.xml with JPEGImages or images, or XML "
+    "beside pictures), YOLO (data.yaml, or images/ and labels/*.txt), a CSV with filename, class, xmin, ymin, xmax, ymax, and plain pictures"
+)
+
+
+def load_dataset(
+    path: str | os.PathLike,
+    *,
+    format: str | None = None,
+    images: str | os.PathLike | None = None,
+    split: str | None = None,
+    limit: int | None = None,
+) -> Dataset:
+    """Read a data set of any known format. No pixels are read, only headers (up to `HEADER_LIMIT` pictures).
+
+    Args:
+        path: a COCO json or folder, a VOC, YOLO, or CSV data set, a folder of pictures, or one picture.
+        format: one of "coco", "voc", "yolo", "csv", "folder", where the path could be read in several ways.
+        images: the folder with the pictures, where it is not in a usual place.
+        split: only this split ("train", "val", "test").
+        limit: only the first so many samples.
+
+    Returns:
+        A Dataset whose `problems` name everything odd or left out.
+
+    Raises:
+        DataError: nothing readable is there, or several readings are possible; the message lists them.
+        InputError: an unknown format, a split that is not there, a limit below 1.
+    """
+    if format is not None and format not in FORMATS:
+        raise InputError(f"format: expected one of {', '.join(FORMATS)}, got {format!r}.")
+    if limit is not None and limit < 1:
+        raise InputError(f"limit: expected at least 1, got {limit}.")
+    place = Path(path).expanduser()
+    if not place.exists():
+        raise DataError("expected a data set here, there is no such file or folder.", path=place)
+    if format is None:
+        format = _choose(place)
+    draft = _drafts()[format](place, images, split)
+    return assemble(select(draft, split, limit))
+
+
+def _choose(path: Path) -> str:
+    readings = recognise(path)
+    if not readings:
+        raise DataError(f"found nothing to read; looked for {_LOOKED_FOR}.", path=path)
+    if len(readings) > 1:
+        ways = " and as ".join(f"{r.format} ({r.because})" for r in readings)
+        raise DataError(f"it can be read as {ways}; say which with format=, e.g. format={readings[0].format!r}.", path=path)
+    return readings[0].format
+
+
+def select(draft: Draft, split: str | None, limit: int | None) -> Draft:
+    """The samples of one split, and of these the first `limit`."""
+    if split is None and limit is None:
+        return draft
+    keep = [i for i, s in enumerate(draft.splits) if split is None or s == split]
+    if split is not None and not keep:
+        known = sorted({s for s in draft.splits if s})
+        raise InputError(f"{draft.name} has no split {split!r}; it has {', '.join(known) or 'none'}.")
+    return draft.take(keep[:limit])
+
+
+def _drafts() -> dict[str, Callable[..., Draft]]:
+    from detector.data.coco import coco_draft
+    from detector.data.folder import folder_draft
+    from detector.data.voc import voc_draft
+
+    return {
+        "coco": lambda path, images, split: coco_draft(path, images=images, split=split),
+        "voc": lambda path, images, split: voc_draft(path, images=images),
+        "folder": lambda path, images, split: folder_draft(path),
+    }
