@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from detector.errors import ConfigError
-from detector.ssd.postprocess import PostprocessSettings
+from detector.nms import PostprocessSettings
 
 if TYPE_CHECKING:
     from detector.ssd.pipeline_config import PipelineConfig
