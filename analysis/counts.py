@@ -24,7 +24,7 @@ class Counts:
         tp: correct detections; fp: wrong ones, duplicates among them; fn: missed objects.
         duplicates: those of `fp` that fit an object which a better-scored detection already took.
         ignored: detections on crowd regions (or difficult objects, if so chosen).
-        unlabelled: detections on images without ground truth.
+        unlabelled: detections on images, or of classes, without ground truth.
         objects: counted objects, tp + fn; detections: all at or above the threshold.
     """
 

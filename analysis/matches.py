@@ -14,7 +14,7 @@ from detector.core import frozen_array
 from detector.errors import InputError
 
 WRONG, CORRECT, DUPLICATE, IGNORED, UNLABELLED = range(5)
-"""Kinds of a detection. UNLABELLED: its image has no ground truth (or was not finished), so nobody can say."""
+"""Kinds of a detection. UNLABELLED: its image, or its class, has no ground truth, so nobody can say."""
 
 KIND_NAMES = ("wrong", "correct", "duplicate", "ignored", "unlabelled")
 

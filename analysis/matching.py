@@ -37,13 +37,14 @@ def _turns(rows: np.ndarray, scores: np.ndarray, classes: np.ndarray, class_awar
 def match_columns(
     det_rows: np.ndarray, det_xyxy: np.ndarray, det_scores: np.ndarray, det_classes: np.ndarray,
     truth_rows: np.ndarray, truth_xyxy: np.ndarray, truth_classes: np.ndarray, *,
-    judged: np.ndarray, num_classes: int, crowd: np.ndarray | None = None, difficult_flags: np.ndarray | None = None,
+    judged: np.ndarray, num_classes: int, labelled_classes: int | None = None, crowd: np.ndarray | None = None, difficult_flags: np.ndarray | None = None,
     ignore_flags: np.ndarray | None = None, iou: float = 0.5, class_aware: bool = True, difficult: str = "count",
 ) -> Matches:
     """Matching on plain columns: D detections and M objects (rows ascending) over N = len(judged) images.
 
-    `ignore_flags` bool [M] marks objects ignored for another reason (outside an area range): like COCO's,
-    each can be taken once.
+    The first `labelled_classes` of the K classes are those the ground truth knows (None: all); an unmatched
+    detection of another class is UNLABELLED, for nobody labelled such objects. `ignore_flags` bool [M]
+    marks objects ignored for another reason (outside an area range): like COCO's, each can be taken once.
 
     Raises:
         InputError: the IoU is not in (0, 1], or a choice is unknown.
@@ -72,7 +73,8 @@ def match_columns(
     taken, blocked = greedy(pairs, turn, truth_rank, ignored, crowd | hard)
 
     d = len(det_rows)
-    det_kind = np.where(judged[det_rows], np.uint8(WRONG), np.uint8(UNLABELLED)) if d else np.zeros(0, np.uint8)
+    can_tell = judged[det_rows] & (det_classes < (num_classes if labelled_classes is None else labelled_classes))
+    det_kind = np.where(can_tell, np.uint8(WRONG), np.uint8(UNLABELLED))
     det_truth, det_iou = np.full(d, -1, np.int32), np.zeros(d, np.float32)
     truth_det, truth_iou, truth_score = np.full(m, -1, np.int32), np.zeros(m, np.float32), np.full(m, -1, np.float32)
     det_kind[taken.det] = np.where(ignored[taken.truth], IGNORED, CORRECT)
@@ -93,6 +95,8 @@ def match_columns(
 
 def judged_images(run: Any) -> np.ndarray:
     """bool [N]: images whose objects are known and on which detection has finished without failing."""
+    if hasattr(run, "usable"):
+        return run.usable
     judged = np.array(run.labelled, bool)
     if getattr(run, "done", None) is not None:
         judged &= np.asarray(run.done, bool)
@@ -101,11 +105,17 @@ def judged_images(run: Any) -> np.ndarray:
     return judged
 
 
+def labelled_classes(run: Any) -> int:
+    """How many of the run's classes, the first ones, the data set knows."""
+    classes = getattr(getattr(run, "manifest", None), "classes", None)
+    return len(run.class_map) if classes is None else classes.dataset_classes
+
+
 def match_run(run: Any, iou: float = 0.5, *, class_aware: bool = True, difficult: str = "count") -> Matches:
     """Every detection of a run against every object, aligned with `run.detections` and `run.truth`.
 
     Images without ground truth, not yet done or failed are left out on both sides: their detections are
-    UNLABELLED and their objects uncounted.
+    UNLABELLED and their objects uncounted. So are detections of classes that the data set does not have.
 
     Raises:
         InputError: the IoU is not in (0, 1], or a choice is unknown.
@@ -113,7 +123,7 @@ def match_run(run: Any, iou: float = 0.5, *, class_aware: bool = True, difficult
     d, t = run.detections, run.truth
     return match_columns(
         d.rows, d.xyxy, d.scores, d.class_ids, t.rows, t.xyxy, t.class_ids, judged=judged_images(run),
-        num_classes=len(run.class_map), crowd=t.crowd, difficult_flags=t.difficult, iou=iou,
+        num_classes=len(run.class_map), labelled_classes=labelled_classes(run), crowd=t.crowd, difficult_flags=t.difficult, iou=iou,
         class_aware=class_aware, difficult=difficult,
     )
 

@@ -118,7 +118,7 @@ def images_with_classes(
     wanted = sorted(set(class_ids_of(source.class_map, classes)))
     n = len(source.sample_ids)
     # One image's state is unknown where nobody labelled it or no detector ran: it matches nothing, "none" included.
-    known = np.asarray(source.labelled if side == "truth" else getattr(source, "done", np.ones(n, bool)), bool)
+    known = np.asarray(source.labelled if side == "truth" else _seen(source), bool)
     if not wanted:
         return known & (mode in ("all", "none"))
     index = _index_of(source, side, threshold)
@@ -136,6 +136,10 @@ def images_with_classes(
     if mode == "only":
         return known & (there > 0) & (inside == index.totals)
     return known & (there > 0)
+
+
+def _seen(run: Any) -> np.ndarray:
+    return run.readable if hasattr(run, "readable") else run.done
 
 
 _IDS: WeakKeyDictionary[ObjectTable, tuple[Sequence[str], np.ndarray]] = WeakKeyDictionary()

@@ -56,7 +56,7 @@ def random_run(seed, *, images=12, classes=4, objects=4, dets=12, crowd=0.15, ti
         scores = rng.integers(1, 11, n) / 10 if ties else rng.random(n)
         det_rows += [(i, *box, s, rng.integers(0, classes)) for box, s in zip(d, scores)]
     names = tuple(f"c{k}" for k in range(classes))
-    return make_run(det_rows, truth_rows, num_images=images, names=names, sizes=(80, 60))
+    return make_run(det_rows, truth_rows, num_images=images, names=names, sizes=(size + 40, size + 20))
 
 
 def coco_dicts(run, first_id=1):

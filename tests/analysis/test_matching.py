@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis.matching import CORRECT, DUPLICATE, IGNORED, UNLABELLED, WRONG, match, match_run
-from detector.core import Annotations, Detections
+from analysis.store import run_from_detections
+from detector.core import Annotations, ClassMap, Detections, DetectorInfo
+from detector.data.dataset import Dataset, ObjectTable
 from detector.errors import InputError
 from tests.analysis.builders import coco_dicts, make_run, pycoco_eval, random_run
 
@@ -76,6 +78,15 @@ def test_unlabelled_unfinished_and_failed_images_are_left_out_on_both_sides():
     m = match_run(make_run(dets, objects, labelled=[1, 0, 1, 1], done=[1, 1, 0, 1], failed=["img3"]))
     assert m.det_kind.tolist() == [CORRECT, UNLABELLED, UNLABELLED, UNLABELLED]
     assert m.truth_counted.tolist() == [True, False, False, False]
+
+
+def test_a_class_the_data_set_does_not_have_is_nobodys_mistake():
+    info = DetectorInfo("toy", "fake", ClassMap(("dog", "ufo")), "0" * 8)
+    objects = ObjectTable.build([0], [[10, 10, 20, 20]], [0])
+    data = Dataset(name="d", format="test", source="", class_map=ClassMap(("dog",)), sample_ids=["a"], files=[""], sizes=[[90, 70]], objects=objects)
+    found = Detections([[10, 10, 20, 20], [40, 10, 60, 20], [60, 10, 80, 20]], [0.9, 0.8, 0.7], [0, 1, 0], (90, 70))
+    m = match_run(run_from_detections(data, [found], info))
+    assert m.det_kind.tolist() == [CORRECT, UNLABELLED, WRONG]
 
 
 def test_two_detections_on_zero_area_boxes_do_not_match():
