@@ -1,0 +1,370 @@
+"""Names, paths and addresses to detectors. Importing this imports no network library."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field, model_validator
+
+from detector.archive import Progress, is_archive, unpack
+from detector.config import Config, load_config
+from detector.core import ClassMap, Detector
+from detector.errors import BoxscopeError, ConfigError, DownloadError, InputError, ModelError
+from detector.paths import data_dir
+
+if TYPE_CHECKING:
+    from detector.data.dataset import Dataset
+
+BUILT_IN = Path(__file__).resolve().parent.parent / "configs" / "catalogue.yaml"
+
+
+class EntryConfig(Config):
+    """One detector of a catalogue file; `name` stands outside, as its key."""
+
+    title: str
+    description: str = ""
+    sources: tuple[str, ...] = ()
+    builtin: Literal["demo"] | None = None
+    labels: str | None = None
+    options: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _has_one_origin(self) -> EntryConfig:
+        if bool(self.sources) == bool(self.builtin):
+            raise ValueError("expected either sources or builtin")
+        return self
+
+
+class CatalogueConfig(Config):
+    detectors: dict[str, EntryConfig]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A named detector. `sources` are URLs or absolute paths, in the order they are tried."""
+
+    name: str
+    title: str
+    description: str
+    sources: tuple[str, ...]
+    builtin: str | None
+    labels: str | None
+    options: dict[str, Any]
+    defined_in: str
+
+    @property
+    def source(self) -> str:
+        return self.sources[0] if self.sources else f"built in ({self.builtin})"
+
+    @property
+    def on_this_machine(self) -> bool:
+        """Whether it can be loaded without a network."""
+        return bool(self.builtin) or any(_local(source) is not None for source in self.sources)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**dataclasses.asdict(self), "source": self.source, "on_this_machine": self.on_this_machine}
+
+
+def list_catalogue() -> list[Entry]:
+    """Every named detector: the built-in ones, then the user's, which replace those of the same name.
+
+    Raises:
+        ConfigError: a catalogue file is not valid, with its line.
+    """
+    files = [BUILT_IN, data_dir() / "catalogue.yaml"]
+    extra = os.environ.get("BOXSCOPE_CATALOGUE")
+    if extra:
+        if not Path(extra).is_file():
+            raise ConfigError("$BOXSCOPE_CATALOGUE names this file, which does not exist.", path=extra)
+        files.append(Path(extra))
+    entries: dict[str, Entry] = {}
+    for file in files:
+        if file.is_file():
+            for name, entry in load_config(file, CatalogueConfig).detectors.items():
+                entries[name] = _entry(name, entry, file)
+    return list(entries.values())
+
+
+def load_detector(
+    name: str | os.PathLike,
+    *,
+    classes: ClassMap | None = None,
+    labels: str | Path | Sequence[str] | None = None,
+    dataset: Dataset | None = None,
+    progress: Progress | None = None,
+    white_box: bool = True,
+    **options: Any,
+) -> Detector:
+    """A detector by name, path or address.
+
+    - a name of the catalogue (`list_catalogue`), "demo" among them
+    - a TF Hub or Kaggle handle, or the address of an archive or a .tflite file
+    - a SavedModel folder, a zoo folder (pipeline.config and checkpoint/), an archive of either, a .tflite file
+    - a COCO results .json, which needs `dataset`
+    - "fake:PATH", the simulated detector on the data set at PATH
+
+    Args:
+        classes: the class map, where the model brings none or the wrong one.
+        labels: a label map's path, or the names in order.
+        dataset: for a results file: the images it is about. "demo" and "fake" answer for it if it is given.
+        progress: (bytes done, bytes in all or None) while something is fetched.
+        white_box: restore the three zoo networks into Boxscope's own, open inside; False keeps the black box.
+        options: of the adapter, e.g. num_threads of a .tflite.
+
+    Raises:
+        InputError: no such name, file or option. ModelError, DownloadError: see the adapters.
+    """
+    request = _Request(classes, labels, dataset, progress, white_box, options)
+    text = os.fspath(name)
+    if text.startswith("fake:"):
+        return _load_fake(text[len("fake:") :], request)
+    if "://" in text:
+        return _from_source(text, request)
+    entries = {entry.name: entry for entry in list_catalogue()}
+    if text in entries:
+        return _load_entry(entries[text], request)
+    path = Path(text).expanduser()
+    if path.exists():
+        return load_path(path, request)
+    near = difflib.get_close_matches(text, entries, n=3, cutoff=0.4)
+    if path.suffix or os.sep in text:
+        raise InputError(f"expected a detector at {text}, there is no such file or folder. Known by name: {', '.join(near or entries)}.")
+    hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(entries)}."
+    raise InputError(f"No detector is named {text!r}, and no file is; {hint} A path or an address works too.")
+
+
+@dataclass(frozen=True)
+class _Request:
+    classes: ClassMap | None
+    labels: str | Path | Sequence[str] | None
+    dataset: Dataset | None
+    progress: Progress | None
+    white_box: bool
+    options: dict[str, Any]
+    source: str | None = None
+    name: str | None = None
+
+    def common(self) -> dict[str, Any]:
+        return {"classes": self.classes, "labels": self.labels, "name": self.name, "source": self.source, **self.options}
+
+
+def recognise(path: Path) -> str:
+    """What lies at a path: "saved_model", "zoo", "archive", "tflite", "results".
+
+    Raises:
+        ModelError: nothing Boxscope can read; the message says what it is and what would work.
+    """
+    if path.is_dir():
+        if (path / "pipeline.config").is_file() and list((path / "checkpoint").glob("ckpt-*.index")):
+            return "zoo"
+        if (path / "saved_model.pb").is_file() or (path / "saved_model" / "saved_model.pb").is_file():
+            return "saved_model"
+        if len(list(path.glob("*.tflite"))) == 1:
+            return "tflite"
+        inside = sorted(p.name for p in path.iterdir())
+        raise ModelError(f"expected a SavedModel (saved_model.pb), a zoo folder (pipeline.config and checkpoint/) or one .tflite, found {', '.join(inside[:8]) or 'an empty folder'}.", path=path)
+    suffix = path.suffix.lower()
+    if is_archive(path):
+        return "archive"
+    if suffix in (".tflite", ".lite"):
+        return "tflite"
+    if suffix == ".json":
+        return "results"
+    if path.name == "saved_model.pb":
+        raise ModelError(f"this is a part of a SavedModel; give its folder, {path.parent}.", path=path)
+    hints = {
+        ".pb": "a frozen TensorFlow 1 graph; export it as a SavedModel or .tflite",
+        ".keras": "a Keras file; export it as a SavedModel with the Object Detection API's outputs",
+        ".h5": "a Keras file; export it as a SavedModel with the Object Detection API's outputs",
+        ".onnx": "an ONNX file; convert it to a SavedModel or .tflite, or give its results as a COCO .json",
+        ".pt": "a PyTorch file; convert it to a .tflite, or give its results as a COCO .json",
+        ".index": "a checkpoint; give the folder that holds pipeline.config and checkpoint/",
+    }
+    what = hints.get(suffix, "of no kind Boxscope knows")
+    raise ModelError(f"expected a SavedModel folder, a zoo archive, a .tflite or a results .json; this is {what}.", path=path)
+
+
+def load_path(path: Path, request: _Request) -> Detector:
+    """The detector at a path, whatever it is."""
+    path = _only_folder(path)
+    kind = recognise(path)
+    if kind == "archive":
+        request = dataclasses.replace(request, source=request.source or str(path), name=request.name or _stem(path))
+        return load_path(unpack(path), request)
+    if kind == "tflite":
+        from detector.models.tflite import TFLiteDetector
+
+        file = path if path.is_file() else next(path.glob("*.tflite"))
+        return _make(TFLiteDetector, file, **request.common())
+    if kind == "results":
+        from detector.models.predictions import PredictionsDetector
+
+        if request.dataset is None:
+            raise InputError(f"{path}: a results file says nothing about its images; give the data set it was made on as well (dataset=..., or --data).")
+        return _make(PredictionsDetector, path, dataset=request.dataset, name=request.name, **request.options)
+    return _load_zoo(path, request) if kind == "zoo" else _load_saved_model(path, request)
+
+
+def _load_zoo(folder: Path, request: _Request) -> Detector:
+    """Boxscope's own network with the checkpoint's weights; the SavedModel beside it where that cannot be."""
+    has_saved_model = (folder / "saved_model" / "saved_model.pb").is_file()
+    if not request.white_box and has_saved_model:
+        return _load_saved_model(folder, request)
+    try:
+        from detector.models.keras_ssd import load_zoo
+    except ModuleNotFoundError as error:
+        if error.name != "detector.models.keras_ssd":
+            raise ModelError(f"Restoring a checkpoint needs TensorFlow and Keras: {error}.") from error
+        why: Exception = error
+    else:
+        try:
+            return _make(load_zoo, folder, **_drop_empty(request.common()))
+        except (ConfigError, ModelError) as error:
+            why = error
+    if not has_saved_model:
+        raise why
+    detector = _load_saved_model(folder, dataclasses.replace(request, white_box=False))
+    return _with_note(detector, f"It runs as a black box, because its checkpoint could not be restored: {why}")
+
+
+def _load_saved_model(folder: Path, request: _Request) -> Detector:
+    from detector.models.saved_model import SavedModelDetector
+
+    if not (folder / "saved_model.pb").is_file():
+        folder = folder / "saved_model"
+    if request.white_box:
+        try:
+            from detector.models.keras_ssd import try_from_saved_model
+        except ImportError:
+            try_from_saved_model = None
+        if try_from_saved_model is not None:
+            found = _make(try_from_saved_model, folder, **_drop_empty(request.common()))
+            if found is not None:
+                return found
+    return _make(SavedModelDetector, folder, **request.common())
+
+
+def _load_fake(path: str, request: _Request) -> Detector:
+    from detector.data import load_dataset
+    from detector.fake import FakeDetector
+
+    dataset = load_dataset(path) if path else request.dataset
+    if dataset is None:
+        raise InputError("expected the data set whose truth is to be shown with mistakes: fake:PATH.")
+    return _make(FakeDetector, dataset, **request.options)
+
+
+def _load_entry(entry: Entry, request: _Request) -> Detector:
+    request = dataclasses.replace(
+        request, name=entry.title, options={**entry.options, **request.options},
+        labels=request.labels if request.labels is not None or request.classes is not None or entry.labels == "coco" else entry.labels,
+    )
+    if entry.labels == "coco" and request.labels is None and request.classes is None:
+        from detector.labels import coco_class_map
+
+        request = dataclasses.replace(request, classes=coco_class_map())
+    if entry.builtin == "demo":
+        return _load_demo(request)
+    local = [source for source in entry.sources if _local(source) is not None]
+    failures: list[BoxscopeError] = []
+    for source in local or entry.sources:
+        try:
+            return _from_source(source, request)
+        except DownloadError as error:
+            failures.append(error)
+    if len(failures) == 1:
+        raise failures[0]
+    others = "; ".join(f.message.split(" could not be fetched: ")[-1].split(". To use it")[0] + f" ({source})" for f, source in zip(failures[1:], entry.sources[1:]))
+    raise DownloadError(f"{failures[0].message} Tried as well: {others}.")
+
+
+def _load_demo(request: _Request) -> Detector:
+    from detector.fake import FakeDetector
+
+    dataset = request.dataset
+    if dataset is None or not len(dataset.class_map):
+        from detector.data.scenes import demo_dataset
+
+        dataset = demo_dataset(data_dir("demo"))
+    return _make(FakeDetector, dataset, **request.options)
+
+
+def _from_source(source: str, request: _Request) -> Detector:
+    if "://" not in source:
+        path = Path(source)
+        if not path.exists():
+            raise ModelError(f"the catalogue's {request.name!r} names this file, which does not exist.", path=path)
+        return load_path(path, dataclasses.replace(request, source=source))
+    from detector.download import fetch
+
+    return load_path(fetch(source, progress=request.progress), dataclasses.replace(request, source=source, name=request.name or _stem_of_url(source)))
+
+
+def _local(source: str) -> Path | None:
+    if "://" not in source:
+        return Path(source) if Path(source).exists() else None
+    from detector.download import cached
+
+    return cached(source)
+
+
+def _entry(name: str, entry: EntryConfig, file: Path) -> Entry:
+    def placed(text: str) -> str:
+        return text if "://" in text else str((file.parent / Path(text).expanduser()).resolve())
+
+    labels = entry.labels if entry.labels in (None, "coco") else placed(entry.labels)
+    return Entry(name, entry.title, entry.description, tuple(map(placed, entry.sources)), entry.builtin, labels, dict(entry.options), str(file))
+
+
+def _only_folder(path: Path) -> Path:
+    """The folder itself, or the one folder that is all it holds (an archive's top level)."""
+    for _ in range(3):
+        if not path.is_dir():
+            return path
+        inside = [p for p in path.iterdir() if not p.name.startswith((".", "__MACOSX"))]
+        if len(inside) != 1 or not inside[0].is_dir() or inside[0].name == "saved_model":
+            return path
+        path = inside[0]
+    return path
+
+
+def _stem(path: Path) -> str:
+    name = path.name
+    for suffix in (".tar.gz", ".tgz", ".tar", ".zip"):
+        name = name.removesuffix(suffix)
+    return name
+
+
+def _stem_of_url(url: str) -> str:
+    parts = [p for p in url.split("?")[0].rstrip("/").split("/")[3:] if p not in ("models", "tensorflow")]
+    return _stem(Path(parts[-1])) if is_archive(url) or url.endswith(".tflite") else " ".join(parts[:-1]) or url
+
+
+def _drop_empty(arguments: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in arguments.items() if value is not None}
+
+
+def _make(kind: Any, *arguments: Any, **options: Any) -> Any:
+    """Call it; an option it does not know becomes an InputError that names those it does."""
+    import inspect
+
+    parameters = inspect.signature(kind).parameters
+    if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        options = {k: v for k, v in options.items() if k in parameters or k not in ("name", "source")}  # ours, not the user's
+        unknown = [key for key in options if key not in parameters]
+        if unknown:
+            known = [k for k, p in parameters.items() if p.kind is p.KEYWORD_ONLY]
+            raise InputError(f"This kind of detector has no option {unknown[0]!r}; it takes {', '.join(known)}.")
+    return kind(*arguments, **options)
+
+
+def _with_note(detector: Detector, note: str) -> Detector:
+    note = note if note.endswith(".") else f"{note}."
+    detector.info = dataclasses.replace(detector.info, notes=(note, *detector.info.notes))
+    return detector
