@@ -1,0 +1,270 @@
+"""The shared controls of every page, what is chosen in them, and the caches behind them.
+
+Every control is bound to the URL (`data`, `run`, `conf`, `iou`, `classes`, `mode`), so that a link restores
+the view. Runs and matchings are shared by all sessions (they are frozen); a choice belongs to its session.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from analysis.manifest import Manifest
+from analysis.matching import Counts, Matches, counts, image_counts, match_run
+from analysis.operating_point import operating_point
+from analysis.store import Run, RunSummary, list_runs, open_run
+from analysis.subsets import images_showing, narrow
+from app.components import facts
+from app.roots import roots
+from app.viewer import counts_strip
+from app.viewer.payload import curve
+from detector.paths import data_dir
+
+MODES = ["any", "all", "only", "none"]
+
+
+# ---- runs on disk
+
+def run_stamp(path: Path) -> tuple[int, int]:
+    """Changes whenever the run does: its manifest's time, and how many parts it has."""
+    try:
+        parts = sum(1 for _ in (path / "parts").iterdir())
+    except OSError:
+        parts = 0
+    return (path / "manifest.json").stat().st_mtime_ns, parts
+
+
+def _manifests() -> tuple[tuple[str, int], ...]:
+    found = {}
+    for root in [data_dir("runs"), *roots()[1:]]:
+        for folder in [root, *sorted(root.iterdir())] if root.is_dir() else []:
+            try:
+                found[str(folder)] = (folder / "manifest.json").stat().st_mtime_ns
+            except OSError:
+                continue
+    return tuple(found.items())
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _summaries(manifests: tuple[tuple[str, int], ...]) -> dict[str, RunSummary]:
+    folders = dict.fromkeys(Path(folder).parent for folder, _ in manifests)
+    by_path = {str(s.path): s for folder in folders for s in list_runs(folder)}
+    wanted = [by_path[folder] for folder, _ in manifests if folder in by_path]
+    named: dict[str, RunSummary] = {}
+    for summary in sorted((s for s in wanted if s.manifest), key=lambda s: s.manifest.created, reverse=True):
+        name, number = summary.path.name, 2
+        while name in named:
+            name, number = f"{summary.path.name}~{number}", number + 1
+        named[name] = summary
+    return named
+
+
+def stored_runs() -> dict[str, RunSummary]:
+    """Runs under the data directory and the roots by the name pages and links use, the newest first."""
+    return _summaries(_manifests())
+
+
+@st.cache_resource(max_entries=4, show_spinner="Opening the run")
+def _run(path: str, stamp: tuple[int, int]) -> Run:
+    return open_run(path)
+
+
+@st.cache_resource(max_entries=8, show_spinner="Matching detections with objects")
+def _matches(path: str, stamp: tuple[int, int], iou: float, class_ids: tuple[int, ...] | None) -> Matches:
+    if class_ids is not None:
+        return narrow(_matches(path, stamp, iou, None), class_ids=class_ids)
+    return match_run(_run(path, stamp), iou)
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def _curve(path: str, stamp: tuple[int, int], iou: float, class_ids: tuple[int, ...] | None) -> dict[str, list[int]]:
+    return curve(_matches(path, stamp, iou, class_ids))
+
+
+# ---- what is chosen
+
+@dataclass(frozen=True, eq=False)
+class Shared:
+    """What the shared controls say, and the run and matching that belong to it.
+
+    Args:
+        name: the run's name in links; path, stamp: where it lies and a key that changes with it.
+        matches: every image and class of the run at this IoU.
+        threshold, iou: the operating point.
+        class_ids: the chosen classes, or None for all; mode: how they choose images.
+    """
+
+    name: str
+    path: Path
+    stamp: tuple[int, int]
+    run: Run
+    matches: Matches
+    threshold: float
+    iou: float
+    class_ids: tuple[int, ...] | None
+    mode: str
+
+    @property
+    def manifest(self) -> Manifest:
+        return self.run.manifest
+
+    @property
+    def counted_classes(self) -> tuple[int, ...] | None:
+        """The classes whose boxes are drawn and counted: the chosen ones; all where the choice excludes ("none")."""
+        return None if self.mode == "none" else self.class_ids
+
+    @cached_property
+    def images(self) -> np.ndarray:
+        """bool [N], the images the class controls leave."""
+        if self.class_ids is None:
+            return np.ones(len(self.run), bool)
+        return images_showing(self.run, self.class_ids, self.mode, self.threshold)
+
+    @cached_property
+    def chosen(self) -> Matches:
+        """The matching of the chosen classes on the chosen images; all figures of a page come from it."""
+        of_classes = _matches(str(self.path), self.stamp, self.iou, self.counted_classes)
+        if self.class_ids is None or self.mode == "any":
+            return of_classes  # an image without any of the classes adds nothing
+        return narrow(of_classes, images=self.images)
+
+    @cached_property
+    def counts(self) -> Counts:
+        return counts(self.chosen, self.threshold)
+
+    @cached_property
+    def per_image(self) -> Counts:
+        return image_counts(self.chosen, self.threshold)
+
+    @property
+    def point(self) -> str:
+        """The operating point in words, for figures and files."""
+        return str(operating_point(self.run, self.threshold, iou=self.iou))
+
+    @property
+    def fixed_images(self) -> bool:
+        """Whether the choice of images stays the same while the threshold moves."""
+        return self.class_ids is None or self.mode == "any"
+
+    def curve(self) -> dict[str, list[int]] | None:
+        return _curve(str(self.path), self.stamp, self.iou, self.counted_classes) if self.fixed_images else None
+
+
+def shared() -> Shared | None:
+    """What the frame found chosen in this rerun; None while there is no run to look at."""
+    return st.session_state.get("_shared")
+
+
+def go_to_run(name: str) -> None:
+    """Choose another run; before the controls are drawn, so in a callback or followed by `st.rerun()`."""
+    st.session_state["_next_run"] = name
+
+
+def link_to(sample_id: str, page: str = "image") -> dict[str, Any]:
+    """Query parameters that bring another browser to this image under these controls."""
+    s = shared()
+    keys = ("data", "run", "conf", "iou", "classes", "mode")
+    return ({k: st.query_params.get_all(k) for k in keys if k in st.query_params} if s else {}) | {"image": sample_id}
+
+
+# ---- the controls
+
+def sidebar() -> Shared | None:
+    """Draw the shared controls and return what they say."""
+    found = stored_runs()
+    with st.sidebar:
+        if not found:
+            st.caption("No run yet. *Detect* makes one, or open the demo.")
+            return None
+        names = _choose_run(found)
+        if names is None:
+            return None
+        summary = found[names]
+        stamp = run_stamp(summary.path)
+        run = _run(str(summary.path), stamp)
+        _run_facts(run, summary)
+        _follow(run)
+        threshold = st.slider(
+            "Confidence", 0.0, 1.0, 0.5, 0.01, key="conf", bind="query-params", format="%.2f",
+            help="Detections scoring lower do not count. Moving it never runs the network again.",
+        )
+        if threshold < run.manifest.floor:
+            st.caption(f"The run kept scores of {run.manifest.floor:g} and more; there is nothing below.")
+        iou = st.slider(
+            "IoU", 0.3, 0.95, 0.5, 0.05, key="iou", bind="query-params", format="%.2f",
+            help="Intersection over union from which a detection fits an object.",
+        )
+        picked = st.multiselect(
+            "Classes", list(run.class_map.names), key="classes", bind="query-params", placeholder="all classes",
+            help="An image holds a class when its ground truth or its predictions above the threshold do.",
+        )
+        mode = st.segmented_control(
+            "Images with", MODES, default="any", key="mode", bind="query-params", required=True, disabled=not picked,
+            help="any: at least one of the classes. all: every one. only: nothing but them. none: not one of them.",
+        ) or "any"
+    class_ids = tuple(run.class_map.index(name) for name in picked) or None
+    matches = _matches(str(summary.path), stamp, round(iou, 2), None)
+    return Shared(names, summary.path, stamp, run, matches, round(threshold, 2), round(iou, 2), class_ids, mode)
+
+
+def _choose_run(found: dict[str, RunSummary]) -> str | None:
+    """The two select boxes. Their values always stand in the URL: a link must not follow "the newest"."""
+    state = st.session_state
+    if (wanted := state.pop("_next_run", None)) in found:
+        state["run"], state["data"] = wanted, found[wanted].manifest.dataset.name
+    by_data: dict[str, list[str]] = {}
+    for name, summary in found.items():
+        by_data.setdefault(summary.manifest.dataset.name, []).append(name)
+    asked = state.get("run") or st.query_params.get("run")
+    if state.get("data") not in by_data and st.query_params.get("data") not in by_data:
+        state["data"] = found[asked].manifest.dataset.name if asked in found else next(iter(by_data))
+    data = st.selectbox("Data set", list(by_data), index=None, key="data", bind="query-params", required=True)
+    of_data = by_data.get(data) or next(iter(by_data.values()))
+    if state.get("run") not in of_data and st.query_params.get("run") not in of_data:
+        state["run"] = of_data[0]
+    return st.selectbox("Run", of_data, index=None, key="run", bind="query-params", required=True) or of_data[0]
+
+
+def _run_facts(run: Run, summary: RunSummary) -> None:
+    m = run.manifest
+    done = int(run.done.sum())
+    images = f"{done:,} of {len(run):,} images" if done < len(run) else f"{len(run):,} images"
+    truth = f"{len(run.truth):,} objects" if run.labelled.any() else "no ground truth"
+    facts(
+        f"{m.dataset.format} · {images} · {truth} · {len(run.class_map)} classes",
+        f"{m.detector.name}{' · simulated, no network ran' if m.detector.simulated else ''}",
+        f"{len(run.detections):,} detections of {m.floor:g} and more · {m.created[:16].replace('T', ' ')}"
+        + (f" · {summary.state}" if summary.state != "done" else ""),
+        f"{len(run.failed):,} images could not be read" if run.failed else "",
+    )
+
+
+def _follow(run: Run) -> None:
+    """Choices that another run cannot honour are dropped before their widgets are drawn."""
+    chosen = st.session_state.get("classes")
+    if chosen and any(name not in run.class_map for name in chosen):
+        st.session_state["classes"] = [name for name in chosen if name in run.class_map]
+
+
+# ---- the strip of counts
+
+def strip(s: Shared) -> None:
+    """The counts at this operating point, on top of every page."""
+    c, m = s.counts, s.manifest
+    judged = int((s.chosen.judged & s.images).sum())
+    words = f"{judged:,} of {len(s.run):,} images" if judged < len(s.run) else f"{len(s.run):,} images"
+    waiting = not s.run.usable.any() and s.run.labelled.any()
+    data = {
+        "threshold": s.threshold, "judged": bool(s.run.usable.any()), "objects": c.objects, "images": words,
+        "now": {"correct": c.tp, "wrong": c.fp, "detections": c.detections}, "curve": s.curve(),
+        "point": f"confidence ≥ {{confidence}} · IoU ≥ {s.iou:.2f}", "point_title": s.point,
+        "unjudged": "no labelled image is done yet" if waiting else "no ground truth, so nothing to compare with",
+        "tag": "simulated" if m.detector.simulated else "", "tag_title": "No network ran: these are the data set's own objects with mistakes put in.",
+    }
+    with st.container(key="counts"):
+        counts_strip(data, key="strip")

@@ -1,0 +1,38 @@
+"""The frame: navigation, the shared controls, the counts at the operating point. `streamlit run app` opens it."""
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+if str(ROOT) not in sys.path:
+    # `streamlit run app` puts this folder on the path, not the repository's root.
+    sys.path.insert(0, str(ROOT))
+
+import streamlit as st
+
+from app import demo, state
+from app.components import errors_said, frame_style
+
+st.set_page_config(page_title="Boxscope", page_icon=":material/filter_center_focus:", layout="wide", initial_sidebar_state="expanded")
+frame_style()
+
+# In the order of the work; a page that is not there yet drops in as one line.
+PAGES = [
+    st.Page("views/gallery.py", title="Gallery", icon=":material/grid_view:", default=True, url_path="gallery", help="Images with their verdicts, worst first."),
+    st.Page("views/image.py", title="Image", icon=":material/frame_inspect:", url_path="image", help="One image, its boxes and what became of each object."),
+    st.Page("views/detect.py", title="Detect", icon=":material/play_circle:", url_path="detect", help="Run a detector over pictures; upload your own."),
+    st.Page("views/fiftyone.py", title="FiftyOne", icon=":material/hub:", url_path="fiftyone", help="Push a run to FiftyOne and open it there."),
+]
+page = st.navigation(PAGES, position="top")
+
+chosen = None
+with errors_said():
+    demo.make_on_first_start()
+with errors_said("Choose another run."):
+    chosen = state.sidebar()
+st.session_state["_shared"] = chosen
+if chosen is not None:
+    with errors_said():
+        state.strip(chosen)
+with errors_said():
+    page.run()

@@ -1,0 +1,136 @@
+"""Gallery: the images under the shared controls as thumbnails, the worst first."""
+
+from __future__ import annotations
+
+import numpy as np
+import streamlit as st
+
+from app import demo, gallery_order, pictures, state
+from app.components import empty
+from app.viewer import thumbnail_grid
+from app.viewer.payload import TILE_BOXES, boxes_of
+from detector.core import FLAGS
+
+PAGE = 24
+
+
+def _open() -> None:
+    sample_id = st.session_state["grid"].get("open")
+    if sample_id is not None:
+        st.session_state["image_id"] = sample_id
+        st.session_state["_go"] = "views/image.py"
+
+
+def _pick() -> None:
+    pick = st.session_state["grid"].get("pick")
+    if pick:
+        collected = st.session_state.setdefault("collected", {})
+        (collected.__setitem__ if pick["on"] else lambda k, v: collected.pop(k, None))(pick["id"], True)
+
+
+def _controls(s: state.Shared) -> tuple[str, gallery_order.Filters]:
+    left, middle, right = st.columns([2.2, 5, 2], vertical_alignment="bottom")
+    sort = left.selectbox("Sort", list(gallery_order.SORTS), key="sort", bind="query-params", label_visibility="collapsed",
+                          help="Within equal ones the data set's own order.")
+    judged = bool(s.run.usable.any())
+    shows = middle.pills(
+        "Images with", list(gallery_order.SHOWS) if judged else ["detections", "no detections"], selection_mode="multi", key="show",
+        bind="query-params", label_visibility="collapsed",
+    )
+    with right.popover("More filters", icon=":material/filter_list:", width="stretch"):
+        sizes = st.pills("Object size", ["small", "medium", "large"], selection_mode="multi", key="size", bind="query-params",
+                         help="By area: small under 32², medium under 96² square pixels, as COCO has it.")
+        present = [flag for flag in FLAGS if getattr(s.run.truth, flag).any()]
+        flags = st.pills("Objects flagged", present, selection_mode="multi", key="flag", bind="query-params") if present else []
+        splits = sorted({x for x in s.run.splits if x})
+        split = st.pills("Split", splits, selection_mode="multi", key="split", bind="query-params") if len(splits) > 1 else []
+        if not (present or len(splits) > 1):
+            st.caption("No flags or splits in this data set.")
+        name = st.text_input("Name contains", key="name", bind="query-params")
+    return sort, gallery_order.Filters(tuple(shows or ()), tuple(sizes or ()), tuple(flags or ()), tuple(split or ()), name or "")
+
+
+def _first_clicks() -> None:
+    """Three suggestions for someone who has just arrived at the demo."""
+    if st.session_state.get("hide_hints"):
+        return
+    with st.container(border=True, horizontal=True, vertical_alignment="center"):
+        st.markdown("**First clicks**")
+        if st.button("Open the worst image", icon=":material/counter_1:"):
+            st.session_state.pop("image_id", None)
+            st.switch_page("views/image.py")
+        st.button("Halve the threshold", icon=":material/counter_2:", on_click=lambda: st.session_state.update(conf=0.25),
+                  help="More objects are found, and more false alarms (false positives) come with them: watch the counts above.")
+        if st.button("Run it on your picture", icon=":material/counter_3:"):
+            st.switch_page("views/detect.py")
+        st.button("Hide", type="tertiary", on_click=lambda: st.session_state.update(hide_hints=True))
+
+
+def _collected(s: state.Shared, matching: list[str]) -> None:
+    kept = [i for i in st.session_state.get("collected", {}) if i in s.run]
+    with st.container(horizontal=True, vertical_alignment="center", key="collect"):
+        if kept:
+            st.markdown(f"**{len(kept):,} collected**")
+            st.download_button("Save ids", "\n".join(kept) + "\n", f"{s.name}-collected.txt", "text/plain", icon=":material/download:",
+                               help="One sample id a line.")
+            st.button("Let go", icon=":material/close:", on_click=lambda: st.session_state.pop("collected", None))
+        else:
+            st.download_button(f"Save {len(matching):,} ids", "\n".join(matching) + "\n", f"{s.name}-images.txt", "text/plain", type="tertiary",
+                               icon=":material/download:", disabled=not matching, help="The ids of every image that matches, in this order, one a line.")
+
+
+def _tiles(s: state.Shared, rows: np.ndarray) -> list[dict]:
+    made = pictures.tiles(s.run, [int(i) for i in rows])
+    out = []
+    for i, content in zip(rows, made):
+        i = int(i)
+        width, height = s.run.image_size(i)
+        name = s.run.sample_ids[i]
+        tile = {"id": name, "name": name.rsplit("/", 1)[-1], "width": width, "height": height}
+        if isinstance(content, str):
+            tile |= {"url": "", "error": s.run.failed.get(name, content)}
+        else:
+            tile["url"] = pictures.publish(content, "image/jpeg", f"tile-{i}")
+        out.append(tile | boxes_of(s.run, s.matches, i, most=TILE_BOXES))
+    return out
+
+
+def main() -> None:
+    if target := st.session_state.pop("_go", None):
+        st.switch_page(target)
+    s = state.shared()
+    if s is None:
+        box = empty("Nothing to look at yet", "Run a detector over your pictures, or open the demo.")
+        if box.button("Choose pictures and a detector", type="primary"):
+            st.switch_page("views/detect.py")
+        return
+    if s.name == demo.NAME:
+        _first_clicks()
+    sort, filters = _controls(s)
+    order = gallery_order.arrange(s, sort, filters)
+    st.session_state["_order"] = (s.name, order.rows)
+    pages = max(1, -(-len(order.rows) // PAGE))
+    if st.session_state.get("page", 1) > pages:
+        st.session_state["page"] = pages
+    line, pager = st.columns([3, 2], vertical_alignment="center")
+    line.markdown(order.sentence)
+    with line:
+        _collected(s, [s.run.sample_ids[i] for i in order.rows])
+    number = 1
+    if pages > 1:
+        with pager.container(horizontal=True, horizontal_alignment="right"):
+            number = st.pagination(pages, key="page", bind="query-params")
+    if not len(order.rows):
+        empty("No image matches", "Loosen the filters above, the classes or the threshold on the left.")
+        return
+    shown = order.rows[(number - 1) * PAGE : number * PAGE]
+    thumbnail_grid(
+        {
+            "tiles": _tiles(s, shown), "threshold": s.threshold, "shown": list(s.counted_classes) if s.counted_classes is not None else None,
+            "picked": list(st.session_state.get("collected", {})),
+        },
+        key="grid", on_open=_open, on_pick=_pick,
+    )
+
+
+main()
