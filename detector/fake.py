@@ -7,13 +7,13 @@ metric can be held against an answer that is known. No network runs; `info.simul
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from detector import boxes
+from detector.by_pixels import PixelIndex
 from detector.core import Annotations, Candidates, Detections, DetectorInfo, check_images
 from detector.data.dataset import Dataset
 from detector.errors import InputError
@@ -113,13 +113,11 @@ class FakeDetector:
                 "It knows the images of its data set only and finds nothing in any other.",
             ),
         )
-        self._lock = threading.Lock()
-        self._found: dict[bytes, int] = {}
-        self._waiting: dict[tuple[int, int] | None, list[int]] | None = None
+        self._index = PixelIndex(dataset)
 
     def detect(self, images: Sequence[np.ndarray]) -> list[Detections]:
         check_images(images)
-        return [self._detections(self._find(image), _size(image)) for image in images]
+        return [self._detections(self._index.find(image), _size(image)) for image in images]
 
     def detect_samples(self, sample_ids: Iterable[str]) -> list[Detections]:
         """The answers for samples by id, without reading their pixels where the data set states their size.
@@ -136,7 +134,7 @@ class FakeDetector:
         Missed objects appear with scores under the floor of 0.01, neighbours of a detection with a part of its score.
         """
         check_images(images)
-        return [self._candidates(self._find(image), _size(image))[0] for image in images]
+        return [self._candidates(self._index.find(image), _size(image))[0] for image in images]
 
     def mistakes(self, sample_id: str) -> Mistakes:
         """Which mistake each detection of a sample is.
@@ -150,22 +148,6 @@ class FakeDetector:
     def _size_of(self, i: int) -> tuple[int, int]:
         width, height = (int(v) for v in self.dataset.sizes[i])
         return (width, height) if width and height else _size(self.dataset.load_image(i))
-
-    def _find(self, image: np.ndarray) -> int | None:
-        """The first sample with exactly these pixels, or None."""
-        digest, size = _digest(image), _size(image)
-        with self._lock:
-            if self._waiting is None:
-                self._waiting = _group_by_size(self.dataset.sizes)
-            queue = self._waiting.get(None, self._waiting.get(size, []))
-            while digest not in self._found and queue:
-                position = queue.pop()
-                try:
-                    pixels = self.dataset.load_image(position)
-                except Exception:  # an unreadable image can never be the one asked for; its reader reports it
-                    continue
-                self._found.setdefault(_digest(pixels), position)
-            return self._found.get(digest)
 
     def _detections(self, i: int | None, size: tuple[int, int]) -> Detections:
         return self._candidates(i, size)[1]
@@ -234,22 +216,6 @@ class FakeDetector:
 
 def _size(image: np.ndarray) -> tuple[int, int]:
     return image.shape[1], image.shape[0]
-
-
-def _digest(image: np.ndarray) -> bytes:
-    digest = hashlib.blake2b(repr(image.shape).encode(), digest_size=16)
-    digest.update(np.ascontiguousarray(image).data)
-    return digest.digest()
-
-
-def _group_by_size(sizes: np.ndarray) -> dict[tuple[int, int] | None, list[int]]:
-    """Positions of each size, last first (popped from the end); one group of all where a size is unknown."""
-    if (sizes == 0).any():
-        return {None: list(range(len(sizes)))[::-1]}
-    groups: dict[tuple[int, int] | None, list[int]] = {}
-    for position in range(len(sizes))[::-1]:
-        groups.setdefault((int(sizes[position, 0]), int(sizes[position, 1])), []).append(position)
-    return groups
 
 
 def _hard(truth: Annotations, xyxy: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -7,6 +7,7 @@ inputs get the pixels as they are, float inputs the range the file's metadata st
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -20,11 +21,11 @@ from detector.core import Candidates, ClassMap, Detections, DetectorInfo, check_
 from detector.errors import CapabilityError, ModelError
 from detector.labels import choose_labels
 from detector.models.hashing import hash_answers, hash_files
-from detector.models.nms import per_class_nms
 from detector.models.tflite_file import POSTPROCESS, TFLiteFacts, read_facts
 from detector.models.tflite_outputs import find_layout
+from detector.nms import PostprocessSettings, replay
 
-RAW_FLOOR, RAW_IOU, RAW_MAX = 0.01, 0.6, 100  # for files without post-processing; the zoo's IoU and row limit
+RAW_SETTINGS = PostprocessSettings(score_threshold=0.005)  # for files without post-processing; IoU and caps of the zoo
 GENERIC_NAMES = {"detect", "detect_quant", "model", "model_quant", "model_float", "best", "export"}  # the folder says more
 # The operation's own defaults where a file leaves its scales out (tensorflow/lite/kernels/detection_postprocess.cc).
 _SCALES = {"y_scale": 10.0, "x_scale": 10.0, "h_scale": 5.0, "w_scale": 5.0}
@@ -91,7 +92,7 @@ class TFLiteDetector:
         if facts.postprocess is not None:
             settings |= {k: v for k, v in sorted(facts.postprocess.items()) if not k.startswith("_")}
         elif self._layout.kind == "raw":
-            settings |= {"score_floor": RAW_FLOOR, "nms_iou_threshold": RAW_IOU, "max_detections": RAW_MAX}
+            settings |= dataclasses.asdict(RAW_SETTINGS)
         capabilities = {"candidates"} if self._layout.kind == "raw" or self._inner_is_readable(values) else set()
         if self._layout.kind == "raw" or float(self._options.get("nms_score_threshold", 1.0)) <= 0.05:
             capabilities.add("low_scores")
@@ -199,8 +200,7 @@ class TFLiteDetector:
 
     def _from_raw(self, values: dict[int, np.ndarray], size: tuple[int, int]) -> Detections:
         xyxy, scores = self._raw_rows(values, size)
-        rows, class_ids = per_class_nms(xyxy, scores, floor=RAW_FLOOR, iou=RAW_IOU, limit=RAW_MAX)
-        return Detections(boxes.clip(xyxy[rows], size), scores[rows, class_ids], class_ids, size, rows)
+        return replay(Candidates(xyxy, scores, size), RAW_SETTINGS)
 
     def _pick(self, scores: np.ndarray) -> np.ndarray:
         """Columns in class map order, clipped to 0..1; a class the file has no column for gets zeros."""
