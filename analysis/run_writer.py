@@ -63,6 +63,7 @@ class RunWriter:
 
     Attributes:
         done: bool [N], images that are done, by any worker, when the writer was opened, and those it wrote since.
+        failed: how many of them could not be read.
         seconds: time spent writing.
 
     Raises:
@@ -86,11 +87,31 @@ class RunWriter:
             mine = [number for name, number in files.list_parts(self.folder) if name == worker]
             self._number = max(mine, default=-1) + 1
             self.done = np.zeros(self.manifest.dataset.count, bool)
-            for part in files.finished_parts(self.folder):
-                self.done[files.read_table(files.part_path(self.folder, "images", *part), files.IMAGES).column("row").to_numpy()] = True
+            self.failed = self._look()[0]
         except BaseException:
             self._lock.release()
             raise
+
+    def _look(self) -> tuple[int, int]:
+        """Mark what all workers have stored as done; how many images failed, how many detections there are."""
+        rows, failed, detections = [np.zeros(0, np.int32)], [np.zeros(0, bool)], [np.zeros(0, np.int32)]
+        for part in files.finished_parts(self.folder):
+            table = files.read_table(files.part_path(self.folder, "images", *part), files.IMAGES)
+            rows.append(files.numbers(table, "row"))
+            failed.append(table.column("error").is_valid().to_numpy())
+            detections.append(files.numbers(table, "detections"))
+        # As in open_run, the first of two workers that did the same image counts.
+        seen, first = np.unique(np.concatenate(rows), return_index=True)
+        self.done[seen] = True
+        return int(np.concatenate(failed)[first].sum()), int(np.concatenate(detections)[first].sum())
+
+    def begin(self) -> None:
+        """Mark the run as being written; for the one process that leads it."""
+        self._set(state="running", error="", finished=None)
+
+    def _set(self, **changes: object) -> None:
+        self.manifest = read_manifest(self.folder).model_copy(update=changes)
+        write_manifest(self.folder, self.manifest)
 
     def _start_part(self) -> None:
         self._images: list[tuple[int, int, int, int, str | None]] = []
@@ -172,21 +193,14 @@ class RunWriter:
             RunError: the state is "done" and images are open.
         """
         self.flush()
-        done = failed = detections = 0
-        everything = files.finished_parts(self.folder)
-        for part in everything:
-            table = files.read_table(files.part_path(self.folder, "images", *part), files.IMAGES)
-            self.done[table.column("row").to_numpy()] = True
-            failed += len(table) - table.column("error").null_count
-            detections += int(table.column("detections").to_numpy().sum())
+        self.failed, detections = self._look()
         done = int(self.done.sum())
         if state == "done" and done < len(self.done):
             raise RunError(f"{len(self.done) - done} of {len(self.done)} images are not done; detect again to resume.", path=self.folder)
-        self.manifest = read_manifest(self.folder).model_copy(update={
-            "state": state, "error": error, "finished": now(), "counts": Counts(done=done, failed=failed, detections=detections),
-            "timing": self.manifest.timing.plus(timing or Timing()),
-        })
-        write_manifest(self.folder, self.manifest)
+        self._set(
+            state=state, error=error, finished=now(), counts=Counts(done=done, failed=self.failed, detections=detections),
+            timing=self.manifest.timing.plus(timing or Timing()),
+        )
         return self.manifest
 
     def close(self) -> None:

@@ -1,0 +1,201 @@
+"""Batch detection: a detector over a data set, stored, resumable, never done twice."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+
+from analysis.manifest import MANIFEST, Manifest, Timing, read_manifest, run_identity
+from analysis.run_pipeline import Pipeline
+from analysis.run_progress import CANCEL, Progress, ProgressMeter, request_cancel, watch
+from analysis.run_writer import RunWriter, create_run
+from analysis.store import Run, list_runs, open_run
+from detector.core import Detections, Detector, DetectorInfo
+from detector.data.dataset import Dataset
+from detector.errors import InputError, RunError
+from detector.paths import data_dir
+
+__all__ = ["Progress", "default_folder", "detect_run", "find_same_run", "request_cancel", "watch"]
+
+BATCH_SIZE = 8
+
+
+def detect_run(
+    detector: Detector | Sequence[Detector],
+    dataset: Dataset,
+    out: str | Path | None = None,
+    *,
+    floor: float = 0.01,
+    batch_size: int | None = None,
+    limit: int | None = None,
+    progress: Callable[[Progress], object] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+    name: str | None = None,
+    decode_threads: int | None = None,
+    part_images: int = 1024,
+    part_seconds: float = 10.0,
+) -> Run:
+    """Run a detector over every image and store what it found.
+
+    Reading, inference and writing overlap. A run that was killed or cancelled goes on where it stopped when it is
+    called again with the same data set, detector and floor; one that is done is opened and not run again.
+    A picture that cannot be read, or that alone makes the detector fail, is recorded with the reason.
+
+    Args:
+        detector: one, or several equal ones that work side by side (two of one thread each beat one of two).
+        dataset: the images; with their objects where they are known.
+        out: the run's folder; None looks for the same run under the data directory, and else makes one there.
+        floor: scores below it are not stored.
+        batch_size: images handed to the detector at a time; 8 where None.
+        limit: only the first so many images.
+        progress: called in this thread with a Progress, at most four times a second and at the end.
+        should_stop: asked about five times a second; True stops after the batches in hand.
+        name: shown to people; the data set's and the detector's where None.
+        decode_threads: pictures decoded at a time; None for the number of cores, at most 8.
+        part_images, part_seconds: a kill costs at most so many images, or about so many seconds, of work.
+
+    Returns:
+        The run; its `manifest.state` is "done", or "cancelled" where it was stopped.
+
+    Raises:
+        RunError: the folder holds another run or other files, or a living process is writing it.
+        ModelError: the detector fails on everything; the run is kept as "failed" and can be resumed.
+        InputError: several detectors that are not equal; a floor outside 0..1; a limit or batch size below 1.
+    """
+    detectors = list(detector) if isinstance(detector, Sequence) else [detector]
+    info = _one_info(detectors)
+    for what, value in (("batch_size", batch_size), ("limit", limit)):
+        if value is not None and value < 1:
+            raise InputError(f"{what}: expected at least 1, got {value}.")
+    if limit is not None and limit < len(dataset):
+        dataset = dataset.subset(np.arange(limit))
+    if out is None:
+        root = data_dir("runs")
+        out = find_same_run(root, dataset.fingerprint, info.weights_hash, floor) or default_folder(root, dataset, info, floor)
+    folder = Path(out)
+    if (folder / MANIFEST).exists():
+        if (finished := _same_and_done(folder, dataset, info, floor)) is not None:
+            if progress is not None:
+                n = len(finished)
+                progress(Progress(n, n, len(finished.failed), reused=n, state="done"))
+            return finished
+    else:
+        create_run(folder, dataset, info, floor=floor, name=name)
+    with RunWriter(folder, part_images=part_images, part_seconds=part_seconds) as writer:
+        _detect_open_images(writer, detectors, dataset, batch_size or BATCH_SIZE, decode_threads, progress, should_stop)
+    return open_run(folder)
+
+
+def _one_info(detectors: list[Detector]) -> DetectorInfo:
+    if not detectors:
+        raise InputError("detect_run: expected a detector, got an empty list.")
+    first = detectors[0].info
+    for other in detectors[1:]:
+        if other.info.weights_hash != first.weights_hash or other.info.class_map != first.class_map:
+            raise InputError(f"detect_run: expected equal detectors, {first.name} and {other.info.name} differ.")
+    return first
+
+
+def find_same_run(root: str | Path, fingerprint: str, weights_hash: str, floor: float) -> Path | None:
+    """The folder of the run of this data set, detector and floor in a folder of runs: finished before unfinished, then the newest."""
+    identity = run_identity(fingerprint, weights_hash, floor)
+    same = [s for s in list_runs(root) if s.manifest is not None and s.manifest.identity == identity]
+    return min(same, key=lambda s: s.state != "done").path if same else None
+
+
+def default_folder(root: str | Path, dataset: Dataset, info: DetectorInfo, floor: float) -> Path:
+    """`<root>/<data set>-<detector>-<8 digits of the run's identity>`."""
+    identity = run_identity(dataset.fingerprint, info.weights_hash, floor)
+    return Path(root) / f"{_slug(dataset.name)}-{_slug(info.name)}-{identity[:8]}"
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9]+", "_", text).strip("_")[:40] or "unnamed"
+
+
+def _same_and_done(folder: Path, dataset: Dataset, info: DetectorInfo, floor: float) -> Run | None:
+    manifest = read_manifest(folder)
+    if manifest.identity != run_identity(dataset.fingerprint, info.weights_hash, floor):
+        what = _difference(manifest, dataset, info, floor)
+        raise RunError(f"This folder holds another run ({what}); choose another folder, or delete it.", path=folder)
+    if manifest.state != "done":
+        return None
+    run = open_run(folder)
+    return run if run.done.all() else None
+
+
+def _difference(manifest: Manifest, dataset: Dataset, info: DetectorInfo, floor: float) -> str:
+    if manifest.dataset.fingerprint != dataset.fingerprint:
+        return f"of the data set {manifest.dataset.name}, {manifest.dataset.count} images, which is not the {len(dataset)} of {dataset.name}"
+    if manifest.detector.weights_hash != info.weights_hash:
+        return f"of the detector {manifest.detector.name}, whose weights or settings are not those of {info.name}"
+    return f"with the floor {manifest.floor:g}, not {floor:g}"
+
+
+def _detect_open_images(
+    writer: RunWriter, detectors: list[Detector], dataset: Dataset, batch_size: int, decode_threads: int | None,
+    tell: Callable[[Progress], object] | None, should_stop: Callable[[], bool] | None,
+) -> None:
+    cancel = writer.folder / CANCEL
+    cancel.unlink(missing_ok=True)
+    writer.begin()
+    unified = np.array([link.class_id for link in writer.manifest.classes.links], np.int32)
+    rows = np.flatnonzero(~writer.done)
+    meter = ProgressMeter(writer.folder, len(dataset), len(dataset) - len(rows), writer.failed, tell)
+    pipeline = Pipeline(
+        detectors, dataset, rows, batch_size=batch_size, decode_threads=decode_threads, proven=meter.reused > writer.failed
+    )
+    start = time.perf_counter()
+    decode = inference = 0.0
+    stopped = False
+
+    def look_for_stop() -> None:
+        nonlocal stopped
+        if not stopped and (cancel.exists() or (should_stop is not None and should_stop())):
+            stopped = True
+            pipeline.stop()
+
+    def timing() -> Timing:
+        return Timing(
+            wall=time.perf_counter() - start, decode=decode, inference=inference, write=writer.seconds, images=meter.done - meter.reused
+        )
+
+    try:
+        meter.report("running")
+        look_for_stop()
+        with closing(pipeline.results(look_for_stop)) as results:
+            for result in results:
+                for row, found in result.found.items():
+                    writer.add(row, _in_unified_ids(found, unified))
+                for row, message in result.failed.items():
+                    writer.add_failed(row, message)
+                decode += result.decode
+                inference += result.inference
+                meter.add(len(result.found) + len(result.failed), len(result.failed))
+        state = "done" if writer.done.all() else "cancelled"
+        writer.flush()
+        writer.finish(state, timing=timing())
+        meter.report(state)
+    except KeyboardInterrupt:
+        writer.flush()
+        writer.finish("cancelled", timing=timing())
+        raise
+    except Exception as error:
+        message = str(error).splitlines()[0] if str(error) else type(error).__name__
+        writer.flush()
+        writer.finish("failed", timing=timing(), error=message)
+        meter.report("failed", message)
+        raise
+    finally:
+        cancel.unlink(missing_ok=True)
+
+
+def _in_unified_ids(found: Detections, unified: np.ndarray) -> Detections:
+    if not len(found):
+        return found
+    return Detections(found.xyxy, found.scores, unified[found.class_ids], found.image_size, found.anchor_ids)
