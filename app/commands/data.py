@@ -37,8 +37,9 @@ def doctor(
     dataset = load_dataset(str(data))
     problems = list(dataset.problems)
     if pixels:
+        named = {(p.sample_id, p.kind) for p in problems}
         with progress_bar("opening pictures") as update:
-            problems += check_images(dataset, progress=update)
+            problems += [p for p in check_images(dataset, progress=update) if (p.sample_id, p.kind) not in named]
     if json:
         print_json({
             "name": dataset.name, "format": dataset.format, "images": len(dataset), "objects": len(dataset.objects),

@@ -73,10 +73,17 @@ def runs(json: JsonFlag = False) -> None:
 
     found = list_runs(data_dir("runs"))
     if json:
-        print_json([r.to_dict() for r in found])
+        print_json([
+            {"name": r.path.name, "path": str(r.path), "state": r.state, "error": r.error}
+            | ({"manifest": r.manifest.model_dump(mode="json")} if r.manifest else {}) for r in found
+        ])
         return
     for r in found:
-        print(f"{r.name}\t{r.state}\t{r.detector}\t{r.dataset}\t{r.done}/{r.total} images\t{r.created}")
+        if r.manifest is None:
+            print(f"{r.path.name}\t{r.state}\t{r.error}")
+        else:
+            m = r.manifest
+            print(f"{r.path.name}\t{r.state}\t{m.detector.name}\t{m.dataset.name}\t{m.dataset.count} images\t{m.created}")
     if not found:
         say("no runs yet: `boxscope demo`, or `boxscope detect --model NAME --data PATH`")
 
@@ -87,7 +94,7 @@ def models(json: JsonFlag = False) -> None:
 
     entries = list_catalogue()
     if json:
-        print_json([e.to_dict() for e in entries])
+        print_json([{"name": e.name, "title": e.title, "description": e.description, "sources": list(e.sources)} for e in entries])
         return
     for e in entries:
-        print(f"{e.name}\t{e.title}\t{e.source}")
+        print(f"{e.name}\t{e.title}\t{e.sources[0] if e.sources else 'built in'}")

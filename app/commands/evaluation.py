@@ -27,25 +27,26 @@ def evaluate(
     import analysis
 
     if run is not None and truth is None and predictions is None:
-        from analysis.matching import counts, match_run
+        from analysis.counts import counts
+        from analysis.matching import match_run
+        from analysis.operating_point import operating_point
 
         stored = read_run(run)
         result = analysis.evaluate(stored)
-        at = counts(match_run(stored, iou=iou), threshold)
+        at, point = counts(match_run(stored, iou=iou), threshold), operating_point(stored, threshold, iou=iou)
     elif run is None and truth is not None and predictions is not None:
-        result, at = analysis.evaluate(truth=truth, predictions=predictions), None
+        result, at, point = analysis.evaluate(truth=truth, predictions=predictions), None, None
     else:
         raise InputError("expected either a RUN, or --truth FILE with --predictions FILE.")
     figures = result.to_dict()
     if at is not None:
-        figures["operating_point"] = {"threshold": threshold, "iou": iou, "matcher": "COCO greedy"} | at.to_dict()
+        figures["at_operating_point"] = at.to_dict() | {"operating_point": point.to_dict(stored.class_map)}
     if json:
         print_json(figures)
         return
-    for name, value in result.figures.items():
-        print(f"{name:<6} {'none' if value is None else format(value, '.3f')}")
+    print(result)
     if at is not None:
-        print(f"at confidence {threshold:g}, IoU {iou:g} (COCO greedy): {at.objects} objects, {at.tp} correct, {at.fp} wrong, {at.fn} missed")
+        print(f"at {point}: {at.objects} objects, {at.tp} correct, {at.fp} wrong, {at.fn} missed")
         print(f"precision {_percent(at.precision)}, recall {_percent(at.recall)}, F1 {_percent(at.f1)}")
 
 

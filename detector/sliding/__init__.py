@@ -1,0 +1,1 @@
+"""The sliding-window detector: a patch classifier turned fully convolutional."""
