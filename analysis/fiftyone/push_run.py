@@ -1,0 +1,53 @@
+"""From a run to the push: judge it, measure it, write it. For a process that may import FiftyOne."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from analysis.fiftyone.judge import judge
+from analysis.fiftyone.links import DEFAULT_PAGES
+from analysis.fiftyone.push import PushProgress, PushReport, default_name, push
+from analysis.fiftyone.server import state_file
+from detector.errors import BoxscopeError
+
+
+def push_run(
+    run: Any, *, name: str | None = None, threshold: Any = 0.5, iou: float = 0.5, lowest: float = 0.05, pages: str = DEFAULT_PAGES,
+    run_name: str | None = None, eval_key: str = "eval", figures: bool = True, discard_edits: bool = False,
+    detection_columns: Mapping[str, Any] | None = None, truth_columns: Mapping[str, Any] | None = None,
+    progress: Callable[[PushProgress], None] | None = None, should_stop: Callable[[], bool] | None = None,
+    stage: Callable[[str], None] | None = None,
+) -> PushReport:
+    """See `analysis.fiftyone_bridge.push_to_fiftyone`; the database of this process's FiftyOne is used.
+
+    Two pushes at once wait for each other.
+    """
+    say = stage or (lambda message: None)
+    say("Matching detections with objects")
+    judged = judge(run, threshold, iou, det_columns=detection_columns, truth_columns=truth_columns)
+    measured = _figures(run) if figures else None
+    say("Opening FiftyOne")
+    from analysis.fiftyone.failures import as_unavailable
+
+    try:
+        import fiftyone  # noqa: F401 (connects to the database; its failure is told here, not in the middle of the push)
+    except BoxscopeError:
+        raise
+    except Exception as error:
+        raise as_unavailable(error) from error
+    with state_file().lock("push", wait=600.0):
+        return push(
+            run, judged, name=name or default_name(run), lowest=lowest, pages=pages, run_name=run_name, eval_key=eval_key,
+            figures=measured, discard_edits=discard_edits, progress=progress, should_stop=should_stop,
+        )
+
+
+def _figures(run: Any) -> dict[str, float | None] | None:
+    """AP, AP50 and AP75 over every score, or None where there is nothing to measure."""
+    if not run.usable.any() or not len(run.truth):
+        return None
+    from analysis.metrics import evaluate
+
+    measured = evaluate(run)
+    return {name: measured[name] for name in ("AP", "AP50", "AP75")}
