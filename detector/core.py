@@ -361,6 +361,13 @@ class DetectorInfo:
         object.__setattr__(self, "capabilities", frozenset(self.capabilities))
         object.__setattr__(self, "settings", MappingProxyType(dict(self.settings)))
 
+    def __getstate__(self) -> dict[str, Any]:
+        """A read-only mapping cannot be pickled; the model runs in a process of its own and sends its info."""
+        return {**self.__dict__, "settings": dict(self.settings)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update({**state, "settings": MappingProxyType(state["settings"])})
+
 
 @runtime_checkable
 class Detector(Protocol):

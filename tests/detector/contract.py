@@ -9,6 +9,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -46,6 +48,10 @@ class DetectorContract:
         assert info.input_size is None or min(info.input_size) > 0
         assert all(isinstance(note, str) and note.endswith(".") for note in info.notes)
         assert all(isinstance(key, str) for key in info.settings)
+
+    def test_info_goes_to_another_process(self, detector):
+        again = pickle.loads(pickle.dumps(detector.info))
+        assert again == detector.info and dict(again.settings) == dict(detector.info.settings)
 
     def test_no_images_no_answers(self, detector):
         assert detector.detect([]) == []
@@ -111,7 +117,7 @@ class DetectorContract:
         for c in shown:
             assert c.scores.shape == (len(c), len(detector.info.class_map))
             assert len(c) and c.scores.min() >= 0 and c.scores.max() <= 1
-            assert ("anchors" in detector.info.capabilities) == (c.anchors is not None)
+            assert "anchors" not in detector.info.capabilities or (c.anchors is not None and c.levels is not None)
 
     def test_anchor_ids_point_at_the_candidate(self, detector, images):
         if "candidates" not in detector.info.capabilities:
