@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -24,6 +25,8 @@ from detector.data.draft import Draft, assemble
 from detector.data.files import Listing, only_folder, split_of, walk_pictures
 from detector.errors import DataError
 
+_OUTLINES = re.compile(rb'"(segmentation|counts)"\s*:\s*\[[\[\]\d\s.,eE+-]*\]')
+_PLAIN_KEYS = len(("image_id", "category_id", "bbox"))  # an annotation with flags has more
 _NAN4 = (math.nan,) * 4
 
 
@@ -90,7 +93,7 @@ class _Part:
     ann_classes: list[Any] = field(default_factory=list)
     boxes: array = field(default_factory=lambda: array("d"))
     area: array = field(default_factory=lambda: array("d"))
-    flags: dict[str, array] = field(default_factory=lambda: {flag: array("b") for flag in FLAGS})
+    flagged: dict[str, list[int]] = field(default_factory=lambda: {flag: [] for flag in FLAGS})
     categories: list[Any] = field(default_factory=list)
 
     def take_out(self, item: dict) -> dict | None:
@@ -124,11 +127,13 @@ class _Part:
             self.area.append(item.get("area", math.nan))
         except TypeError:
             self.area.append(_number(item.get("area"), math.nan))
-        more = item.get("attributes") if isinstance(item.get("attributes"), dict) else item
-        flags = self.flags
-        flags["crowd"].append(bool(item.get("iscrowd")))
-        for flag in ("difficult", "truncated", "occluded"):
-            flags[flag].append(bool(item.get(flag) or more.get(flag)))
+        if item.get("iscrowd"):
+            self.flagged["crowd"].append(len(self.ann_ids) - 1)
+        if len(item) > _PLAIN_KEYS:
+            more = item.get("attributes")
+            for flag in ("difficult", "truncated", "occluded"):
+                if item.get(flag) or (isinstance(more, dict) and more.get(flag)):
+                    self.flagged[flag].append(len(self.ann_ids) - 1)
 
 
 def _number(value: Any, default: float = 0.0) -> float:
@@ -141,7 +146,7 @@ def _number(value: Any, default: float = 0.0) -> float:
 def _parse(path: Path) -> _Part:
     part = _Part(path, split_of(path.name) or (split_of(path.parent.name) if path.name.startswith("_annotations") else None))
     try:
-        document = json.loads(path.read_bytes(), object_hook=part.take_out)
+        document = _loads(path.read_bytes(), part)
     except OSError as error:
         raise DataError(f"expected a COCO json, it cannot be read: {error.strerror or error}.", path=path) from None
     except UnicodeDecodeError:
@@ -160,6 +165,22 @@ def _parse(path: Path) -> _Part:
         raise DataError(f"expected COCO instances with images, annotations and categories, found {keys or 'nothing'}.", path=path)
     part.categories = document.get("categories") or []
     return part
+
+
+def _loads(data: bytes, part: _Part) -> Any:
+    """json.loads without the mask outlines, which are two thirds of a COCO file and are not needed here.
+
+    The pattern can only match a real key: inside a string its quotes would be escaped. As the value belongs to an
+    object, the last bracket before the next key or brace is its end.
+    """
+    start = _Part(part.path, part.split)
+    if len(data) < 1_000_000:
+        return json.loads(data, object_hook=part.take_out)
+    try:
+        return json.loads(_OUTLINES.sub(b'"outline":0', data), object_hook=part.take_out)
+    except json.JSONDecodeError:
+        part.__dict__.update(start.__dict__)
+        return json.loads(data, object_hook=part.take_out)  # for the true line of the fault
 
 
 def coco_draft(path: Path, *, images: str | Path | None = None, split: str | None = None) -> Draft:
@@ -311,7 +332,9 @@ def _join(parts: list[_Part], folders: Sequence[Path], class_map: ClassMap, to_c
         boxes.append(np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1))
         areas.append(np.array(part.area)[good])
         for flag in FLAGS:
-            flags[flag].append(np.array(part.flags[flag], bool)[good])
+            marks = np.zeros(len(good), bool)
+            marks[part.flagged[flag]] = True
+            flags[flag].append(marks[good])
         ids += [part.ann_ids[k] for k in np.flatnonzero(good)]
         owners.append(np.full(int(good.sum()), len(owners)))
     owner = np.concatenate(owners)

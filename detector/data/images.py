@@ -24,7 +24,8 @@ MAX_PIXELS = 150_000_000
 """Largest width x height that is decoded (450 MB as RGB); a bigger claim is taken for a decompression bomb."""
 
 IMAGE_SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .jfif .png .apng .bmp .dib .gif .webp .tif .tiff .ppm .pgm .pbm .pnm .mpo .ico .jp2 .j2k .jpf .jpx .avif".split()
+    [".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".bmp", ".dib", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"]
+    + [".pbm", ".pnm", ".mpo", ".ico", ".jp2", ".j2k", ".jpf", ".jpx", ".avif"]
 )
 """File name endings taken for pictures when a folder is searched (any case)."""
 

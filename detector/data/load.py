@@ -86,12 +86,21 @@ def load_dataset(
     if limit is not None and limit < 1:
         raise InputError(f"limit: expected at least 1, got {limit}.")
     place = Path(path).expanduser()
+    if str(path) == "demo" and not place.exists():
+        place, format = _demo_folder(), "coco"
     if not place.exists():
         raise DataError("expected a data set here, there is no such file or folder.", path=place)
     if format is None:
         format = _choose(place)
     draft = _drafts()[format](place, images, split)
     return assemble(select(draft, split, limit))
+
+
+def _demo_folder() -> Path:
+    from detector.data.scenes import demo_dataset
+    from detector.paths import data_dir
+
+    return Path(demo_dataset(data_dir("demo")).source)
 
 
 def _choose(path: Path) -> str:
