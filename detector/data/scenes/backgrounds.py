@@ -173,6 +173,22 @@ def park(random: np.random.Generator, width: int, height: int) -> Place:
     return Place("park", place, horizon, random.uniform(1.5, 2.2), haze, random.uniform(-1, 1))
 
 
+def _painting(random: np.random.Generator, place: np.ndarray, left: int, top: int, right: int, bottom: int) -> None:
+    """Soft hills in three colours behind glass."""
+    left, right = max(0, left), min(place.shape[1], right)
+    height, width = bottom - top, right - left
+    if height < 4 or width < 4:
+        return
+    low, high = vary(random, (212, 206, 190), 40), vary(random, (150, 160, 176), 60)
+    view = _gradient(height, width, high, low)
+    for layer in range(2):
+        ridge = height * (0.45 + 0.25 * layer) - 0.22 * height * noise(random, (1, width), 32)[0]
+        hill = np.arange(height, dtype=np.float32)[:, None] > ridge[None, :]
+        view[hill] = np.float32(vary(random, (110, 118, 96), 60))
+    view *= 1 + 0.06 * noise(random, (height, width), 4)[:, :, None]
+    place[top:bottom, left:right] = view
+
+
 def room(random: np.random.Generator, width: int, height: int) -> Place:
     place = np.zeros((height, width, 3), np.float32)
     meet = height * random.uniform(0.5, 0.62)
@@ -204,8 +220,7 @@ def room(random: np.random.Generator, width: int, height: int) -> Place:
         elif random.random() < 0.7:
             _poly(place, [(x, top), (x + wide, top), (x + wide, top + tall), (x, top + tall)], frame)
             inner = [(x + 5, top + 5), (x + wide - 5, top + 5), (x + wide - 5, top + tall - 5), (x + 5, top + tall - 5)]
-            _textured(place, inner, random, vary(random, (150, 150, 150), 70), 0.25)
-            _poly(place, [(x + wide * 0.2, top + tall * 0.75), (x + wide * 0.5, top + tall * 0.35), (x + wide * 0.8, top + tall * 0.75)], vary(random, (120, 110, 100), 80))
+            _painting(random, place, int(x) + 6, int(top) + 6, int(x + wide) - 6, int(top + tall) - 6)
         x += wide * random.uniform(1.2, 2)
     start = int(meet)
     _ground(random, place, start, floor, 0.05, 0.07)

@@ -67,7 +67,7 @@ class _Stage:
         height, width = sprite.shape[:2]
         left, top = round(x - width / 2), round(row - lift * scale - height)
         solid = sprite[:, :, 3] > 0.35
-        if class_id is not None and not self._room_for(solid, left, top):
+        if not self._room_for(solid, left, top, labelled=class_id is not None):
             return False
         if shadow:
             self._shadow(x, row, width, scale)
@@ -94,7 +94,7 @@ class _Stage:
 
     def _shadow(self, x: float, row: float, width: int, scale: float) -> None:
         rx, ry = max(2.0, 0.5 * width), max(1.0, 0.09 * min(width, 2.2 * scale))
-        x += 0.12 * width * -self.place.light
+        x -= 0.12 * width * self.place.light
         top, bottom = max(0, int(row - 3 * ry)), min(self.picture.shape[0], int(row + 3 * ry) + 1)
         left, right = max(0, int(x - 1.6 * rx)), min(self.picture.shape[1], int(x + 1.6 * rx) + 1)
         if top >= bottom or left >= right:
@@ -111,15 +111,15 @@ class _Stage:
             return None
         return slice(y1 - ty, y2 - ty), slice(x1 - tx, x2 - tx), solid[y1 - top : y2 - top, x1 - left : x2 - left]
 
-    def _room_for(self, solid: np.ndarray, left: int, top: int) -> bool:
+    def _room_for(self, solid: np.ndarray, left: int, top: int, labelled: bool) -> bool:
         height, width = self.picture.shape[:2]
         inside = solid[max(0, -top) : max(0, height - top), max(0, -left) : max(0, width - left)]
-        if inside.sum() < 0.4 * solid.sum() or min(solid.shape) < _SMALLEST:
+        if labelled and (inside.sum() < 0.4 * solid.sum() or min(inside.shape) < _SMALLEST):
             return False
         for thing in self.things:
             if (over := self._overlap(solid, left, top, thing)) is not None:
                 lost = int((thing.mask[over[:2]] & over[2]).sum())
-                if int(thing.mask.sum()) - lost < _SEEN * thing.full:
+                if int(thing.mask.sum()) - lost < _SEEN * thing.framed:
                     return False
         return True
 
@@ -173,7 +173,7 @@ def _enter(stage: _Stage, name: str, scale: float) -> bool:
     height, width = stage.picture.shape[:2]
     if name == "":
         draw = _CLUTTER[place.kind][random.integers(len(_CLUTTER[place.kind]))]
-        scale = min(scale, 0.55 * place.scale(height))
+        scale = min(scale, (0.55 if place.kind != "street" else 0.3) * place.scale(height))
         return stage.put(draw(random, scale), _spread(random, width), place.row(scale), None)
     limit = {"bus": 0.62, "car": 0.85, "traffic light": 0.8, "umbrella": 0.8}.get(name, 1.0)
     scale = min(scale * random.uniform(0.9, 1.1), limit * place.scale(height * 1.05))
@@ -183,7 +183,8 @@ def _enter(stage: _Stage, name: str, scale: float) -> bool:
     if name == "traffic light":
         if place.row(scale) - 3.4 * scale < -0.3 * scale:
             return False
-        stage.put(things.pole(random, scale), x, row, None)
+        if not stage.put(things.pole(random, scale), x, row, None):
+            return False
         return stage.put(_DRAW[name](random, scale), x, row, class_id, lift=2.45, shadow=False)
     if name == "umbrella" and random.random() < 0.7:
         person = DEMO_CLASSES.index("person")

@@ -37,12 +37,12 @@ def noise(random: np.random.Generator, shape: tuple[int, int], octave: int) -> n
 def vary(random: np.random.Generator, colour: Colour, amount: float = 14) -> Colour:
     """A colour near this one, each channel within `amount` of 0..255 and all three moved together too."""
     together = random.uniform(-amount, amount)
-    return tuple(float(np.clip(c + together + random.uniform(-amount, amount) / 2, 0, 255)) for c in colour)
+    return tuple(min(255.0, max(0.0, c + together + random.uniform(-amount, amount) / 2)) for c in colour)
 
 
 def dim(colour: Colour, factor: float) -> Colour:
     """The colour times a factor (below 1 darker), within 0..255."""
-    return tuple(float(np.clip(c * factor, 0, 255)) for c in colour)
+    return tuple(min(255.0, max(0.0, c * factor)) for c in colour)
 
 
 def smooth(points: Sequence[Point], rounds: int = 2) -> list[Point]:
@@ -68,6 +68,7 @@ class Sheet:
         columns = max(self.over, int(np.ceil(width * self.scale / self.over)) * self.over)
         rows = max(self.over, int(np.ceil(height * self.scale / self.over)) * self.over)
         self.pixels = np.zeros((rows, columns, 4), np.uint8)
+        self._grain: np.ndarray | None = None
 
     def _at(self, points: Sequence[Point]) -> np.ndarray:
         p = np.asarray(points, np.float64).reshape(-1, 2) * self.scale
@@ -102,11 +103,11 @@ class Sheet:
     def _thick(self, thick: float) -> int:
         return max(1, round(thick * self.scale))
 
-    def texture(self, random: np.random.Generator, strength: float, octave_metres: float = 0.05) -> None:
-        """Darker and lighter patches over all that is drawn so far, `strength` as a part of the brightness."""
-        octave = int(np.clip(2 ** round(np.log2(max(1.0, octave_metres * self.scale))), 1, 64))
-        grain = 1 + strength * noise(random, self.pixels.shape[:2], octave)[:, :, None]
-        self.pixels[:, :, :3] = np.clip(self.pixels[:, :, :3] * grain, 0, 255).astype(np.uint8)
+    def texture(self, random: np.random.Generator, strength: float, metres: float = 0.05) -> None:
+        """Darker and lighter patches of about this size over the whole drawing, `strength` as a part of the brightness."""
+        octave = int(2 ** np.clip(round(np.log2(max(1.0, metres * self.scale / self.over))), 0, 6))
+        shape = self.pixels.shape[0] // self.over, self.pixels.shape[1] // self.over
+        self._grain = 1 + np.float32(strength) * noise(random, shape, octave)
 
     def finish(self, light: float = 0.5, relief: float = 0.35, mirror: bool = False) -> np.ndarray:
         """RGBA float32 [h, w, 4] (colour 0..255 multiplied by alpha 0..1), lit from the upper left or right.
@@ -116,19 +117,30 @@ class Sheet:
             relief: how much the outline looks rounded, 0..1.
             mirror: turn it to face the other way before lighting.
         """
-        sheet = self.pixels[:, ::-1] if mirror else self.pixels
-        rows, columns = sheet.shape[0] // self.over, sheet.shape[1] // self.over
-        alpha = sheet[:, :, 3:].astype(np.float32) / np.float32(255)
-        small = cv2.resize(np.concatenate([sheet[:, :, :3] * alpha, alpha], axis=2), (columns, rows), interpolation=cv2.INTER_AREA)
-        small = small.reshape(rows, columns, 4)
+        rows, columns = self.pixels.shape[0] // self.over, self.pixels.shape[1] // self.over
+        # What is not painted is all zero, so shrinking gives colours already multiplied by alpha.
+        small = cv2.resize(self.pixels, (columns, rows), interpolation=cv2.INTER_AREA).astype(np.float32)
+        small = small.reshape(rows, columns, 4)[:, ::-1] if mirror else small.reshape(rows, columns, 4)
+        alpha = small[:, :, 3] / np.float32(255)
+        shade = np.linspace(1.07, 0.87, rows, dtype=np.float32)[:, None]
         if relief > 0 and min(rows, columns) > 3:
-            sigma = max(0.8, 0.045 * max(rows, columns))
-            shape = cv2.GaussianBlur(small[:, :, 3], (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
-            slope_x, slope_y = cv2.Sobel(shape, cv2.CV_32F, 1, 0), cv2.Sobel(shape, cv2.CV_32F, 0, 1)
-            lit = np.float32(relief * sigma / 4) * (np.float32(0.7) * slope_y - np.float32(light) * slope_x)
-            down = np.linspace(0.07, -0.13, rows, dtype=np.float32)[:, None]
-            small[:, :, :3] = np.clip(small[:, :, :3] * (1 + np.clip(lit, -0.45, 0.4) + down)[:, :, None], 0, 255 * small[:, :, 3:])
-        return small
+            shade = shade + np.clip(self._relief(alpha, np.float32(light)) * np.float32(relief), -0.45, 0.4)
+        if self._grain is not None:
+            shade = shade * self._grain
+        colour = np.minimum(small[:, :, :3] * shade[:, :, None], 255 * alpha[:, :, None])
+        return np.dstack([colour, alpha])
+
+    @staticmethod
+    def _relief(alpha: np.ndarray, light: np.float32) -> np.ndarray:
+        """The slope of the blurred outline towards the light, as a change of brightness."""
+        rows, columns = alpha.shape
+        step = max(1, max(rows, columns) // 96)  # the relief is smooth: a coarse grid is enough
+        coarse = cv2.resize(alpha, (max(2, columns // step), max(2, rows // step)), interpolation=cv2.INTER_AREA)
+        sigma = max(0.8, 0.045 * max(coarse.shape))
+        shape = cv2.GaussianBlur(coarse, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
+        slope_x, slope_y = cv2.Sobel(shape, cv2.CV_32F, 1, 0), cv2.Sobel(shape, cv2.CV_32F, 0, 1)
+        lit = np.float32(sigma / 4) * (np.float32(0.7) * slope_y - light * slope_x)
+        return cv2.resize(lit, (columns, rows), interpolation=cv2.INTER_LINEAR)
 
 
 def lay(picture: np.ndarray, sprite: np.ndarray, x: int, y: int) -> tuple[slice, slice, slice, slice] | None:
