@@ -19,6 +19,7 @@ STYLE = """<style>
 .st-key-counts { position: sticky; top: 3.1rem; z-index: 20; background: var(--boxscope-ground, transparent); }
 .stApp [data-testid="stSidebarUserContent"] .stCaption p { line-height: 1.35; }
 [data-testid="stSidebarHeader"] { height: 3rem; }
+[data-testid="stWidgetLabelRequired"] { display: none; }
 .boxscope-facts { font-size: 12px; line-height: 1.45; opacity: .82; margin: -6px 0 2px; overflow-wrap: anywhere; }
 .boxscope-facts b { font-weight: 600; }
 @media (prefers-reduced-motion: reduce) { * { transition: none !important; animation: none !important; } }

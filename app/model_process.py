@@ -16,6 +16,7 @@ import secrets
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from functools import cache
 from multiprocessing.connection import Connection, Listener
@@ -125,11 +126,27 @@ class ModelProcess:
             accepted: list[Connection] = []
             waiter = threading.Thread(target=lambda: accepted.append(listener.accept()), daemon=True)
             waiter.start()
-            waiter.join(START_SECONDS)
+            deadline = time.monotonic() + START_SECONDS
+            while waiter.is_alive() and self._process.poll() is None and time.monotonic() < deadline:
+                waiter.join(0.05)
         if not accepted:
             self.stop()
-            raise errors.ModelError(f"The detector's process did not start within {START_SECONDS:.0f} s; the terminal may say why.")
+            raise errors.ModelError(f"The detector's process did not start (waited up to {START_SECONDS:.0f} s); the terminal says why.")
         self._connection = accepted[0]
+
+
+class RemoteDetector:
+    """A detector that lives in the model process, as `detector.core.Detector` has it."""
+
+    def __init__(self, spec: Spec):
+        self._process, self._spec = model_process(), spec
+        self.info = self._process.info(spec)
+
+    def detect(self, images: Sequence[np.ndarray]) -> list[Detections]:
+        return self._process.detect(self._spec, images)
+
+    def candidates(self, images: Sequence[np.ndarray]) -> list[Candidates]:
+        return self._process.candidates(self._spec, images)
 
 
 def _address(listener: Listener) -> str:

@@ -14,11 +14,14 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from detector.data.files import inside
 from detector.errors import DataError, InputError
 from detector.paths import data_dir, write_atomically
+
+if TYPE_CHECKING:
+    from detector.data.dataset import Dataset
 
 MAX_UPLOAD_FILES = 500
 MAX_UPLOAD_BYTES = 512 * 1024 * 1024
@@ -111,3 +114,20 @@ def keep_uploads(files: Sequence[Upload], kind: str = "uploads") -> Path:
         if not (target.exists() and target.stat().st_size == len(content)):
             write_atomically(target, content)
     return folder
+
+
+def inside_roots(dataset: Dataset) -> None:
+    """Refuse a data set whose annotation file names pictures outside the server's roots.
+
+    Folders are looked at once each; links are followed.
+
+    Raises:
+        DataError: naming the first such picture.
+    """
+    places = roots()
+    seen: set[str] = set()
+    for file in dataset.files:
+        folder = os.path.dirname(file)
+        if file and folder not in seen:
+            inside(file, places)
+            seen.add(folder)

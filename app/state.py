@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import streamlit as st
@@ -165,11 +164,19 @@ def go_to_run(name: str) -> None:
     st.session_state["_next_run"] = name
 
 
-def link_to(sample_id: str, page: str = "image") -> dict[str, Any]:
-    """Query parameters that bring another browser to this image under these controls."""
-    s = shared()
-    keys = ("data", "run", "conf", "iou", "classes", "mode")
-    return ({k: st.query_params.get_all(k) for k in keys if k in st.query_params} if s else {}) | {"image": sample_id}
+def go(page: str) -> None:
+    """Switch to a page ("views/image.py"), keeping the controls.
+
+    Without parameters of its own, `st.switch_page` refuses to clear those that are bound to widgets; with an
+    empty set it clears the URL, and the bound widgets of the next page write theirs back.
+    """
+    st.switch_page(page, query_params={})
+
+
+def go_if_asked() -> None:
+    """Follow what a callback wished for: switching is not allowed within one."""
+    if target := st.session_state.pop("_go", None):
+        go(target)
 
 
 # ---- the controls
@@ -222,12 +229,19 @@ def _choose_run(found: dict[str, RunSummary]) -> str | None:
         by_data.setdefault(summary.manifest.dataset.name, []).append(name)
     asked = state.get("run") or st.query_params.get("run")
     if state.get("data") not in by_data and st.query_params.get("data") not in by_data:
-        state["data"] = found[asked].manifest.dataset.name if asked in found else next(iter(by_data))
+        _set("data", found[asked].manifest.dataset.name if asked in found else next(iter(by_data)))
     data = st.selectbox("Data set", list(by_data), index=None, key="data", bind="query-params", required=True)
     of_data = by_data.get(data) or next(iter(by_data.values()))
     if state.get("run") not in of_data and st.query_params.get("run") not in of_data:
-        state["run"] = of_data[0]
+        _set("run", of_data[0])
     return st.selectbox("Run", of_data, index=None, key="run", bind="query-params", required=True) or of_data[0]
+
+
+def _set(key: str, value: str) -> None:
+    """Set a control that is not drawn yet. Streamlit writes such a value to the URL only from the second run on."""
+    if key not in st.session_state:
+        st.query_params[key] = value
+    st.session_state[key] = value
 
 
 def _run_facts(run: Run, summary: RunSummary) -> None:

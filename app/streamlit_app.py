@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+BRAND = ROOT / "app" / "brand"
 if str(ROOT) not in sys.path:
     # `streamlit run app` puts this folder on the path, not the repository's root.
     sys.path.insert(0, str(ROOT))
@@ -13,7 +14,8 @@ import streamlit as st
 from app import demo, state
 from app.components import errors_said, frame_style
 
-st.set_page_config(page_title="Boxscope", page_icon=":material/filter_center_focus:", layout="wide", initial_sidebar_state="expanded")
+st.set_page_config(page_title="Boxscope", page_icon=(BRAND / "icon.svg").read_text(), layout="wide", initial_sidebar_state=250)
+st.logo((BRAND / "wordmark.svg").read_text(), size="large", icon_image=(BRAND / "icon.svg").read_text())
 frame_style()
 
 # In the order of the work; a page that is not there yet drops in as one line.

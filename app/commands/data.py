@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-from app.commands.common import JsonFlag, ThresholdOption, print_json, progress_bar, read_data_or_run, say, say_problems, split_names
+from app.commands.common import (
+    JsonFlag,
+    ThresholdOption,
+    print_json,
+    progress_bar,
+    read_data_or_run,
+    say,
+    say_problems,
+    split_names,
+)
 from detector.errors import InputError
 
 WRITERS = {

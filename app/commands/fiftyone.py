@@ -6,7 +6,16 @@ from typing import Annotated
 
 import typer
 
-from app.commands.common import IouOption, JsonFlag, RunArgument, ThresholdOption, find_run, print_json, progress_bar, say
+from app.commands.common import (
+    IouOption,
+    JsonFlag,
+    RunArgument,
+    ThresholdOption,
+    find_run,
+    print_json,
+    progress_bar,
+    say,
+)
 
 
 def register(app: typer.Typer) -> None:

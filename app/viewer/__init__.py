@@ -11,11 +11,21 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from analysis.style import GREY, STROKES
+
+VERDICTS = ("correct", "wrong", "missed", "duplicate", "ignored", "found")
 HERE = Path(__file__).resolve().parent
 
 
 def _nothing() -> None:
     """A state that nobody listens to still needs a listener to be part of the answer."""
+
+
+def colours() -> str:
+    """The verdicts' colours as CSS variables; they stand in one place, `analysis.style`."""
+    unjudged = STROKES["unlabelled"].colour
+    pairs = {"grey": GREY, "below": GREY, "unjudged": unjudged} | {v: STROKES[v].colour for v in VERDICTS}
+    return ":host, .boxscope { " + " ".join(f"--{name}: {colour};" for name, colour in pairs.items()) + " }"
 
 
 @cache
@@ -26,7 +36,7 @@ def _mount(name: str) -> Callable[..., Any]:
         return "\n".join((HERE / file).read_text(encoding="utf-8") for file in files)
 
     return st.components.v2.component(
-        f"boxscope_{name}", html=text(f"{name}.html"), css=text("core.css", f"{name}.css"), js=text("core.js", f"{name}.js"),
+        f"boxscope_{name}", html=text(f"{name}.html"), css=colours() + "\n" + text("core.css", f"{name}.css"), js=text("core.js", f"{name}.js"),
     )
 
 

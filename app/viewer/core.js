@@ -88,16 +88,16 @@ function thresholdBus() {
     for (const listener of [...bus.listeners]) listener(value, from);
   };
   const attach = () => {
-    const handle = document.querySelector(".st-key-conf [role=slider]");
+    const handle = document.querySelector(".st-key-conf input[type=range]");
     if (handle === bus.handle) return;
     bus.observer?.disconnect();
     bus.handle = handle;
     if (!handle) return;
     bus.observer = new MutationObserver(() => {
-      const value = parseFloat(handle.getAttribute("aria-valuenow"));
+      const value = parseFloat(handle.getAttribute("aria-valuetext"));
       if (Number.isFinite(value)) bus.emit(value, "slider");
     });
-    bus.observer.observe(handle, { attributes: true, attributeFilter: ["aria-valuenow"] });
+    bus.observer.observe(handle, { attributes: true, attributeFilter: ["aria-valuetext"] });
   };
   bus.attach = attach;
   window.__boxscopeBus = bus;

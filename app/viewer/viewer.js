@@ -86,7 +86,7 @@ class BoxViewer {
     heat.disabled = !d.heat_offered; heat.title = d.heat_reason || "Confidence map (h)";
     heat.setAttribute("aria-pressed", String(!!d.heat));
     for (const name of ["truth", "preds", "below"]) q(`[data-a=${name}]`).setAttribute("aria-pressed", String(this.layers[name]));
-    q(".point").textContent = d.point || "";
+    q(".point").textContent = q(".point").title = d.point || "";
   }
 
   setThreshold(value, quiet) {

@@ -58,25 +58,23 @@ def _first_clicks() -> None:
         st.markdown("**First clicks**")
         if st.button("Open the worst image", icon=":material/counter_1:"):
             st.session_state.pop("image_id", None)
-            st.switch_page("views/image.py")
+            state.go("views/image.py")
         st.button("Halve the threshold", icon=":material/counter_2:", on_click=lambda: st.session_state.update(conf=0.25),
                   help="More objects are found, and more false alarms (false positives) come with them: watch the counts above.")
         if st.button("Run it on your picture", icon=":material/counter_3:"):
-            st.switch_page("views/detect.py")
+            state.go("views/detect.py")
         st.button("Hide", type="tertiary", on_click=lambda: st.session_state.update(hide_hints=True))
 
 
 def _collected(s: state.Shared, matching: list[str]) -> None:
     kept = [i for i in st.session_state.get("collected", {}) if i in s.run]
-    with st.container(horizontal=True, vertical_alignment="center", key="collect"):
-        if kept:
-            st.markdown(f"**{len(kept):,} collected**")
-            st.download_button("Save ids", "\n".join(kept) + "\n", f"{s.name}-collected.txt", "text/plain", icon=":material/download:",
-                               help="One sample id a line.")
-            st.button("Let go", icon=":material/close:", on_click=lambda: st.session_state.pop("collected", None))
-        else:
-            st.download_button(f"Save {len(matching):,} ids", "\n".join(matching) + "\n", f"{s.name}-images.txt", "text/plain", type="tertiary",
-                               icon=":material/download:", disabled=not matching, help="The ids of every image that matches, in this order, one a line.")
+    if kept:
+        st.download_button(f"Save {len(kept):,} collected ids", "\n".join(kept) + "\n", f"{s.name}-collected.txt", "text/plain", type="tertiary",
+                           icon=":material/download:", help="One sample id a line.")
+        st.button("Let go", type="tertiary", icon=":material/close:", on_click=lambda: st.session_state.pop("collected", None))
+    else:
+        st.download_button(f"Save {len(matching):,} ids", "\n".join(matching) + "\n", f"{s.name}-images.txt", "text/plain", type="tertiary",
+                           icon=":material/download:", disabled=not matching, help="The ids of every image that matches, in this order, one a line.")
 
 
 def _tiles(s: state.Shared, rows: np.ndarray) -> list[dict]:
@@ -96,13 +94,12 @@ def _tiles(s: state.Shared, rows: np.ndarray) -> list[dict]:
 
 
 def main() -> None:
-    if target := st.session_state.pop("_go", None):
-        st.switch_page(target)
+    state.go_if_asked()
     s = state.shared()
     if s is None:
         box = empty("Nothing to look at yet", "Run a detector over your pictures, or open the demo.")
         if box.button("Choose pictures and a detector", type="primary"):
-            st.switch_page("views/detect.py")
+            state.go("views/detect.py")
         return
     if s.name == demo.NAME:
         _first_clicks()
@@ -112,13 +109,11 @@ def main() -> None:
     pages = max(1, -(-len(order.rows) // PAGE))
     if st.session_state.get("page", 1) > pages:
         st.session_state["page"] = pages
-    line, pager = st.columns([3, 2], vertical_alignment="center")
-    line.markdown(order.sentence)
-    with line:
-        _collected(s, [s.run.sample_ids[i] for i in order.rows])
     number = 1
-    if pages > 1:
-        with pager.container(horizontal=True, horizontal_alignment="right"):
+    with st.container(horizontal=True, vertical_alignment="center", gap="medium", key="line"):
+        st.markdown(order.sentence, width="stretch")
+        _collected(s, [s.run.sample_ids[i] for i in order.rows])
+        if pages > 1:
             number = st.pagination(pages, key="page", bind="query-params")
     if not len(order.rows):
         empty("No image matches", "Loosen the filters above, the classes or the threshold on the left.")

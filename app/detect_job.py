@@ -1,0 +1,88 @@
+"""The process of one detection job: `python -m app.detect_job JOB`. Reads and writes the job's folder."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+from analysis.run_lock import WorkerLock
+from app.jobs import Job, read
+from app.roots import inside_roots
+from detector.errors import BoxscopeError, InputError
+
+
+def run_job(job: Job) -> Job:
+    """Do what the job asks and return how it ended; every error becomes its one sentence."""
+    from analysis.runs import default_folder, detect_run, find_same_run
+    from detector import load_detector
+    from detector.paths import data_dir
+
+    def wished_to_stop() -> bool:
+        return (job.folder / "cancel").exists()
+
+    job = job.save(stage="reading the pictures")
+    dataset = open_data(job.data)
+    if job.limit is not None:
+        dataset = dataset.subset(range(min(job.limit, len(dataset))))
+    if not len(dataset):
+        raise InputError("There is no picture to run on: expected at least one.")
+    job = job.save(stage="loading the detector")
+    told = 0.0
+
+    def fetching(done: int, total: int | None) -> None:
+        nonlocal told
+        if time.monotonic() - told > 0.5:
+            told = time.monotonic()
+            job.save(stage="fetching the detector", fetched=(done, total))
+
+    detector = load_detector(job.model, dataset=dataset, progress=fetching, **job.options)
+    if wished_to_stop():
+        return job.save(stage="cancelled")
+    root = data_dir("runs")
+    out = find_same_run(root, dataset.fingerprint, detector.info.weights_hash, job.floor) or default_folder(root, dataset, detector.info, job.floor)
+    job = job.save(stage="detecting", run=str(out))
+    run = detect_run(detector, dataset, out, floor=job.floor, should_stop=wished_to_stop)
+    return job.save(stage="done" if run.manifest.state == "done" else "cancelled")
+
+
+def open_data(path: str):
+    """The data set at a path, or the demo; every picture it names must lie inside the server's roots.
+
+    Raises:
+        DataError: it cannot be read, or an annotation file points outside.
+    """
+    if path == "demo":
+        from detector.data import demo_dataset
+        from detector.paths import data_dir
+
+        return demo_dataset(data_dir("demo"))
+    from detector.data import load_dataset
+
+    dataset = load_dataset(path)
+    inside_roots(dataset)
+    return dataset
+
+
+def main() -> int:
+    job = read(sys.argv[1])
+    if job is None:
+        print(f"there is no job {sys.argv[1]}", file=sys.stderr)
+        return 1
+    lock = WorkerLock(Path(job.folder), "job")
+    try:
+        job = run_job(job)
+    except BoxscopeError as error:
+        (read(job.id) or job).save(stage="failed", error=error.message)
+        print(error, file=sys.stderr)
+        return 1
+    except Exception as error:
+        (read(job.id) or job).save(stage="failed", error=f"The detector failed ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}); its log is {job.folder / 'log.txt'}.")
+        raise
+    finally:
+        lock.release()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

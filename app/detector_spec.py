@@ -1,0 +1,18 @@
+"""How to load again the detector that made a run: what `app.model_process` needs to answer for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from analysis.manifest import Manifest
+
+
+def spec_of(manifest: Manifest) -> dict[str, Any] | None:
+    """The spec of the run's detector, or None where its manifest does not say enough (results from a file)."""
+    detector = manifest.detector
+    if detector.kind == "fake":
+        options = {k: v for k, v in detector.settings.items() if k in ("seed", "miss", "faint", "shift", "confuse", "duplicate", "background")}
+        return {"model": "fake:", "data": manifest.dataset.source, "options": options}
+    if not detector.source or detector.kind == "predictions":
+        return None
+    return {"model": detector.source, "data": None, "options": {}}

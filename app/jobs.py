@@ -1,0 +1,142 @@
+"""Detection jobs: each a process of its own that outlives the tab, and a folder that says how it stands.
+
+    JOBS/<id>/job.json    what was asked, the stage, the run's folder, the error
+    JOBS/<id>/lock-job    held by the living process
+    JOBS/<id>/cancel      the wish to stop
+    JOBS/<id>/log.txt     what the process printed
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from analysis.run_lock import is_locked
+from analysis.run_progress import Progress, request_cancel, watch
+from app.roots import roots
+from detector.errors import BoxscopeError
+from detector.paths import data_dir, write_atomically
+
+ROOT = Path(__file__).resolve().parent.parent
+_children: dict[str, subprocess.Popen] = {}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One detection that was asked for.
+
+    Args:
+        model, data, options, floor, limit: as `app.detect_job` takes them.
+        stage: "starting", "reading the pictures", "loading the detector", "fetching the detector", "detecting",
+            "done", "cancelled" or "failed".
+        run: the run's folder, once known; fetched: (bytes done, bytes in all or None) of a download.
+    """
+
+    id: str
+    title: str
+    model: str
+    data: str
+    options: dict[str, Any] = field(default_factory=dict)
+    floor: float = 0.01
+    limit: int | None = None
+    stage: str = "starting"
+    run: str | None = None
+    fetched: tuple[int, int | None] | None = None
+    error: str = ""
+    started: float = 0.0
+
+    @property
+    def folder(self) -> Path:
+        return data_dir("jobs") / self.id
+
+    @property
+    def over(self) -> bool:
+        return self.stage in ("done", "cancelled", "failed")
+
+    def progress(self) -> Progress | None:
+        """Of the run, once it is detecting."""
+        if self.run is None or self.stage == "starting":
+            return None
+        try:
+            return watch(self.run)
+        except BoxscopeError:
+            return None
+
+    def save(self, **changes: Any) -> Job:
+        job = replace(self, **changes)
+        write_atomically(job.folder / "job.json", json.dumps(asdict(job)).encode())
+        return job
+
+
+def start(title: str, model: str, data: str, *, options: dict[str, Any] | None = None, floor: float = 0.01, limit: int | None = None) -> Job:
+    """Start a detection in the background."""
+    job = Job(f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}", title, model, data, options or {}, floor, limit, started=time.time()).save()
+    environment = os.environ | {
+        "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2"), "BOXSCOPE_ROOTS": os.pathsep.join(map(str, roots()[1:])),
+    }
+    with open(job.folder / "log.txt", "ab") as log:
+        _children[job.id] = subprocess.Popen(
+            [sys.executable, "-m", "app.detect_job", job.id], cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            start_new_session=True,  # Ctrl-C at the server, or a closed tab, does not end it
+        )
+    return job
+
+
+def read(job_id: str) -> Job | None:
+    """The job as it stands; one whose process is gone without a word counts as failed."""
+    folder = data_dir("jobs") / job_id
+    try:
+        stored = json.loads((folder / "job.json").read_bytes())
+        job = Job(**stored | {"fetched": tuple(stored["fetched"]) if stored.get("fetched") else None})
+    except (OSError, ValueError, TypeError):
+        return None
+    if job.over or _alive(job):
+        return job
+    again = json.loads((folder / "job.json").read_bytes())
+    if again["stage"] in ("done", "cancelled", "failed"):  # it ended between the two looks
+        return replace(job, stage=again["stage"], run=again["run"], error=again["error"])
+    kept = " What was done is kept: start it again to go on." if job.run else ""
+    return replace(job, stage="failed", error=f"The process ended without a word (out of memory, or the machine was restarted).{kept}")
+
+
+def _alive(job: Job) -> bool:
+    child = _children.get(job.id)
+    if child is not None:
+        if child.poll() is None:
+            return True
+        return False
+    return is_locked(job.folder) or time.time() - job.started < 5  # the lock comes with the process' first second
+
+
+def jobs(most: int = 20) -> list[Job]:
+    """The newest jobs first."""
+    found = sorted((p.name for p in data_dir("jobs").iterdir() if p.is_dir()), reverse=True)[:most]
+    return [job for name in found if (job := read(name)) is not None]
+
+
+def cancel(job: Job) -> None:
+    """Ask a job to stop: after the batch in hand while it detects, at once before. What is done is kept."""
+    (job.folder / "cancel").touch()
+    if job.run is not None:
+        try:
+            request_cancel(job.run)
+            return
+        except BoxscopeError:
+            pass
+    child = _children.get(job.id)
+    if child is not None and child.poll() is None:
+        child.terminate()
+    elif is_locked(job.folder):
+        try:
+            os.kill(int((job.folder / "lock-job").read_bytes()), signal.SIGTERM)
+        except (ValueError, OSError):
+            return
+    job.save(stage="cancelled")

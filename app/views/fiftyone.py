@@ -1,0 +1,3 @@
+"""Detect."""
+import streamlit as st
+st.write("detect")
