@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import inspect
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -238,16 +239,27 @@ def _load_saved_model(folder: Path, request: _Request) -> Detector:
 
     if not (folder / "saved_model.pb").is_file():
         folder = folder / "saved_model"
+    note = ""
     if request.white_box:
-        try:
-            from detector.models.keras_ssd import try_from_saved_model
-        except ImportError:
-            try_from_saved_model = None
-        if try_from_saved_model is not None:
-            found = _make(try_from_saved_model, folder, **_drop_empty(request.common()))
-            if found is not None:
-                return found
-    return _make(SavedModelDetector, folder, **request.common())
+        found, note = _try_white_box(folder, request)
+        if found is not None:
+            return found
+    detector = _make(SavedModelDetector, folder, **request.common())
+    return _with_note(detector, note) if note else detector
+
+
+def _try_white_box(folder: Path, request: _Request) -> tuple[Detector | None, str]:
+    """Boxscope's own network with this SavedModel's weights, or None and why not."""
+    try:
+        from detector.models import keras_ssd
+    except ImportError as error:
+        return None, f"It runs as a black box, because Keras cannot be imported ({error})."
+    options = _drop_empty(request.common())
+    only_black = set(request.options) - set(inspect.signature(keras_ssd.try_from_saved_model).parameters)
+    if only_black:
+        return None, f"It runs as a black box, because {sorted(only_black)[0]!r} is an option of the SavedModel adapter."
+    found = keras_ssd.try_from_saved_model(folder, **options)
+    return found, "" if found is not None else keras_ssd.why_not_open(folder)
 
 
 def _load_fake(path: str, request: _Request) -> Detector:
@@ -352,8 +364,6 @@ def _drop_empty(arguments: dict[str, Any]) -> dict[str, Any]:
 
 def _make(kind: Any, *arguments: Any, **options: Any) -> Any:
     """Call it; an option it does not know becomes an InputError that names those it does."""
-    import inspect
-
     parameters = inspect.signature(kind).parameters
     if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         options = {k: v for k, v in options.items() if k in parameters or k not in ("name", "source")}  # ours, not the user's

@@ -100,7 +100,7 @@ def fetch(url: str, *, progress: Progress | None = None, timeout: float = TIMEOU
             raise _failure(url, f"what came is no model archive: {error.message}") from error
         if not (folder / "saved_model.pb").is_file():
             raise _failure(url, "the archive that came holds no saved_model.pb")
-        if place.is_dir():  # left empty or incomplete by something else
+        if place.is_dir() and cached(url) is None:  # left empty or incomplete by something else
             shutil.rmtree(place)
         try:
             os.rename(folder, place)
@@ -119,7 +119,7 @@ def _transfer(address: str, url: str, file: Path, progress, timeout: float, max_
             total = int(length) if length and length.isdigit() else None
             kind = answer.headers.get_content_type()
             if total is not None and total > max_bytes:
-                raise _failure(url, f"it is {total:,} bytes, more than the bound of {max_bytes:,}")
+                raise _failure(url, f"it is {total:,} bytes, more than the bound of {max_bytes:,} bytes")
             while piece := answer.read(1 << 18):
                 if not done:
                     check(piece, file.name, kind, url)
