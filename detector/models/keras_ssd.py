@@ -1,0 +1,401 @@
+"""Boxscope's own SSD networks as detectors: restored from the zoo or from a training, and open inside.
+
+On a CPU, pictures go through the network's LiteRT build, made on first use; on a GPU through Keras. Gradients and
+anything that looks inside use `network`, the Keras model, which is built when it is first asked for.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import importlib.util
+import logging
+import os
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from detector.core import Candidates, ClassMap, Detections, DetectorInfo, check_images
+from detector.errors import InputError, ModelError, UnavailableError
+from detector.labels import choose_labels
+from detector.models.hashing import hash_answers
+from detector.ssd import postprocess
+from detector.ssd.anchors import Anchors, anchors
+from detector.ssd.coder import BoxCoder
+from detector.ssd.config import SSDConfig
+from detector.ssd.litert import LiteRTRunner, litert_file, network_digest, weights_digest
+from detector.ssd.preprocess import preprocess
+from detector.ssd.zoo import CLASS_BIAS, Restored, class_outputs, restore_checkpoint, restore_saved_model
+
+if TYPE_CHECKING:
+    import keras
+
+log = logging.getLogger(__name__)
+
+RUNTIMES = ("auto", "litert", "keras")
+KERAS_BATCH = 8  # pictures a Keras call; a smaller rest is filled up, so that one graph serves all
+
+
+class KerasSSD:
+    """A network of the SSD family with its weights. Safe to call from several threads.
+
+    Args:
+        config: the network; its `postprocess` settings decide the detections.
+        arrays: its weights under their checkpoint keys (`detector.ssd.layers.checkpoint_variables`).
+        class_map: the classes.
+        outputs: int [K], the network output (0-based, background not counted) of each class. None: in order.
+            Outputs of no class take part in suppression and caps, as in the reference, and are then left out.
+        name, source, notes: as in `DetectorInfo`.
+        runtime: "litert", "keras", or "auto": Keras where there is a GPU, LiteRT where not.
+        threads: pictures worked on at once; one a core without it.
+
+    Raises:
+        ModelError: classes and outputs do not fit.
+        InputError: an unknown runtime.
+    """
+
+    def __init__(
+        self,
+        config: SSDConfig,
+        arrays: Mapping[str, np.ndarray],
+        class_map: ClassMap,
+        *,
+        outputs: Sequence[int] | None = None,
+        name: str | None = None,
+        source: str = "",
+        notes: Sequence[str] = (),
+        runtime: str = "auto",
+        threads: int | None = None,
+    ):
+        if runtime not in RUNTIMES:
+            raise InputError(f"runtime: expected one of {', '.join(RUNTIMES)}, got {runtime!r}.")
+        self.config, self._arrays = config, dict(arrays)
+        self.outputs = np.arange(len(class_map)) if outputs is None else np.asarray(outputs, np.int64)
+        if len(self.outputs) != len(class_map) or (len(class_map) and not 0 <= self.outputs.min() <= self.outputs.max() < config.num_classes):
+            raise ModelError(
+                f"expected a label map for the network's {config.num_classes} classes, got {len(class_map)} names with ids up to "
+                f"{int(self.outputs.max(initial=-1)) + 1}; give the label map it was trained with (labels=...)."
+            )
+        self._class_of = np.full(config.num_classes, -1, np.int64)
+        self._class_of[self.outputs] = np.arange(len(class_map))
+        self.anchors: Anchors = anchors(config)
+        self.coder = BoxCoder(config.box_scales)
+        self._runtime, self._threads = runtime, threads or _cores()
+        self._build_lock, self._run_lock = threading.Lock(), threading.Lock()
+        self._network: keras.Model | None = None
+        self._runner: LiteRTRunner | None = None
+        self._digest = weights_digest(self._arrays)
+        settings = dataclasses.asdict(config.postprocess)
+        capabilities = {"candidates", "anchors"}
+        if importlib.util.find_spec("keras"):
+            capabilities.add("gradients")
+        if config.postprocess.score_threshold < 0.1:
+            capabilities.add("low_scores")
+        self.info = DetectorInfo(
+            name=name or config.name or config.architecture,
+            kind="keras_ssd",
+            class_map=class_map,
+            weights_hash=hash_answers(network_digest(config, self._digest), class_map, {**settings, "outputs": self.outputs.tolist(), "box_scales": config.box_scales, "anchors": config.anchors}),
+            input_size=(config.width, config.height),
+            capabilities=frozenset(capabilities),
+            source=source,
+            settings=settings,
+            notes=tuple(notes),
+        )
+
+    @property
+    def network(self) -> keras.Model:
+        """The Keras model with its weights: preprocessed images to {"box_encodings", "class_logits"}
+        (`detector.ssd.model.build_ssd`)."""
+        with self._build_lock:
+            if self._network is None:
+                os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+                from detector.ssd.model import build_ssd
+                from detector.ssd.weights import assign_arrays
+
+                network = build_ssd(self.config)
+                assign_arrays(network, self._arrays)
+                self._network = network
+            return self._network
+
+    @property
+    def weights(self) -> Mapping[str, np.ndarray]:
+        """The weights by checkpoint key."""
+        return dict(self._arrays)
+
+    def preprocess(self, image: np.ndarray) -> np.ndarray:
+        """One picture as the network takes it: float32 [height, width, 3]."""
+        return preprocess(image, self.config)
+
+    def detect(self, images: Sequence[np.ndarray]) -> list[Detections]:
+        """Boxes by the settings in `info.settings`, each with the anchor it came from.
+
+        Raises:
+            ModelError: the network's answers are not finite numbers.
+        """
+        return self._each(images, self._detections)
+
+    def candidates(self, images: Sequence[np.ndarray]) -> list[Candidates]:
+        """Every anchor's decoded box, class scores and logits, one column a class, with anchors and levels."""
+        return self._each(images, self._candidates)
+
+    def trace(self, image: np.ndarray) -> postprocess.Trace:
+        """The fate of every candidate of one picture above the score threshold; boxes are normalised yxyx and
+        `class_ids` are network outputs."""
+        return self._each([image], lambda _, codes, logits: self._postprocess(codes, logits, every=True))[0]
+
+    def _postprocess(self, codes: np.ndarray, logits: np.ndarray, *, every: bool = False) -> postprocess.Trace:
+        return postprocess.postprocess(codes, logits, self.anchors.boxes, self.config.postprocess, self.coder, every=every)
+
+    def _detections(self, image: np.ndarray, codes: np.ndarray, logits: np.ndarray) -> Detections:
+        return postprocess.to_detections(self._postprocess(codes, logits), _size(image), self._class_of)
+
+    def _candidates(self, image: np.ndarray, codes: np.ndarray, logits: np.ndarray) -> Candidates:
+        return postprocess.candidates(codes, logits, self.anchors.boxes, self.anchors.levels, _size(image), self.coder, self.outputs)
+
+    def _each(self, images: Sequence[np.ndarray], finish: Callable[[np.ndarray, np.ndarray, np.ndarray], Any]) -> list:
+        """`finish(image, codes [A, 4], logits [A, K + 1])` of each image."""
+        check_images(images)
+        if not len(images):
+            return []
+
+        def checked(image: np.ndarray, codes: np.ndarray, logits: np.ndarray) -> Any:
+            # A sum is finite only if all its terms are, and costs a tenth of looking at each.
+            if not np.isfinite(codes.sum() + logits.sum()) and not (np.isfinite(codes).all() and np.isfinite(logits).all()):
+                raise ModelError(f"{self.info.name}: the network answered with numbers that are not finite; its weights are broken.")
+            return finish(image, codes, logits)
+
+        runner = self._litert()
+        if runner is not None:
+            return runner.map(lambda image, forward: checked(image, *forward(self.preprocess(image))), images)
+        answers = []
+        for start in range(0, len(images), KERAS_BATCH):
+            part = images[start : start + KERAS_BATCH]
+            size = 1 if len(images) == 1 else KERAS_BATCH
+            batch = np.zeros((size, self.config.height, self.config.width, 3), np.float32)
+            for i, image in enumerate(part):
+                batch[i] = self.preprocess(image)
+            network = self.network
+            with self._run_lock:
+                out = network.predict_on_batch(batch)
+            answers += [checked(image, out["box_encodings"][i], out["class_logits"][i]) for i, image in enumerate(part)]
+        return answers
+
+    def _litert(self) -> LiteRTRunner | None:
+        """The LiteRT build where it is to be used; made on the first call."""
+        if self._runtime == "keras" or (self._runtime == "auto" and _has_gpu()):
+            return None
+        with self._build_lock:
+            if self._runner is None and self._runtime != "keras":
+                try:
+                    if not importlib.util.find_spec("ai_edge_litert"):
+                        raise UnavailableError("LiteRT is not installed (pip install ai-edge-litert).")
+                    self._runner = LiteRTRunner(litert_file(self.config, self._arrays, self._digest), self._threads)
+                except UnavailableError as error:
+                    if self._runtime == "litert":
+                        raise
+                    log.warning("%s: %s Keras runs it instead.", self.info.name, error)
+                    self._runtime = "keras"
+                    note = f"It runs in Keras, several times slower than it could: {error.message.rstrip('.')}."
+                    self.info = dataclasses.replace(self.info, notes=(*self.info.notes, note))
+            return self._runner
+
+
+def load_zoo(
+    path: str | os.PathLike,
+    *,
+    name: str | None = None,
+    source: str | None = None,
+    classes: ClassMap | None = None,
+    labels: str | Path | Sequence[str] | None = None,
+    verify: bool | None = None,
+    runtime: str = "auto",
+    threads: int | None = None,
+    score_threshold: float | None = None,
+    iou_threshold: float | None = None,
+    max_detections_per_class: int | None = None,
+    max_total_detections: int | None = None,
+) -> KerasSSD:
+    """A zoo archive (folder or .tar.gz) or another folder with `pipeline.config` and a checkpoint, as a detector.
+
+    Args:
+        classes, labels: the class map, or a label map's path, or the names; else found in the folder, else COCO's.
+        verify: see `detector.ssd.zoo.restore_checkpoint`.
+        source: where it came from, for `info.source`; the path without it.
+        score_threshold, ...: replace the pipeline.config's.
+
+    Raises:
+        ModelError: no checkpoint, damaged, or not the network its pipeline.config describes; names the tensor.
+        ConfigError: the pipeline.config says something that is not supported.
+    """
+    from detector.archive import is_archive, unpack
+
+    folder = unpack(path) if is_archive(path) else Path(path)
+    if not (folder / "pipeline.config").is_file():
+        inside = [p.parent for p in folder.glob("*/pipeline.config")]
+        folder = inside[0] if len(inside) == 1 else folder
+    restored = restore_checkpoint(folder, verify=verify)
+    changes = _changes(score_threshold, iou_threshold, max_detections_per_class, max_total_detections)
+    if restored.record:
+        notes = [f"Every tensor is the one published in {restored.record.name} (CRC-32C compared)."]
+    else:
+        notes = ["Its weights are none of the published zoo's, as after any own training."]
+    options = {"name": name, "source": source or str(path), "runtime": runtime, "threads": threads}
+    return _detector(restored, [folder, folder / "saved_model" / "assets"], classes, labels, changes, notes, options)
+
+
+def try_from_saved_model(
+    folder: str | os.PathLike,
+    *,
+    name: str | None = None,
+    source: str | None = None,
+    classes: ClassMap | None = None,
+    labels: str | Path | Sequence[str] | None = None,
+    verify: bool | None = None,
+    runtime: str = "auto",
+    threads: int | None = None,
+    score_threshold: float | None = None,
+    iou_threshold: float | None = None,
+    max_detections_per_class: int | None = None,
+    max_total_detections: int | None = None,
+) -> KerasSSD | None:
+    """A SavedModel (zoo, TF Hub, own export) of one of the three networks, opened; None where it is another one.
+
+    Why not is logged and can be asked with `why_not_open`. Published weights are proved by their CRC-32C values;
+    others by running both networks on a picture: only where every raw box and score is equal is it opened.
+
+    Raises:
+        ModelError: the files are damaged, or published ones with some tensors changed.
+    """
+    folder = Path(folder)
+    changes = _changes(score_threshold, iou_threshold, max_detections_per_class, max_total_detections)
+    options = {"name": name, "source": source or str(folder), "runtime": runtime, "threads": threads}
+    found = _open_saved_model(folder, classes, labels, verify, changes, options)
+    if isinstance(found, str):
+        log.info("%s stays a black box: %s.", folder, found)
+        return None
+    return found
+
+
+def why_not_open(folder: str | os.PathLike) -> str:
+    """A sentence that says why a SavedModel stays a black box; "" where it need not."""
+    found = _open_saved_model(Path(folder), None, None, None, {}, {})
+    return f"It stays a black box: {found}." if isinstance(found, str) else ""
+
+
+def _open_saved_model(folder: Path, classes, labels, verify, changes, options) -> KerasSSD | str:
+    restored = restore_saved_model(folder, verify=verify)
+    if isinstance(restored, str):
+        return restored
+    folders = [folder, folder / "assets", folder.parent]
+    if restored.record:
+        notes = [f"Opened from a SavedModel's variables; every tensor is the one published in {restored.record.name} (CRC-32C compared)."]
+        return _detector(restored, folders, classes, labels, changes, notes, options)
+    notes = ["Opened from a SavedModel's variables; on a test picture its raw boxes and scores are equal to the SavedModel's."]
+    detector = _detector(restored, folders, classes, labels, changes, notes, options)
+    try:
+        difference = _difference(detector, folder)
+    except ModelError as error:
+        return f"its variables do not fit the network they are named like ({error})"
+    if not difference < 1e-3:
+        return f"with its variables the network answers differently (by {difference:.3g}), so its inside is another"
+    return detector
+
+
+def _difference(detector: KerasSSD, folder: Path) -> float:
+    """The largest difference between the raw boxes and scores of a SavedModel and of the network opened from it."""
+    from detector.models.saved_model import import_tensorflow
+
+    tf = import_tensorflow()
+    image = np.random.default_rng(0).integers(0, 256, (211, 307, 3), dtype=np.uint8)
+    try:
+        serve = tf.saved_model.load(str(folder)).signatures["serving_default"]
+        (key, spec), *_ = serve.structured_input_signature[1].items()
+        out = serve(**{key: tf.cast(image[None], spec.dtype)})
+        boxes, scores = out["raw_detection_boxes"].numpy()[0], out["raw_detection_scores"].numpy()[0]
+    except Exception as error:  # TensorFlow raises a dozen types here
+        raise ModelError(f"it cannot be run for comparison: {str(error).splitlines()[0]}", path=folder) from error
+    raw = detector.network(detector.preprocess(image)[None], training=False)
+    import keras
+
+    codes, logits = (keras.ops.convert_to_numpy(raw[key])[0] for key in ("box_encodings", "class_logits"))
+    ours = detector.coder.decode(codes, detector.anchors.boxes)
+    if boxes.shape != ours.shape or scores.shape != logits.shape:
+        return float("inf")
+    return float(max(np.abs(boxes - ours).max(), np.abs(scores - postprocess.sigmoid(logits)).max()))
+
+
+def _detector(restored: Restored, folders: Sequence[Path], classes, labels, changes, notes, options) -> KerasSSD:
+    config = restored.config
+    if changes:
+        config = config.with_(postprocess=dataclasses.replace(config.postprocess, **changes))
+    if restored.record and not config.name:
+        config = config.with_(name=restored.record.name)
+    if labels is None and classes is None and restored.pipeline and restored.pipeline.label_map_path:
+        beside = folders[0] / Path(restored.pipeline.label_map_path).name
+        labels = beside if beside.is_file() else None
+    class_map, more = choose_labels(labels=labels, classes=classes, folders=folders, outputs=config.num_classes)
+    detector = KerasSSD(
+        config, restored.arrays, class_map, outputs=[i - 1 for i in class_map.external_ids], notes=(*notes, *more), **options
+    )
+    _check_keys(detector, restored)
+    return detector
+
+
+def _check_keys(detector: KerasSSD, restored: Restored) -> None:
+    """Refuse weights of another structure now, not when the network is first used.
+
+    Raises:
+        ModelError: naming the tensor.
+    """
+    want = weight_keys(detector.config)
+    missing, left = sorted(want - set(restored.arrays)), sorted(set(restored.arrays) - want)
+    if missing or left:
+        what = f"lacks {missing[0]}" if missing else f"holds {left[0]} besides"
+        raise ModelError(f"expected a checkpoint of {detector.config.architecture} as its pipeline.config says, it {what}.")
+    outputs = class_outputs(restored.arrays, detector.config)
+    if outputs != detector.config.num_classes:
+        raise ModelError(f"its pipeline.config says num_classes {detector.config.num_classes}, its class head has {outputs} classes (tensor {CLASS_BIAS} ...).")
+
+
+def weight_keys(config: SSDConfig) -> set[str]:
+    """The checkpoint keys of a network. They depend on the architecture (and tower length) only."""
+    from detector.ssd.zoo import zoo_records
+
+    record = next(r for r in zoo_records().values() if r.config().architecture == config.architecture)
+    if config.tower_layers == record.config().tower_layers:
+        return set(record.masked_crcs)
+    from detector.ssd.layers import checkpoint_variables
+    from detector.ssd.model import build_ssd
+
+    return set(checkpoint_variables(build_ssd(config)))
+
+
+def _changes(score: float | None, iou: float | None, per_class: int | None, total: int | None) -> dict[str, Any]:
+    named = {"score_threshold": score, "iou_threshold": iou, "max_detections_per_class": per_class, "max_total_detections": total}
+    return {name: value for name, value in named.items() if value is not None}
+
+
+@functools.cache
+def _has_gpu() -> bool:
+    """Whether Keras sees a GPU; asked only where the machine has one, because asking imports the backend."""
+    if not any(Path(p).exists() for p in ("/dev/nvidia0", "/dev/dxg", "/dev/kfd")):
+        return False
+    try:
+        import keras
+
+        return bool(keras.distribution.list_devices("gpu"))
+    except Exception:  # each backend fails in its own way where a driver is broken
+        return False
+
+
+def _cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _size(image: np.ndarray) -> tuple[int, int]:
+    return image.shape[1], image.shape[0]
