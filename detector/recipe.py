@@ -16,11 +16,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from detector.errors import ConfigError
 from detector.ssd.augment import compose
-from detector.ssd.config import (
-    ARCHITECTURES,
-    PRESETS,
-    SSDConfig,
-)
+from detector.ssd.config import ARCHITECTURES, PRESETS, SSDConfig
 from detector.ssd.schedules import CosineSchedule
 
 FINE_TUNE_TYPES = ("classification", "detection", "few_shot", "full")
@@ -46,8 +42,8 @@ class TrainRecipe:
         data_format, images: passed to `load_dataset`; None lets it find out.
         train_split, val_split: names of the splits; None trains on everything, or validates on nothing.
         architecture: one of `detector.ssd.config.ARCHITECTURES`.
-        pipeline: a zoo `pipeline.config` that describes the network instead; `architecture`, `input_size` and `alpha`
-            must then keep their defaults. Number of classes and training settings are the recipe's.
+        pipeline: a `pipeline.config` that describes the network (of this `architecture`) instead of the zoo's own;
+            `input_size` and `alpha` are then its. Number of classes and training settings are the recipe's.
         input_size: (width, height) in pixels; None takes the zoo's. FPN networks need multiples of 32.
         alpha: width multiplier; the zoo has 1.0.
         start: "none" (fresh weights), "imagenet" (Keras downloads a backbone), or a path: a zoo archive's checkpoint,
@@ -55,6 +51,9 @@ class TrainRecipe:
         fine_tune_type: what is taken from `start` when it is a detector: "classification" the backbone, "detection"
             backbone and neck, "few_shot" everything but the class head, "full" everything (same classes).
         freeze_batchnorm: batch norms keep their stored statistics; for small batches on pretrained weights.
+        batch_norm_decay: how much of the stored statistics each step keeps; None keeps the network's (0.997, or 0.97
+            for SSD MobileNetV2). Statistics need about 3 / (1 - decay) steps: fresh networks trained for less than a
+            thousand steps need a lower one.
         batch_size: images a step, over all devices.
         learning_rate: the highest rate. The zoo's rates belong to its batches of 64 to 512.
         warmup_learning_rate: the rate of step 0; None is a third of the highest.
@@ -90,6 +89,7 @@ class TrainRecipe:
     start: str = "none"
     fine_tune_type: str = "detection"
     freeze_batchnorm: bool = False
+    batch_norm_decay: float | None = None
     batch_size: int = 8
     learning_rate: float = 0.01
     warmup_learning_rate: float | None = None
@@ -126,6 +126,8 @@ class TrainRecipe:
             raise ConfigError(f"momentum: expected less than 1, got {self.momentum}.")
         if self.alpha <= 0:
             raise ConfigError(f"alpha: expected a width above 0, got {self.alpha}.")
+        if self.batch_norm_decay is not None and not 0 < self.batch_norm_decay < 1:
+            raise ConfigError(f"batch_norm_decay: expected a number between 0 and 1, got {self.batch_norm_decay}.")
         if self.focal_alpha is not None and not 0 < self.focal_alpha < 1:
             raise ConfigError(f"focal_alpha: expected a number between 0 and 1, got {self.focal_alpha}.")
         if self.batch_size % self.devices:
@@ -134,7 +136,7 @@ class TrainRecipe:
             raise ConfigError("early_stop: it needs a val_split to judge by, none is named.")
         if self.pipeline and (self.input_size is not None or self.alpha != 1.0):
             raise ConfigError("pipeline: the file decides input_size and alpha; leave both out of the recipe.")
-        if not self.pipeline:
+        if not self.pipeline:  # a file is read when the training starts
             self.network(1)
         compose(self.augmentations)
         self.schedule()
@@ -158,14 +160,21 @@ class TrainRecipe:
             from detector.ssd.pipeline_config import read_pipeline_config
 
             base = SSDConfig.from_pipeline(read_pipeline_config(self.pipeline))
-            return base.with_(**changes)
-        make = next(m for m in PRESETS.values() if m().architecture == self.architecture)
-        if self.input_size is not None:
-            changes |= {"width": self.input_size[0], "height": self.input_size[1]}
-        return make(alpha=self.alpha, **changes)
+            if base.architecture != self.architecture:
+                raise ConfigError(f"pipeline: expected a network of {self.architecture}, the file describes {base.architecture}.", path=self.pipeline)
+        else:
+            base = next(make() for make in PRESETS.values() if make().architecture == self.architecture)
+            changes["alpha"] = self.alpha
+            if self.input_size is not None:
+                changes |= {"width": self.input_size[0], "height": self.input_size[1]}
+        if self.batch_norm_decay is not None:
+            for name in ("batch_norm", "predictor_batch_norm"):
+                changes[name] = replace(getattr(base, name), decay=self.batch_norm_decay)
+        return base.with_(**changes)
 
     @property
     def augmentations(self) -> tuple[str, ...]:
+        """Names of the augmentations, the zoo's for the architecture where the recipe names none."""
         return AUGMENT[self.architecture] if self.augment is None else self.augment
 
     @property
@@ -184,6 +193,15 @@ class TrainRecipe:
     def with_(self, **changes: Any) -> TrainRecipe:
         """A copy with these fields changed."""
         return replace(self, **changes)
+
+    def resolved(self) -> TrainRecipe:
+        """The same with absolute paths, so that it can be run again from another folder."""
+
+        def absolute(value: str | None) -> str | None:
+            return str(Path(value).resolve()) if value and Path(value).exists() else value
+
+        places = {name: absolute(getattr(self, name)) for name in ("data", "images", "pipeline", "start")}
+        return replace(self, **places)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values that `from_dict` takes and YAML can hold."""
@@ -213,10 +231,25 @@ class TrainRecipe:
 
     @property
     def hash(self) -> str:
-        """16 hex digits over everything that decides the result (not name, workers or how often it is looked at)."""
-        ignored = ("name", "workers", "checkpoint_every")
-        decisive = {k: v for k, v in self.as_dict().items() if k not in ignored}
+        """16 hex digits over what decides the result; the data is known by its own fingerprint, not by its path."""
+        ignored = ("name", "workers", "checkpoint_every", "data", "images")
+        decisive = {k: v for k, v in self.resolved().as_dict().items() if k not in ignored}
         return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def load_recipe(path: str | Path) -> TrainRecipe:
+    """A recipe from a YAML file; relative paths in it are taken from the working folder.
+
+    Raises:
+        ConfigError: with file and line where one can be named.
+    """
+    from pydantic import create_model
+
+    from detector.config import Config, load_config
+
+    hints = get_type_hints(TrainRecipe)
+    schema = create_model("recipe", __base__=Config, **{f.name: (hints[f.name], f.default) for f in fields(TrainRecipe)})
+    return TrainRecipe.from_dict(load_config(path, schema).model_dump(), path)
 
 
 def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:

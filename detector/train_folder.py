@@ -25,7 +25,7 @@ import numpy as np
 from detector.core import ClassMap
 from detector.errors import ModelError, RunError
 from detector.paths import write_atomically
-from detector.recipe import TrainRecipe
+from detector.recipe import TrainRecipe, load_recipe
 from detector.ssd.config import BatchNorm, Initializer, MultiscaleAnchors, SSDAnchors, SSDConfig
 from detector.ssd.postprocess import PostprocessSettings
 from detector.ssd.weights import load_arrays, save_arrays
@@ -60,19 +60,14 @@ class TrainFolder:
     def write_recipe(self, recipe: TrainRecipe) -> None:
         import yaml
 
-        text = yaml.safe_dump(recipe.as_dict(), sort_keys=False, allow_unicode=True)
+        text = yaml.safe_dump(recipe.resolved().as_dict(), sort_keys=False, allow_unicode=True)
         write_atomically(self / "recipe.yaml", text.encode())
 
     def read_recipe(self) -> TrainRecipe:
         """Raises RunError: no training was started here. ConfigError: its recipe was edited into nonsense."""
-        import yaml
-
-        path = self / "recipe.yaml"
-        try:
-            values = yaml.safe_load(path.read_text())
-        except (OSError, yaml.YAMLError) as error:
-            raise RunError(f"expected the folder of a training: {error}.", path=path) from error
-        return TrainRecipe.from_dict(values, path)
+        if not self.started:
+            raise RunError("expected the folder of a training, it holds no recipe.", path=self / "recipe.yaml")
+        return load_recipe(self / "recipe.yaml")
 
     def write_detector(self, config: SSDConfig, class_map: ClassMap) -> None:
         """Config and classes; ids of the label map are 1 + class id, as the network's columns are."""
