@@ -18,7 +18,10 @@ _LAZY = {
     "read_image": "detector.data.images",
     "thumbnail": "detector.data.images",
 }
-__all__ = ["Dataset", "ObjectTable", "Problem", "Sample", "count_problems", *_LAZY]
+__all__ = [
+    "Dataset", "ObjectTable", "Problem", "Sample", "check_images", "count_problems", "image_size", "load_dataset",
+    "read_image", "thumbnail",
+]
 
 
 def __getattr__(name: str):

@@ -312,7 +312,7 @@ def _join(parts: list[_Part], folders: Sequence[Path], class_map: ClassMap, to_c
         sizes.append(np.nan_to_num(np.array(part.sizes).reshape(-1, 2)[keep_sizes]))
         by_text = None
         own_rows = []
-        for k, image_id in enumerate(part.ann_images):
+        for image_id in part.ann_images:
             row = row_of.get(image_id) if image_id.__hash__ else None
             if row is None:
                 by_text = by_text or {str(key): value for key, value in row_of.items()}

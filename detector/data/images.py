@@ -33,6 +33,7 @@ _LFS = b"version https://git-lfs.github.com/spec/"
 _ORIENTATION = 0x0112
 # This module has its own, stricter and documented bound; Pillow's warning below it would only be noise.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # broken EXIF and the like: the pixels count
 _pillow_bound = threading.Lock()
 
 

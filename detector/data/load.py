@@ -26,7 +26,9 @@ class Reading:
 def recognise(path: Path) -> list[Reading]:
     """The formats a path can be read as, labelled ones before the plain folder; [] where there is nothing to read."""
     from detector.data.coco import find_coco
+    from detector.data.csv_table import find_csv
     from detector.data.voc import find_voc
+    from detector.data.yolo import find_yolo
 
     if path.is_file():
         return _recognise_file(path)
@@ -35,6 +37,10 @@ def recognise(path: Path) -> list[Reading]:
         found.append(Reading("coco", _name(path, files[0])))
     if folders := find_voc(path):
         found.append(Reading("voc", f"XML files in {_name(path, folders[0].xml)}"))
+    if because := find_yolo(path):
+        found.append(Reading("yolo", because))
+    if not found and (tables := find_csv(path)):
+        found.append(Reading("csv", tables[0].name))
     return found or ([Reading("folder", "pictures")] if walk_pictures(path) else [])
 
 
@@ -44,6 +50,10 @@ def _recognise_file(path: Path) -> list[Reading]:
         return [Reading("coco", "a json file")]
     if suffix == ".xml":
         return [Reading("voc", "an XML file")]
+    if suffix in (".yaml", ".yml"):
+        return [Reading("yolo", "a yaml file")]
+    if suffix in (".csv", ".tsv"):
+        return [Reading("csv", "a table")]
     return [Reading("folder", "a picture")] if is_picture(path.name) else []
 
 
@@ -126,11 +136,15 @@ def select(draft: Draft, split: str | None, limit: int | None) -> Draft:
 
 def _drafts() -> dict[str, Callable[..., Draft]]:
     from detector.data.coco import coco_draft
+    from detector.data.csv_table import csv_draft
     from detector.data.folder import folder_draft
     from detector.data.voc import voc_draft
+    from detector.data.yolo import yolo_draft
 
     return {
         "coco": lambda path, images, split: coco_draft(path, images=images, split=split),
         "voc": lambda path, images, split: voc_draft(path, images=images),
+        "yolo": lambda path, images, split: yolo_draft(path, images=images),
+        "csv": lambda path, images, split: csv_draft(path, images=images),
         "folder": lambda path, images, split: folder_draft(path),
     }

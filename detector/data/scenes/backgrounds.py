@@ -212,14 +212,14 @@ def room(random: np.random.Generator, width: int, height: int) -> Place:
             tall = meet * 0.6
             _poly(place, [(x, top), (x + wide, top), (x + wide, top + tall), (x, top + tall)], (238, 236, 230))
             view = _gradient(int(tall) + 1, int(wide) + 1, (150, 190, 224), (206, 220, 204))
-            t, l, b, r = int(top) + 5, int(x) + 5, int(top + tall) - 5, min(width, int(x + wide) - 5)
-            if b > t and r > l:
-                place[t:b, l:r] = view[: b - t, : r - l] * (1 + 0.1 * noise(random, (b - t, r - l), 32)[:, :, None])
+            above, left, below, right = int(top) + 5, int(x) + 5, int(top + tall) - 5, min(width, int(x + wide) - 5)
+            if below > above and right > left:
+                leaves = noise(random, (below - above, right - left), 32)[:, :, None]
+                place[above:below, left:right] = view[: below - above, : right - left] * (1 + 0.1 * leaves)
             _poly(place, [(x + wide / 2 - 2, top), (x + wide / 2 + 2, top), (x + wide / 2 + 2, top + tall), (x + wide / 2 - 2, top + tall)], (232, 230, 224))
             _poly(place, [(x, top + tall * 0.5 - 2), (x + wide, top + tall * 0.5 - 2), (x + wide, top + tall * 0.5 + 2), (x, top + tall * 0.5 + 2)], (232, 230, 224))
         elif random.random() < 0.7:
             _poly(place, [(x, top), (x + wide, top), (x + wide, top + tall), (x, top + tall)], frame)
-            inner = [(x + 5, top + 5), (x + wide - 5, top + 5), (x + wide - 5, top + tall - 5), (x + 5, top + tall - 5)]
             _painting(random, place, int(x) + 6, int(top) + 6, int(x + wide) - 6, int(top + tall) - 6)
         x += wide * random.uniform(1.2, 2)
     start = int(meet)

@@ -1,0 +1,118 @@
+"""Class lists as TensorFlow's tools write them: label_map.pbtxt and labelmap.txt."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from detector.core import ClassMap
+from detector.errors import DataError
+
+_TOKEN = re.compile(
+    r"""(?P<skip>[\s,;]+|\#[^\n]*)|(?P<brace>[{}])|(?P<colon>:)|(?P<text>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')|(?P<word>[^\s{}:,;"'\#]+)"""
+)
+
+
+def read_label_map(path: str | os.PathLike) -> ClassMap:
+    """The classes of a label_map.pbtxt (by content) or a labelmap.txt.
+
+    A pbtxt's ids become external ids, classes in ascending order of them; `display_name` wins over `name`. A text
+    file names one class a line, external ids from 0 in order of the lines ("???" lines, TFLite's placeholders, are
+    left out but counted); "3 car" and "3: car" state the id.
+
+    Raises:
+        DataError: the file is missing, empty or malformed, an id or a name occurs twice; with its line.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise DataError("expected a label map in UTF-8, it holds other bytes.", path=path) from None
+    except OSError as error:
+        raise DataError(f"expected a label map, it cannot be read: {error.strerror or error}.", path=path) from None
+    rows = _pbtxt(text, path) if re.search(r"^\s*item\b\s*:?\s*\{", text, re.M) else _lines(text, path)
+    if not rows:
+        raise DataError("expected a label map with at least one class, it is empty.", path=path)
+    ids: dict[int, int] = {}
+    names: dict[str, int] = {}
+    for number, name, line in rows:
+        if number in ids:
+            raise DataError(f"expected distinct ids, {number} stands on line {ids[number]} too.", path=path, line=line)
+        if name in names:
+            raise DataError(f"expected distinct names, {name!r} stands on line {names[name]} too.", path=path, line=line)
+        ids[number], names[name] = line, line
+    rows.sort()
+    return ClassMap(tuple(r[1] for r in rows), tuple(r[0] for r in rows))
+
+
+def write_label_map(class_map: ClassMap, path: str | os.PathLike) -> None:
+    """A label_map.pbtxt with ids from 1 in the order of the classes (the outside ids, where all are above 0)."""
+    ids = class_map.external_ids if min(class_map.external_ids, default=1) > 0 else range(1, len(class_map) + 1)
+    items = []
+    for number, name in zip(ids, class_map.names):
+        escaped = name.replace("\\", "\\\\").replace("'", "\\'")
+        items.append(f"item {{\n  id: {number}\n  name: '{escaped}'\n}}\n")
+    Path(path).write_text("".join(items), encoding="utf-8")
+
+
+def _pbtxt(text: str, path) -> list[tuple[int, str, int]]:
+    rows: list[tuple[int, str, int]] = []
+    item: dict[str, str] | None = None
+    depth, key, started, at = 0, "", 0, 0
+
+    def line(position: int) -> int:
+        return text.count("\n", 0, position) + 1
+
+    while at < len(text):
+        match = _TOKEN.match(text, at)
+        if match is None:
+            raise DataError(f"expected a label map, cannot read {text[at : at + 20]!r}.", path=path, line=line(at))
+        kind, token, here = match.lastgroup, match.group(), at
+        at = match.end()
+        if kind in ("skip", "colon"):
+            continue
+        if token == "{":
+            depth += 1
+            if depth == 1:
+                item, started = {}, line(here)
+            key = ""
+        elif token == "}":
+            depth -= 1
+            if depth == 0 and item is not None:
+                rows.append(_item(item, path, started))
+                item = None
+            if depth < 0:
+                raise DataError("expected an item before this closing brace.", path=path, line=line(here))
+        elif depth == 1 and item is not None:
+            if not key:
+                key = token
+            else:
+                item.setdefault(key, _unquote(token) if kind == "text" else token)
+                key = ""
+    if depth:
+        raise DataError("expected a closing brace, the file ends inside an item.", path=path, line=started)
+    return rows
+
+
+def _unquote(token: str) -> str:
+    return re.sub(r"\\(.)", r"\1", token[1:-1])
+
+
+def _item(item: dict[str, str], path, line: int) -> tuple[int, str, int]:
+    name = item.get("display_name") or item.get("name", "")
+    try:
+        number = int(item.get("id", ""))
+    except ValueError:
+        raise DataError(f"expected a whole number as id of an item, got {item.get('id')!r}.", path=path, line=line) from None
+    if not name.strip():
+        raise DataError(f"expected a name for item {number}.", path=path, line=line)
+    return number, name.strip(), line
+
+
+def _lines(text: str, path) -> list[tuple[int, str, int]]:
+    lines = [(k, " ".join(raw.split())) for k, raw in enumerate(text.splitlines(), 1)]
+    lines = [(k, name) for k, name in lines if name]
+    numbered = [re.match(r"(\d+)\s*[:,]?\s+(\D.*)", name) for _, name in lines]
+    if lines and all(numbered):
+        return [(int(m.group(1)), m.group(2).strip(), k) for m, (k, _) in zip(numbered, lines)]
+    return [(position, name, k) for position, (k, name) in enumerate(lines) if name != "???"]
