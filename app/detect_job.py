@@ -53,10 +53,11 @@ def open_data(path: str):
         DataError: it cannot be read, or an annotation file points outside.
     """
     if path == "demo":
-        from detector.data import demo_dataset
+        from detector.data.scenes import demo_dataset
+        from app.demo import SCENES
         from detector.paths import data_dir
 
-        return demo_dataset(data_dir("demo"))
+        return demo_dataset(data_dir("demo"), count=SCENES)
     from detector.data import load_dataset
 
     dataset = load_dataset(path)

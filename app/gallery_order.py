@@ -9,6 +9,7 @@ import numpy as np
 
 from analysis.matching import WRONG
 from analysis.queries import having, object_areas, size_mask, with_flag
+from app.pictures import name_of
 
 SORTS = {
     "Worst first": "most mistakes: wrong and missed together",
@@ -70,7 +71,7 @@ def arrange(s: Any, sort: str, filters: Filters) -> Order:
         apply(np.isin(np.array([x or "" for x in s.run.splits]), filters.splits), "by split")
     if filters.name:
         wanted = filters.name.casefold()
-        apply(np.array([wanted in sample_id.casefold() for sample_id in s.run.sample_ids]), "by name")
+        apply(np.array([wanted in f"{i}\0{name_of(s.run, k)}".casefold() for k, i in enumerate(s.run.sample_ids)], bool), "by name")
     return Order(_sorted(s, sort, np.flatnonzero(keep)), left_out, len(s.run))
 
 
@@ -96,8 +97,7 @@ def _of_size(s: Any, sizes: tuple[str, ...]) -> np.ndarray:
 def _sorted(s: Any, sort: str, rows: np.ndarray) -> np.ndarray:
     c = s.per_image
     if sort == "Name":
-        ids = s.run.sample_ids
-        return np.array(sorted(rows, key=lambda i: ids[i]), np.int64)
+        return np.array(sorted(rows, key=lambda i: name_of(s.run, i)), np.int64)
     if sort == "Data set order":
         return rows
     if sort == "Surest mistake":

@@ -71,7 +71,7 @@ def layer(s: Any, i: int, class_id: int | None) -> dict[str, Any]:
     return {
         "id": f"{s.name}/{i}/{classes}/{found is not None}", "width": width, "height": height, "colours": colours(),
         "values": base64.b64encode(raw.tobytes()).decode(),
-        "title": f"Confidence that {'an object of ' + what if classes is None else what} is here, 0 to 1, {source}. The line is the threshold.",
+        "title": f"Confidence for {what}, 0 to 1, {source}. The line is the threshold.",
     }
 
 

@@ -19,6 +19,11 @@ _AS_THEY_ARE = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG": "image/png"}
 _LARGEST_AS_IT_IS = 8 * 1024 * 1024
 
 
+def name_of(run: Any, i: int) -> str:
+    """What people call image i: its file's name, or the sample id where it is no file."""
+    return os.path.basename(run.files[i]) or run.sample_ids[i]
+
+
 def jpeg(rgb: np.ndarray, quality: int = 84) -> bytes:
     """RGB uint8 [H, W, 3] as a JPEG file."""
     import cv2

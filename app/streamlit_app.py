@@ -14,7 +14,7 @@ import streamlit as st
 from app import demo, state
 from app.components import errors_said, frame_style
 
-st.set_page_config(page_title="Boxscope", page_icon=(BRAND / "icon.svg").read_text(), layout="wide", initial_sidebar_state=250)
+st.set_page_config(page_title="Boxscope", page_icon=(BRAND / "icon.svg").read_text(), layout="wide", initial_sidebar_state=272)
 st.logo((BRAND / "wordmark.svg").read_text(), size="large", icon_image=(BRAND / "icon.svg").read_text())
 frame_style()
 

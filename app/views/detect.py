@@ -202,8 +202,7 @@ def _recent() -> None:
                         jobs.start(m.name, model, m.dataset.source, floor=m.floor)
                         st.rerun()
     if demo.NAME not in found and st.button("Make the demo", icon=":material/draw:"):
-        with st.spinner("Drawing the demo's scenes (once)"):
-            demo.demo_run()
+        demo.make_with_progress()
         state.go_to_run(demo.NAME)
         st.rerun()
 

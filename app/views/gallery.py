@@ -83,10 +83,10 @@ def _tiles(s: state.Shared, rows: np.ndarray) -> list[dict]:
     for i, content in zip(rows, made):
         i = int(i)
         width, height = s.run.image_size(i)
-        name = s.run.sample_ids[i]
-        tile = {"id": name, "name": name.rsplit("/", 1)[-1], "width": width, "height": height}
+        sample_id = s.run.sample_ids[i]
+        tile = {"id": sample_id, "name": pictures.name_of(s.run, i), "width": width, "height": height}
         if isinstance(content, str):
-            tile |= {"url": "", "error": s.run.failed.get(name, content)}
+            tile |= {"url": "", "error": s.run.failed.get(sample_id, content)}
         else:
             tile["url"] = pictures.publish(content, "image/jpeg", f"tile-{i}")
         out.append(tile | boxes_of(s.run, s.matches, i, most=TILE_BOXES))

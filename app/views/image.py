@@ -106,7 +106,7 @@ def _table(s: state.Shared, rows: list[objects.Row], chosen: int | None) -> int 
         st.session_state["selected"] = rows[at[0]].selection() if at else None
 
     st.dataframe(
-        columns, key=key, hide_index=True, width="stretch", height=min(36 * len(rows) + 40, 470), on_select=clicked,
+        columns, key=key, hide_index=True, width="stretch", height=min(36 * len(rows) + 40, 350), on_select=clicked,
         selection_mode="single-row", placeholder="–", alt="Objects of this image",
         column_config={
             "": st.column_config.ImageColumn(width=28), "verdict": st.column_config.TextColumn(width=82),
@@ -159,7 +159,7 @@ def main() -> None:
     chosen = objects.find(rows, st.session_state.get("selected"))
     width, height = s.run.image_size(i)
     data = {
-        "key": f"{s.name}/{sample_id}", "name": sample_id, "width": width, "height": height, "max_height": 520,
+        "key": f"{s.name}/{sample_id}", "name": pictures.name_of(s.run, i), "width": width, "height": height, "max_height": 520,
         "place": f"{at + 1:,} of {len(order):,}" if at is not None else "outside the gallery's filter",
         "labelled": bool(s.run.labelled[i]), "classes": list(s.run.class_map.names), "threshold": s.threshold, "iou": s.iou,
         "shown": list(s.counted_classes) if s.counted_classes is not None else None, "selected": st.session_state.get("selected"),

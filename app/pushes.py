@@ -1,0 +1,96 @@
+"""Pushes to FiftyOne, each in a thread of this server, so that they outlive the tab that asked for them.
+
+FiftyOne itself runs in processes of its own; the thread only waits for them and notes how far they are.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from detector.errors import BoxscopeError
+
+
+@dataclass
+class Push:
+    """How one push, or one start of the App, stands. Written by its thread, read by pages.
+
+    Args:
+        stage: what is going on, in words.
+        done, total: samples; total 0 while nothing is counted yet.
+        result: a PushReport's fields once it is through; url: where the App shows it; error: one sentence.
+    """
+
+    run: str
+    stage: str = "Starting"
+    done: int = 0
+    total: int = 0
+    rate: float = 0.0
+    seconds_left: float | None = None
+    result: dict[str, Any] | None = None
+    url: str = ""
+    error: str = ""
+    over: bool = False
+    started: float = field(default_factory=time.time)
+    _stop: threading.Event = field(default_factory=threading.Event)
+
+    def cancel(self) -> None:
+        self._stop.set()
+
+
+_lock = threading.Lock()
+_pushes: dict[str, Push] = {}
+
+
+def of(run: str) -> Push | None:
+    """The latest push of a run in this server, if any."""
+    return _pushes.get(run)
+
+
+def forget(run: str) -> None:
+    _pushes.pop(run, None)
+
+
+def start(path: Path, *, threshold: float, iou: float, pages: str, push: bool = True, dataset: str | None = None) -> Push:
+    """Begin to push a run and open the App on it, or (push=False) only to open the App; one at a time a run."""
+    key = str(path)
+    with _lock:
+        current = _pushes.get(key)
+        if current is not None and not current.over:
+            return current
+        state = _pushes[key] = Push(key)
+    threading.Thread(target=_work, args=(state, path, threshold, iou, pages, push, dataset), daemon=True, name="push").start()
+    return state
+
+
+def _work(state: Push, path: Path, threshold: float, iou: float, pages: str, push: bool, dataset: str | None) -> None:
+    def stage(words: str) -> None:
+        state.stage = words
+
+    def progress(p: Any) -> None:
+        state.stage = "Writing samples" if p.stage == "writing" else "Finishing: views and evaluation"
+        state.done, state.total, state.rate, state.seconds_left = p.done, p.total, p.rate, p.seconds_left
+
+    try:
+        from analysis.fiftyone_bridge import launch, push_in_process
+
+        if push:
+            report = push_in_process(path, threshold=threshold, iou=iou, pages=pages, progress=progress, stage=stage, should_stop=state._stop.is_set)
+            state.result = report.to_dict()
+            dataset = report.dataset
+            if report.cancelled:
+                return
+        state.stage = "Starting FiftyOne's App"
+        state.url = launch(dataset, say=stage)
+    except BoxscopeError as error:
+        state.error = error.message
+    except Exception as error:
+        import logging
+
+        logging.getLogger("boxscope").exception("a push failed")
+        state.error = f"The push failed ({type(error).__name__}); the terminal shows more."
+    finally:
+        state.over = True
