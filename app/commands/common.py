@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from detector.errors import InputError
+from detector.errors import BoxscopeError, InputError
 
 if TYPE_CHECKING:
     from analysis.store import Run
@@ -111,3 +113,24 @@ def progress_bar(what: str) -> Iterator[Any]:
             bar.update(task, completed=done, total=total, rate=f"{rate:.1f}/s" if rate else "")
 
         yield update
+
+
+@contextmanager
+def without_native_chatter() -> Iterator[None]:
+    """Keep what TensorFlow's C++ prints while it loads off the terminal; shown after all if something fails."""
+    sys.stderr.flush()
+    terminal = os.dup(2)
+    with tempfile.TemporaryFile() as kept:
+        os.dup2(kept.fileno(), 2)
+        try:
+            yield
+        except BoxscopeError:
+            raise
+        except Exception:
+            kept.seek(0)
+            os.write(terminal, kept.read())
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(terminal, 2)
+            os.close(terminal)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from app.commands.common import JsonFlag, print_json, progress_bar, say, say_problems
+from app.commands.common import JsonFlag, print_json, progress_bar, say, say_problems, without_native_chatter
 from detector.errors import InputError
 
 
@@ -40,7 +40,8 @@ def detect(
         raise InputError(f"{data}: expected at least one picture, found none.")
     say_problems(dataset.problems)
     options = {"labels": labels} if labels else {}
-    detector = load_detector(model, dataset=dataset, **options)
+    with without_native_chatter():
+        detector = load_detector(model, dataset=dataset, **options)
     for note in detector.info.notes:
         say(f"note: {note}")
     stopping: list[int] = []
