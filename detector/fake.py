@@ -17,7 +17,7 @@ from detector.by_pixels import PixelIndex
 from detector.core import Annotations, Candidates, Detections, DetectorInfo, check_images
 from detector.data.dataset import Dataset
 from detector.errors import InputError
-from detector.fake_candidates import grid_candidates
+from detector.fake_candidates import assign_rows, grid_candidates
 
 KINDS = {
     "correct": "the object's class, IoU at least 0.6, score at least 0.5",
@@ -134,7 +134,7 @@ class FakeDetector:
         Missed objects appear with scores under the floor of 0.01, neighbours of a detection with a part of its score.
         """
         check_images(images)
-        return [self._candidates(self._index.find(image), _size(image))[0] for image in images]
+        return [self._candidates(self._index.find(image), _size(image)) for image in images]
 
     def mistakes(self, sample_id: str) -> Mistakes:
         """Which mistake each detection of a sample is.
@@ -150,21 +150,18 @@ class FakeDetector:
         return (width, height) if width and height else _size(self.dataset.load_image(i))
 
     def _detections(self, i: int | None, size: tuple[int, int]) -> Detections:
-        return self._candidates(i, size)[1]
-
-    def _candidates(self, i: int | None, size: tuple[int, int]) -> tuple[Candidates, Detections]:
-        classes = len(self.info.class_map)
         if i is None:
-            boxless, none = np.zeros((0, 4), np.float32), np.zeros(0, np.int32)
-            rng = np.random.default_rng(self.seed)
-            shown, _ = grid_candidates(boxless, none.astype(np.float32), none, boxless, none, size, classes, rng)
-            return shown, Detections.empty(size)
+            return Detections.empty(size)
         answer = self._answer(i, size)
-        rng = np.random.default_rng(self._entropy(i, "candidates"))
-        shown, anchor_ids = grid_candidates(
-            answer.xyxy, answer.scores, answer.class_ids, answer.hints, answer.hint_classes, size, classes, rng
+        return Detections(answer.xyxy, answer.scores, answer.class_ids, size, assign_rows(answer.xyxy, size))
+
+    def _candidates(self, i: int | None, size: tuple[int, int]) -> Candidates:
+        boxless, none = np.zeros((0, 4), np.float32), np.zeros(0, np.int32)
+        answer = _Answer(boxless, none.astype(np.float32), none, Mistakes((), (), ()), boxless, none) if i is None else self._answer(i, size)
+        rng = np.random.default_rng(self.seed if i is None else self._entropy(i, "candidates"))
+        return grid_candidates(
+            answer.xyxy, answer.scores, answer.class_ids, answer.hints, answer.hint_classes, size, len(self.info.class_map), rng
         )
-        return shown, Detections(answer.xyxy, answer.scores, answer.class_ids, size, anchor_ids)
 
     def _entropy(self, i: int, what: str) -> int:
         text = f"{self.seed}\0{self.dataset.sample_ids[i]}\0{what}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from detector import boxes
@@ -37,6 +39,24 @@ def grid_anchors(size: tuple[int, int], at_least: int = 0) -> tuple[np.ndarray, 
         finer *= 2
 
 
+def assign_rows(xyxy: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The grid row of each detection, int32 [N], distinct: its best overlapping, nearest free anchor."""
+    anchors, _, centres = _grid(size, 2 * len(xyxy))
+    middle = (xyxy[:, :2] + xyxy[:, 2:]) / 2
+    fit = boxes.iou(xyxy, anchors) - np.hypot(*(middle[:, None] - centres[None]).transpose(2, 0, 1)) / max(size)
+    rows = np.zeros(len(xyxy), np.int32)
+    for j in range(len(xyxy)):
+        rows[j] = np.argmax(fit[j])
+        fit[j + 1 :, rows[j]] = -np.inf
+    return rows
+
+
+@lru_cache(maxsize=64)
+def _grid(size: tuple[int, int], at_least: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    anchors, levels = grid_anchors(size, at_least)
+    return anchors, levels, (anchors[:, :2] + anchors[:, 2:]) / 2
+
+
 def grid_candidates(
     xyxy: np.ndarray,
     scores: np.ndarray,
@@ -46,15 +66,17 @@ def grid_candidates(
     size: tuple[int, int],
     classes: int,
     rng: np.random.Generator,
-) -> tuple[Candidates, np.ndarray]:
-    """Candidates that agree with these detections, and the row of each detection.
+) -> Candidates:
+    """Candidates that agree with these detections.
 
-    Law: `candidates.xyxy[rows] == xyxy`, `candidates.scores[rows, class_ids] == scores`, rows distinct.
+    Law, with `rows = assign_rows(xyxy, size)`: `candidates.xyxy[rows] == xyxy` and
+    `candidates.scores[rows, class_ids] == scores`.
     Rows near a detection carry up to 0.8 of its score; rows near a hint (a missed object) under 0.01;
     all others noise under 0.005.
     """
     n = len(xyxy)
-    anchors, levels = grid_anchors(size, at_least=2 * n)
+    anchors, levels, _ = _grid(size, 2 * n)
+    rows = assign_rows(xyxy, size)
     shown = anchors.copy()
     belief = rng.uniform(0.0005, 0.005, (len(anchors), classes)).astype(np.float32)
     targets = np.concatenate([xyxy, hints]).astype(np.float32)
@@ -65,17 +87,9 @@ def grid_candidates(
         near = np.flatnonzero(overlap[:, j] > 0.3)
         belief[near, kinds[j]] = np.maximum(belief[near, kinds[j]], 0.8 * strength[j] * overlap[near, j].astype(np.float32))
         shown[near] = 0.3 * shown[near] + 0.7 * targets[j]
-    rows = np.full(n, -1, np.int64)
-    free = np.ones(len(anchors), bool)
-    centres = (anchors[:, :2] + anchors[:, 2:]) / 2
-    for j in range(n):
-        middle = (xyxy[j, :2] + xyxy[j, 2:]) / 2
-        distance = np.hypot(*(centres - middle).T) / max(size)
-        rows[j] = np.argmax(np.where(free, overlap[:, j] - distance, -np.inf))
-        free[rows[j]] = False
     for j in range(n):
         others = np.arange(classes) != class_ids[j]
         shown[rows[j]] = xyxy[j]
         belief[rows[j], others] = np.minimum(belief[rows[j], others], 0.005)
         belief[rows[j], class_ids[j]] = scores[j]
-    return Candidates(shown, belief, size, anchors=anchors, levels=levels), rows.astype(np.int32)
+    return Candidates(shown, belief, size, anchors=anchors, levels=levels)
