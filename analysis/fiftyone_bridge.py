@@ -9,17 +9,15 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from analysis.fiftyone.client import push_in_process
 from analysis.fiftyone.links import DEFAULT_PAGES, app_link, page_link
+from analysis.fiftyone.report import PushProgress, PushReport
 from analysis.fiftyone.server import Connection, start_app, start_database, status, stop
 
-if TYPE_CHECKING:
-    from analysis.fiftyone.push import PushProgress, PushReport
-
 __all__ = [
-    "Connection", "app_link", "launch", "page_link", "push_in_process", "push_to_fiftyone", "sample_link", "start_app",
+    "Connection", "PushProgress", "PushReport", "app_link", "launch", "page_link", "push_in_process", "push_to_fiftyone", "sample_link", "start_app",
     "start_database", "status", "stop",
 ]
 

@@ -6,15 +6,13 @@ import json
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from analysis.fiftyone.child import run_job
 from analysis.fiftyone.links import DEFAULT_PAGES
+from analysis.fiftyone.report import PushProgress, PushReport
 from analysis.fiftyone.server import start_database
 from detector.errors import InputError
-
-if TYPE_CHECKING:
-    from analysis.fiftyone.push import PushProgress, PushReport
 
 
 def push_in_process(
@@ -34,8 +32,6 @@ def push_in_process(
         InputError: a value or the name cannot be used; the run lives in memory only.
         RunError: the folder is no run.
     """
-    from analysis.fiftyone.push import PushProgress, PushReport
-
     path = Path(run)
     if not path.is_dir():
         raise InputError("Expected the folder of a stored run to push.", path=path)

@@ -10,7 +10,8 @@ DEFAULT_PAGES = "http://localhost:8501"
 
 
 def app_link(
-    port: int = DEFAULT_APP_PORT, dataset: str | None = None, *, sample: str | None = None, view: str | None = None
+    port: int = DEFAULT_APP_PORT, dataset: str | None = None, *, sample: str | None = None, view: str | None = None,
+    workspace: str | None = None,
 ) -> str:
     """The address in FiftyOne's App.
 
@@ -19,11 +20,12 @@ def app_link(
         dataset: a data set's name; without one, the App's start page.
         sample: a sample's FiftyOne id (24 hex digits): opens that sample (`?id=`, as the App 1.x reads it).
         view: a saved view's name: opens the data set through it (`?view=` takes its slug).
+        workspace: a saved workspace's name: opens its panels ("Model evaluation" is one of each push).
     """
     base = f"http://127.0.0.1:{port}"
     if dataset is None:
         return base
-    query = {key: value for key, value in (("view", view and slug(view)), ("id", sample)) if value}
+    query = {key: value for key, value in (("view", view and slug(view)), ("workspace", workspace and slug(workspace)), ("id", sample)) if value}
     return f"{base}/datasets/{quote(dataset)}" + (f"?{urlencode(query)}" if query else "")
 
 

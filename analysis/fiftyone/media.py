@@ -41,10 +41,14 @@ class Media:
             self.problems.append(f"{self.run.sample_ids[i]}: its labels are left out, the image has no known size ({error})")
             return None
 
+    def needs_copy(self, i: int) -> bool:
+        """Whether a browser could not show the image's own file."""
+        return Path(self.run.files[i]).suffix.lower() not in SHOWN_BY_BROWSERS
+
     def file(self, i: int) -> str:
         """The absolute path that FiftyOne is given."""
         path = self.run.files[i]
-        if path and Path(path).suffix.lower() in SHOWN_BY_BROWSERS:
+        if not self.needs_copy(i):
             return path
         copy = self.folder / f"{i:08d}.png"
         if copy.exists():

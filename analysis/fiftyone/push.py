@@ -9,7 +9,6 @@ from __future__ import annotations
 import datetime
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
 from typing import Any
 
 from analysis.fiftyone import environment as around
@@ -22,55 +21,11 @@ from analysis.fiftyone.judge import Judged
 from analysis.fiftyone.links import DEFAULT_PAGES
 from analysis.fiftyone.media import Media
 from analysis.fiftyone.merge import write_batch
-from analysis.fiftyone.schema import arrange, declare, save_views
+from analysis.fiftyone.report import PushProgress, PushReport
+from analysis.fiftyone.schema import arrange, declare, save_views, save_workspace
 from detector.errors import InputError, UnavailableError
 
 BATCH = 256  # images; 20 boxes each make about 3 MB of documents
-
-
-@dataclass(frozen=True)
-class PushProgress:
-    """`stage` is "writing" or "finishing"; `seconds_left` is None until a rate is known."""
-
-    done: int
-    total: int
-    stage: str
-    rate: float = 0.0
-    seconds_left: float | None = None
-
-
-@dataclass(frozen=True)
-class PushReport:
-    """What a push did.
-
-    Args:
-        dataset: the FiftyOne data set's name; predictions, eval_key: the run's field and evaluation in it.
-        inserted, updated: samples; objects, detections: labels written; below_lowest: detections left out for
-            their score; kept_edits: ground-truth labels that people changed, added or deleted in FiftyOne and
-            that were left so (pull brings them home).
-        copies: images for which an upright PNG copy was made; views: saved views; problems: one sentence each.
-        cancelled: stopped on request; pushing again goes on.
-        seconds, words: how long it took, and the operating point.
-    """
-
-    dataset: str
-    predictions: str
-    eval_key: str
-    inserted: int
-    updated: int
-    objects: int
-    detections: int
-    below_lowest: int
-    kept_edits: int
-    copies: int
-    views: tuple[str, ...]
-    problems: tuple[str, ...]
-    cancelled: bool
-    seconds: float
-    words: str
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def default_name(run: Any) -> str:
@@ -102,7 +57,7 @@ def push(
             run_name=run_name or (run.path.name if run.path else run.manifest.name),
             media=Media(run, around.home() / "media" / owner_key(run.manifest.dataset.fingerprint)),
         )
-        declare(dataset, run, judged, names)
+        declare(dataset, run, judged, names, copies=any(map(documents.media.needs_copy, range(len(run.sample_ids)))))
         _note(dataset, run, judged, names, "pushing", pages)
         tally = {"inserted": 0, "updated": 0, "objects": 0, "detections": 0, "kept_edits": 0}
         collection = dataset._sample_collection
@@ -133,6 +88,7 @@ def push(
             register(dataset, run, judged, names, documents, figures)
             arrange(dataset, all_names, judged.words)
             views = save_views(dataset, judged, names)
+            save_workspace(dataset)
             _note(dataset, run, judged, names, "complete", pages)
     except (pymongo.errors.PyMongoError, ConnectionError) as error:
         if not is_connection_loss(error):

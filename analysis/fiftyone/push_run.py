@@ -7,7 +7,8 @@ from typing import Any
 
 from analysis.fiftyone.judge import judge
 from analysis.fiftyone.links import DEFAULT_PAGES
-from analysis.fiftyone.push import PushProgress, PushReport, default_name, push
+from analysis.fiftyone.push import default_name, push
+from analysis.fiftyone.report import PushProgress, PushReport
 from analysis.fiftyone.server import state_file
 from detector.errors import BoxscopeError
 

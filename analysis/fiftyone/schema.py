@@ -11,7 +11,7 @@ from analysis.fiftyone.judge import COUNTED_DETECTIONS, COUNTED_OBJECTS, Judged
 from analysis.style import STROKES, object_stroke
 
 
-def declare(dataset: Any, run: Any, judged: Judged, names: Names) -> None:
+def declare(dataset: Any, run: Any, judged: Judged, names: Names, *, copies: bool = False) -> None:
     """Tell FiftyOne the fields in one step; those that exist are left as they are."""
     import fiftyone as fo
 
@@ -20,10 +20,7 @@ def declare(dataset: Any, run: Any, judged: Judged, names: Names) -> None:
     schema: dict[str, Any] = {
         "metadata": fo.EmbeddedDocumentField(fo.ImageMetadata, description="Size of the upright image and its file."),
         SAMPLE_ID: text(description="The image's id in the data set."),
-        SPLIT: text(description="The split it belongs to (train, val, test)."),
         LINK: text(description="This image in Boxscope."),
-        SOURCE: text(description="The original file, where FiftyOne is shown an upright copy."),
-        names.problem: text(description="Why there are no detections for this image."),
         TRUTH: fo.EmbeddedDocumentField(fo.Detections, description="Ground truth."),
         names.predictions: fo.EmbeddedDocumentField(fo.Detections, description=f"Detections of {run.manifest.name}."),
         f"{key}_tp": whole(description="Correct detections (true positives)."),
@@ -42,6 +39,12 @@ def declare(dataset: Any, run: Any, judged: Judged, names: Names) -> None:
         schema[f"{path}.{key}"] = text(description="tp, fp or fn at the evaluation's operating point.")
         schema[f"{path}.{key}_id"] = text(description="The matched label.")
         schema[f"{path}.{key}_iou"] = number(description="IoU with the matched label.")
+    if any(run.splits):
+        schema[SPLIT] = text(description="The split it belongs to (train, val, test).")
+    if copies:
+        schema[SOURCE] = text(description="The original file, where FiftyOne is shown an upright copy.")
+    if run.failed or not run.done.all():
+        schema[names.problem] = text(description="Why there are no detections for this image.")
     for flag, name in FLAG_FIELDS.items():
         if getattr(run.truth, flag).any():
             schema[f"{gt}.{name}"] = fo.BooleanField(description=f"The annotation is flagged {flag}.")
@@ -77,8 +80,10 @@ def arrange(dataset: Any, all_names: list[Names], words: str) -> None:
         ("Boxscope", [SAMPLE_ID, SPLIT, LINK, SOURCE, *(n.problem for n in all_names)], True),
         ("metadata", [f"metadata.{f}" for f in ("width", "height", "size_bytes", "mime_type", "num_channels")], False),
     ]
-    ours = {path for _, paths, _ in groups for path in paths}
     known = list(dataset.get_field_schema(flat=False))
+    there = {*known, "_label_tags", *(path for path in groups[-1][1])}
+    groups = [(name, [path for path in paths if path in there], expanded) for name, paths, expanded in groups]
+    ours = {path for _, paths, _ in groups for path in paths}
     rest = [p for p in ["id", "filepath", "created_at", "last_modified_at", *known] if p not in ours and p != "metadata"]
     groups.append(("other", list(dict.fromkeys(rest)), False))
     dataset.app_config.sidebar_groups = [fo.SidebarGroupDocument(name=n, paths=p, expanded=e) for n, p, e in groups]
@@ -150,3 +155,18 @@ def save_views(dataset: Any, judged: Judged, names: Names, *, near: float = 0.15
         dataset.save_view(name, view, description=f"{text} {judged.words}", color=STROKES[stroke].colour, overwrite=True)
         saved.append(name)
     return saved
+
+
+EVALUATION_WORKSPACE = "Model evaluation"
+
+
+def save_workspace(dataset: Any) -> None:
+    """A workspace with the samples and the Model Evaluation panel side by side, so that a link can open both."""
+    import fiftyone as fo
+
+    samples, panel = fo.Panel(type="Samples", pinned=True), fo.Panel(type="model_evaluation_panel_builtin")
+    halves = [fo.Space(children=[child], active_child=child.component_id) for child in (samples, panel)]
+    dataset.save_workspace(
+        EVALUATION_WORKSPACE, fo.Space(children=halves, orientation="horizontal", sizes=[0.4, 0.6]), overwrite=True,
+        description="Samples beside FiftyOne's Model Evaluation panel.",
+    )
