@@ -1,0 +1,139 @@
+"""The confusion matrix at an operating point, with the boxes behind each cell.
+
+Objects go down, predictions across; the last row and column are background. First every correct detection
+and its object stand on the diagonal, exactly as the counts say. Then, from the best score down, each wrong
+detection is set against the free object of another class it fits best: a confusion. What is left of the
+detections stands in the background row, what is left of the objects in the background column.
+
+Laws: the diagonal sums to TP; a class's row sums to its objects; a class's column sums to its judged detections.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from analysis.counts import counts
+from analysis.greedy import Pairs, fitting_pairs, greedy
+from analysis.matching import CORRECT, DUPLICATE, WRONG, Matches, match_run
+from analysis.operating_point import Threshold, class_cuts
+from detector.errors import InputError, LawError
+
+BACKGROUND = -1
+"""The class id that stands for background when a cell is asked for."""
+
+
+@dataclass(frozen=True, eq=False)
+class Confusion:
+    """The matrix at one threshold.
+
+    Args:
+        matrix: int64 [K + 1, K + 1]; rows are the objects' classes, columns the predicted ones, last is background.
+        det_rows: int64 [P] the judged detections at or above the threshold; det_truth: int64 [P] the object each
+            stands against, -1 for background.
+        missed: int64 [Q] objects no detection stands against.
+    """
+
+    matrix: np.ndarray
+    det_rows: np.ndarray
+    det_truth: np.ndarray
+    missed: np.ndarray
+    _det_classes: np.ndarray
+    _truth_classes: np.ndarray
+
+    def cell(self, truth: int, predicted: int) -> tuple[np.ndarray, np.ndarray]:
+        """(detections, objects): the rows of the run's tables behind a cell, side by side; class id -1 is background.
+
+        In the background row objects are empty, in the background column detections are.
+
+        Raises:
+            InputError: a class id outside -1..K-1.
+        """
+        k = len(self.matrix) - 1
+        for value in (truth, predicted):
+            if not -1 <= value < k:
+                raise InputError(f"cell: expected class ids of 0..{k - 1}, or -1 for background, got {value}.")
+        none = np.zeros(0, np.int64)
+        if predicted == BACKGROUND:
+            return none, self.missed[self._truth_classes[self.missed] == truth] if truth != BACKGROUND else none
+        mine = self._det_classes[self.det_rows] == predicted
+        if truth == BACKGROUND:
+            return self.det_rows[mine & (self.det_truth < 0)], none
+        mine &= self.det_truth >= 0
+        mine[mine] = self._truth_classes[self.det_truth[mine]] == truth
+        return self.det_rows[mine], self.det_truth[mine]
+
+    def most_confused(self, n: int = 10) -> list[tuple[int, int, int]]:
+        """(truth, predicted, count) of the fullest cells off the diagonal, background left out."""
+        inner = self.matrix[:-1, :-1].copy()
+        np.fill_diagonal(inner, 0)
+        order = np.argsort(-inner, axis=None, kind="stable")[:n]
+        cells = [(int(i), int(j), int(inner[i, j])) for i, j in zip(*np.unravel_index(order, inner.shape))] if inner.size else []
+        return [c for c in cells if c[2]]
+
+
+class Confusions:
+    """Matrices of one run at any threshold; the overlaps are computed once.
+
+    Args:
+        run: a Run.
+        iou: a detection fits an object from this IoU on.
+        matches: class-aware matches of this run at this IoU, to save time.
+
+    Raises:
+        InputError: the matches are others.
+    """
+
+    def __init__(self, run: Any, iou: float = 0.5, matches: Matches | None = None):
+        self.matches = m = match_run(run, iou) if matches is None else matches
+        if m.iou != iou or not m.class_aware or len(m.det_rows) != len(run.detections.rows):
+            raise InputError("Confusions: expected class-aware matches of this run at this IoU.")
+        d, t = run.detections, run.truth
+        wrong = np.isin(m.det_kind, (WRONG, DUPLICATE))
+        none = np.zeros(len(t.rows), bool)
+        pairs = fitting_pairs(np.where(wrong, d.rows, -1).astype(np.int64), d.xyxy, np.where(m.truth_counted, t.rows, -1).astype(np.int64), t.xyxy, none, iou)
+        other = m.det_classes[pairs.det] != m.truth_classes[pairs.truth]
+        self._pairs = Pairs(*(column[other] for column in pairs))
+        # The turn of a detection over the whole run: by falling score, ties in table order.
+        self._turn = np.empty(len(d.rows), np.int64)
+        self._turn[np.argsort(-m.det_scores, kind="stable")] = np.arange(len(d.rows))
+
+    def at(self, threshold: Threshold = 0.5) -> Confusion:
+        """The matrix at one threshold, or one a class.
+
+        Raises:
+            InputError: a bad threshold.
+            LawError: the matrix disagrees with the counts.
+        """
+        m, k = self.matches, self.matches.num_classes
+        cuts = class_cuts(threshold, k)
+        kept = m.det_scores >= cuts[m.det_classes]
+        found = m.truth_det >= 0
+        found[found] = kept[m.truth_det[found]]
+        usable = kept[self._pairs.det] & ~found[self._pairs.truth]
+        pairs = Pairs(*(column[usable] for column in self._pairs))
+        no = np.zeros(len(m.truth_rows), bool)
+        taken, _ = greedy(pairs, self._turn, np.arange(len(m.truth_rows)), no, no)
+        det_truth = np.full(len(m.det_rows), -1, np.int64)
+        right = kept & (m.det_kind == CORRECT)
+        det_truth[right] = m.det_truth[right]
+        det_truth[taken.det] = taken.truth
+        judged = np.flatnonzero(kept & np.isin(m.det_kind, (CORRECT, WRONG, DUPLICATE)))
+        against = det_truth[judged]
+        missed = m.truth_counted & ~found
+        missed[taken.truth] = False
+        truth_of = np.append(m.truth_classes, k)[against]
+        matrix = np.bincount(truth_of * (k + 1) + m.det_classes[judged], minlength=(k + 1) ** 2)
+        matrix = matrix.reshape(k + 1, k + 1) if len(matrix) else np.zeros((k + 1, k + 1), np.int64)
+        matrix[:k, k] = np.bincount(m.truth_classes[missed], minlength=k)
+        self._check(matrix, threshold)
+        return Confusion(matrix, judged, against, np.flatnonzero(missed), m.det_classes, m.truth_classes)
+
+    def _check(self, matrix: np.ndarray, threshold: Threshold) -> None:
+        c = counts(self.matches, threshold).per_class
+        sums = (np.diag(matrix)[:-1], c.tp, "its diagonal and the correct ones"), (matrix[:-1].sum(1), c.objects, "its rows and the objects"), (matrix[:, :-1].sum(0), c.tp + c.fp, "its columns and the detections")
+        for ours, theirs, what in sums:
+            if not np.array_equal(ours, theirs):
+                raise LawError(f"The confusion matrix disagrees with the counts: {what} differ: this is a fault in Boxscope; please report it.")
