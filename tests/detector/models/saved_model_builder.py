@@ -20,8 +20,9 @@ def export(
     anchors: bool = True,
     rename: dict[str, str] | None = None,
     input_shape: tuple[int | None, ...] = (None, None, 3),
+    padded_scores: float = 0.7,
 ) -> Path:
-    """Write one. `raw`: what raw_detection_scores hold ("probabilities with background", "logits"), or None."""
+    """Write one. `padded_scores`: what stands in rows past num_detections. `raw`: what raw_detection_scores hold ("probabilities with background", "logits"), or None."""
     import numpy as np
     import tensorflow as tf
 
@@ -45,7 +46,7 @@ def export(
             valid = tf.cast(tf.sequence_mask(tf.cast(count, tf.int32), 10), tf.float32)
             out = {
                 "detection_boxes": tf.gather(tf.constant(grid), anchor) * valid[..., None],
-                "detection_scores": best * valid,
+                "detection_scores": tf.where(valid > 0, best, padded_scores),
                 "detection_classes": tf.cast(kind, tf.float32) * valid + 1,
                 "num_detections": count,
                 "detection_multiclass_scores": tf.gather(tf.pad(scores, [[0, 0], [0, 0], [1, 0]]), anchor, batch_dims=1),

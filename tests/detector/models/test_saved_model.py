@@ -82,6 +82,8 @@ def test_labels_beside_the_model_and_ids_without_a_name(cells_model, tmp_path):
     found = detector.detect([lit_cell(0, 1, 1), lit_cell(0, 1, 2)])
     assert [len(d) for d in found] == [0, 1] and found[1].class_ids[0] == 1
     assert detector.left_out >= 1
+    picture = lit_cell(0, 1, 1) + lit_cell(2, 3, 2) // 2  # the unnamed class stands first and is left out
+    assert detector.detect([picture])[0].anchor_ids.tolist() == [11]
     assert detector.candidates([lit_cell(0, 1, 2)])[0].scores.shape == (12, 2)
 
 
@@ -118,7 +120,7 @@ def test_several_threads_get_their_own_answers(cells):
 
 def test_fixed_input_without_raw_outputs_or_count(tmp_path):
     """The barest interface: a fixed input size, three outputs."""
-    folder = export(tmp_path / "m", raw=None, anchors=False, input_shape=(24, 32, 3), rename={"num_detections": "count"})
+    folder = export(tmp_path / "m", raw=None, anchors=False, input_shape=(24, 32, 3), padded_scores=0.0, rename={"num_detections": "count"})
     detector = SavedModelDetector(folder, labels=LABELS)
     assert detector.info.input_size == (32, 24) and any("fixed at 32x24" in n for n in detector.info.notes)
     (found,) = detector.detect([lit_cell(1, 2, 2)])

@@ -73,6 +73,13 @@ def test_candidates_leave_the_background_out(tmp_path):
     assert np.allclose(a.scores, b.scores) and a.scores.argmax() == 8 * 3 + 1
 
 
+def test_a_label_map_longer_than_the_network(tmp_path):
+    detector = TFLiteDetector(build(tmp_path / "m.tflite"), labels=[*LABELS, "cyan", "pink"])
+    (shown,) = detector.candidates([cell_picture(2, 0, channel=2)])
+    assert shown.scores.shape == (12, 5) and shown.scores[8].argmax() == 2 and (shown.scores[:, 3:] == 0).all()
+    assert any("another model's" in note for note in detector.info.notes)
+
+
 def test_decoding_is_the_reference_rule():
     scales = {"y_scale": 10.0, "x_scale": 10.0, "h_scale": 5.0, "w_scale": 5.0}
     got = decode_boxes(np.array([[1.0, 2.0, 5 * np.log(2), 5 * np.log(3)]]), np.array([[0.5, 0.4, 0.2, 0.1]]), scales)
@@ -129,7 +136,7 @@ def test_input_range_from_metadata_from_the_user_or_by_default(tmp_path):
 
     score, info = best()
     assert score == pytest.approx(sigmoid(3), abs=0.02) and any("-1..1 was taken" in n for n in info.notes)
-    score, info = best(mean_std=(0.0, 510.0))
+    score, info = best(mean_std=(51.0, 408.0))  # a full pixel becomes 0.5
     assert score == pytest.approx(sigmoid(4 * 0.5 - 1), abs=0.02) and any("metadata" in n for n in info.notes)
     score, info = best(input_range=(0, 2))
     assert score == pytest.approx(sigmoid(4 * 2 - 1), abs=0.02) and not any("-1..1" in n for n in info.notes)
