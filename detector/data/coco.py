@@ -23,7 +23,10 @@ from detector.data.class_names import look_alikes
 from detector.data.dataset import Dataset, Problem
 from detector.data.draft import Draft, assemble
 from detector.data.files import Listing, only_folder, split_of, walk_pictures
+from detector.data.writers import write_coco
 from detector.errors import DataError
+
+__all__ = ["coco_draft", "find_coco", "read_coco", "write_coco"]
 
 _OUTLINES = re.compile(rb'"(segmentation|counts)"\s*:\s*\[[\[\]\d\s.,eE+-]*\]')
 _PLAIN_KEYS = len(("image_id", "category_id", "bbox"))  # an annotation with flags has more
@@ -144,7 +147,7 @@ def _number(value: Any, default: float = 0.0) -> float:
 
 
 def _parse(path: Path) -> _Part:
-    part = _Part(path, split_of(path.name) or (split_of(path.parent.name) if path.name.startswith("_annotations") else None))
+    part = _Part(path, split_of(path.name) or split_of(path.parent.name))
     try:
         document = _loads(path.read_bytes(), part)
     except OSError as error:

@@ -20,7 +20,10 @@ from detector.data.dataset import Dataset, Problem
 from detector.data.draft import Draft, assemble
 from detector.data.files import Listing, split_of, walk_pictures
 from detector.data.voc import ONE_BASED
+from detector.data.writers import write_csv
 from detector.errors import DataError
+
+__all__ = ["csv_draft", "find_csv", "read_csv", "write_csv"]
 
 _ALIASES = {
     "file": ("filename", "file", "filepath", "image", "imagename", "imagepath", "imageid", "path", "img"),

@@ -78,7 +78,8 @@ def load_dataset(
     """Read a data set of any known format. No pixels are read, only headers (up to `HEADER_LIMIT` pictures).
 
     Args:
-        path: a COCO json or folder, a VOC, YOLO, or CSV data set, a folder of pictures, or one picture.
+        path: a COCO json or folder, a VOC, YOLO, or CSV data set, a folder of pictures, one picture, or the name of a
+            sample set ("demo", "coco-2017-val", ...; nothing is downloaded for it).
         format: one of "coco", "voc", "yolo", "csv", "folder", where the path could be read in several ways.
         images: the folder with the pictures, where it is not in a usual place.
         split: only this split ("train", "val", "test").
@@ -96,21 +97,27 @@ def load_dataset(
     if limit is not None and limit < 1:
         raise InputError(f"limit: expected at least 1, got {limit}.")
     place = Path(path).expanduser()
-    if str(path) == "demo" and not place.exists():
-        place, format = _demo_folder(), "coco"
-    if not place.exists():
-        raise DataError("expected a data set here, there is no such file or folder.", path=place)
+    named = "" if place.exists() else str(path)
+    if named:
+        place = _named(named, place)
     if format is None:
         format = _choose(place)
     draft = _drafts()[format](place, images, split)
-    return assemble(select(draft, split, limit))
+    dataset = assemble(select(draft, split, limit))
+    if named:
+        dataset.name, dataset.format = named, "demo" if named == "demo" else dataset.format
+    return dataset
 
 
-def _demo_folder() -> Path:
-    from detector.data.scenes import demo_dataset
-    from detector.paths import data_dir
+def _named(name: str, place: Path) -> Path:
+    """The folder of a sample set of this name."""
+    from detector.data.sample_sets import find_sample_set, list_sample_sets, sample_set_path
 
-    return Path(demo_dataset(data_dir("demo")).source)
+    entry = find_sample_set(name)
+    if entry is None:
+        known = ", ".join(s.name for s in list_sample_sets())
+        raise DataError(f"expected a data set here, there is no such file or folder, nor a sample set of this name ({known}).", path=place)
+    return sample_set_path(entry)
 
 
 def _choose(path: Path) -> str:

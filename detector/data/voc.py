@@ -22,14 +22,17 @@ from detector.data.dataset import Dataset, Problem
 from detector.data.draft import Draft, assemble
 from detector.data.files import Listing, folders_below, is_picture, only_folder, split_of
 from detector.data.voc_xml import VocFile, read_voc_xml
+from detector.data.writers import write_voc
 from detector.errors import DataError
+
+__all__ = ["ONE_BASED", "find_voc", "read_voc", "voc_draft", "write_voc"]
 
 ONE_BASED = (-1.0, -1.0)
 """Shift of x1 and y1 from VOC's inclusive 1-based pixels to edges."""
 
 _TRUE = {"1", "true", "yes"}
-_IMAGE_FOLDERS = ("JPEGImages", "images", "image", "imgs", "img")
-_XML_FOLDERS = ("Annotations", "annotation", "xmls", "xml")
+_IMAGE_FOLDERS = ("JPEGImages", "images", "image", "imgs", "img", "data")
+_XML_FOLDERS = ("Annotations", "annotation", "xmls", "xml", "labels")
 
 
 def read_voc(path: str | Path, *, images: str | Path | None = None) -> Dataset:
@@ -65,7 +68,14 @@ def find_voc(path: Path) -> list[VocFolder]:
         found.append(VocFolder(xml, images, main if main.is_dir() else None))
     if found:
         return found
-    return [VocFolder(folder, folder) for folder in folders_below(path, 2) if _has_voc(folder)]
+    return [VocFolder(folder, _pictures_of(folder)) for folder in folders_below(path, 2) if _has_voc(folder)]
+
+
+def _pictures_of(xml: Path) -> Path:
+    """The folder itself where pictures lie beside the XML, else a sibling with a usual name."""
+    if any(is_picture(name) for name in _names(xml)):
+        return xml
+    return only_folder(xml.parent, _IMAGE_FOLDERS) or xml
 
 
 def _has_voc(folder: Path) -> bool:
@@ -108,7 +118,7 @@ class _Columns:
 def voc_draft(path: Path, *, images: str | Path | None = None) -> Draft:
     path = Path(os.path.abspath(path))
     if path.is_file():
-        folders = [VocFolder(path.parent, path.parent)]
+        folders = [VocFolder(path.parent, _pictures_of(path.parent))]
     else:
         folders = find_voc(path)
     if not folders:
@@ -141,7 +151,7 @@ def _read_folder(folder: VocFolder, columns: _Columns, root: Path, only: str | N
     listing = Listing()
     pictures = listing.by_stem(folder.images)
     sets = _image_sets(folder, columns.problems)
-    by_folder = split_of(folder.images.name) if folder.sets is None else None
+    by_folder = (split_of(folder.images.name) or split_of(folder.xml.parent.name)) if folder.sets is None else None
     used: set[str] = set()
     listed: set[str] = set()
     xmls = [only] if only else sorted(n for n in _names(folder.xml) if n.lower().endswith(".xml") and not n.startswith("."))

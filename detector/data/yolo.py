@@ -19,7 +19,10 @@ from detector.data.class_names import look_alikes
 from detector.data.dataset import Dataset, Problem
 from detector.data.draft import Draft, assemble
 from detector.data.files import Listing, folders_below, is_picture, only_folder, split_of, walk_pictures
+from detector.data.writers import write_yolo
 from detector.errors import DataError
+
+__all__ = ["find_yolo", "read_yolo", "write_yolo", "yolo_draft"]
 
 _YAML = ("data.yaml", "dataset.yaml", "data.yml", "dataset.yml")
 _NAMES = ("classes.txt", "obj.names", "labels.txt", "_darknet.labels")
