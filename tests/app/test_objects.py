@@ -1,0 +1,85 @@
+"""The table of objects of one image, and the words for each."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from analysis.matching import image_counts, match_run
+from analysis.store import open_run
+from app import gallery_order, objects
+
+
+@pytest.fixture
+def at(tiny_run):
+    """What is chosen, at a threshold and in classes: at(0.5), at(0.25, [1])."""
+    run = open_run(tiny_run)
+    matches = match_run(run)
+
+    def chosen(threshold, classes=None):
+        from analysis.subsets import narrow
+
+        mine = narrow(matches, class_ids=classes) if classes is not None else matches
+        return SimpleNamespace(
+            run=run, matches=matches, threshold=threshold, iou=0.5, class_ids=classes, counted_classes=classes, chosen=mine,
+            per_image=image_counts(mine, threshold), images=run.done, manifest=run.manifest,
+        )
+
+    return chosen
+
+
+def lines(s, i):
+    return [(r.verdict, r.name, r.det, r.truth) for r in objects.rows_of(s, i)]
+
+
+def test_rows_join_a_detection_with_its_object(at):
+    assert lines(at(0.5), 0) == [("missed", "dog", 1, 1), ("correct", "cat", 0, 0)]
+    assert lines(at(0.3), 0) == [("correct", "cat", 0, 0), ("correct", "dog", 1, 1)]
+    assert lines(at(0.5), 2) == [("duplicate", "dog", 1, 0), ("correct", "dog", 0, 0)]
+    assert lines(at(0.5), 3) == []
+    assert lines(at(0.5, [0]), 1) == [("missed", "cat", -1, 0), ("wrong", "cat", 0, -1)]
+
+
+def test_a_selection_finds_its_line(at):
+    rows = objects.rows_of(at(0.5), 2)
+    assert objects.find(rows, {"side": "det", "index": 1}) == 0
+    assert objects.find(rows, {"side": "truth", "index": 0}) == 1, "the object belongs to its finder, not to the duplicate"
+    assert objects.find(rows, {"side": "none", "index": -1}) is None and objects.find(rows, None) is None
+    missed = objects.rows_of(at(0.5), 0)
+    assert objects.find(missed, {"side": "truth", "index": 1}) == 0 and missed[0].selection() == {"side": "truth", "index": 1}
+
+
+def test_every_verdict_has_its_sentence(at):
+    s = at(0.5)
+    missed, correct = objects.rows_of(s, 0)
+    assert "found here at 0.30 with IoU 0.95 and cut by the threshold 0.50" in objects.sentence(missed, 0.5, 0.5)
+    assert "is correct" in objects.sentence(correct, 0.5, 0.5)
+    nothing = objects.rows_of(s, 1)[0]
+    assert "no detection of its class reaches IoU 0.50" in objects.sentence(nothing, 0.5, 0.5)
+    assert "repeats an object" in objects.sentence(objects.rows_of(s, 2)[0], 0.5, 0.5)
+
+
+def test_what_else_was_said_at_a_missed_object(at):
+    s = at(0.5)
+    nothing = objects.rows_of(s, 1)[0]
+    assert objects.rivals(s, 1, nothing) == [{"class": "dog", "confidence": pytest.approx(0.6), "IoU": pytest.approx(1.0), "verdict": "wrong"}]
+    assert objects.rivals(s, 0, objects.rows_of(s, 0)[0])[0]["verdict"] == "below the threshold"
+
+
+@pytest.mark.parametrize(("sort", "names"), [
+    ("Worst first", "bacd"), ("Most missed", "abcd"), ("Most wrong", "bcad"), ("Surest mistake", "bacd"), ("Best first", "dacb"),
+    ("Name", "abcd"), ("Data set order", "abcd"),
+])
+def test_sorting(at, sort, names):
+    s = at(0.5)
+    order = gallery_order.arrange(s, sort, gallery_order.Filters())
+    assert "".join(s.run.files[i].rsplit("/", 1)[-1][0] for i in order.rows) == names
+    assert set(gallery_order.SORTS) >= {sort}
+
+
+def test_what_is_left_out_adds_up(at):
+    s = at(0.5)
+    order = gallery_order.arrange(s, "Name", gallery_order.Filters(shows=("wrong", "duplicate"), sizes=("small",), name="b"))
+    assert sum(order.left_out.values()) + len(order.rows) == order.total == 4
+    assert order.left_out == {"not run yet": 0, "by class": 0, "by verdict": 2, "by object size": 2, "by name": 0}
