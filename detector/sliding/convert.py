@@ -27,6 +27,8 @@ class WindowGeometry:
     Args:
         window: (W, H) of the patch the classifier was made for, in pixels.
         stride: pixels between neighbouring windows, the same both ways.
+        reach: (W, H) of the part of the window, from its corner, that the network sees: a strided layer may leave
+            the last pixels unused. None is the whole window.
         exact: True where a map cell equals the classifier on its window; False where padded convolutions
             see, inside an image, real neighbours instead of the zeros around a patch.
     """
@@ -34,10 +36,11 @@ class WindowGeometry:
     window: tuple[int, int]
     stride: int
     exact: bool = True
+    reach: tuple[int, int] | None = None
 
     def map_size(self, image_size: tuple[int, int]) -> tuple[int, int]:
         """(columns, rows) of the map over an image of (W, H); (0, 0) where no window fits."""
-        size = tuple((side - window) // self.stride + 1 for side, window in zip(image_size, self.window))
+        size = tuple((side - seen) // self.stride + 1 for side, seen in zip(image_size, self.reach or self.window))
         return size if min(size) > 0 else (0, 0)
 
     def boxes(self, columns: int, rows: int) -> np.ndarray:
@@ -114,39 +117,44 @@ def to_fully_convolutional(classifier: keras.Model) -> tuple[keras.Model, Window
         raise ModelError(f"{classifier.name}: expected a Dense layer after {bridge.name}, found none to convert.")
     for layer, weights in carried:
         layer.set_weights(weights)
-    return keras.Model(image, x, name=f"{classifier.name}_convolutional"), geometry_of(features, (shape[2], shape[1]))
+    network = keras.Model(image, x, name=f"{classifier.name}_convolutional")
+    return network, geometry_of(network, (shape[2], shape[1]))
 
 
-def geometry_of(features: keras.Model, window: tuple[int, int]) -> WindowGeometry:
-    """Stride and exactness from the layers' own strides and padding.
+_LENGTH = 5040  # divisible by every stride up to 10, and by 12, 16 and 20
+
+
+def geometry_of(network: keras.Model, window: tuple[int, int]) -> WindowGeometry:
+    """Stride, reach and exactness of a fully convolutional network whose output at `window` is one cell.
 
     Raises:
-        ModelError: the strides along height and width differ.
+        ModelError: the strides along height and width differ, or the window does not give one cell.
     """
-    strides, exact = _strides_to_output(features)
-    if strides[0] != strides[1]:
-        raise ModelError(f"{features.name}: expected the same stride both ways, got {strides[0]} down and {strides[1]} across.")
-    return WindowGeometry(window=window, stride=strides[0], exact=exact)
+    channels = network.input_shape[-1]
+
+    def cells(width: int, height: int) -> tuple[int, int]:
+        try:
+            rows, columns = network.compute_output_shape((1, height, width, channels))[1:3]
+        except ValueError:  # smaller than a kernel
+            return 0, 0
+        return columns, rows
+
+    width, height = window
+    if cells(width, height) != (1, 1):
+        raise ModelError(f"{network.name}: expected one cell at its window of {width}x{height}, got {cells(width, height)}.")
+    across, down = (_LENGTH / (more - 1) for more in cells(width + _LENGTH, height + _LENGTH))
+    if across != down or across != int(across):
+        raise ModelError(f"{network.name}: expected the same whole stride both ways, got {down:g} down and {across:g} across.")
+    seen_across, seen_down = width, height
+    while cells(seen_across - 1, height) == (1, 1):
+        seen_across -= 1
+    while cells(width, seen_down - 1) == (1, 1):
+        seen_down -= 1
+    exact = not any(_is_padded(layer) for layer in network.layers)
+    return WindowGeometry(window, int(across), exact, None if (seen_across, seen_down) == window else (seen_across, seen_down))
 
 
-def _strides_to_output(features: keras.Model) -> tuple[tuple[int, int], bool]:
-    """The longest product of strides on a path through the layers, and whether every one of them is unpadded."""
-    reach: dict[int, tuple[int, int]] = {id(t): (1, 1) for t in features.inputs}
-    exact = True
-    for layer in features.layers:
-        if isinstance(layer, keras.layers.InputLayer):
-            reach[id(layer.output)] = (1, 1)
-            continue
-        inputs = layer.input if isinstance(layer.input, list) else [layer.input]
-        before = [reach.get(id(t), (1, 1)) for t in inputs]
-        height, width = max(b[0] for b in before), max(b[1] for b in before)
-        step = getattr(layer, "strides", (1, 1)) or (1, 1)
-        step = (step, step) if isinstance(step, int) else step
-        kernel = getattr(layer, "kernel_size", None) or getattr(layer, "pool_size", (1, 1))
-        kernel = (kernel, kernel) if isinstance(kernel, int) else kernel
-        if isinstance(layer, keras.layers.ZeroPadding2D) or (getattr(layer, "padding", "valid") == "same" and max(kernel) > 1):
-            exact = False
-        outputs = layer.output if isinstance(layer.output, list) else [layer.output]
-        for tensor in outputs:
-            reach[id(tensor)] = (height * int(step[0]), width * int(step[1]))
-    return reach[id(features.outputs[0])], exact
+def _is_padded(layer: keras.layers.Layer) -> bool:
+    kernel = getattr(layer, "kernel_size", None) or getattr(layer, "pool_size", (1, 1))
+    largest = kernel if isinstance(kernel, int) else max(kernel)
+    return isinstance(layer, keras.layers.ZeroPadding2D) or (getattr(layer, "padding", "valid") == "same" and largest > 1)
