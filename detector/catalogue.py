@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 from detector.archive import Progress, is_archive, unpack
 from detector.config import Config, load_config
 from detector.core import ClassMap, Detector
-from detector.errors import BoxscopeError, ConfigError, DownloadError, InputError, ModelError
+from detector.errors import ConfigError, DownloadError, InputError, ModelError
 from detector.paths import data_dir
 
 if TYPE_CHECKING:
@@ -284,16 +284,15 @@ def _load_entry(entry: Entry, request: _Request) -> Detector:
     if entry.builtin == "demo":
         return _load_demo(request)
     local = [source for source in entry.sources if _local(source) is not None]
-    failures: list[BoxscopeError] = []
+    failures: list[DownloadError] = []
     for source in local or entry.sources:
         try:
             return _from_source(source, request)
         except DownloadError as error:
             failures.append(error)
-    if len(failures) == 1:
-        raise failures[0]
-    others = "; ".join(f.message.split(" could not be fetched: ")[-1].split(". To use it")[0] + f" ({source})" for f, source in zip(failures[1:], entry.sources[1:]))
-    raise DownloadError(f"{failures[0].message} Tried as well: {others}.")
+    from detector.download import failure
+
+    raise failure(entry.title, [error.reason or error.message for error in failures], local or entry.sources)
 
 
 def _load_demo(request: _Request) -> Detector:

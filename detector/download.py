@@ -16,9 +16,10 @@ import tempfile
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 
-from detector.archive import SUFFIXES, Progress, is_archive, unpack
+from detector.archive import Progress, is_archive, unpack
 from detector.errors import DownloadError, ModelError
 from detector.paths import data_dir
 
@@ -161,14 +162,25 @@ def _looks_right(piece: bytes, name: str, kind: str, url: str) -> None:
         raise _failure(url, f"what came is not a model but {kind}")
 
 
-def _failure(url: str, reason: str) -> DownloadError:
+def by_hand(url: str) -> str:
+    """Where a copy made on another machine has to be put, as a part of a sentence."""
     place = place_of(url)
     if is_hub_handle(url):
-        by_hand = f"put the unpacked model (saved_model.pb and variables/) into {place}"
-    else:
-        suffix = next((s for s in SUFFIXES if place.name.endswith(s)), place.suffix)
-        by_hand = f"put the {suffix or ''} file at {place}".replace("the  file", "the file")
-    return DownloadError(f"{url} could not be fetched: {reason}. To use it without this machine's network, {by_hand}. {MEANWHILE}")
+        return f"put the unpacked model (saved_model.pb and variables/) into {place}"
+    return f"put {place.name} into {place.parent}"
+
+
+def failure(what: str, reasons: Sequence[str], urls: Sequence[str]) -> DownloadError:
+    """What was wanted, why each address failed, where a copy may be put, and what works meanwhile."""
+    pages = [url for url in urls if is_hub_handle(url)]  # one folder is enough to name
+    places = ", or ".join(by_hand(url) for url in [*pages[:1], *(url for url in urls if url not in pages)])
+    return DownloadError(f"{what} could not be fetched: {'; '.join(reasons)}. To use it here without a network, {places}. {MEANWHILE}")
+
+
+def _failure(url: str, reason: str) -> DownloadError:
+    error = failure(url, [reason], [url])
+    error.reason = reason
+    return error
 
 
 def _sha1(text: str) -> str:

@@ -64,7 +64,9 @@ class ModelError(BoxscopeError):
 
 
 class DownloadError(ModelError):
-    """A model or sample set could not be fetched."""
+    """A model or sample set could not be fetched; `reason` says why in a few words, where it is known."""
+
+    reason: str = ""
 
 
 class CapabilityError(BoxscopeError):

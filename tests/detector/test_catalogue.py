@@ -77,14 +77,17 @@ def test_a_catalogue_with_a_fault_says_where(tmp_path, monkeypatch):
 
 def test_without_a_network_it_says_what_where_and_what_else(monkeypatch):
     def refused(url, **options):
-        raise download._failure(url, "tfhub.dev cannot be reached (no network)")
+        raise download._failure(url, f"{url.split('/')[2]} cannot be reached")
 
     monkeypatch.setattr(download, "fetch", refused)
     with pytest.raises(DownloadError) as caught:
         load_detector("ssd_mobilenet_v2")
     said = str(caught.value)
-    place = download.place_of("https://tfhub.dev/tensorflow/ssd_mobilenet_v2/2")
-    assert str(place) in said and "demo" in said and "Tried as well" in said and "kaggle.com" in said
+    entry = {e.name: e for e in list_catalogue()}["ssd_mobilenet_v2"]
+    assert said.startswith("SSD MobileNetV2 (COCO) could not be fetched: tfhub.dev cannot be reached; www.kaggle.com cannot be reached; download")
+    assert f"(saved_model.pb and variables/) into {download.place_of(entry.sources[0])}, or" in said
+    archive = download.place_of(entry.sources[2])
+    assert f"put {archive.name} into {archive.parent}. Meanwhile the demo" in said
 
 
 def test_a_copy_on_this_machine_is_taken_before_the_network(monkeypatch, tmp_path):
