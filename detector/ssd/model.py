@@ -52,9 +52,9 @@ def with_features(model: keras.Model) -> keras.Model:
 
 
 def split_at_features(model: keras.Model) -> tuple[keras.Model, keras.Model]:
-    """(image -> dict of feature maps, dict of feature maps -> outputs): the two halves, same weights.
+    """(image -> list of feature maps, fine to coarse; that list -> outputs): the two halves, same weights.
 
     On any backend the second half can be differentiated by the feature maps.
     """
-    maps = feature_maps(model)
+    maps = list(feature_maps(model).values())
     return keras.Model(model.input, maps), keras.Model(maps, model.output)

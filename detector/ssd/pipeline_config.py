@@ -77,7 +77,10 @@ class PipelineConfig:
     def __init__(self, message: prototext.Message, path: str | os.PathLike | None = None):
         self.message, self.path = message, path
         self._root = Reader(message, path)
-        self.ssd = _ssd(self._root, Path(path).parent.name if path else "")
+        try:
+            self.ssd = _ssd(self._root, Path(path).parent.name if path else "")
+        except ConfigError as error:  # what only the whole network can tell has no line
+            raise ConfigError(error.message, path=path, line=error.line) from None
         train, evaluation = self._root.section("train_input_reader"), self._root.section("eval_input_reader")
         self.label_map_path, self.eval_label_map_path = (r.text("label_map_path", "") for r in (train, evaluation))
         self.train_input_paths, self.eval_input_paths = (

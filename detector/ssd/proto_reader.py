@@ -133,10 +133,8 @@ class Reader:
         else:
             got = self.text(field, default)
         if got != wanted:
-            shown = {True: "true", False: "false"}.get(got, got) if isinstance(got, bool) else got
-            meant = {True: "true", False: "false"}[wanted] if isinstance(wanted, bool) else wanted
             said = "is" if self.has(field) else "is by default"
-            self.fail(field, f"this {said} {shown}, only {meant} is supported")
+            self.fail(field, f"this {said} {_shown(got)}, only {_shown(wanted)} is supported")
 
     def _number(self, field: str, value: Any) -> float:
         if isinstance(value, (int, float)):
@@ -148,6 +146,12 @@ class Reader:
         if not math.isfinite(number):
             self.fail(field, f"expected a number, got {value!r}")
         return number
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return f"{value:g}" if isinstance(value, (int, float)) else str(value)
 
 
 def _guess(value: str) -> Any:
