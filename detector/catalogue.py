@@ -107,6 +107,7 @@ def load_detector(
     - a name of the catalogue (`list_catalogue`), "demo" among them
     - a TF Hub or Kaggle handle, or the address of an archive or a .tflite file
     - a SavedModel folder, a zoo folder (pipeline.config and checkpoint/), an archive of either, a .tflite file
+    - the folder of a training (`boxscope train`): its best weights
     - a COCO results .json, which needs `dataset`
     - "fake:PATH", the simulated detector on the data set at PATH
 
@@ -156,7 +157,7 @@ class _Request:
 
 
 def recognise(path: Path) -> str:
-    """What lies at a path: "saved_model", "zoo", "archive", "tflite", "results".
+    """What lies at a path: "saved_model", "zoo", "trained", "archive", "tflite", "results".
 
     Raises:
         ModelError: nothing Boxscope can read; the message says what it is and what would work.
@@ -164,6 +165,8 @@ def recognise(path: Path) -> str:
     if path.is_dir():
         if (path / "pipeline.config").is_file() and list((path / "checkpoint").glob("ckpt-*.index")):
             return "zoo"
+        if (path / "detector.json").is_file() and (path / "recipe.yaml").is_file():
+            return "trained"
         if (path / "saved_model.pb").is_file() or (path / "saved_model" / "saved_model.pb").is_file():
             return "saved_model"
         if len(list(path.glob("*.tflite"))) == 1:
@@ -209,6 +212,10 @@ def load_path(path: Path, request: _Request) -> Detector:
         if request.dataset is None:
             raise InputError(f"{path}: a results file says nothing about its images; give the data set it was made on as well (dataset=..., or --data).")
         return _make(PredictionsDetector, path, dataset=request.dataset, name=request.name, **request.options)
+    if kind == "trained":
+        from detector.models.trained_ssd import load_trained
+
+        return _make(load_trained, path, **_drop_empty(request.common()))
     return _load_zoo(path, request) if kind == "zoo" else _load_saved_model(path, request)
 
 

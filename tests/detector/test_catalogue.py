@@ -123,6 +123,7 @@ def test_what_lies_at_a_path(tmp_path):
     assert recognise(make("saved_model.pb")) == "saved_model"
     assert recognise(make("export/../saved_model/saved_model.pb")) == "saved_model"
     assert recognise(make("pipeline.config", "checkpoint/ckpt-0.index", "saved_model/saved_model.pb")) == "zoo"
+    assert recognise(make("recipe.yaml", "detector.json", "weights.npz", "label_map.pbtxt")) == "trained"
     assert recognise(make("detect.tflite", "labelmap.txt")) == "tflite"
     for name, kind in {"a.tflite": "tflite", "a.TAR.GZ": "archive", "a.zip": "archive", "a.json": "results"}.items():
         assert recognise(make(name) / name) == kind
