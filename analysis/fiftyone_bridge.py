@@ -71,20 +71,23 @@ def push_to_fiftyone(
     return push_run(run, **options)
 
 
-def launch(dataset: str | None = None, *, port: int | None = None, sample: str | None = None, view: str | None = None,
-           say: Callable[[str], None] | None = None) -> str:
+def launch(
+    dataset: str | None = None, *, port: int | None = None, sample: str | None = None, view: str | None = None,
+    workspace: str | None = None, say: Callable[[str], None] | None = None,
+) -> str:
     """Start FiftyOne's App if need be; the address of a data set in it, or of one sample or saved view.
 
     Args:
         dataset: the FiftyOne data set's name; port: the App must have this port.
-        sample: a sample's FiftyOne id (`sample_link` makes it); view: a saved view's name.
+        sample: a sample's FiftyOne id (`sample_link` makes it); view: a saved view's name;
+            workspace: a saved workspace's (each push saves "Model evaluation").
 
     Raises:
         UnavailableError: FiftyOne, its database or the App cannot start; the port is taken.
     """
     connection = start_app(port=port, say=say)
     assert connection.app_port is not None
-    return app_link(connection.app_port, dataset, sample=sample, view=view)
+    return app_link(connection.app_port, dataset, sample=sample, view=view, workspace=workspace)
 
 
 def sample_link(run: Any, sample_id: str, *, name: str | None = None, port: int | None = None) -> str | None:

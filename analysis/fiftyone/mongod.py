@@ -20,7 +20,7 @@ MARK = "boxscope.json"  # beside the database's own files: which mongod wrote th
 MIN_FREE_BYTES = 200 * 2**20  # mongod stops accepting writes, then itself, when the disk is full
 PATIENCE = 90.0  # seconds until it answers; measured: 0.5 s on a new folder
 CACHE_GB = 1.0  # its default is half the memory; a browsing database needs less
-EXIT_REASONS = {48: "port", 62: "version", 100: "in use"}  # mongod's documented exit codes
+EXIT_REASONS = {48: "port", 62: "version"}  # mongod's documented exit codes; 100 is any uncaught exception
 
 
 def command(program: Path, folder: Path, log: Path, port: int) -> list[str]:
@@ -93,7 +93,7 @@ def why_it_stopped(code: int, folder: Path, log: Path, output: Path) -> str:
     """One sentence from mongod's exit code and its log."""
     text = "\n".join(p.read_text(errors="replace") for p in (log, output) if p.exists())
     kind = EXIT_REASONS.get(code)
-    if kind == "in use" or "DBPathInUse" in text:
+    if "DBPathInUse" in text:
         return f"The database folder {folder} is in use by another mongod; stop that one, or set BOXSCOPE_HOME to another folder."
     if "No space left on device" in text:
         return f"The disk that holds {folder} is full; free some space and start FiftyOne again."

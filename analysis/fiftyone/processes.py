@@ -81,15 +81,15 @@ def stop(record: Mapping[str, Any] | None, *, patience: float = 15.0) -> bool:
 
 def free_port(preferred: int | None = None) -> int:
     """A free TCP port on localhost; the preferred one where it is free."""
-    for port in [preferred, 0] if preferred else [0]:
-        if port == 0 or port_is_free(port):
-            with socket.socket() as probe:
-                probe.bind(("127.0.0.1", port))
-                return probe.getsockname()[1]
-    raise UnavailableError("No free TCP port was found on this machine.")
+    if preferred and port_is_free(preferred):
+        return preferred
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 def port_is_free(port: int) -> bool:
+    """Whether a server could listen here; connections of an ended one that linger do not count."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

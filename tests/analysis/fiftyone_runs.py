@@ -75,3 +75,25 @@ def random_run(
         found.append(None if i in missing else Detections(xyxy, scores, ids, size))
     info = DetectorInfo(name=detector, kind="fake", class_map=ClassMap(NAMES), weights_hash=f"hash of {detector}", simulated=True)
     return run_from_detections(dataset, found, info, floor=0.01)
+
+
+def store_run(folder: Path, pictures: Path, **options) -> Path:
+    """A stored run on disk, detected by replaying `random_run`'s detections; returns its folder."""
+    from analysis.runs import detect_run
+    from detector.data.dataset import Dataset as Data
+
+    run = random_run(pictures, **options)
+    data = Data(
+        name=run.manifest.dataset.name, format="coco", source=str(pictures), class_map=ClassMap(NAMES), sample_ids=run.sample_ids,
+        files=run.files, sizes=run.sizes, labelled=run.labelled, objects=run.truth, splits=run.splits,
+    )
+    answers = iter(range(len(run)))
+
+    class Replay:
+        info = DetectorInfo(name="replay", kind="fake", class_map=ClassMap(NAMES), weights_hash="replay", simulated=True)
+
+        def detect(self, images):
+            return [run.detections_of(next(answers)) for _ in images]
+
+    detect_run(Replay(), data, folder, floor=0.01, batch_size=8)
+    return folder
