@@ -126,8 +126,7 @@ class RunWriter:
             InputError: the image is done already, is not in the run, or a class id is not in the map.
         """
         self._check(row)
-        if len(detections) and detections.scores.min() < self.manifest.floor:
-            detections = detections.above(self.manifest.floor)
+        detections = above_floor(detections, self.manifest.floor)
         if len(detections) and detections.class_ids.max() >= len(self.manifest.classes.names):
             raise InputError(f"Image {row}: class id {detections.class_ids.max()} is not in the run's class map.")
         width, height = detections.image_size
@@ -241,3 +240,9 @@ def to_unified(detections: Detections, classes: UnifiedClasses) -> Detections:
     return Detections(
         detections.xyxy, detections.scores, classes.from_detector[detections.class_ids], detections.image_size, detections.anchor_ids
     )
+
+
+def above_floor(detections: Detections, floor: float) -> Detections:
+    """The detections that score the floor or more, compared in float32, so that a score written as 0.01 passes 0.01."""
+    keep = detections.scores >= np.float32(floor)
+    return detections if keep.all() else detections[keep]

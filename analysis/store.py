@@ -16,7 +16,7 @@ from analysis import run_files as files
 from analysis.classes import unify
 from analysis.manifest import Counts, Manifest, describe, now, read_manifest
 from analysis.run_lock import is_locked
-from analysis.run_writer import RunWriter, create_run, to_unified
+from analysis.run_writer import RunWriter, above_floor, create_run, to_unified
 from analysis.tables import DetectionTable
 from analysis.truth_frames import fit_truth
 from detector.core import FLAGS, Annotations, ClassMap, Detections, DetectorInfo, frozen_array
@@ -287,7 +287,7 @@ def run_from_detections(
             if len(found) and found.class_ids.max() >= len(info.class_map):
                 raise InputError(f"Image {i}: class id {found.class_ids.max()} is not one of the detector's {len(info.class_map)} classes.")
             decoded[i] = found.image_size
-            found = to_unified(found.above(floor), classes)
+            found = to_unified(above_floor(found, floor), classes)
         kept.append(found)
     table = DetectionTable.from_detections(kept)
     done = np.array([d is not None for d in kept], bool)
