@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from detector.core import Detector
+from detector.core import ClassMap, Detector
 from detector.data.dataset import Dataset
 from detector.data.pipeline import TrainingBatches
 from detector.errors import DataError, ModelError, RunError
@@ -29,6 +29,7 @@ from detector.ssd.weights import assign_arrays, network_arrays, save_arrays
 from detector.train_folder import TrainFolder, rounded
 
 if TYPE_CHECKING:
+    from detector.models.keras_ssd import KerasSSD
     from detector.ssd.trainer import SSDTrainer
 
 LOG_EVERY = 10  # steps between two lines of history.jsonl
@@ -151,7 +152,9 @@ class _Training:
         self.held_out = None if validation is None else TrainingBatches(validation, shuffle=False, **common)
         self.schedule = recipe.schedule()
         self.step, self.best, self.stale, self.figures = 0, None, 0, {}
+        self.since_log: list[dict[str, float]] = []  # loss parts of the steps since the last line of history
         self.model: SSDTrainer | None = None
+        self._judged: KerasSSD | None = None
 
     def state(self, name: str) -> dict[str, Any]:
         return {
@@ -162,7 +165,7 @@ class _Training:
     def run(self, progress: Callable[[TrainProgress], None], should_stop: Callable[[], bool]) -> str:
         """Train to the end; "done" or "stopped"."""
         self._prepare()
-        recipe, recent, since_log = self.recipe, deque(maxlen=50), []
+        recipe, recent = self.recipe, deque(maxlen=50)
         last = time.perf_counter()
         source = self.batches.iterate(self.step, recipe.steps)
         try:
@@ -171,7 +174,7 @@ class _Training:
                 self._refuse_broken(step, logs)
                 self.step = step + 1
                 recent.append(time.perf_counter() - last)
-                since_log.append(logs)
+                self.since_log.append({name: float(logs[name]) for name in logs})
                 rate = recipe.batch_size * len(recent) / sum(recent)
                 learning_rate = float(self.schedule(step))
                 progress(TrainProgress(
@@ -181,8 +184,7 @@ class _Training:
                 ))
                 ended = self.step == recipe.steps
                 if self.step % LOG_EVERY == 0 or ended:
-                    self._log(since_log, learning_rate, rate)
-                    since_log = []
+                    self._log(learning_rate, rate)
                 stop = False if ended else should_stop()
                 look = self.held_out is not None and (self.step % recipe.evaluation_interval == 0 or ended)
                 if look:
@@ -229,6 +231,7 @@ class _Training:
             for i, variable in enumerate(self.model.optimizer.variables):
                 variable.assign(arrays[f"{OPTIMIZER}{i}"])
             self.step, self.best, self.stale, self.figures = meta["step"], meta["best"], meta["stale"], meta["figures"]
+            self.since_log = meta["since_log"]
             folder.rewind_history(self.step)
         else:
             start = start_from(network, self.config, recipe.start, recipe.fine_tune_type)
@@ -260,8 +263,9 @@ class _Training:
             "or look at these files."
         )
 
-    def _log(self, logs: list[Mapping[str, float]], learning_rate: float, rate: float) -> None:
-        means = {name: float(np.mean([entry[name] for entry in logs])) for name in logs[0]}
+    def _log(self, learning_rate: float, rate: float) -> None:
+        means = {name: float(np.mean([entry[name] for entry in self.since_log])) for name in self.since_log[0]}
+        self.since_log = []
         means |= {"learning_rate": learning_rate, "images_per_second": rate}
         self.folder.append_history({"step": self.step, **rounded(means), "time": round(time.time(), 1)})
 
@@ -289,9 +293,18 @@ class _Training:
         return float(np.mean(losses))
 
     def _detector(self) -> Detector:
-        from detector.models.trained_ssd import detector_of
+        """The network as it is now, through the inference path of every other detector, in float32."""
+        from detector.models.keras_ssd import KerasSSD
 
-        return detector_of(self.model.network, self.config, self.class_map)
+        arrays = network_arrays(self.model.network)
+        if self._judged is None:
+            self._judged = KerasSSD(self.config, arrays, self._classes(), name=self.recipe.name, runtime="keras")
+        else:  # its graph is kept, only the weights are new
+            assign_arrays(self._judged.network, arrays)
+        return self._judged
+
+    def _classes(self) -> ClassMap:
+        return ClassMap(self.class_map.names, tuple(range(1, len(self.class_map) + 1)))
 
     def _checkpoint(self) -> None:
         arrays = network_arrays(self.model.network)
@@ -306,6 +319,6 @@ class _Training:
             )
         self.folder.save_checkpoint(arrays, {
             "step": self.step, "best": self.best, "stale": self.stale, "figures": self.figures,
-            "fingerprints": self._fingerprints,
+            "since_log": self.since_log, "fingerprints": self._fingerprints,
         })
         self.folder.write_json("state.json", self.state("running"))
