@@ -40,6 +40,7 @@ def dataset_from_uploads(
         OSError: the folder cannot be written.
     """
     folder = Path(os.path.abspath(folder))
+    seen: dict[str, str] = {}
     ids: list[str] = []
     paths: list[str] = []
     sizes: list[tuple[int, int]] = []
@@ -62,15 +63,17 @@ def dataset_from_uploads(
             refuse("unreadable image", error.message)
             continue
         suffix = os.path.splitext(shown)[1].lower()
-        target = folder / (hashlib.sha256(content).hexdigest()[:32] + (suffix if suffix in IMAGE_SUFFIXES else ".img"))
-        if str(target) in paths:
-            refuse("duplicate file", f"it has the same content as {ids[paths.index(str(target))]}; it is left out.")
+        digest = hashlib.sha256(content).hexdigest()[:32]
+        target = folder / (digest + (suffix if suffix in IMAGE_SUFFIXES else ".img"))
+        if digest in seen:
+            refuse("duplicate file", f"it has the same content as {seen[digest]}; it is left out.")
             continue
         if not target.exists():
             write_atomically(target, bytes(content))
         sample_id, number = shown, 2
         while sample_id in ids:
             sample_id, number = f"{os.path.splitext(shown)[0]} ({number}){suffix}", number + 1
+        seen[digest] = sample_id
         ids.append(sample_id)
         paths.append(str(target))
         sizes.append((pixels.shape[1], pixels.shape[0]))

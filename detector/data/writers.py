@@ -204,7 +204,7 @@ def _writable(dataset: Dataset, i: int, lost: _Lost) -> list[int]:
 def _one_based(box: np.ndarray) -> list[str]:
     """Edges to VOC's inclusive pixels from 1, with as many digits as a float32 needs to come back equal."""
     x1, y1, x2, y2 = (float(v) for v in box)
-    return [f"{v:.12g}" for v in (x1 + 1, y1 + 1, x2, y2)]
+    return [repr(v).removesuffix(".0") for v in (x1 + 1, y1 + 1, x2, y2)]
 
 
 def _size(dataset: Dataset, i: int) -> tuple[int, int]:

@@ -85,6 +85,8 @@ def yolo_draft(path: Path, *, images: str | Path | None = None) -> Draft:
     rows, boxes, classes, lines, owners = [], [], [], [], []
     labelled = np.zeros(len(pictures), bool)
     labels = [_label_file(f, listing) for f, _ in pictures]
+    if file is None and not any(labels):
+        raise DataError("expected YOLO labels (labels/*.txt beside images/, or beside each picture), there is none.", path=path)
     top = -1
     for i, label in enumerate(labels):
         if label is None:

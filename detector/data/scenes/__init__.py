@@ -13,7 +13,7 @@ import numpy as np
 
 from detector.core import Annotations
 from detector.data.dataset import Dataset
-from detector.data.scenes.compose import DEMO_CLASSES, compose
+from detector.data.scenes.compose import DEMO_CLASSES, draw_scene
 
 __all__ = ["DEMO_CLASSES", "SIZES", "demo_dataset", "scene"]
 
@@ -38,7 +38,7 @@ def scene(seed: int, size: tuple[int, int] | None = None, kind: str | None = Non
     chosen_size = SIZES[random.integers(len(SIZES))]
     chosen_kind = str(random.choice(["street", "street", "street", "park", "park", "room", "room"]))
     width, height = size or chosen_size
-    return compose(random, kind or chosen_kind, width, height)
+    return draw_scene(random, kind or chosen_kind, width, height)
 
 
 def demo_dataset(root: str | os.PathLike, count: int = 120, seed: int = 2024) -> Dataset:

@@ -144,7 +144,7 @@ class _Stage:
         return Annotations(np.array(boxes).reshape(-1, 4), classes, (width, height), truncated=cut, occluded=hidden, area=areas)
 
 
-def compose(random: np.random.Generator, kind: str, width: int, height: int) -> tuple[np.ndarray, Annotations]:
+def draw_scene(random: np.random.Generator, kind: str, width: int, height: int) -> tuple[np.ndarray, Annotations]:
     """Draw one scene: (RGB uint8 [H, W, 3], what can be seen in it)."""
     place = {"street": backgrounds.street, "park": backgrounds.park, "room": backgrounds.room}[kind](random, width, height)
     stage = _Stage(place, random, place.pixels.copy())
