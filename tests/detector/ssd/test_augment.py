@@ -90,7 +90,7 @@ def test_the_window_keeps_its_promises():
         y, x, h, w = sample_window(
             (WIDTH, HEIGHT), boxes, rng, min_object_covered=0.7, aspect_ratio=(0.5, 2.0), area=(0.1, 1.0)
         )
-        assert 0 <= y and y + h <= HEIGHT and 0 <= x and x + w <= WIDTH
+        assert y >= 0 and y + h <= HEIGHT and x >= 0 and x + w <= WIDTH
         if (h, w) == (HEIGHT, WIDTH):
             continue  # a hundred attempts failed
         assert 0.5 - 1 / h <= w / h <= 2 + 1 / h
