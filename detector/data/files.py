@@ -23,12 +23,14 @@ def is_picture(name: str) -> bool:
     return not name.startswith(".") and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
 
 
-def walk_pictures(root: Path, *, recursive: bool = True) -> list[str]:
+def walk_pictures(root: Path, *, recursive: bool = True, refused: list[str] | None = None) -> list[str]:
     """Paths of all pictures below `root`, relative to it with forward slashes, sorted; hidden folders are left out.
 
-    A folder reached twice through links is listed once, so that a circle of links ends.
+    A folder reached twice through links is listed once, so that a circle of links ends. Folders that may not be read,
+    and files whose names are not UTF-8 (no table or page could name them), are added to `refused`.
     """
     found: list[str] = []
+    unusable: list[str] = [] if refused is None else refused
     seen: set[str] = set()
 
     def walk(folder: str, prefix: str) -> None:
@@ -36,17 +38,32 @@ def walk_pictures(root: Path, *, recursive: bool = True) -> list[str]:
         if real in seen:
             return
         seen.add(real)
-        with os.scandir(folder) as entries:
-            for entry in sorted(entries, key=lambda e: e.name):
-                if entry.name.startswith("."):
-                    continue
-                if recursive and entry.is_dir():
-                    walk(entry.path, f"{prefix}{entry.name}/")
-                elif is_picture(entry.name) and entry.is_file():
-                    found.append(prefix + entry.name)
+        try:
+            with os.scandir(folder) as listed:
+                entries = sorted(listed, key=lambda e: e.name)
+        except OSError:
+            unusable.append(folder)
+            return
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if not _is_text(entry.name):
+                unusable.append(entry.path)
+            elif recursive and entry.is_dir():
+                walk(entry.path, f"{prefix}{entry.name}/")
+            elif is_picture(entry.name) and entry.is_file():
+                found.append(prefix + entry.name)
 
     walk(os.fspath(root), "")
     return found
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:  # bytes that are no UTF-8 come from the system as lone surrogates
+        return False
+    return True
 
 
 class Listing:

@@ -47,3 +47,19 @@ def test_picture_builder_writes_what_it_says(tmp_path):
     from detector.data import image_size
 
     assert image_size(picture(tmp_path / "x.jpg", 40, 30)) == (40, 30)
+
+
+def test_names_that_are_no_text_are_left_out_and_named(tmp_path):
+    import os as system
+
+    from detector.data import load_dataset
+
+    picture(tmp_path / "a.jpg")
+    try:
+        system.link(system.fsencode(tmp_path / "a.jpg"), system.fsencode(tmp_path) + b"/\xff.jpg")
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    dataset = load_dataset(tmp_path)
+    assert dataset.sample_ids == ["a.jpg"]
+    assert [(p.kind, p.left_out) for p in dataset.problems] == [("unreadable folder or name", True)]
+    assert dataset.problems[0].path.encode().endswith(b"\\xff.jpg")
