@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -65,7 +66,8 @@ def tile(run: Any, i: int, side: int = TILE_SIDE) -> bytes:
     else:
         small = shrink(run.load_image(i), side)
     data = jpeg(small)
-    write_atomically(path, data)
+    with contextlib.suppress(OSError):  # a full disk costs the cache, not the page
+        write_atomically(path, data)
     return data
 
 

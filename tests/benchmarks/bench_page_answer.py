@@ -1,0 +1,146 @@
+"""A threshold move on the gallery, in Chromium, at 5,000 images and 500,000 detections: at most 150 ms to the answer.
+
+Measured from the browser's message to the last message of the answer, and until the page has drawn it. The
+other side, moved in turn, is an empty Streamlit page with one slider: what Streamlit itself takes here.
+A detector is loaded in the model process meanwhile. Needs /usr/bin/chromium and playwright.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[2]
+LIMIT_MS = 150
+MOVES = 15
+EMPTY = 'import streamlit as st\nwith st.sidebar:\n    v = st.slider("Confidence", 0.0, 1.0, 0.5, 0.01, key="conf", bind="query-params", format="%.2f")\nst.write(v)\n'
+
+
+def stored_run(home: Path, images: int = 5000, detections: int = 500_000) -> None:
+    """A generated run as a stored one, over a few small pictures that repeat."""
+    import cv2
+
+    from analysis.store import RunWriter, create_run
+    from detector.core import Detections, DetectorInfo
+    from detector.data.dataset import Dataset
+    from tests.benchmarks.generated import big_run
+
+    big = big_run(images=images, detections=detections)
+    rng = np.random.default_rng(1)
+    pictures = []
+    for k in range(16):
+        pictures.append(home / "pictures" / f"{k}.jpg")
+        pictures[-1].parent.mkdir(exist_ok=True, parents=True)
+        cv2.imwrite(str(pictures[-1]), cv2.resize(rng.integers(0, 255, (24, 32, 3), np.uint8), (640, 480)))
+    dataset = Dataset(
+        name="generated", format="coco", source=home, class_map=big.class_map, sample_ids=big.sample_ids,
+        files=[pictures[i % 16] for i in range(images)], sizes=big.sizes, labelled=big.labelled, objects=big.truth,
+    )
+    folder = home / "runs" / "generated"
+    create_run(folder, dataset, DetectorInfo("generated", "test", big.class_map, "0" * 8), floor=0.0)
+    with RunWriter(folder) as writer:
+        t = big.detections
+        for i in range(images):
+            rows = t.of(i)
+            writer.add(i, Detections(t.xyxy[rows], t.scores[rows], t.class_ids[rows], (640, 480)))
+        writer.finish("done")
+
+
+def serve(script: str, port: int, home: Path) -> subprocess.Popen:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "streamlit", "run", script, "--server.port", str(port), "--server.headless", "true", "--browser.gatherUsageStats", "false",
+         "--server.fileWatcherType", "none"],
+        cwd=ROOT, env=os.environ | {"BOXSCOPE_HOME": str(home)}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+    )
+    deadline = time.time() + 60
+    while time.time() < deadline:
+        try:
+            urllib.request.urlopen(f"http://localhost:{port}/_stcore/health", timeout=1).read()
+            return process
+        except OSError:
+            time.sleep(0.2)
+    raise SystemExit("streamlit did not start")
+
+
+class Tab:
+    """One page, its slider, and the times of the messages that go to and fro."""
+
+    def __init__(self, browser, port: int, ready: str):
+        self.sent: list[float] = []
+        self.received: list[float] = []
+        self.page = browser.new_page(viewport={"width": 1280, "height": 800})
+        self.page.on("websocket", self._socket)
+        self.page.goto(f"http://localhost:{port}/")
+        self.page.wait_for_selector(ready, timeout=120_000)
+        self.page.wait_for_timeout(2500)
+        self.slider = self.page.locator(".st-key-conf input[type=range]")
+
+    def _socket(self, socket) -> None:
+        socket.on("framesent", lambda _: self.sent.append(time.perf_counter()))
+        socket.on("framereceived", lambda _: self.received.append(time.perf_counter()))
+
+    def move(self, key: str) -> tuple[float, float]:
+        """(ms from message to the answer's last message, ms from the key to the page standing still)."""
+        self.sent.clear()
+        self.received.clear()
+        pressed = time.perf_counter()
+        self.slider.press(key)
+        while not self.sent:
+            self.page.wait_for_timeout(5)
+        self.page.wait_for_function("document.querySelector('[data-testid=stApp]').dataset.testScriptState === 'notRunning'", polling=5)
+        stands = time.perf_counter()
+        self.page.wait_for_timeout(400)
+        return (self.received[-1] - self.sent[0]) * 1e3, (stands - pressed) * 1e3
+
+
+def main() -> int:
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        print("playwright is not installed")
+        return 1
+    servers: list[subprocess.Popen] = []
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        stored_run(home)
+        (home / "empty.py").write_text(EMPTY)
+        try:
+            servers = [serve("app", 8607, home), serve(str(home / "empty.py"), 8608, home)]
+            with sync_playwright() as driver:
+                browser = driver.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+                ours, empty = Tab(browser, 8607, ".tile"), Tab(browser, 8608, ".st-key-conf input")
+                first = ours.move("ArrowLeft")
+                times: dict[str, list[tuple[float, float]]] = {"ours": [], "empty": []}
+                for k in range(MOVES):
+                    key = "ArrowRight" if k % 4 < 2 else "ArrowLeft"
+                    times["empty"].append(empty.move(key))
+                    times["ours"].append(ours.move(key))
+                browser.close()
+        finally:
+            for server in servers:
+                os.killpg(server.pid, signal.SIGTERM)
+                server.wait(10)
+    answer = {name: statistics.median(t[0] for t in values) for name, values in times.items()}
+    drawn = {name: statistics.median(t[1] for t in values) for name, values in times.items()}
+    worst = max(t[0] for t in times["ours"])
+    print(f"first move (opens nothing, sorts scores once): {first[0]:.0f} ms")
+    print(f"threshold move on the gallery: answered in {answer['ours']:.0f} ms (worst {worst:.0f}), page at rest {drawn['ours']:.0f} ms after the key")
+    print(f"the same on an empty page:     answered in {answer['empty']:.0f} ms, page at rest after {drawn['empty']:.0f} ms")
+    print(f"ratio: {answer['ours'] / answer['empty']:.1f}")
+    if answer["ours"] > LIMIT_MS:
+        print(f"missed: at most {LIMIT_MS} ms")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
