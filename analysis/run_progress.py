@@ -99,12 +99,13 @@ def watch(folder: str | Path) -> Progress:
         RunError: there is no run in the folder.
     """
     folder = Path(folder)
+    locked = is_locked(folder)  # looked at first: a run writes its end before it lets go
     manifest = read_manifest(folder)
     total = manifest.dataset.count
     if manifest.state != "running":
         c = manifest.counts
         return Progress(c.done, total, c.failed, manifest.timing.images_per_second, None, c.done, manifest.state, manifest.error)
-    if not is_locked(folder):
+    if not locked and not is_locked(folder):  # it may have begun between the two looks
         stored = sum(pq.read_metadata(files.part_path(folder, "images", *part)).num_rows for part in files.finished_parts(folder))
         return Progress(min(stored, total), total, state="interrupted")
     try:

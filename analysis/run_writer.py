@@ -33,9 +33,7 @@ def create_run(
     folder = Path(folder)
     if (folder / MANIFEST).exists():
         raise RunError("There is a run here already; open it, resume it, or choose another folder.", path=folder)
-    ours = re.compile(r"samples\.parquet|truth\.parquet|problems\.parquet|parts|lock-.*|progress\.json|cancel|\..*\.part")
-    if folder.exists() and (other := next((p.name for p in sorted(folder.iterdir()) if not ours.fullmatch(p.name)), None)):
-        raise RunError(f"Expected an empty folder for the run, found {other!r} in it; choose another.", path=folder)
+    refuse_strangers(folder)
     manifest = describe(dataset, info, unify(dataset.class_map, info.class_map), floor=floor, name=name)
     (folder / "parts").mkdir(parents=True, exist_ok=True)
     files.write_table(
@@ -50,6 +48,17 @@ def create_run(
     files.write_problems(folder / "problems.parquet", dataset.problems)
     write_manifest(folder, manifest)
     return manifest
+
+
+def refuse_strangers(folder: Path) -> None:
+    """Raise a RunError where a folder that is no run holds files that no run would have left there."""
+    ours = re.compile(r"samples\.parquet|truth\.parquet|problems\.parquet|parts|lock-.*|progress\.json|cancel|\..*\.part")
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise RunError("Expected a folder for the run, this is a file; choose another.", path=folder)
+    if other := next((p.name for p in sorted(folder.iterdir()) if not ours.fullmatch(p.name)), None):
+        raise RunError(f"Expected an empty folder for the run, found {other!r} in it; choose another.", path=folder)
 
 
 class RunWriter:
@@ -106,7 +115,11 @@ class RunWriter:
         return int(np.concatenate(failed)[first].sum()), int(np.concatenate(detections)[first].sum())
 
     def begin(self) -> None:
-        """Mark the run as being written; for the one process that leads it."""
+        """Mark the run as being written, and clear away half-written files; for the one process that leads it."""
+        half = re.compile(r"\.(manifest|progress)\.json\..*\.part")
+        for path in self.folder.iterdir():
+            if half.fullmatch(path.name):
+                path.unlink(missing_ok=True)
         self._set(state="running", error="", finished=None)
 
     def _set(self, **changes: object) -> None:

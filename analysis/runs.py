@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from analysis.manifest import MANIFEST, Manifest, Timing, read_manifest, run_identity
+from analysis.run_lock import WorkerLock
 from analysis.run_pipeline import Pipeline
 from analysis.run_progress import CANCEL, Progress, ProgressMeter, request_cancel, watch
-from analysis.run_writer import RunWriter, create_run
+from analysis.run_writer import RunWriter, create_run, refuse_strangers
 from analysis.store import Run, list_runs, open_run
 from detector.core import Detections, Detector, DetectorInfo
 from detector.data.dataset import Dataset
@@ -78,15 +79,24 @@ def detect_run(
         root = data_dir("runs")
         out = find_same_run(root, dataset.fingerprint, info.weights_hash, floor) or default_folder(root, dataset, info, floor)
     folder = Path(out)
-    if (folder / MANIFEST).exists():
-        if (finished := _same_and_done(folder, dataset, info, floor)) is not None:
+    if not (folder / MANIFEST).exists():
+        refuse_strangers(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+    # Held from the look at the folder until the writer has its own lock, so that of two processes that begin the same
+    # run at the same time one makes it and the other is told so.
+    beginning = WorkerLock(folder, "begin", patience=5.0)
+    try:
+        if not (folder / MANIFEST).exists():
+            create_run(folder, dataset, info, floor=floor, name=name)
+        elif (finished := _same_and_done(folder, dataset, info, floor)) is not None:
             if progress is not None:
                 n = len(finished)
                 progress(Progress(n, n, len(finished.failed), reused=n, state="done"))
             return finished
-    else:
-        create_run(folder, dataset, info, floor=floor, name=name)
-    with RunWriter(folder, part_images=part_images, part_seconds=part_seconds) as writer:
+        writer = RunWriter(folder, part_images=part_images, part_seconds=part_seconds)
+    finally:
+        beginning.release()
+    with writer:
         _detect_open_images(writer, detectors, dataset, batch_size or BATCH_SIZE, decode_threads, progress, should_stop)
     return open_run(folder)
 

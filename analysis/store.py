@@ -183,12 +183,13 @@ def list_runs(root: str | Path) -> list[RunSummary]:
     for folder in sorted(root.iterdir()) if root.is_dir() else []:
         if not (folder / "manifest.json").is_file():
             continue
+        locked = is_locked(folder)  # looked at first: a run writes its end before it lets go
         try:
             manifest = read_manifest(folder)
         except RunError as error:
             found.append(RunSummary(folder, None, "broken", str(error)))
             continue
-        state = "interrupted" if manifest.state == "running" and not is_locked(folder) else manifest.state
+        state = "interrupted" if manifest.state == "running" and not locked and not is_locked(folder) else manifest.state
         found.append(RunSummary(folder, manifest, state))
     return sorted(found, key=lambda s: s.manifest.created if s.manifest else "", reverse=True)
 

@@ -128,6 +128,33 @@ def test_another_run_in_the_folder_is_refused(tmp_path):
         detect_run(StubDetector(), numbered(3), tmp_path / "run", floor=0.5)
 
 
+def test_two_that_begin_the_same_run_at_once(tmp_path):
+    ends: list[object] = []
+
+    def begin() -> None:
+        try:
+            ends.append(detect_run(StubDetector(delay=0.01), numbered(150), tmp_path / "run"))
+        except RunError as error:
+            ends.append(error)
+
+    threads = [threading.Thread(target=begin) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    refused = [e for e in ends if isinstance(e, RunError)]
+    assert len(refused) == 1 and "Another process" in str(refused[0])
+    assert open_run(tmp_path / "run").detections.equals(expected(150))
+
+
+def test_a_folder_with_other_files_is_left_as_it_is(tmp_path):
+    (tmp_path / "diary.txt").touch()
+    for folder in (tmp_path, tmp_path / "diary.txt"):
+        with pytest.raises(RunError):
+            detect_run(StubDetector(), numbered(2), folder)
+    assert [p.name for p in tmp_path.iterdir()] == ["diary.txt"]
+
+
 def test_limit_takes_the_first_images_and_is_a_run_of_its_own():
     run = detect_run(StubDetector(), numbered(9), limit=4)
     assert run.sample_ids == ["s0000", "s0001", "s0002", "s0003"] and run.done.all()

@@ -169,6 +169,23 @@ def test_work_without_its_images_part_is_neither_read_nor_kept(tmp_path):
     assert open_run(folder).equals(before)
 
 
+def test_a_stop_between_the_two_files_of_a_part_leaves_its_images_open(tmp_path, monkeypatch):
+    create_run(tmp_path / "run", numbered(10), INFO, floor=0.3)
+    write = run_files.write_table
+
+    def dies(path, *rest):
+        if path.name.startswith("images"):
+            raise OSError("the disk is full")
+        write(path, *rest)
+
+    monkeypatch.setattr(run_files, "write_table", dies)
+    with pytest.raises(OSError, match="disk is full"), RunWriter(tmp_path / "run") as writer:
+        writer.add(4, unified(answer(4)))
+    assert [p.name for p in (tmp_path / "run" / "parts").iterdir()] == ["detections-local-000000.parquet"]
+    run = open_run(tmp_path / "run")
+    assert not run.done.any() and len(run.detections) == 0
+
+
 @pytest.mark.parametrize("name", ["samples.parquet", "truth.parquet", "parts/detections-w0-000000.parquet", "parts/images-w0-000000.parquet"])
 def test_a_cut_file_is_one_sentence(tmp_path, name):
     folder = store(tmp_path / "run")
