@@ -78,10 +78,14 @@ def _unknown(what: str, ids: Sequence, place: np.ndarray, known: Sequence) -> li
     plural = "image ids" if what == "image" else "categories"
     example = ids[int(np.argmax(place < 0))]
     first = ", ".join(repr(k) for k in list(known)[:3]) or "none"
-    if missing == len(ids):
-        text = f"None of the {len(ids)} detections has an {what} id of the truth" if what == "image" else f"None of the {len(ids)} detections has a category id of the truth"
-        return [Mistake(f"unknown {plural}", f"{text}: they say {example!r}, the truth begins {first}; were they made for another data set?", True)]
-    return [Mistake(f"unknown {plural}", f"{missing} of {len(ids)} detections name a{'n image' if what == 'image' else ' category'} the truth does not list (first {example!r}); they take no part.", False)]
+    many = missing > len(ids) / 2
+    share = f"None of the {len(ids)}" if missing == len(ids) else f"Only {len(ids) - missing} of the {len(ids)}"
+    name = "an image" if what == "image" else "a category"
+    if many:
+        verb = "has" if missing == len(ids) else "have"
+        text = f"{share} detections {verb} {name} id of the truth: they say {example!r}, the truth begins {first}; were they made for another data set?"
+        return [Mistake(f"unknown {plural}", text, True)]
+    return [Mistake(f"unknown {plural}", f"{missing} of {len(ids)} detections name {name} the truth does not list (first {example!r}); they take no part.", False)]
 
 
 class _View:

@@ -110,6 +110,13 @@ def test_ids_of_another_data_set():
     assert kinds_of(truth, found) == ["unknown categories"]
 
 
+def test_a_handful_of_known_images_is_still_another_data_set():
+    truth, found = sound()
+    found["image_ids"] = [i if n < 6 else 5000 + n for n, i in enumerate(found["image_ids"])]
+    (mistake,) = find_mistakes(**found, **truth)
+    assert mistake.fatal and mistake.message.startswith("Only 6 of the 60 detections have an image id")
+
+
 def test_a_few_strays_are_counted_and_not_fatal():
     truth, found = sound()
     found["image_ids"][3] = 5
