@@ -44,6 +44,9 @@ PROBLEMS = _schema(kind=pa.string(), message=pa.string(), path=pa.string(), line
 DETECTIONS = _schema(row=pa.int32(), **_BOX, score=pa.float32(), class_id=pa.int32(), anchor_id=pa.int32())
 IMAGES = _schema(row=pa.int32(), width=pa.int32(), height=pa.int32(), detections=pa.int32(), error=pa.string())
 
+DETECTOR_FAILED = "The detector failed on it: "
+"""How the `error` of an image begins that was read, but made the detector fail."""
+
 PART = re.compile(r"(detections|images)-([A-Za-z0-9_.]+)-(\d{6,})\.parquet")
 
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from analysis.run_files import DETECTOR_FAILED
 from detector.core import Detections, Detector
 from detector.data.dataset import Dataset
 from detector.errors import BoxscopeError, ImageError, ModelError
@@ -200,7 +201,7 @@ class Pipeline:
                     result.found[row] = self._call(detector, [image])[0]
                 except BoxscopeError as error:
                     self._count_failure(error)
-                    result.failed[row] = f"The detector failed on it: {error}"
+                    result.failed[row] = f"{DETECTOR_FAILED}{error}"
         result.inference = time.perf_counter() - start
         return result
 

@@ -214,7 +214,7 @@ def open_run(path: str | Path) -> Run:
     paths = files.as_texts(samples.column("file"))
     truth, problems = fit_truth(files.read_truth(path / "truth.parquet"), stated, np.where(known[:, None], decoded, 0), sample_ids, paths)
     problems = [*files.read_problems(path / "problems.parquet"), *_class_problems(manifest), *problems]
-    problems += [Problem("unreadable image", errors[r], paths[r], sample_id=sample_ids[r], left_out=True) for r in sorted(errors)]
+    problems += _failures(errors, sample_ids, paths, problems)
     return Run(
         path=path, manifest=manifest, sample_ids=sample_ids, files=paths, sizes=np.where(known[:, None], decoded, stated),
         splits=files.as_texts(samples.column("split")), labelled=samples.column("labelled").to_numpy(), truth=truth,
@@ -254,6 +254,17 @@ def _read_parts(path: Path, n: int) -> tuple[np.ndarray, np.ndarray, dict[int, s
         return done, decoded, errors, DetectionTable.empty(n)
     rows, boxes, scores, class_ids, anchor_ids = (np.concatenate(c) for c in zip(*columns))
     return done, decoded, errors, DetectionTable.build(rows, boxes, scores, class_ids, anchor_ids=anchor_ids, count=n)
+
+
+def _failures(errors: dict[int, str], sample_ids: list[str], paths: list[str], known: list[Problem]) -> list[Problem]:
+    """A problem for each failed image, unless the data set's reader had found it unreadable before."""
+    told = {p.sample_id for p in known if p.kind == "unreadable image"}
+    found = []
+    for row in sorted(errors):
+        kind = "detector failed" if errors[row].startswith(files.DETECTOR_FAILED) else "unreadable image"
+        if kind == "detector failed" or sample_ids[row] not in told:
+            found.append(Problem(kind, errors[row], paths[row], sample_id=sample_ids[row], left_out=True))
+    return found
 
 
 def _class_problems(manifest: Manifest) -> list[Problem]:

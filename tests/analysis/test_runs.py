@@ -14,7 +14,7 @@ from analysis.run_lock import is_locked
 from analysis.runs import Progress, default_folder, detect_run, find_same_run, request_cancel, watch
 from analysis.store import list_runs, open_run, run_from_detections
 from detector.core import DetectorInfo
-from detector.data.dataset import Dataset
+from detector.data.dataset import Dataset, Problem
 from detector.errors import InputError, ModelError, RunError
 from detector.fake import FakeDetector
 from detector.paths import data_dir
@@ -54,6 +54,13 @@ def test_unreadable_pictures_and_other_sizes_stop_nothing(tmp_path):
     assert run.manifest.counts.failed == 2 and watch(run.path).failed == 2
 
 
+def test_a_picture_the_reader_called_unreadable_is_not_a_problem_twice(tmp_path):
+    dataset = numbered(3, broken=(1, 2))
+    dataset.problems = (Problem("unreadable image", "torn", "", sample_id="s0001", left_out=True),)
+    run = detect_run(StubDetector(), dataset, tmp_path / "run")
+    assert [(p.sample_id, p.message) for p in run.problems] == [("s0001", "torn"), ("s0002", "picture 2 is torn")] and len(run.failed) == 2
+
+
 def test_a_reader_that_breaks_in_its_own_way_is_recorded_too(tmp_path):
     dataset = numbered(3)
     dataset._loader = lambda i: 1 / 0
@@ -65,6 +72,7 @@ def test_one_picture_the_detector_cannot_do_is_recorded(tmp_path):
     run = detect_run(StubDetector(fails_on=(4,)), numbered(10), tmp_path / "run", batch_size=3)
     assert list(run.failed) == ["s0004"] and "cannot do picture 4" in run.failed["s0004"]
     assert run.detections.equals(expected(10, broken=(4,)))
+    assert [(p.kind, p.sample_id, p.left_out) for p in run.problems] == [("detector failed", "s0004", True)]
 
 
 def test_a_detector_that_fails_on_everything_ends_the_run_as_failed_and_resumable(tmp_path):
