@@ -98,6 +98,7 @@ class _Part:
     area: array = field(default_factory=lambda: array("d"))
     flagged: dict[str, list[int]] = field(default_factory=lambda: {flag: [] for flag in FLAGS})
     categories: list[Any] = field(default_factory=list)
+    labelled: bool = True  # False for a list of test images, which has no annotations key
 
     def take_out(self, item: dict) -> dict | None:
         """Called by the parser for each finished object, innermost first; None drops it from the document."""
@@ -167,6 +168,7 @@ def _parse(path: Path) -> _Part:
         keys = ", ".join(list(document)[:6]) if isinstance(document, dict) else type(document).__name__
         raise DataError(f"expected COCO instances with images, annotations and categories, found {keys or 'nothing'}.", path=path)
     part.categories = document.get("categories") or []
+    part.labelled = "annotations" in document
     return part
 
 
@@ -290,6 +292,7 @@ def _join(parts: list[_Part], folders: Sequence[Path], class_map: ClassMap, to_c
     sample_ids: list[str] = []
     files: list[str] = []
     splits: list[str | None] = []
+    labelled: list[bool] = []
     sizes, rows, boxes, classes, ids, areas, owners = [], [], [], [], [], [], []
     flags: dict[str, list] = {flag: [] for flag in FLAGS}
     starts = []
@@ -311,6 +314,7 @@ def _join(parts: list[_Part], folders: Sequence[Path], class_map: ClassMap, to_c
             sample_ids.append(sample_id)
             files.append(os.path.join(folder, name) if name else "")
             splits.append(part.split)
+            labelled.append(part.labelled)
             keep_sizes.append(k)
         sizes.append(np.nan_to_num(np.array(part.sizes).reshape(-1, 2)[keep_sizes]))
         by_text = None
@@ -346,7 +350,7 @@ def _join(parts: list[_Part], folders: Sequence[Path], class_map: ClassMap, to_c
     paths = [str(p.path) for p in parts]
     return Draft(
         name="", format="coco", source="", class_map=class_map, sample_ids=sample_ids, files=files,
-        sizes=np.concatenate(sizes), labelled=np.ones(len(sample_ids), bool), splits=splits, rows=all_rows,
+        sizes=np.concatenate(sizes), labelled=np.array(labelled, bool), splits=splits, rows=all_rows,
         xyxy=np.concatenate(boxes), class_ids=np.concatenate(classes), ids=numbered, area=np.concatenate(areas),
         flags={flag: np.concatenate(values) for flag, values in flags.items()}, numbers=("x, y, width, height as corners", "pixels"),
         place=lambda k: Place(f"annotation {ids[k]}", paths[owner[k]], None, sample_ids[all_rows[k]]), problems=problems,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.matching import CORRECT, DUPLICATE, IGNORED, UNLABELLED, WRONG, match, match_run
+from analysis.matching import CORRECT, DUPLICATE, IGNORED, UNLABELLED, WRONG, match, match_columns, match_run
 from analysis.store import run_from_detections
 from detector.core import Annotations, ClassMap, Detections, DetectorInfo
 from detector.data.dataset import Dataset, ObjectTable
@@ -136,6 +136,21 @@ def test_matches_are_pycocotools_own(seed, class_aware):
         own = np.where(np.isin(m.det_kind, (CORRECT, IGNORED)), m.det_truth + 1, 0)
         assert own.tolist() == [partner[t][i + 1] for i in range(n)]
         assert (m.det_kind == IGNORED).tolist() == [ignored[t][i + 1] for i in range(n)]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_columns_may_come_in_any_order(seed):
+    run = random_run(seed, ties=False)
+    d, t = run.detections, run.truth
+    rng = np.random.default_rng(seed)
+    order, t_order = rng.permutation(len(d.rows)), rng.permutation(len(t.rows))
+    mixed = match_columns(
+        d.rows[order], d.xyxy[order], d.scores[order], d.class_ids[order], t.rows[t_order], t.xyxy[t_order], t.class_ids[t_order],
+        judged=np.ones(12, bool), num_classes=4, crowd=t.crowd[t_order],
+    )
+    np.testing.assert_array_equal(mixed.det_kind, match_run(run).det_kind[order])
+    two = match_columns([0, 1, 0], np.float32([[0, 0, 9, 9]] * 3), np.float32([0.3, 0.9, 0.5]), np.zeros(3, int), [0], np.float32([[0, 0, 9, 9]]), np.zeros(1, int), judged=np.ones(2, bool), num_classes=1)
+    assert two.det_kind.tolist() == [DUPLICATE, WRONG, CORRECT]
 
 
 def plain_rule(dets, objects, bound):

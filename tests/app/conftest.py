@@ -90,7 +90,10 @@ def component(at, name: str) -> dict:
     found = [e for e in at.main if getattr(e, "type", "") == "bidi_component"] or list(at.get("bidi_component"))
     for element in found:
         if element.proto.component_name == f"boxscope_{name}":
-            return json.loads(element.proto.json)
+            data = json.loads(element.proto.json)
+            if name == "grid":
+                data["tiles"] = [json.loads(text) for text in data["tiles"]]
+            return data
     raise AssertionError(f"no component {name} on the page; it has {[e.proto.component_name for e in found]}")
 
 

@@ -133,7 +133,7 @@ def test_a_broken_picture_is_a_sentence(app, tiny_run, pictures):
     assert "cannot be shown" in component(at, "viewer")["error"]
     at = app("views/gallery.py")
     no_trouble(at)
-    assert component(at, "grid")["tiles"][0]["url"] == ""
+    assert component(at, "grid")["urls"][0] == "" and component(at, "grid")["errors"][0]
 
 
 def test_a_broken_run_leaves_the_page_standing(app, tiny_run):

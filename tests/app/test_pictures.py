@@ -24,7 +24,7 @@ def run(tmp_path):
     image.save(tmp_path / "turned.jpg", exif=exif, quality=95)
     (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff nothing")
     files = [str(tmp_path / n) for n in ("wide.png", "turned.jpg", "broken.jpg", "gone.jpg")] + [""]
-    return SimpleNamespace(files=files, sample_ids=list("wtbgm"), version="v1", load_image=lambda i: pictures.np.full((30, 70, 3), 9, np.uint8) if not files[i] else _read(files[i]))
+    return SimpleNamespace(files=files, sample_ids=list("wtbgm"), version="v1", load_image=lambda i: np.full((30, 70, 3), 9, np.uint8) if not files[i] else _read(files[i]))
 
 
 def _read(file):

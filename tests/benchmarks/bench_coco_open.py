@@ -16,9 +16,8 @@ from pathlib import Path
 import numpy as np
 
 IMAGES, BOXES = 118_287, 860_001
-PROMISED_SECONDS = 30
-PROMISED_MEMORY = 1.0
-"""Peak memory of opening over that of json.load; it must be smaller."""
+PROMISED_TIME, PROMISED_MEMORY = 1.0, 0.6
+"""Time and peak memory of load_dataset over those of json.load alone on the same file."""
 
 _LOAD = """
 import resource, sys, time
@@ -74,8 +73,8 @@ def main() -> int:
             plain.append(measure(_PLAIN, path))
     (seconds, memory), (plain_seconds, plain_memory) = min(ours), min(plain)
     print(f"load_dataset {seconds:.1f} s, peak {memory:.0f} MB; json.load alone {plain_seconds:.1f} s, peak {plain_memory:.0f} MB")
-    print(f"ratio: time {seconds / plain_seconds:.2f}, memory {memory / plain_memory:.2f} (promised: under {PROMISED_SECONDS} s, memory under {PROMISED_MEMORY:g})")
-    return 0 if seconds < PROMISED_SECONDS and memory < PROMISED_MEMORY * plain_memory else 1
+    print(f"ratio: time {seconds / plain_seconds:.2f}, memory {memory / plain_memory:.2f} (promised: at most {PROMISED_TIME:g} and {PROMISED_MEMORY:g})")
+    return 0 if seconds <= PROMISED_TIME * plain_seconds and memory <= PROMISED_MEMORY * plain_memory else 1
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from detector.catalogue import load_detector
 from detector.core import ClassMap
 from detector.errors import ConfigError, DataError, ModelError, RunError
 from detector.models.trained_ssd import is_trained, load_trained
@@ -136,6 +137,7 @@ def test_the_folder_holds_all_it_takes_to_run_it_again(finished):
     folder = TrainFolder(finished)
     assert folder.read_recipe() == QUICK
     assert is_trained(finished)
+    assert load_detector(finished, runtime="keras").info.weights_hash == load_trained(finished).info.weights_hash
     start = folder.read_json("start.json")
     assert (start["images"], start["objects"], start["recipe_hash"]) == (4, 9, QUICK.hash)
     assert start["fingerprints"]["data"] == drawn_dataset().fingerprint

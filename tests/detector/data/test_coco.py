@@ -46,6 +46,13 @@ def test_empty_lists_are_a_data_set_of_nothing(tmp_path):
     assert labelled.labelled.all() and len(labelled["7"].annotations) == 0 and kinds(labelled) == ["missing image folder"]
 
 
+def test_a_list_of_test_images_is_not_labelled(tmp_path):
+    file = tmp_path / "image_info_test-dev2017.json"
+    file.write_text(json.dumps({"images": IMAGES, "categories": [{"id": 1, "name": "dog"}]}))
+    dataset = load_dataset(file)
+    assert dataset["7"].annotations is None and not dataset.labelled.any() and dataset.splits == ["test", "test"]
+
+
 def test_every_oddity_is_named_and_stops_nothing_else(tmp_path):
     picture(tmp_path / "images" / "a.jpg", 40, 30)
     (tmp_path / "images" / "spare.jpg").write_bytes((tmp_path / "images" / "a.jpg").read_bytes())
