@@ -107,6 +107,7 @@ def load_detector(
     - a name of the catalogue (`list_catalogue`), "demo" among them
     - a TF Hub or Kaggle handle, or the address of an archive or a .tflite file
     - a SavedModel folder, a zoo folder (pipeline.config and checkpoint/), an archive of either, a .tflite file
+    - the folder of a training (its best weights so far)
     - the folder of a training (`boxscope train`): its best weights
     - a COCO results .json, which needs `dataset`
     - "fake:PATH", the simulated detector on the data set at PATH
@@ -163,6 +164,8 @@ def recognise(path: Path) -> str:
         ModelError: nothing Boxscope can read; the message says what it is and what would work.
     """
     if path.is_dir():
+        if (path / "detector.json").is_file() and (path / "weights.npz").is_file():
+            return "trained"
         if (path / "pipeline.config").is_file() and list((path / "checkpoint").glob("ckpt-*.index")):
             return "zoo"
         if (path / "detector.json").is_file() and (path / "recipe.yaml").is_file():
@@ -172,7 +175,7 @@ def recognise(path: Path) -> str:
         if len(list(path.glob("*.tflite"))) == 1:
             return "tflite"
         inside = sorted(p.name for p in path.iterdir())
-        raise ModelError(f"expected a SavedModel (saved_model.pb), a zoo folder (pipeline.config and checkpoint/) or one .tflite, found {', '.join(inside[:8]) or 'an empty folder'}.", path=path)
+        raise ModelError(f"expected a SavedModel (saved_model.pb), a zoo folder (pipeline.config and checkpoint/), a training's folder with weights (weights.npz) or one .tflite, found {', '.join(inside[:8]) or 'an empty folder'}.", path=path)
     suffix = path.suffix.lower()
     if is_archive(path):
         return "archive"
@@ -201,6 +204,10 @@ def load_path(path: Path, request: _Request) -> Detector:
     if kind == "archive":
         request = dataclasses.replace(request, source=request.source or str(path), name=request.name or _stem(path))
         return load_path(unpack(path), request)
+    if kind == "trained":
+        from detector.models.trained_ssd import load_trained
+
+        return _make(load_trained, path, **request.common())
     if kind == "tflite":
         from detector.models.tflite import TFLiteDetector
 
