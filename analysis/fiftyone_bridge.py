@@ -11,13 +11,14 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from analysis.fiftyone.changes import ChangeList
 from analysis.fiftyone.client import push_in_process
 from analysis.fiftyone.links import DEFAULT_PAGES, app_link, page_link
 from analysis.fiftyone.report import PushProgress, PushReport
 from analysis.fiftyone.server import Connection, start_app, start_database, status, stop
 
 __all__ = [
-    "Connection", "PushProgress", "PushReport", "app_link", "launch", "page_link", "push_in_process", "push_to_fiftyone", "sample_link", "start_app",
+    "ChangeList", "Connection", "PushProgress", "PushReport", "app_link", "launch", "page_link", "pull_from_fiftyone", "push_in_process", "push_to_fiftyone", "sample_link", "start_app",
     "start_database", "status", "stop",
 ]
 
@@ -69,6 +70,27 @@ def push_to_fiftyone(
     from analysis.fiftyone.push_run import push_run
 
     return push_run(run, **options)
+
+
+def pull_from_fiftyone(run: Any, *, name: str | None = None, say: Callable[[str], None] | None = None) -> ChangeList:
+    """What people tagged, corrected, added and deleted in FiftyOne since the run was pushed.
+
+    Reads the database directly; FiftyOne is not imported, and nothing is changed. `ChangeList.save`, and
+    `analysis.fiftyone.changes` (`write_changed`, `rescore`) and `analysis.fiftyone.promises` go on from there.
+
+    Args:
+        run: a Run or the folder of a stored one.
+        name: the FiftyOne data set; without it, the push's default name.
+
+    Raises:
+        UnavailableError: FiftyOne or its database cannot be had.
+        InputError: no such data set, or it belongs to other annotations.
+    """
+    from analysis.fiftyone.pull import pull
+    from analysis.store import open_run
+
+    uri = start_database(say)
+    return pull(open_run(run) if isinstance(run, (str, os.PathLike)) else run, name=name, uri=uri)
 
 
 def launch(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from analysis.fiftyone import plugin
 from analysis.fiftyone.judge import judge
 from analysis.fiftyone.links import DEFAULT_PAGES
 from analysis.fiftyone.push import default_name, push
@@ -37,6 +38,7 @@ def push_run(
         raise
     except Exception as error:
         raise as_unavailable(error) from error
+    plugin.install()
     with state_file().lock("push", wait=600.0):
         return push(
             run, judged, name=name or default_name(run), lowest=lowest, pages=pages, run_name=run_name, eval_key=eval_key,

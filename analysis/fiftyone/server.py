@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.fiftyone import environment as around
-from analysis.fiftyone import mongod, processes
+from analysis.fiftyone import mongod, plugin, processes
 from analysis.fiftyone.links import DEFAULT_APP_PORT, app_link
 from detector.errors import UnavailableError
 
@@ -134,6 +134,7 @@ def start_app(*, port: int | None = None, say: Say | None = None, patience: floa
         log = around.home() / "logs" / "app.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_bytes(b"")
+        plugin.install()
         if say:
             say("Starting FiftyOne's App")
         child = processes.start(
