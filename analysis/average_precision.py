@@ -7,9 +7,9 @@ import numpy as np
 from detector.errors import InputError
 
 INTERPOLATIONS = ("101", "11", "all")
-# 0.6 of linspace is 0.6000000000000001, so a recall of exactly 3/5 does not reach it: the published VOC figures
-# (py-faster-rcnn, Padilla's) carry this, and equality with them is worth more than the last point.
-RECALLS = {"101": np.arange(101) / 100, "11": np.linspace(0, 1, 11)}
+# linspace's 0.6 (of 11) and 0.35 (of 101) lie a hair above 3/5 and 7/20, so recalls of exactly that do not reach
+# them: pycocotools and the published VOC figures carry this, and equality with them is worth more.
+RECALLS = {"101": np.linspace(0, 1, 101), "11": np.linspace(0, 1, 11), "tide": np.arange(101) / 100}
 
 
 def precision_recall(correct: np.ndarray, objects: int) -> tuple[np.ndarray, np.ndarray]:
@@ -22,12 +22,13 @@ def average_precision(correct: np.ndarray, objects: int, interpolation: str = "1
     """AP in 0..1 of detections in falling order of score, `correct` bool [n]; NaN without objects.
 
     "101": mean of the best precision at recall >= r over r = 0, .01, ... 1 (COCO). "11": over r = 0, .1, ... 1
-    (VOC before 2010). "all": the area under the precision envelope (VOC from 2010).
+    (VOC before 2010). "all": the area under the precision envelope (VOC from 2010). "tide": 101 points as
+    tidecv rounds them.
 
     Raises:
         InputError: no such interpolation.
     """
-    if interpolation not in INTERPOLATIONS:
+    if interpolation not in (*INTERPOLATIONS, "tide"):
         raise InputError(f"interpolation: expected one of {', '.join(INTERPOLATIONS)}, got {interpolation!r}.")
     if not objects:
         return float("nan")
@@ -55,5 +56,5 @@ def mean_ap(classes: np.ndarray, scores: np.ndarray, correct: np.ndarray, object
     for k, n in enumerate(objects.tolist()):
         part = correct[ends[k] : ends[k + 1]]
         if n or len(part):
-            values.append(average_precision(part, n) if n else 0.0)
+            values.append(average_precision(part, n, "tide") if n else 0.0)
     return float(np.mean(values)) if values else 0.0

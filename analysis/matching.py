@@ -26,7 +26,8 @@ __all__ = [
 
 def _turns(rows: np.ndarray, scores: np.ndarray, classes: np.ndarray, class_aware: bool) -> np.ndarray:
     """int64 [D], the turn of each detection: by image, falling score, then file order (across classes: class first)."""
-    if class_aware and ((np.diff(rows) > 0) | (np.diff(scores) <= 0)).all():
+    step = np.diff(rows)
+    if class_aware and ((step > 0) | ((step == 0) & (np.diff(scores) <= 0))).all():
         return np.arange(len(rows))
     ties = np.zeros(len(rows), np.int8) if class_aware else classes
     turn = np.empty(len(rows), np.int64)
@@ -40,7 +41,7 @@ def match_columns(
     judged: np.ndarray, num_classes: int, labelled_classes: int | None = None, crowd: np.ndarray | None = None, difficult_flags: np.ndarray | None = None,
     ignore_flags: np.ndarray | None = None, iou: float = 0.5, class_aware: bool = True, difficult: str = "count",
 ) -> Matches:
-    """Matching on plain columns: D detections and M objects (rows ascending) over N = len(judged) images.
+    """Matching on plain columns: D detections and M objects, in any order, over N = len(judged) images.
 
     The first `labelled_classes` of the K classes are those the ground truth knows (None: all); an unmatched
     detection of another class is UNLABELLED, for nobody labelled such objects. `ignore_flags` bool [M]

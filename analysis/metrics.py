@@ -12,19 +12,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from analysis.average_precision import INTERPOLATIONS
+from analysis.coco_choices import CROWD, EMPTY_CLASSES, IOUS, chosen_figures
 from analysis.coco_json import ResultColumns, Source, TruthColumns, read_results, read_truth
+from analysis.matches import DIFFICULT
 from analysis.matching import judged_images, labelled_classes
 from analysis.queries import class_ids_of, object_areas
+from detector.boxes import xywh_to_xyxy
 from detector.data.dataset import ObjectTable
 from detector.data.results_check import find_mistakes
 from detector.errors import DataError, InputError
 
 FIGURES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
 AREA_SOURCES = ("file", "box")
+DEFAULTS = {"crowd": "ignore", "difficult": "count", "interpolation": "101", "classes_without_truth": "leave out"}
+"""COCO's own choices; with them hotcoco does the work, with others `analysis.coco_choices` on our matcher."""
+RECALL_POINTS = {"101": "101 recall points", "11": "11 recall points", "all": "every recall point"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +44,7 @@ class Evaluation:
             AP, AP50 and AR are None for a class without counted objects.
         settings: IoU bounds, score floor, detections a image, interpolation, area source, crowd, matcher,
             detector and hash.
-        images, objects, detections: what took part; crowd: crowd regions beside the objects.
+        images, objects, detections: what took part; crowd: regions and objects that count on neither side.
         notes: what was left out or looks wrong, one sentence each.
     """
 
@@ -67,8 +74,9 @@ class Evaluation:
         s = self.settings
         parts = [
             f"IoU {s['iou']}", f"confidence ≥ {s['floor']:g}" if s["floor"] is not None else "every score",
-            f"{s['max_detections'][-1]} detections an image and class", f"{s['interpolation']}", s["matcher"],
+            f"{s['max_detections'][-1]} detections an image and class", RECALL_POINTS[s["interpolation"]], s["matcher"],
         ]
+        parts += [f"{name.replace('_', ' ')}: {s[name]}" for name, usual in DEFAULTS.items() if name != "interpolation" and s[name] != usual]
         if s["area"] != "file":
             parts.append(f"area of the {s['area']}")
         if s["detector"]:
@@ -77,14 +85,14 @@ class Evaluation:
 
     def __str__(self) -> str:
         lines = [f"{name:6} {'-' if v is None else format(v, '.3f')}" for name, v in self.figures.items()]
-        counted = f"{self.images} images, {self.objects} objects, {self.crowd} crowd regions, {self.detections} detections"
+        counted = f"{self.images} images, {self.objects} objects, {self.crowd} ignored regions, {self.detections} detections"
         return "\n".join([*lines, counted, self.operating_point, *self.notes])
 
 
 def evaluate(
     run: Any = None, *, truth: Source | None = None, predictions: Source | None = None, classes: Iterable[str | int] | None = None,
     images: np.ndarray | None = None, max_detections: Sequence[int] = (1, 10, 100), area: str = "file",
-    check: bool = True,
+    crowd: str = "ignore", difficult: str = "count", interpolation: str = "101", classes_without_truth: str = "leave out", check: bool = True,
 ) -> Evaluation:
     """COCO's figures for a run, or for an annotation file and a results file.
 
@@ -96,6 +104,10 @@ def evaluate(
         images: bool [N], the images to narrow to, in the order of the run or of the truth file.
         max_detections: COCO's three caps, of detections an image and class.
         area: what sizes an object: "file" (its stated area, COCO: the mask's; else the box) or "box".
+        crowd: "ignore" (COCO), "count" (an object like any other) or "leave out" (detections on one are wrong).
+        difficult: "count" (COCO) or "ignore" (VOC: neither found nor missed, any number of detections on it ignored).
+        interpolation: "101" recall points (COCO), "11" or "all" (VOC).
+        classes_without_truth: "leave out" of the mean (COCO), or "zero" where something was detected as one.
         check: refuse a results file with a plain mistake (normalised boxes, shifted ids, ...) by its name;
             False scores it as written and leaves the mistake in the notes.
 
@@ -107,20 +119,24 @@ def evaluate(
         raise InputError("evaluate: expected a run, or truth= and predictions= together.")
     if area not in AREA_SOURCES:
         raise InputError(f"area: expected one of {', '.join(AREA_SOURCES)}, got {area!r}.")
+    choices = {"crowd": (crowd, CROWD), "difficult": (difficult, DIFFICULT), "interpolation": (interpolation, INTERPOLATIONS), "classes_without_truth": (classes_without_truth, EMPTY_CLASSES)}
+    for name, (value, known) in choices.items():
+        if value not in known:
+            raise InputError(f"{name}: expected one of {', '.join(known)}, got {value!r}.")
     caps = sorted(int(m) for m in max_detections)
     if len(caps) != 3 or caps[0] < 1:
         raise InputError(f"max_detections: expected three numbers of at least 1, got {list(max_detections)}.")
     columns = _from_run(run) if run is not None else _from_files(read_truth(truth), read_results(predictions), check)
     columns.narrow(classes, images)
-    return _figures(columns, caps, area, run)
+    return _figures(columns, caps, area, run, {name: value for name, (value, _) in choices.items()})
 
 
 class _Columns:
     """What hotcoco needs, in float64: images by rank, K categories, M annotations, D detections."""
 
-    def __init__(self, names, sizes, rows, kinds, xywh, areas, crowd, det_rows, det_kinds, det_xywh, scores, seen=None, notes=()):
+    def __init__(self, names, sizes, rows, kinds, xywh, areas, crowd, difficult, det_rows, det_kinds, det_xywh, scores, seen=None, notes=()):
         self.names, self.sizes = list(names), sizes
-        self.rows, self.kinds, self.xywh, self.areas, self.crowd = rows, kinds, xywh, areas, crowd
+        self.rows, self.kinds, self.xywh, self.areas, self.crowd, self.difficult = rows, kinds, xywh, areas, crowd, difficult
         self.det_rows, self.det_kinds, self.det_xywh, self.scores = det_rows, det_kinds, det_xywh, scores
         self.seen = np.ones(len(sizes), bool) if seen is None else seen
         self.rank = np.arange(len(sizes))
@@ -170,7 +186,7 @@ def _from_run(run: Any) -> _Columns:
         notes.append(f"{other} detections take no part: the data set has no such class.")
     columns = _Columns(
         run.class_map.names[:k], run.sizes, t.rows[of_class], t.class_ids[of_class], _xywh(t.xyxy[of_class]), object_areas(t)[of_class],
-        t.crowd[of_class], d.rows[known], d.class_ids[known], _xywh(d.xyxy[known]), d.scores[known].astype(np.float64), seen, notes,
+        t.crowd[of_class], t.difficult[of_class], d.rows[known], d.class_ids[known], _xywh(d.xyxy[known]), d.scores[known].astype(np.float64), seen, notes,
     )
     columns.rank = image_ranks(run.sample_ids)
     return columns
@@ -191,54 +207,95 @@ def _from_files(truth: TruthColumns, results: ResultColumns, check: bool) -> _Co
     det_kinds = np.array([kind_at.get(str(c), -1) for c in results.category_ids], np.int64)
     keep = (det_rows >= 0) & (det_kinds >= 0)
     columns = _Columns(
-        truth.names, truth.sizes, truth.rows, truth.classes, truth.xywh, truth.area, truth.crowd,
+        truth.names, truth.sizes, truth.rows, truth.classes, truth.xywh, truth.area, truth.crowd, truth.difficult,
         det_rows[keep], det_kinds[keep], results.xywh[keep], results.scores[keep], notes=notes,
     )
     columns.rank = image_ranks(truth.image_ids)
     return columns
 
 
-def _figures(c: _Columns, caps: list[int], area: str, run: Any) -> Evaluation:
-    import hotcoco
-
-    def image(i: int) -> dict:
-        return {"id": int(c.rank[i]), "width": max(int(c.sizes[i][0]), 1), "height": max(int(c.sizes[i][1]), 1)}
-
+def _figures(c: _Columns, caps: list[int], area: str, run: Any, choices: dict[str, str]) -> Evaluation:
     wanted = np.zeros(len(c.names), bool)
     wanted[c.class_ids] = True
     keep, det_keep = c.seen[c.rows] & wanted[c.kinds], c.seen[c.det_rows] & wanted[c.det_kinds]
-    rows, kinds, xywh, crowd = c.rows[keep], c.kinds[keep], c.xywh[keep], c.crowd[keep]
-    areas = xywh[:, 2] * xywh[:, 3] if area == "box" else c.areas[keep]
-    det_rows, det_kinds = c.det_rows[det_keep], c.det_kinds[det_keep]
-    images = [image(i) for i in np.flatnonzero(c.seen)]
-    objects = np.bincount(kinds[~crowd], minlength=len(c.names))
-    found = np.bincount(det_kinds, minlength=len(c.names))
-    settings = _settings(c, caps, area, run, hotcoco.__version__)
+    boxes = c.xywh[keep]
+    truth = _Truth(c.rank[c.rows[keep]], c.kinds[keep].astype(np.int64), boxes, boxes[:, 2] * boxes[:, 3] if area == "box" else c.areas[keep], c.crowd[keep], c.difficult[keep])
+    found = _Found(c.rank[c.det_rows[det_keep]], c.det_kinds[det_keep].astype(np.int64), c.det_xywh[det_keep], c.scores[det_keep])
+    images = np.flatnonzero(c.seen)
+    figures: dict[str, float | None] = dict.fromkeys(FIGURES)
+    by_class: dict[str, np.ndarray] = {}
     arrays: dict[str, np.ndarray] = {}
-    if images and c.class_ids:
-        gt = hotcoco.COCO.from_arrays(
-            images, [{"id": k, "name": str(k)} for k in c.class_ids], c.rank[rows], kinds.astype(np.int64), xywh,
-            ids=np.arange(1, len(rows) + 1), area=areas, iscrowd=crowd,
-        )
-        dt = gt.load_res(np.column_stack([c.rank[det_rows], c.det_xywh[det_keep], c.scores[det_keep], det_kinds]).astype(np.float64))
-        ev = hotcoco.COCOeval(gt, dt, "bbox")
-        ev.params.max_dets = caps
-        ev.evaluate()
-        ev.accumulate()
-        arrays = {"precision": ev.eval["precision"], "recall": ev.eval["recall"]}
-    figures = _summary(arrays)
+    matcher = "COCO"
+    if len(images) and c.class_ids and choices == DEFAULTS:
+        arrays, matcher = _through_hotcoco(c, images, truth, found, caps)
+        p, r = arrays["precision"], arrays["recall"]
+        figures = _summary(p, r)
+        by_class = {"AP": p[:, :, :, 0, -1].transpose(2, 0, 1), "AP50": p[0, :, :, 0, -1].T, "AR": r[:, :, 0, -1].T}
+    elif len(images) and c.class_ids:
+        figures, by_class = _chosen(c, truth, found, caps, choices)
+    crowd = truth.crowd & (choices["crowd"] != "count") | truth.difficult & (choices["difficult"] == "ignore")
+    objects, detections = np.bincount(truth.kinds[~crowd], minlength=len(c.names)), np.bincount(found.kinds, minlength=len(c.names))
     per_class = {}
     for n, k in enumerate(c.class_ids):
         name = c.names[k] if c.names.count(c.names[k]) == 1 else f"{c.names[k]} ({k})"
-        p = arrays["precision"][:, :, n, 0, -1] if arrays else None
-        per_class[name] = {
-            "AP": None if p is None else _mean(p), "AP50": None if p is None else _mean(p[0]),
-            "AR": None if p is None else _mean(arrays["recall"][:, n, 0, -1]), "objects": int(objects[k]), "detections": int(found[k]),
-        }
+        rates = {what: _mean(by_class[what][n]) if by_class else None for what in ("AP", "AP50", "AR")}
+        per_class[name] = {**rates, "objects": int(objects[k]), "detections": int(detections[k])}
     return Evaluation(
-        figures, per_class, settings, images=len(images), objects=int((~crowd).sum()), crowd=int(crowd.sum()),
-        detections=len(det_rows), notes=tuple(c.notes), arrays=arrays,
+        figures, per_class, _settings(c, caps, area, run, choices, matcher), images=len(images), objects=int((~crowd).sum()), crowd=int(crowd.sum()),
+        detections=len(found.rows), notes=tuple(c.notes), arrays=arrays,
     )
+
+
+class _Truth(NamedTuple):
+    rows: np.ndarray
+    kinds: np.ndarray
+    xywh: np.ndarray
+    areas: np.ndarray
+    crowd: np.ndarray
+    difficult: np.ndarray
+
+
+class _Found(NamedTuple):
+    rows: np.ndarray
+    kinds: np.ndarray
+    xywh: np.ndarray
+    scores: np.ndarray
+
+
+def _through_hotcoco(c: _Columns, images: np.ndarray, truth: _Truth, found: _Found, caps: list[int]) -> tuple[dict[str, np.ndarray], str]:
+    import hotcoco
+
+    listed = [{"id": i, "width": max(w, 1), "height": max(h, 1)} for i, (w, h) in zip(c.rank[images].tolist(), np.asarray(c.sizes)[images].tolist())]
+    gt = hotcoco.COCO.from_arrays(
+        listed, [{"id": k, "name": str(k)} for k in c.class_ids], truth.rows, truth.kinds, truth.xywh, ids=np.arange(1, len(truth.rows) + 1),
+        area=truth.areas, iscrowd=truth.crowd,
+    )
+    dt = gt.load_res(np.column_stack([found.rows, found.xywh, found.scores, found.kinds]).astype(np.float64))
+    ev = hotcoco.COCOeval(gt, dt, "bbox")
+    ev.params.max_dets = caps
+    ev.evaluate()
+    ev.accumulate()
+    return {"precision": ev.eval["precision"], "recall": ev.eval["recall"]}, f"COCO (hotcoco {hotcoco.__version__})"
+
+
+def _chosen(c: _Columns, truth: _Truth, found: _Found, caps: list[int], choices: dict[str, str]) -> tuple[dict[str, float | None], dict[str, np.ndarray]]:
+    """The figures by our own matcher, and per class; undefined is -1 as in hotcoco's arrays."""
+    aps, recalls = chosen_figures(
+        truth.rows, truth.kinds, xywh_to_xyxy(truth.xywh), truth.areas, truth.crowd, truth.difficult, found.rows, found.kinds, xywh_to_xyxy(found.xywh),
+        found.scores, num_images=len(c.seen), classes=c.class_ids, caps=caps, crowd_choice=choices["crowd"], difficult=choices["difficult"],
+        interpolation=choices["interpolation"], empty_classes=choices["classes_without_truth"],
+    )
+
+    def over(area: str, cap: int | None = None) -> np.ndarray:
+        values = [recalls[i, area, cap] if cap else aps[i, area] for i in IOUS.tolist()]
+        return np.nan_to_num(np.stack(values), nan=-1.0)
+
+    ap, last = over("all"), caps[-1]
+    values = (
+        ap, ap[0], ap[5], over("small"), over("medium"), over("large"), over("all", caps[0]), over("all", caps[1]), over("all", last),
+        over("small", last), over("medium", last), over("large", last),
+    )
+    return dict(zip(FIGURES, map(_mean, values))), {"AP": ap.T, "AP50": ap[:1].T, "AR": over("all", last).T}
 
 
 def _mean(values: np.ndarray) -> float | None:
@@ -247,11 +304,8 @@ def _mean(values: np.ndarray) -> float | None:
     return float(np.mean(values)) if len(values) else None
 
 
-def _summary(arrays: dict[str, np.ndarray]) -> dict[str, float | None]:
-    """The twelve figures from precision [T, R, K, area, cap] and recall [T, K, area, cap]."""
-    if not arrays:
-        return dict.fromkeys(FIGURES)
-    p, r = arrays["precision"], arrays["recall"]
+def _summary(p: np.ndarray, r: np.ndarray) -> dict[str, float | None]:
+    """The twelve figures from precision [T, R, K, area, cap] and recall [T, K, area, cap], in pycocotools' order of sums."""
     return dict(zip(FIGURES, (
         _mean(p[..., 0, -1]), _mean(p[[0]][..., 0, -1]), _mean(p[[5]][..., 0, -1]), _mean(p[..., 1, -1]), _mean(p[..., 2, -1]),
         _mean(p[..., 3, -1]), _mean(r[..., 0, 0]), _mean(r[..., 0, 1]), _mean(r[..., 0, 2]), _mean(r[..., 1, -1]),
@@ -259,14 +313,12 @@ def _summary(arrays: dict[str, np.ndarray]) -> dict[str, float | None]:
     )))
 
 
-def _settings(c: _Columns, caps: list[int], area: str, run: Any, version: str) -> dict[str, Any]:
+def _settings(c: _Columns, caps: list[int], area: str, run: Any, choices: dict[str, str], matcher: str) -> dict[str, Any]:
     from analysis.operating_point import operating_point
 
     who = operating_point(run)
     floor = getattr(getattr(run, "manifest", None), "floor", getattr(run, "floor", None))
     return {
-        "iou": "0.50:0.95", "floor": None if floor is None else float(floor), "max_detections": caps, "interpolation": "101 recall points",
-        "area": area, "area_bounds": [32**2, 96**2], "crowd": "ignored", "difficult": "count", "classes_without_truth": "left out of the mean",
-        "classes": len(c.class_ids), "matcher": f"COCO (hotcoco {version})", "detector": who.detector, "weights_hash": who.weights_hash,
+        "iou": "0.50:0.95", "floor": None if floor is None else float(floor), "max_detections": caps, "area": area, "area_bounds": [32**2, 96**2],
+        **choices, "classes": len(c.class_ids), "matcher": matcher, "detector": who.detector, "weights_hash": who.weights_hash,
     }
-

@@ -13,7 +13,7 @@ from analysis.store import run_from_detections
 from detector.core import Detections, DetectorInfo
 from detector.data.dataset import Dataset
 from detector.errors import DataError, InputError
-from tests.analysis.builders import coco_dicts, pycoco_eval, random_run
+from tests.analysis.builders import coco_dicts, make_run, pycoco_eval, random_run
 
 
 def equal(evaluation, ev):
@@ -177,3 +177,50 @@ def test_padillas_toy_with_annotation_id_0(shared):
     folder = shared / "data/detection_metrics/padilla_toyexample"
     e = evaluate(truth=folder / "gts_coco_format/toy_example_coco.JSON", predictions=folder / "dets_coco_format/coco_dets.json")
     assert (e["AP"], e["AP50"], e["AP75"]) == pytest.approx((0.597923, 0.890264, 0.509241), abs=5e-7)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_our_own_matcher_gives_cocos_figures_too(variant):
+    """The engine behind the other choices, at COCO's choices, against pycocotools."""
+    from analysis import metrics
+
+    run = random_run(31, **VARIANTS[variant])
+    truth, results = coco_dicts(run)
+    ev = pycoco_eval(truth, results)
+    columns = metrics._from_files(metrics.read_truth(truth), metrics.read_results(results), False)
+    t = metrics._Truth(columns.rows, columns.kinds, columns.xywh, columns.areas, columns.crowd, columns.difficult)
+    f = metrics._Found(columns.det_rows, columns.det_kinds, columns.det_xywh, columns.scores)
+    figures, _ = metrics._chosen(columns, t, f, [1, 10, 100], metrics.DEFAULTS)
+    own = [-1.0 if figures[name] is None else figures[name] for name in FIGURES]
+    np.testing.assert_allclose(own, ev.stats, atol=1e-12)
+
+
+def test_other_choices():
+    truth, results = coco_dicts(random_run(12, crowd=0.4, images=20))
+    usual = evaluate(truth=truth, predictions=results, check=False)
+    plain = copy.deepcopy(truth)
+    for a in plain["annotations"]:
+        a["iscrowd"] = 0
+    counted = evaluate(truth=truth, predictions=results, crowd="count", check=False)
+    np.testing.assert_allclose([v for v in counted.figures.values() if v is not None], [v for v in pycoco_eval(plain, results).stats if v > -1], atol=1e-12)
+    without = truth | {"annotations": [a for a in truth["annotations"] if not a["iscrowd"]]}
+    left = evaluate(truth=truth, predictions=results, crowd="leave out", check=False)
+    np.testing.assert_allclose([v for v in left.figures.values() if v is not None], [v for v in pycoco_eval(without, results).stats if v > -1], atol=1e-12)
+    assert left.objects == usual.objects and "crowd: leave out" in left.operating_point and "crowd" not in usual.operating_point
+    zero = evaluate(truth=truth, predictions=results, classes_without_truth="zero", check=False)
+    assert zero["AP"] == pytest.approx(usual["AP"] * 3 / 4) and zero["AR100"] == pytest.approx(usual["AR100"]) and zero.per_class["c3"]["AP"] == 0
+    eleven = evaluate(truth=truth, predictions=results, interpolation="11", check=False)
+    assert eleven["AP"] != usual["AP"] and eleven["AR100"] == pytest.approx(usual["AR100"]) and "11 recall points" in eleven.operating_point
+    with pytest.raises(InputError, match="crowd: expected one of ignore, count, leave out"):
+        evaluate(truth=truth, predictions=results, crowd="maybe")
+
+
+def test_difficult_objects_are_a_choice():
+    """Two cars, the difficult one missed, and two boxes on a difficult dog."""
+    objects = [(0, 0, 0, 20, 10, 0), (0, 40, 0, 60, 10, 0, {"difficult"}), (1, 0, 0, 20, 10, 1, {"difficult"}), (1, 40, 0, 60, 10, 1)]
+    dets = [(0, 0, 0, 20, 10, 0.9, 0), (1, 0, 0, 20, 10, 0.9, 1), (1, 0, 0, 20, 10, 0.8, 1), (1, 40, 0, 60, 10, 0.7, 1)]
+    run = make_run(dets, objects)
+    counted, ignored = evaluate(run), evaluate(run, difficult="ignore")
+    assert counted.per_class["car"]["AP"] == pytest.approx(51 / 101) and counted.objects == 4
+    assert ignored.per_class["car"]["AP"] == 1 and ignored.per_class["dog"]["AP"] == 1 and (ignored.objects, ignored.crowd) == (2, 2)
+    assert counted.per_class["dog"]["AP"] == pytest.approx((51 + 50 * 2 / 3) / 101)
