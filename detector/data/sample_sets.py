@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -137,7 +138,7 @@ def fetch_sample_set(
             options["label_types"] = ["detections"]
             options.update({"classes": list(classes)} if classes else {})
             options.update({"max_samples": count} if count else {})
-        _run_zoo(entry, options, work, folder, progress, should_stop)
+        _run_zoo(entry, options, work, progress, should_stop)
         if folder.is_dir():
             folder.rmdir()
         os.replace(work, folder)
@@ -147,7 +148,9 @@ def fetch_sample_set(
     return dataset
 
 
-def _run_zoo(entry: SampleSet, options: dict, work: Path, folder: Path, progress, should_stop) -> None:
+def _run_zoo(
+    entry: SampleSet, options: dict, work: Path, progress: Callable[[str], None] | None, should_stop: Callable[[], bool] | None
+) -> None:
     environment = {
         **os.environ, "FIFTYONE_DATASET_ZOO_DIR": str(work), "FIFTYONE_DISABLE_SERVICES": "1", "FIFTYONE_DO_NOT_TRACK": "true",
         "PYTHONUNBUFFERED": "1",
@@ -172,13 +175,21 @@ def _run_zoo(entry: SampleSet, options: dict, work: Path, folder: Path, progress
                 child.terminate()
                 child.wait()
     if child.returncode:
-        reason = _last_line(log) or f"exit code {child.returncode}"
-        need = f" FiftyOne needs {entry.needs} for it." if entry.needs and "torch" in reason.lower() else ""
+        need = f" (FiftyOne needs {entry.needs} for this set)" if entry.needs else ""
         raise DownloadError(
-            f"{entry.title} ({entry.size}) could not be fetched: {reason}.{need} Put a copy into {folder} by hand: {entry.by_hand}; "
-            "the demo and your own pictures work without it."
+            f"{entry.title} ({entry.size}) could not be fetched: {_reason(log) or f'exit code {child.returncode}'}{need}; "
+            f"put a copy into {sample_set_folder(entry)} by hand: {entry.by_hand}; the demo and your own pictures work without it."
         )
     log.unlink(missing_ok=True)
+
+
+def _reason(log: Path) -> str:
+    """Why the child failed: the last line that names an error, a missing network in plain words."""
+    text = log.read_text(errors="replace")
+    if any(word in text for word in ("NameResolutionError", "Name or service not known", "Network is unreachable", "Max retries exceeded")):
+        return "the network could not be reached"
+    errors = [line.strip() for line in text.splitlines() if re.match(r"[\w.]*(Error|Exception)\b", line)]
+    return (errors[-1] if errors else _last_line(log)).rstrip(".:")[:300]
 
 
 def _last_line(log: Path) -> str:
