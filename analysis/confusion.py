@@ -19,6 +19,7 @@ from analysis.counts import counts
 from analysis.greedy import Pairs, fitting_pairs, greedy
 from analysis.matching import CORRECT, DUPLICATE, WRONG, Matches, match_run
 from analysis.operating_point import Threshold, class_cuts
+from analysis.queries import class_ids_of
 from detector.errors import InputError, LawError
 
 BACKGROUND = -1
@@ -137,3 +138,30 @@ class Confusions:
         for ours, theirs, what in sums:
             if not np.array_equal(ours, theirs):
                 raise LawError(f"The confusion matrix disagrees with the counts: {what} differ: this is a fault in Boxscope; please report it.")
+
+
+def list_cell(run: Any, confusion: Confusion, truth: str, predicted: str) -> list[dict[str, Any]]:
+    """The boxes of a cell as plain values, best score first; either name may be "background".
+
+    Each row: sample, truth, predicted, object (its id, None for background), score (None where nothing was
+    predicted), and the box x1, y1, x2, y2 of the detection, or of the object where there is none.
+
+    Raises:
+        InputError: a class that the run does not have.
+    """
+    def class_id(name: str) -> int:
+        return BACKGROUND if name == "background" and name not in run.class_map else class_ids_of(run.class_map, name)[0]
+
+    dets, objects = confusion.cell(class_id(truth), class_id(predicted))
+    n = max(len(dets), len(objects))
+    rows = []
+    for i in range(n):
+        d = int(dets[i]) if len(dets) else None
+        o = int(objects[i]) if len(objects) else None
+        box = run.detections.xyxy[d] if d is not None else run.truth.xyxy[o]
+        image = int(run.detections.rows[d] if d is not None else run.truth.rows[o])
+        rows.append({
+            "sample": run.sample_ids[image], "truth": truth, "predicted": predicted, "object": None if o is None else int(run.truth.ids[o]),
+            "score": None if d is None else float(run.detections.scores[d]), **dict(zip(("x1", "y1", "x2", "y2"), box.tolist())),
+        })
+    return sorted(rows, key=lambda r: -(r["score"] or 0))

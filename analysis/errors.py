@@ -21,6 +21,7 @@ The matching is `analysis.matching`'s. It differs from tidecv's in two rare case
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +31,7 @@ from analysis.average_precision import mean_ap
 from analysis.greedy import column_iou, fitting_pairs
 from analysis.matching import CORRECT, IGNORED, UNLABELLED, Matches, match_run
 from analysis.operating_point import Threshold, class_cuts
+from analysis.queries import having
 from detector.errors import InputError
 
 KINDS = ("classification", "localisation", "both", "duplicate", "background", "missed")
@@ -214,6 +216,23 @@ def _costs(m, truth_classes, part, det_error, det_truth, det_mends, truth_error,
     forgiven = mean_ap(classes[points], scores[points], correct[points], objects - np.bincount(truth_classes[unfound], minlength=k))
     dap["false positives"], dap["false negatives"] = ideal - ap, forgiven - ap
     return ap, dap
+
+
+def images_with_kind(errors: Errors, kinds: Iterable[str], threshold: Threshold = 0.5) -> np.ndarray:
+    """bool [N]: images with a mistake of one of these kinds at a threshold; a filter for galleries.
+
+    Raises:
+        InputError: no such kind.
+    """
+    codes = []
+    for kind in kinds:
+        if kind not in KINDS:
+            raise InputError(f"kind: expected one of {', '.join(KINDS)}, got {kind!r}.")
+        codes.append(KINDS.index(kind) + 1)
+    m = errors.matches
+    dets, objects = errors.at(threshold)
+    objects = np.where(objects == MISSED, MISSED, 0)  # the other kinds stand on the detection
+    return having(m.det_rows, np.isin(dets, codes), m.num_images) | having(m.truth_rows, np.isin(objects, codes), m.num_images)
 
 
 def box_iou(run: Any, detection: int, truth: int) -> float:

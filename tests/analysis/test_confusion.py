@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.confusion import Confusions
+from analysis.confusion import Confusions, list_cell
 from analysis.matching import match_run
 from detector.boxes import iou
 from detector.errors import InputError
@@ -94,3 +94,14 @@ def test_equal_to_the_plain_loop(seed, threshold):
         for b in range(-1, k):
             dets, objects = c.cell(a, b)
             assert max(len(dets), len(objects)) == c.matrix[a, b], (a, b)
+
+
+def test_a_cell_as_a_list():
+    c = Confusions(RUN).at(0.5)
+    (row,) = list_cell(RUN, c, "dog", "car")
+    assert row == {"sample": "img0", "truth": "dog", "predicted": "car", "object": 1, "score": pytest.approx(0.8), "x1": 40, "y1": 0, "x2": 60, "y2": 10}
+    (missed,) = list_cell(RUN, c, "dog", "background")
+    assert missed["score"] is None and missed["sample"] == "img1" and missed["x2"] == 20
+    assert [r["object"] for r in list_cell(RUN, c, "background", "dog")] == [None, None]
+    with pytest.raises(InputError, match="No class"):
+        list_cell(RUN, c, "cat", "dog")
