@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON alone on standard output.")]
 IouOption = Annotated[float, typer.Option("--iou", min=0.0, max=1.0, help="Least IoU of a match.")]
 ThresholdOption = Annotated[float, typer.Option("--threshold", "-t", min=0.0, max=1.0, help="Confidence threshold.")]
+ThresholdsOption = Annotated[Path | None, typer.Option("--thresholds", help="A YAML file of thresholds by class, instead of --threshold.")]
 RunArgument = Annotated[Path, typer.Argument(help="A stored run (folder), or its name under the data directory.", metavar="RUN")]
 
 
@@ -45,6 +46,29 @@ def read_run(name: Path) -> Run:
     from analysis.store import open_run
 
     return open_run(find_run(name))
+
+
+def chosen_threshold(threshold: float, thresholds: Path | None, run: Path) -> float | dict[str, float]:
+    """One number, or one for every class of the run from a thresholds file."""
+    if thresholds is None:
+        return threshold
+    from analysis.manifest import read_manifest
+    from analysis.threshold_files import load_thresholds
+    from detector.core import ClassMap
+
+    record = read_manifest(run).classes
+
+    cuts = load_thresholds(thresholds).cuts(ClassMap(record.names, record.external_ids))
+    return dict(zip(record.names, (float(c) for c in cuts)))
+
+
+def class_thresholds(threshold: float, thresholds: Path | None, run: Run) -> float | Any:
+    """The same as numbers by class id, as the analysis takes them."""
+    if thresholds is None:
+        return threshold
+    from analysis.threshold_files import load_thresholds
+
+    return load_thresholds(thresholds).cuts(run.class_map)
 
 
 def read_data_or_run(path: Path) -> Dataset | Run:
@@ -134,3 +158,8 @@ def without_native_chatter() -> Iterator[None]:
             sys.stderr.flush()
             os.dup2(terminal, 2)
             os.close(terminal)
+
+
+def percent(value: float | None) -> str:
+    """A rate for people; one without a denominator is said to be undefined."""
+    return "undefined" if value is None or value != value else f"{100 * value:.1f} %"

@@ -138,3 +138,27 @@ def test_json_is_alone_on_standard_output(pictures, tmp_path):
 @pytest.mark.parametrize("command", ["", "app", "demo", "doctor", "find", "convert", "detect", "runs", "models", "evaluate", "push"])
 def test_every_command_explains_itself(command):
     assert "Usage" in boxscope(*([command] if command else []), "--help")
+
+
+def test_the_boxes_behind_a_cell_add_up(pictures, tmp_path):
+    run = run_of(pictures, tmp_path / "r")
+    rows = {p: json.loads(boxscope("list", run, "--truth", "dog", "--predicted", p, "--threshold", 0.0, "--json")) for p in ("dog", "car", "background")}
+    assert sum(map(len, rows.values())) == 2 and {r["sample"] for rs in rows.values() for r in rs} == {"1", "2"}
+    result = CliRunner().invoke(cli.app, ["list", str(run), "--truth", "cow", "--predicted", "dog"])
+    assert "cow" in str(result.exception)
+
+
+def test_compare_lists_each_flip(pictures, tmp_path):
+    run = run_of(pictures, tmp_path / "r")
+    out = json.loads(boxscope("compare", run, "--threshold", 0.0, "--threshold-after", 1.0, "--csv", tmp_path / "flips.csv", "--json"))
+    assert out["lost"] == out["a"]["tp"] and out["gained"] == 0
+    assert len((tmp_path / "flips.csv").read_text().splitlines()) == 1 + out["lost"]
+    assert "does not differ from itself" in str(CliRunner().invoke(cli.app, ["compare", str(run)]).exception)
+
+
+def test_suggested_thresholds_are_honoured_where_they_are_given(pictures, tmp_path):
+    run = run_of(pictures, tmp_path / "r")
+    out = json.loads(boxscope("thresholds", run, "--save", tmp_path / "t.yaml", "--json"))
+    assert set(out["classes"]) == {"car", "dog"} and out["rule"] == "best F1"
+    boxes = json.loads(boxscope("list", run, "--truth", "dog", "--predicted", "dog", "--thresholds", tmp_path / "t.yaml", "--json"))
+    assert len(boxes) == out["classes"]["dog"]["tp"]
