@@ -53,8 +53,8 @@ def open_data(path: str):
         DataError: it cannot be read, or an annotation file points outside.
     """
     if path == "demo":
-        from detector.data.scenes import demo_dataset
         from app.demo import SCENES
+        from detector.data.scenes import demo_dataset
         from detector.paths import data_dir
 
         return demo_dataset(data_dir("demo"), count=SCENES)

@@ -91,8 +91,33 @@ def tiles(run: Any, rows: list[int]) -> list[bytes | str]:
         except BoxscopeError as error:
             return error.message
 
-    with ThreadPoolExecutor(max_workers=4) as pool:
-        return list(pool.map(one, rows))
+    def known(i: int) -> tuple[str, bytes | None]:
+        try:
+            key = _identity(run, i)
+        except OSError:
+            return "", None
+        return key, _recent.get(key)
+
+    found = [known(i) for i in rows]
+    missing = [k for k, (_, content) in enumerate(found) if content is None]
+    made: list[bytes | str] = [content or "" for _, content in found]
+    if missing:
+        with ThreadPoolExecutor(max_workers=4) as pool:
+            for k, content in zip(missing, pool.map(one, [rows[k] for k in missing])):
+                made[k] = content
+                if isinstance(content, bytes):
+                    _remember(found[k][0], content)
+    return made
+
+
+_RECENT = 600
+_recent: dict[str, bytes] = {}
+
+
+def _remember(key: str, content: bytes) -> None:
+    _recent[key] = content
+    while len(_recent) > _RECENT:
+        _recent.pop(next(iter(_recent)), None)
 
 
 def picture(run: Any, i: int) -> tuple[bytes, str]:

@@ -6,6 +6,7 @@ class Grid {
   constructor(root) {
     this.root = root;
     this.threshold = 0.5;
+    this.ids = new Map();
     this.bus = thresholdBus();
     this.onBus = (value) => { this.threshold = value; this.drawAll(); };
     this.bus.listeners.add(this.onBus);
@@ -27,20 +28,27 @@ class Grid {
     const picked = new Set(data.picked);
     this.root.classList.toggle("collecting", picked.size > 0);
     const old = new Map([...this.root.children].map((n) => [n.dataset.id, n]));
-    this.root.replaceChildren(...data.tiles.map((tile) => {
-      const node = old.get(tile.id) || this.build(tile);
-      const image = node.querySelector("img");
-      if (image && image.getAttribute("src") !== tile.url) image.src = tile.url;
-      node.classList.toggle("picked", picked.has(tile.id));
-      node.querySelector("input").checked = picked.has(tile.id);
-      node.tile = tile;
+    const nodes = data.tiles.map((text, k) => {
+      const id = this.idOf(text), url = data.urls[k];
+      let node = old.get(id);
+      if (!node || node.text !== text || node.url !== url) {
+        const tile = JSON.parse(text);
+        node = this.build(tile, url, data.errors[k]);
+        Object.assign(node, { tile, text, url });
+      }
+      node.classList.toggle("picked", picked.has(id));
+      node.querySelector("input").checked = picked.has(id);
       return node;
-    }));
+    });
+    // The same pictures in the same places stay untouched: nothing flickers while only the threshold moves.
+    if (nodes.length !== this.root.children.length || nodes.some((n, k) => n !== this.root.children[k])) this.root.replaceChildren(...nodes);
     this.drawAll();
   }
 
-  build(tile) {
-    const picture = tile.url ? el("img", { src: tile.url, alt: "", decoding: "async", draggable: "false" }) : el("span", { class: "broken" }, tile.error || "no picture");
+  idOf(text) { return this.ids.get(text) ?? (this.ids.set(text, JSON.parse(text).id), this.ids.get(text)); }
+
+  build(tile, url, error) {
+    const picture = url ? el("img", { src: url, alt: "", decoding: "async", draggable: "false" }) : el("span", { class: "broken" }, error || "no picture");
     const node = el("div", { class: "tile", role: "listitem" },
       el("button", { class: "open", type: "button" }, picture, svg("svg", { class: "boxes", "aria-hidden": "true" })),
       el("label", { class: "pick", title: "Collect this image" }, el("input", { type: "checkbox", "aria-label": `Collect ${tile.name}` })),

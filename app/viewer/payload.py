@@ -6,11 +6,14 @@ threshold, because matching is greedy from the best score down.
 
 from __future__ import annotations
 
+import json
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from analysis.matching import Matches, counts
+from app.pictures import name_of
 from detector.core import FLAGS
 
 TILE_BOXES = 60
@@ -60,6 +63,48 @@ def boxes_of(run: Any, matches: Matches, i: int, *, most: int | None = None) -> 
             "ignored": matches.truth_ignored[objects].tolist(), "flags": flags,
         },
     }
+
+
+@lru_cache(maxsize=4096)
+def _tile_text(key: tuple, box: _Box) -> str:
+    run, matches, i = box.take()
+    sent = boxes_of(run, matches, i, most=TILE_BOXES)
+    dets, truth = sent["dets"], sent["truth"]
+    for side in (dets, truth):
+        side["box"] = [[round(v) for v in b] for b in side["box"]]
+    for name in ("partner", "iou"):
+        del dets[name]
+    for name in ("det", "iou", "flags"):
+        del truth[name]
+    width, height = run.image_size(i)
+    tile = {"id": run.sample_ids[i], "name": name_of(run, i), "width": width, "height": height}
+    return json.dumps(tile | sent, separators=(",", ":"))
+
+
+class _Box:
+    """Carries what a cached function needs to compute with, without being part of its key or staying in its cache."""
+
+    def __init__(self, *values: Any):
+        self._values: tuple[Any, ...] | None = values
+
+    def take(self) -> tuple[Any, ...]:
+        values, self._values = self._values, None
+        return values
+
+    def __hash__(self) -> int:
+        return 0
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Box)
+
+
+def tile_text(run: Any, matches: Matches, i: int, key: tuple) -> str:
+    """Image i for the gallery as JSON: whole pixels, the best boxes. Nothing in it depends on the threshold, so it is made once.
+
+    Args:
+        key: changes with the run and the matching (path, stamp, IoU).
+    """
+    return _tile_text((*key, i), _Box(run, matches, i))
 
 
 def curve(matches: Matches) -> dict[str, list[int]]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
 import streamlit as st
 
 from app import demo, gallery_order, pictures, state
 from app.components import empty
 from app.viewer import thumbnail_grid
-from app.viewer.payload import TILE_BOXES, boxes_of
+from app.viewer.payload import tile_text
 from detector.core import FLAGS
 
 PAGE = 24
@@ -77,20 +76,15 @@ def _collected(s: state.Shared, matching: list[str]) -> None:
                            icon=":material/download:", disabled=not matching, help="The ids of every image that matches, in this order, one a line.")
 
 
-def _tiles(s: state.Shared, rows: np.ndarray) -> list[dict]:
-    made = pictures.tiles(s.run, [int(i) for i in rows])
-    out = []
-    for i, content in zip(rows, made):
-        i = int(i)
-        width, height = s.run.image_size(i)
-        sample_id = s.run.sample_ids[i]
-        tile = {"id": sample_id, "name": pictures.name_of(s.run, i), "width": width, "height": height}
-        if isinstance(content, str):
-            tile |= {"url": "", "error": s.run.failed.get(sample_id, content)}
-        else:
-            tile["url"] = pictures.publish(content, "image/jpeg", f"tile-{i}")
-        out.append(tile | boxes_of(s.run, s.matches, i, most=TILE_BOXES))
-    return out
+def _tiles(s: state.Shared, rows: list[int]) -> dict[str, list[str]]:
+    """The drawings of these images as JSON texts, and beside each its picture's URL or why there is none."""
+    urls, errors = [], []
+    for i, content in zip(rows, pictures.tiles(s.run, rows)):
+        broken = isinstance(content, str)
+        urls.append("" if broken else pictures.publish(content, "image/jpeg", f"tile-{i}"))
+        errors.append(s.run.failed.get(s.run.sample_ids[i], content) if broken else "")
+    key = (str(s.path), s.stamp, s.iou)
+    return {"tiles": [tile_text(s.run, s.matches, i, key) for i in rows], "urls": urls, "errors": errors}
 
 
 def main() -> None:
@@ -121,7 +115,7 @@ def main() -> None:
     shown = order.rows[(number - 1) * PAGE : number * PAGE]
     thumbnail_grid(
         {
-            "tiles": _tiles(s, shown), "threshold": s.threshold, "shown": list(s.counted_classes) if s.counted_classes is not None else None,
+            **_tiles(s, [int(i) for i in shown]), "threshold": s.threshold, "shown": list(s.counted_classes) if s.counted_classes is not None else None,
             "picked": list(st.session_state.get("collected", {})),
         },
         key="grid", on_open=_open, on_pick=_pick,

@@ -1,6 +1,6 @@
 """A threshold move on the gallery, in Chromium, at 5,000 images and 500,000 detections: at most 150 ms to the answer.
 
-Measured from the browser's message to the last message of the answer, and until the page has drawn it. The
+Measured from the browser's message to the last message of the answer. The
 other side, moved in turn, is an empty Streamlit page with one slider: what Streamlit itself takes here.
 A detector is loaded in the model process meanwhile. Needs /usr/bin/chromium and playwright.
 """
@@ -22,6 +22,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 LIMIT_MS = 150
 MOVES = 15
+QUIET = 0.25  # seconds without a message: the answer is complete
 EMPTY = 'import streamlit as st\nwith st.sidebar:\n    v = st.slider("Confidence", 0.0, 1.0, 0.5, 0.01, key="conf", bind="query-params", format="%.2f")\nst.write(v)\n'
 
 
@@ -71,6 +72,13 @@ def serve(script: str, port: int, home: Path) -> subprocess.Popen:
     raise SystemExit("streamlit did not start")
 
 
+def cpu_seconds(pid: int) -> float:
+    """Processor time a process has used, all threads."""
+    with open(f"/proc/{pid}/stat") as file:
+        fields = file.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 class Tab:
     """One page, its slider, and the times of the messages that go to and fro."""
 
@@ -89,17 +97,17 @@ class Tab:
         socket.on("framereceived", lambda _: self.received.append(time.perf_counter()))
 
     def move(self, key: str) -> tuple[float, float]:
-        """(ms from message to the answer's last message, ms from the key to the page standing still)."""
+        """(ms from the browser's message to the answer's last message, ms from the key to that)."""
         self.sent.clear()
         self.received.clear()
         pressed = time.perf_counter()
         self.slider.press(key)
-        while not self.sent:
+        while not (self.received and time.perf_counter() - self.received[-1] > QUIET and self._rests()):
             self.page.wait_for_timeout(5)
-        self.page.wait_for_function("document.querySelector('[data-testid=stApp]').dataset.testScriptState === 'notRunning'", polling=5)
-        stands = time.perf_counter()
-        self.page.wait_for_timeout(400)
-        return (self.received[-1] - self.sent[0]) * 1e3, (stands - pressed) * 1e3
+        return (self.received[-1] - self.sent[0]) * 1e3, (self.received[-1] - pressed) * 1e3
+
+    def _rests(self) -> bool:
+        return self.page.evaluate("document.querySelector('[data-testid=stApp]').dataset.testScriptState === 'notRunning'")
 
 
 def main() -> int:
@@ -120,10 +128,12 @@ def main() -> int:
                 ours, empty = Tab(browser, 8607, ".tile"), Tab(browser, 8608, ".st-key-conf input")
                 first = ours.move("ArrowLeft")
                 times: dict[str, list[tuple[float, float]]] = {"ours": [], "empty": []}
+                used = cpu_seconds(servers[0].pid)
                 for k in range(MOVES):
                     key = "ArrowRight" if k % 4 < 2 else "ArrowLeft"
                     times["empty"].append(empty.move(key))
                     times["ours"].append(ours.move(key))
+                used = (cpu_seconds(servers[0].pid) - used) / MOVES
                 browser.close()
         finally:
             for server in servers:
@@ -133,11 +143,13 @@ def main() -> int:
     drawn = {name: statistics.median(t[1] for t in values) for name, values in times.items()}
     worst = max(t[0] for t in times["ours"])
     print(f"first move (opens nothing, sorts scores once): {first[0]:.0f} ms")
-    print(f"threshold move on the gallery: answered in {answer['ours']:.0f} ms (worst {worst:.0f}), page at rest {drawn['ours']:.0f} ms after the key")
-    print(f"the same on an empty page:     answered in {answer['empty']:.0f} ms, page at rest after {drawn['empty']:.0f} ms")
-    print(f"ratio: {answer['ours'] / answer['empty']:.1f}")
+    print(f"threshold move on the gallery: answered in {answer['ours']:.0f} ms (worst {worst:.0f}), {drawn['ours']:.0f} ms after the key")
+    print(f"the same on an empty page:     answered in {answer['empty']:.0f} ms, {drawn['empty']:.0f} ms after the key")
+    print(f"ratio: {answer['ours'] / answer['empty']:.1f}; the server computed {used * 1e3:.0f} ms a move")
     if answer["ours"] > LIMIT_MS:
-        print(f"missed: at most {LIMIT_MS} ms")
+        load = os.getloadavg()[0]
+        busy = f"; {load:.1f} processes wait for {os.cpu_count()} cores here, so measure again when the machine is free" if load > os.cpu_count() else ""
+        print(f"missed: at most {LIMIT_MS} ms{busy}")
         return 1
     return 0
 
