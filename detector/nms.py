@@ -111,6 +111,7 @@ def select(
     settings: PostprocessSettings,
     *,
     window: tuple[float, float, float, float] = (0, 0, 1, 1),
+    skip: int = 0,
     score_of: Callable[[np.ndarray], np.ndarray] | None = None,
     value_of: Callable[[float], float] | None = None,
     every: bool = False,
@@ -118,10 +119,11 @@ def select(
     """Run the rule over a table of candidates.
 
     Args:
-        values: float32 [A, K], the scores, or anything that grows with them (logits).
+        values: float32 [A, skip + K], the scores, or anything that grows with them (logits).
         boxes_of: anchor rows [n] -> float32 [n, 4] unclipped boxes, corner order (a1, b1, a2, b2).
         settings: thresholds and caps.
         window: the image in the same frame.
+        skip: columns in front that are no class (background); a whole matrix is searched faster than a part of one.
         score_of, value_of: values to scores, and one score to the value below which no such score lies.
         every: trace each candidate above the threshold; otherwise only as many of the best as decide the answer.
 
@@ -130,10 +132,12 @@ def select(
     """
     floor = settings.score_threshold
     lowest = np.float32(floor if value_of is None else value_of(floor))
-    for cut in [*_cuts(values, lowest, () if every else _POOLS), lowest]:
-        flat = np.flatnonzero(values > cut)
-        found = values[np.divmod(flat, values.shape[1])]
-        trace = _trace(*_table(flat, found, values.shape[1], floor, score_of), boxes_of, settings, window, every)
+    for cut in [*_cuts(values[:, skip:], lowest, () if every else _POOLS), lowest]:
+        rows, columns = np.divmod(np.flatnonzero(values > cut), values.shape[1])
+        if skip:
+            rows, columns = rows[columns >= skip], columns[columns >= skip]
+        table = _table(rows, columns - skip, values[rows, columns], floor, score_of)
+        trace = _trace(*table, boxes_of, settings, window, every)
         if cut == lowest or len(trace.kept()) == settings.max_total_detections:
             break
     return trace
@@ -156,12 +160,11 @@ def _cuts(values: np.ndarray, lowest: np.float32, pools: tuple[int, ...]) -> Ite
         yield cut
 
 
-def _table(flat, found, classes, floor, score_of) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _table(anchor_ids, class_ids, found, floor, score_of) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(anchor ids, class ids, scores) of the candidates above the floor, in the order the rule meets them."""
     scores = found.astype(np.float32, copy=False) if score_of is None else score_of(found)
     above = scores > np.float32(floor)
-    flat, scores = flat[above], scores[above]
-    anchor_ids, class_ids = np.divmod(flat.astype(np.int32), np.int32(classes))
+    anchor_ids, class_ids, scores = anchor_ids[above].astype(np.int32), class_ids[above].astype(np.int32), scores[above]
     order = np.lexsort((anchor_ids, class_ids, -scores))
     return anchor_ids[order], class_ids[order], scores[order]
 
@@ -176,9 +179,9 @@ def _trace(anchor_ids, class_ids, scores, boxes_of, settings, window, every) -> 
     place = np.empty(n, np.int64)
     place[by_class] = np.arange(n)
     ends = np.searchsorted(class_ids[by_class], class_ids, side="right").tolist()
-    a1, b1, a2, b2 = np.ascontiguousarray(boxes[by_class].T)
-    low_a, high_a, low_b, high_b = np.minimum(a1, a2), np.maximum(a1, a2), np.minimum(b1, b2), np.maximum(b1, b2)
-    area = (high_a - low_a) * (high_b - low_b)
+    corners = np.ascontiguousarray(boxes[by_class].T).reshape(2, 2, n)
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    area = (high[0] - low[0]) * (high[1] - low[1])
     visible = _visible(boxes, window).tolist()
     fate = np.zeros(n, np.uint8)
     by = np.full(n, -1, np.int32)
@@ -207,8 +210,12 @@ def _trace(anchor_ids, class_ids, scores, boxes_of, settings, window, every) -> 
         if count == settings.max_detections_per_class:
             fate[rest][fate[rest] == KEPT] = CLASS_CAP
             continue
-        inter = np.maximum(np.minimum(high_a[rest], high_a[i]) - np.maximum(low_a[rest], low_a[i]), zero)
-        inter *= np.maximum(np.minimum(high_b[rest], high_b[i]) - np.maximum(low_b[rest], low_b[i]), zero)
+        side = np.minimum(high[:, rest], high[:, i : i + 1])
+        side -= np.maximum(low[:, rest], low[:, i : i + 1])
+        np.maximum(side, zero, out=side)
+        inter = side[0] * side[1]
+        if not inter.any():
+            continue
         union = area[rest] + area[i]
         union -= inter
         # Divided only where boxes touch and both have area, as the reference: then the union is positive.
@@ -217,7 +224,7 @@ def _trace(anchor_ids, class_ids, scores, boxes_of, settings, window, every) -> 
         hit = over > threshold
         if every:
             by[rest][hit & (fate[rest] == KEPT)] = row
-        fate[rest][hit & (fate[rest] == KEPT)] = SUPPRESSED
+        fate[rest][hit] = SUPPRESSED
     rows = np.array(kept_rows, np.int64) if not every else np.arange(end_row)
     fates = fate[place[rows]]
     return Trace(anchor_ids[rows], class_ids[rows], scores[rows], fates, by[place[rows]], boxes[rows])

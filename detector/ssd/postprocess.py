@@ -51,9 +51,10 @@ def postprocess(
     """
     coder = coder or BoxCoder()
     return select(
-        logits[:, 1:],
+        logits,
         lambda rows: coder.decode(codes[rows], anchors[rows]),
         settings,
+        skip=1,
         score_of=sigmoid,
         value_of=_below,
         every=every,
