@@ -111,7 +111,7 @@ class TrainRecipe:
     def __post_init__(self) -> None:
         hints = get_type_hints(type(self))
         for field in fields(self):
-            object.__setattr__(self, field.name, _checked(field.name, getattr(self, field.name), hints[field.name]))
+            object.__setattr__(self, field.name, checked(field.name, getattr(self, field.name), hints[field.name]))
         _one_of("architecture", self.architecture, ARCHITECTURES)
         _one_of("fine_tune_type", self.fine_tune_type, FINE_TUNE_TYPES)
         _one_of("precision", self.precision, PRECISIONS)
@@ -257,7 +257,7 @@ def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
         raise ConfigError(f"{name}: expected one of {', '.join(known)}, got {value!r}.")
 
 
-def _checked(name: str, value: Any, hint: Any) -> Any:
+def checked(name: str, value: Any, hint: Any) -> Any:
     """`value` as the annotation says; an int passes for a float, a list for a tuple, True never for a number."""
     if get_origin(hint) in (Union, types.UnionType):
         options = get_args(hint)
@@ -270,7 +270,7 @@ def _checked(name: str, value: Any, hint: Any) -> Any:
         if not isinstance(value, (list, tuple)) or (not free and len(value) != len(inner)):
             want = "a list" if free else f"a list of {len(inner)}"
             raise ConfigError(f"{name}: expected {want}, got {value!r}.")
-        return tuple(_checked(name, v, inner[0]) for v in value)
+        return tuple(checked(name, v, inner[0]) for v in value)
     words = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
     number = hint is float and isinstance(value, int)
     if not (isinstance(value, hint) or number) or (isinstance(value, bool) and hint is not bool):

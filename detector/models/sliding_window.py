@@ -1,128 +1,84 @@
 """A fully convolutional patch classifier over an image pyramid, as a detector.
 
 Each scale of the pyramid looks for windows of one size in the original image. A cell of the confidence map is
-a window; windows above the threshold go through NMS, and each survivor is moved to the mean of the windows it
-suppressed, weighted by their odds (refinement).
+a window; windows above the threshold go through NMS, and each survivor is moved to the mean of the windows near
+it, weighted by their odds (refinement).
 """
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import threading
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 
-import cv2
 import numpy as np
 
 from detector import boxes
 from detector.core import Candidates, ClassMap, Detections, DetectorInfo, check_images
 from detector.data.uiuc import to_grey
-from detector.errors import ConfigError
+from detector.errors import ModelError
+from detector.models.hashing import hash_answers
 from detector.sliding.convert import WindowGeometry
+from detector.sliding.scan import ConfidenceMap, Network, probability, scan
+from detector.sliding.settings import SlidingWindowSettings
+
+_MOST_ODDS = 1000.0  # above, differences between windows are the classifier's overconfidence, not evidence
 
 
 @dataclass(frozen=True)
-class SlidingWindowSettings:
-    """What decides the answers besides the weights.
+class FoundWindows:
+    """What a picture's detections are before they are clipped to it: the UIUC rule is about whole windows.
 
     Args:
-        window_widths: widths, in pixels of the original image, of the windows looked for; heights follow the patch.
-        score_threshold: windows below it are not detections.
-        iou_threshold: NMS suppresses a window that overlaps a better one by more.
-        refine_iou: windows overlapping a survivor by at least this move it; 1 switches refinement off.
-        pad: share of the window by which the border is repeated, so that objects cut by it are found; 0..0.5.
-        max_detections: an image.
-
-    Raises:
-        ConfigError: a value out of range.
+        xyxy: float32 [N, 4], refined, over the border too; scores: float32 [N], best first.
+        rows: int64 [N], the candidate each came from.
     """
 
-    window_widths: tuple[float, ...] = (100.0,)
-    score_threshold: float = 0.01
-    iou_threshold: float = 0.2
-    refine_iou: float = 0.5
-    pad: float = 0.2
-    max_detections: int = 100
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "window_widths", tuple(float(w) for w in self.window_widths))
-        if not self.window_widths or min(self.window_widths) <= 0:
-            raise ConfigError(f"window_widths: expected at least one positive width in pixels, got {self.window_widths}.")
-        for name in ("score_threshold", "iou_threshold", "refine_iou"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ConfigError(f"{name}: expected 0..1, got {getattr(self, name)}.")
-        if not 0 <= self.pad <= 0.5 or self.max_detections < 1:
-            raise ConfigError(f"expected pad in 0..0.5 and max_detections of at least 1, got {self.pad} and {self.max_detections}.")
-
-
-@dataclass(frozen=True)
-class ConfidenceMap:
-    """One scale's answer: probability of the object in each window.
-
-    Args:
-        scores: float32 [rows, columns] in 0..1; [0, 0] where no window of this size fits the image.
-        xyxy: float32 [rows * columns, 4], each window in pixels of the original image, not clipped.
-        window_width: pixels of the original image.
-    """
-
-    scores: np.ndarray
     xyxy: np.ndarray
-    window_width: float
+    scores: np.ndarray
+    rows: np.ndarray
 
 
 class SlidingWindow:
     """A detector of one class from a fully convolutional patch classifier.
 
     Args:
-        network: float32 grey [B, H, W, 1] in 0..1 to logits [B, rows, columns, 2] (background, object).
+        network: float32 grey [B, H, W, C] in 0..1 to logits [B, rows, columns, 2] (background, object).
         geometry: of its windows, from `to_fully_convolutional`.
         classes: one class.
         settings: scales, thresholds, refinement.
-        name, weights_hash, source: for `info`.
+        name, weights_hash, source, notes: for `info`; the hash is joined with classes and settings.
+
+    Raises:
+        ModelError: more than one class.
     """
 
     def __init__(
-        self, network, geometry: WindowGeometry, classes: ClassMap, settings: SlidingWindowSettings | None = None, *,
-        name: str = "sliding window", weights_hash: str = "", source: str = "",
+        self, network: Network, geometry: WindowGeometry, classes: ClassMap, settings: SlidingWindowSettings | None = None, *,
+        name: str = "sliding window", weights_hash: str = "", source: str = "", notes: Sequence[str] = (),
     ):
+        if len(classes) != 1:
+            raise ModelError(f"a sliding-window detector finds one class, got {len(classes)}: {', '.join(classes.names)}.")
         self._network, self.geometry = network, geometry
         self.settings = settings or SlidingWindowSettings()
         self._lock = threading.Lock()
-        exact = () if geometry.exact else ("its convolutions are padded: inside an image a window sees its real neighbours, so the map differs a little from the classifier on cut-out patches",)
+        if not geometry.exact:
+            notes = (*notes, "Its convolutions are padded: inside an image a window sees its real neighbours, so the map differs a little from the classifier on cut-out patches.")
         self.info = DetectorInfo(
-            name=name, kind="sliding_window", class_map=classes, weights_hash=weights_hash, input_size=None,
-            capabilities=frozenset({"candidates", "anchors", "low_scores"}), source=source,
-            settings=asdict(self.settings), notes=exact,
+            name=name, kind="sliding_window", class_map=classes, input_size=None, source=source, settings=asdict(self.settings),
+            weights_hash=hash_answers(weights_hash, classes, asdict(self.settings)), notes=tuple(notes),
+            capabilities=frozenset({"candidates", "anchors", "low_scores"}),
         )
 
     def confidence_maps(self, image: np.ndarray) -> list[ConfidenceMap]:
-        """One map a window width, in the order of `settings.window_widths`."""
+        """One map a window width, in the order of `settings.window_widths`; image RGB uint8 [H, W, 3]."""
         check_images([image])
         grey = to_grey(image)
-        return [self._one_scale(grey, width) for width in self.settings.window_widths]
-
-    def _one_scale(self, grey: np.ndarray, window_width: float) -> ConfidenceMap:
-        patch_width, patch_height = self.geometry.window
-        height, width = grey.shape
-        scale_x = max(1, round(width * patch_width / window_width)) / width
-        scale_y = max(1, round(height * patch_width / window_width)) / height
-        size = (round(width * scale_x), round(height * scale_y))
-        scaled = grey if size == (width, height) else cv2.resize(
-            grey, size, interpolation=cv2.INTER_AREA if scale_x < 1 else cv2.INTER_LINEAR
-        )
-        pad_x, pad_y = (round(self.settings.pad * side) for side in (patch_width, patch_height))
-        padded = cv2.copyMakeBorder(scaled, pad_y, pad_y, pad_x, pad_x, cv2.BORDER_REPLICATE)
-        columns, rows = self.geometry.map_size((padded.shape[1], padded.shape[0]))
-        if not columns:
-            return ConfidenceMap(np.zeros((0, 0), np.float32), np.zeros((0, 4), np.float32), window_width)
-        batch = padded[None, :, :, None].astype(np.float32) / 255
         with self._lock:
-            logits = np.asarray(self._network(batch))[0]
-        margin = np.clip(logits[..., 1] - logits[..., 0], -80, 80)
-        scores = (1 / (1 + np.exp(-margin))).astype(np.float32)
-        corner = np.array([pad_x, pad_y, pad_x, pad_y])
-        xyxy = (self.geometry.boxes(columns, rows) - corner) / np.array([scale_x, scale_y] * 2)
-        return ConfidenceMap(scores, xyxy.astype(np.float32), window_width)
+            return [scan(self._network, self.geometry, grey, width, self.settings.pad) for width in self.settings.window_widths]
 
     def candidates(self, images: Sequence[np.ndarray]) -> list[Candidates]:
         """Every window of every scale; the level is the scale's place, the anchor the window itself."""
@@ -132,32 +88,102 @@ class SlidingWindow:
     def _candidates(self, image: np.ndarray) -> Candidates:
         maps = self.confidence_maps(image)
         xyxy = np.concatenate([m.xyxy for m in maps])
-        scores = np.concatenate([m.scores.reshape(-1, 1) for m in maps])
-        levels = np.repeat(np.arange(len(maps)), [m.scores.size for m in maps])
-        return Candidates(xyxy, scores, (image.shape[1], image.shape[0]), anchors=xyxy, levels=levels)
+        margins = np.concatenate([m.margins.reshape(-1, 1) for m in maps])
+        levels = np.repeat(np.arange(len(maps)), [m.margins.size for m in maps])
+        size = (image.shape[1], image.shape[0])
+        return Candidates(xyxy, probability(margins), size, anchors=xyxy, levels=levels, logits=margins)
 
     def detect(self, images: Sequence[np.ndarray]) -> list[Detections]:
         check_images(images)
         return [windows_to_detections(self._candidates(image), self.settings) for image in images]
 
+    def windows(self, images: Sequence[np.ndarray]) -> list[FoundWindows]:
+        """The detections before clipping, see `FoundWindows`."""
+        check_images(images)
+        return [find_windows(self._candidates(image), self.settings) for image in images]
 
-def windows_to_detections(windows: Candidates, settings: SlidingWindowSettings) -> Detections:
-    """Threshold, NMS, refinement, clipping. `anchor_ids` are the rows of the surviving windows."""
-    scores = windows.scores[:, 0]
-    order = np.flatnonzero(scores >= settings.score_threshold)
-    order = order[np.argsort(-scores[order], kind="stable")]
+
+def find_windows(windows: Candidates, settings: SlidingWindowSettings) -> FoundWindows:
+    """Threshold, suppression, refinement.
+
+    Best first by logit, since scores of sure windows round to 1. Kept boxes are compared as they were found,
+    not as refined.
+    """
+    scores, logits = windows.scores[:, 0], windows.scores[:, 0] if windows.logits is None else windows.logits[:, 0]
+    order = np.flatnonzero(scores >= np.float32(settings.score_threshold))
+    order = order[np.argsort(-logits[order], kind="stable")]
     kept, refined = [], []
     while len(order) and len(kept) < settings.max_detections:
-        best = order[0]
-        overlap = boxes.iou(windows.xyxy[best], windows.xyxy[order])[0]
+        best, others = windows.xyxy[order[0]], windows.xyxy[order]
+        overlap = boxes.iou(best, others)[0]
         near = order[overlap >= settings.refine_iou] if settings.refine_iou < 1 else order[:1]
-        weight = scores[near].astype(np.float64) / np.maximum(1 - scores[near], 1e-3)
-        refined.append(np.average(windows.xyxy[near], axis=0, weights=weight))
-        kept.append(best)
-        order = order[1:][overlap[1:] <= settings.iou_threshold]
-    if not kept:
-        return Detections.empty(windows.image_size)
-    xyxy = boxes.clip(np.array(refined, np.float32), windows.image_size)
+        sure = scores[near].astype(np.float64)
+        refined.append(np.average(windows.xyxy[near], axis=0, weights=sure / np.maximum(1 - sure, 1 / _MOST_ODDS)))
+        kept.append(order[0])
+        gone = (overlap > settings.iou_threshold) | (_share_inside(best, others) > settings.inside_threshold)
+        gone[0] = True
+        order = order[~gone]
+    rows = np.array(kept, np.int64)
+    return FoundWindows(np.array(refined, np.float32).reshape(-1, 4), scores[rows], rows)
+
+
+def _share_inside(box: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """float64 [N]: the intersection over the smaller of the two areas."""
+    low, high = np.maximum(box[:2], others[:, :2]), np.minimum(box[2:], others[:, 2:])
+    inter = np.prod(np.maximum(high - low, 0).astype(np.float64), axis=1)
+    smaller = np.minimum(boxes.area(box)[0], boxes.area(others))
+    return np.divide(inter, smaller, out=np.zeros_like(inter), where=smaller > 0)
+
+
+def windows_to_detections(windows: Candidates, settings: SlidingWindowSettings) -> Detections:
+    """`find_windows`, clipped to the image. `anchor_ids` are the rows of the surviving windows."""
+    found = find_windows(windows, settings)
+    xyxy = boxes.clip(found.xyxy, windows.image_size)
     inside = boxes.area(xyxy) > 0
-    kept = np.array(kept)[inside]
-    return Detections(xyxy[inside], scores[kept], np.zeros(len(kept)), windows.image_size, anchor_ids=kept)
+    return Detections(xyxy[inside], found.scores[inside], np.zeros(inside.sum()), windows.image_size, anchor_ids=found.rows[inside])
+
+
+def load_sliding_window(
+    folder: str | Path, *, name: str | None = None, source: str | None = None, classes: ClassMap | None = None,
+    labels: str | Path | Sequence[str] | None = None, window_widths: Sequence[float] | None = None, score_threshold: float | None = None,
+    iou_threshold: float | None = None, inside_threshold: float | None = None, refine_iou: float | None = None,
+    pad: float | None = None, max_detections: int | None = None,
+) -> SlidingWindow:
+    """The detector of a folder `save_sliding_window` or a training wrote.
+
+    Args:
+        classes, labels: another name for its class.
+        window_widths, ...: replace the folder's settings, see `SlidingWindowSettings`.
+
+    Raises:
+        ModelError: the folder holds no such detector, or its classifier cannot be read or converted.
+        ConfigError: a setting out of range.
+    """
+    from detector.sliding.convert import to_fully_convolutional
+    from detector.sliding.folder import read_folder
+    from detector.sliding.scan import compiled
+
+    given = locals()
+    stored = read_folder(folder)
+    changes = {f.name: given[f.name] for f in fields(SlidingWindowSettings) if given[f.name] is not None}
+    if classes is None and labels is not None:
+        from detector.labels import choose_labels
+
+        classes, _ = choose_labels(labels=labels, classes=None, folders=(), outputs=1)
+    classifier = stored.load_classifier()
+    network, geometry = to_fully_convolutional(classifier)
+    if network.input_shape[-1] != 1 or network.output_shape[-1] != 2:
+        raise ModelError(f"expected a classifier from grey patches to two logits (background, object), it takes {network.input_shape[-1]} channels and gives {network.output_shape[-1]}.", path=stored.classifier)
+    return SlidingWindow(
+        compiled(network), geometry, classes or stored.classes, dataclasses.replace(stored.settings, **changes),
+        name=name or stored.name, weights_hash=hash_weights(classifier), source=source or str(folder), notes=stored.notes,
+    )
+
+
+def hash_weights(classifier) -> str:
+    """sha256 over a Keras model's weights in order; a .keras file itself differs each time it is written."""
+    digest = hashlib.sha256()
+    for array in classifier.get_weights():
+        digest.update(f"{array.shape}{array.dtype}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
