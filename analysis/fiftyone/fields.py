@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 TRUTH = "ground_truth"
 INFO = "boxscope"  # key in the data set's info
-SAMPLE_ID, SPLIT, LINK, SOURCE = "sample_id", "split", "boxscope_link", "source_file"
+# Not "sample_id": FiftyOne's patches keep the id of their sample under that name.
+SAMPLE_ID, SPLIT, LINK, SOURCE = "image_id", "split", "boxscope_link", "source_file"
 
 RESERVED = frozenset({
     "id", "tags", "label", "bounding_box", "mask", "confidence", "index", "attributes", "object_id", "verdict", "iou",

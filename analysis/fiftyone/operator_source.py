@@ -31,7 +31,7 @@ class ExplainInBoxscope(operators.Operator):
         else:
             text = "Select a label, or open a sample, of a data set that Boxscope pushed."
         inputs.md(text, name="links")
-        return types.Property(inputs, view=types.View(label="Explain in Boxscope"))
+        return types.Property(inputs, view=types.PromptView(label="Explain in Boxscope", submit_button_label="Done"))
 
     def execute(self, ctx):
         return {"links": [link for _, link in find_links(ctx)]}
@@ -45,13 +45,13 @@ def find_links(ctx) -> list[tuple[str, str]]:
         label = find_label(sample, chosen["label_id"]) if sample is not None else None
         link = label and label.to_dict().get("link")
         if link:
-            found.append((f"{label.label} in {sample['sample_id']}", link))
+            found.append((f"{label.label} in {sample['image_id']}", link))
     if found:
         return found
     for sample_id in filter(None, [ctx.current_sample, *(ctx.selected or [])][:10]):
         sample = source_sample(ctx, sample_id)
         if sample is not None and sample.has_field("boxscope_link") and sample["boxscope_link"]:
-            found.append((f"Image {sample['sample_id']}", sample["boxscope_link"]))
+            found.append((f"Image {sample['image_id']}", sample["boxscope_link"]))
     return found
 
 

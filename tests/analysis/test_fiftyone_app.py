@@ -12,7 +12,6 @@ from analysis.fiftyone import server
 from analysis.fiftyone.links import app_link, slug
 from analysis.fiftyone_bridge import launch, push_in_process, sample_link
 from analysis.store import open_run
-from tests.analysis.fiftyone_fixtures import fifty, fiftyone_home  # noqa: F401 (fixtures)
 from tests.analysis.fiftyone_runs import store_run
 
 CHROMIUM = "/usr/bin/chromium"
@@ -26,7 +25,7 @@ def test_links():
 
 
 @pytest.mark.browser
-def test_the_app_shows_the_push(fifty, tmp_path):  # noqa: F811
+def test_the_app_shows_the_push(fifty, tmp_path):
     playwright = pytest.importorskip("playwright.sync_api")
     if not Path(CHROMIUM).exists():
         pytest.skip(f"{CHROMIUM} is absent")
@@ -54,6 +53,13 @@ def test_the_app_shows_the_push(fifty, tmp_path):  # noqa: F811
         page.screenshot(path=tmp_path / "evaluation.png")
         page.goto(sample_link(open_run(run), "s2", name="In the App"))
         page.get_by_text("picture 0002.jpg").first.wait_for(timeout=30_000)
+        page.keyboard.press("Backquote")  # FiftyOne's list of operators
+        page.keyboard.type("Explain in Boxscope", delay=20)
+        page.wait_for_timeout(500)
+        page.keyboard.press("Enter")
+        link = page.get_by_role("link", name="Image s2")
+        link.wait_for(timeout=30_000)
+        assert "/image?run=run&" in link.get_attribute("href") and "image=s2" in link.get_attribute("href")
         page.goto(launch("In the App", view="Mistakes as patches"))
         page.get_by_text("patches").first.wait_for(timeout=30_000)
         browser.close()

@@ -19,7 +19,6 @@ from analysis.fiftyone.promises import (
 )
 from analysis.fiftyone_bridge import pull_from_fiftyone, push_to_fiftyone
 from detector.errors import DataError, InputError
-from tests.analysis.fiftyone_fixtures import fifty, fiftyone_home, fo  # noqa: F401 (fixtures)
 from tests.analysis.fiftyone_runs import random_run
 from tests.analysis.test_fiftyone_push import hand_made
 
@@ -29,7 +28,7 @@ def objects(dataset):
     return sorted((int(r), int(i), int(c), tuple(b)) for r, i, c, b in zip(t.rows, t.ids, t.class_ids, t.xyxy.tolist()))
 
 
-def edit(fo, name):  # noqa: F811
+def edit(fo, name):
     """What a person does: correct a class, move a box, delete, redraw, add, tag."""
     data = fo.load_dataset(name)
     first, second = list(data)
@@ -44,14 +43,14 @@ def edit(fo, name):  # noqa: F811
     second.save()
 
 
-def test_nothing_was_done(fo, tmp_path):  # noqa: F811
+def test_nothing_was_done(fo, tmp_path):
     run = random_run(tmp_path, images=9, seed=6, crowd=0.2, unlabelled=(2,))
     push_to_fiftyone(run, name="calm")
     changes = pull_from_fiftyone(run, name="calm")
     assert changes.changes == () and changes.tags == () and changes.counts() == {}
 
 
-def test_a_round_trip_twice_over(fo, tmp_path):  # noqa: F811
+def test_a_round_trip_twice_over(fo, tmp_path):
     run = hand_made(tmp_path)
     push_to_fiftyone(run, name="home")
     edit(fo, "home")
@@ -72,7 +71,7 @@ def test_a_round_trip_twice_over(fo, tmp_path):  # noqa: F811
         assert report.kept_edits == 5 and fo.load_dataset("home").count("ground_truth.detections") == 4
 
 
-def test_changes_are_applied_undone_and_rescored(fo, tmp_path):  # noqa: F811
+def test_changes_are_applied_undone_and_rescored(fo, tmp_path):
     run = hand_made(tmp_path)
     push_to_fiftyone(run, name="score")
     edit(fo, "score")
@@ -111,7 +110,7 @@ def test_corrected_annotations_are_written_anew(tmp_path, form):
         write_changed(data, ChangeList("x", "r", "f"), tmp_path / "out")
 
 
-def test_a_pull_needs_its_push(fo, tmp_path):  # noqa: F811
+def test_a_pull_needs_its_push(fo, tmp_path):
     run = hand_made(tmp_path)
     with pytest.raises(InputError, match="push the run first"):
         pull_from_fiftyone(run, name="never")
@@ -143,7 +142,7 @@ def test_promises_by_hand(tmp_path):
         load_promises(path)
 
 
-def test_promises_come_from_tags(fo, tmp_path):  # noqa: F811
+def test_promises_come_from_tags(fo, tmp_path):
     run = hand_made(tmp_path)
     push_to_fiftyone(run, name="tags")
     sample = fo.load_dataset("tags").first()
@@ -154,7 +153,7 @@ def test_promises_come_from_tags(fo, tmp_path):  # noqa: F811
     assert [o.state for o in check_promises(run, [promise])] == ["broken"]
 
 
-def test_fiftyone_finds_our_operator(fo, tmp_path, monkeypatch):  # noqa: F811
+def test_fiftyone_finds_our_operator(fo, tmp_path, monkeypatch):
     folder = plugin.install()
     monkeypatch.setattr(fo.config, "plugins_dir", str(folder.parent))
     import fiftyone.operators as operators

@@ -13,7 +13,6 @@ from analysis.store import run_from_detections
 from detector.core import ClassMap, Detections, DetectorInfo
 from detector.data.dataset import Dataset, ObjectTable
 from detector.errors import InputError
-from tests.analysis.fiftyone_fixtures import fifty, fiftyone_home, fo  # noqa: F401 (fixtures)
 from tests.analysis.fiftyone_runs import draw, random_run
 
 TIMES = ("created_at", "last_modified_at")
@@ -37,12 +36,12 @@ def hand_made(tmp_path):
     return run_from_detections(data, found, info, floor=0.01)
 
 
-def documents(fo, name):  # noqa: F811
+def documents(fo, name):
     found = fo.load_dataset(name)._sample_collection.find().sort("_id")
     return [{k: v for k, v in doc.items() if k not in (*TIMES, "_dataset_id")} for doc in found]
 
 
-def test_nothing_to_push(fo):  # noqa: F811
+def test_nothing_to_push(fo):
     data = Dataset(name="none", format="folder", source="x", class_map=ClassMap(("car",)), sample_ids=[], files=[])
     info = DetectorInfo(name="d", kind="fake", class_map=ClassMap(("car",)), weights_hash="e")
     report = push_to_fiftyone(run_from_detections(data, [], info))
@@ -50,14 +49,14 @@ def test_nothing_to_push(fo):  # noqa: F811
     assert fo.load_dataset(report.dataset).persistent
 
 
-def test_each_label_carries_what_we_know(fo, tmp_path):  # noqa: F811
+def test_each_label_carries_what_we_know(fo, tmp_path):
     run = hand_made(tmp_path)
     report = push_to_fiftyone(run, name="two", pages="http://localhost:8501", detection_columns={"error": np.array(["", "a", "", ""])})
     assert (report.inserted, report.updated, report.objects, report.detections, report.below_lowest) == (2, 0, 3, 3, 1)
     data = fo.load_dataset("two")
     assert data.persistent and data.media_type == "image"
     first, second = list(data)
-    assert [first.sample_id, second.sample_id] == ["a", "b"]
+    assert [first.image_id, second.image_id] == ["a", "b"]
     assert (first.metadata.width, first.metadata.height, first.metadata.size_bytes) == (100, 80, (tmp_path / "a.jpg").stat().st_size)
     car, dog = first.ground_truth.detections
     assert (car.label, car.object_id, car.verdict, car.eval, car.truncated) == ("car", 7, "found", "tp", True)
@@ -78,14 +77,14 @@ def test_each_label_carries_what_we_know(fo, tmp_path):  # noqa: F811
     assert sample_link(run, "b", name="two", port=5151).endswith(f"/datasets/two?id={second.id}")
 
 
-def test_fiftyone_reads_every_document_as_its_own(fo, tmp_path):  # noqa: F811
+def test_fiftyone_reads_every_document_as_its_own(fo, tmp_path):
     """Saved again by FiftyOne, a document is what we wrote: its schema and ours agree."""
     push_to_fiftyone(random_run(tmp_path, images=4), name="own")
     data = fo.load_dataset("own")
     before = documents(fo, "own")
     for sample in data.iter_samples(autosave=True):
-        sample["sample_id"] = sample.sample_id + "!"
-        sample["sample_id"] = sample.sample_id[:-1]
+        sample["image_id"] = sample.image_id + "!"
+        sample["image_id"] = sample.image_id[:-1]
     assert documents(fo, "own") == before
     copy = fo.Dataset("copy")
     copy.add_samples([fo.Sample.from_dict(s.to_dict()) for s in data], dynamic=True)
@@ -97,7 +96,7 @@ def test_fiftyone_reads_every_document_as_its_own(fo, tmp_path):  # noqa: F811
 
 
 @pytest.mark.parametrize("threshold", [0.5, {"car": 0.2, "dog": 0.8, "cup": 0.4}])
-def test_the_evaluation_is_what_fiftyone_would_compute(fo, tmp_path, threshold):  # noqa: F811
+def test_the_evaluation_is_what_fiftyone_would_compute(fo, tmp_path, threshold):
     run = random_run(tmp_path, images=12, objects=5, dets=9, seed=3, crowd=0.2, unlabelled=(3,), missing=(5,))
     push_to_fiftyone(run, name="eval", threshold=threshold, lowest=0.1)
     data = fo.load_dataset("eval")
@@ -121,7 +120,7 @@ def test_the_evaluation_is_what_fiftyone_would_compute(fo, tmp_path, threshold):
             assert label.to_dict().get("eval_id") == label.to_dict().get("theirs_id")
 
 
-def test_saved_views_show_the_boxes_they_name(fo, tmp_path):  # noqa: F811
+def test_saved_views_show_the_boxes_they_name(fo, tmp_path):
     push_to_fiftyone(hand_made(tmp_path), name="views")
     data = fo.load_dataset("views")
 
@@ -136,7 +135,7 @@ def test_saved_views_show_the_boxes_they_name(fo, tmp_path):  # noqa: F811
     assert data.app_config.sidebar_groups[0].name == "labels"
 
 
-def test_pushed_again_updates_and_doubles_nothing(fo, tmp_path):  # noqa: F811
+def test_pushed_again_updates_and_doubles_nothing(fo, tmp_path):
     run = random_run(tmp_path, images=7, seed=2)
     push_to_fiftyone(run, name="again")
     before = documents(fo, "again")
@@ -150,7 +149,7 @@ def test_pushed_again_updates_and_doubles_nothing(fo, tmp_path):  # noqa: F811
     assert documents(fo, "again") == before
 
 
-def test_a_push_that_was_cut_is_completed_by_the_next(fo, tmp_path):  # noqa: F811
+def test_a_push_that_was_cut_is_completed_by_the_next(fo, tmp_path):
     run = random_run(tmp_path, images=7, seed=2)
     push_to_fiftyone(run, name="whole")
     from analysis.fiftyone.push import push
@@ -164,7 +163,7 @@ def test_a_push_that_was_cut_is_completed_by_the_next(fo, tmp_path):  # noqa: F8
     assert documents(fo, "cut") == documents(fo, "whole")
 
 
-def test_what_people_did_stays(fo, tmp_path):  # noqa: F811
+def test_what_people_did_stays(fo, tmp_path):
     run = hand_made(tmp_path)
     push_to_fiftyone(run, name="people")
     data = fo.load_dataset("people")
@@ -190,7 +189,7 @@ def test_what_people_did_stays(fo, tmp_path):  # noqa: F811
     assert [(o.label, o.tags) for o in again.ground_truth.detections] == [("car", ["label-wrong"]), ("dog", [])]
 
 
-def test_a_second_run_lies_beside_the_first(fo, tmp_path):  # noqa: F811
+def test_a_second_run_lies_beside_the_first(fo, tmp_path):
     one, two = random_run(tmp_path, images=5, seed=4), random_run(tmp_path, images=5, seed=4, detector="other")
     push_to_fiftyone(one, name="both")
     report = push_to_fiftyone(two, name="both")
@@ -206,7 +205,7 @@ def test_a_second_run_lies_beside_the_first(fo, tmp_path):  # noqa: F811
     assert fo.load_dataset("both").count("ground_truth.detections") == len(one.truth)
 
 
-def test_names_that_are_taken_are_refused(fo, tmp_path):  # noqa: F811
+def test_names_that_are_taken_are_refused(fo, tmp_path):
     run = hand_made(tmp_path)
     other = fo.Dataset("theirs", persistent=True)
     other.add_sample(fo.Sample(str(tmp_path / "a.jpg")))
@@ -217,7 +216,7 @@ def test_names_that_are_taken_are_refused(fo, tmp_path):  # noqa: F811
         push_to_fiftyone(run, name="others")
 
 
-def test_pictures_a_browser_cannot_show_get_a_copy(fo, tmp_path):  # noqa: F811
+def test_pictures_a_browser_cannot_show_get_a_copy(fo, tmp_path):
     import cv2
 
     run = hand_made(tmp_path)

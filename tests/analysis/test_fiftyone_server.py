@@ -19,7 +19,7 @@ from analysis.fiftyone.failures import plain_reason
 from analysis.fiftyone_bridge import push_to_fiftyone
 from detector.errors import InputError, UnavailableError
 from detector.paths import data_dir
-from tests.analysis.fiftyone_fixtures import fifty, fiftyone_home, need_fiftyone  # noqa: F401 (fixtures)
+from tests.analysis.fiftyone_fixtures import need_fiftyone
 
 
 @pytest.fixture
@@ -123,7 +123,7 @@ def test_the_real_mongod_on_a_damaged_folder(tmp_path):
         mongod.start(environment.find_mongod(), tmp_path / "db", tmp_path / "m.log", env=dict(os.environ))
 
 
-def test_one_database_for_several_processes(fifty):  # noqa: F811
+def test_one_database_for_several_processes(fifty):
     uri = server.start_database()
     assert server.status().state in ("database", "ready")
     code = "from analysis.fiftyone import server; print(server.start_database())"
@@ -168,7 +168,7 @@ def test_a_killed_database_starts_again_with_what_it_held(tmp_path):
         processes.stop(record)
 
 
-def test_the_app_needs_its_port(fifty):  # noqa: F811
+def test_the_app_needs_its_port(fifty):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -177,7 +177,7 @@ def test_the_app_needs_its_port(fifty):  # noqa: F811
             server.start_app(port=port)
 
 
-def test_the_app_says_why_it_stops(fifty, monkeypatch):  # noqa: F811
+def test_the_app_says_why_it_stops(fifty, monkeypatch):
     monkeypatch.setattr(server.around, "child_environment", lambda uri: dict(os.environ) | {"PYTHONPATH": "/nonexistent"})
     monkeypatch.setattr(server.around, "ROOT", Path("/"))
     with pytest.raises(UnavailableError, match="App stopped while starting: .*No module named 'analysis'"):
@@ -206,7 +206,7 @@ def read(uri: str, name: str) -> list[dict]:
         return [{k: v for k, v in d.items() if k not in ("created_at", "last_modified_at", "_dataset_id")} for d in found]
 
 
-def test_push_in_its_own_process_killed_and_completed(fifty, stored, monkeypatch):  # noqa: F811
+def test_push_in_its_own_process_killed_and_completed(fifty, stored, monkeypatch):
     """kill -9 in the middle of a push: the next one ends equal to an undisturbed one. The caller imports no FiftyOne."""
     uri = server.start_database()
     seen, stages = [], []

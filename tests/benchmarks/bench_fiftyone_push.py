@@ -37,7 +37,7 @@ def plain(run, judged, name: str) -> None:
             x1, y1, x2, y2 = (float(v) for v in b)
             return [x1 / width, y1 / height, (x2 - x1) / width, (y2 - y1) / height]
 
-        sample = fo.Sample(run.files[i], metadata=fo.ImageMetadata(width=width, height=height), sample_id=sample_id)
+        sample = fo.Sample(run.files[i], metadata=fo.ImageMetadata(width=width, height=height), image_id=sample_id)
         sample["ground_truth"] = fo.Detections(detections=[
             fo.Detection(label=names[t.class_ids[k]], bounding_box=box(t.xyxy[k]), object_id=int(t.ids[k]), verdict=str(judged.truth_verdict[k]))
             for k in range(starts[i], starts[i + 1])
