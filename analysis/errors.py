@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 
 from analysis.average_precision import mean_ap
-from analysis.greedy import column_iou, fitting_pairs
+from analysis.greedy import fitting_pairs
 from analysis.matching import CORRECT, IGNORED, UNLABELLED, Matches, match_run
 from analysis.operating_point import Threshold, class_cuts
 from analysis.queries import having
@@ -234,7 +234,3 @@ def images_with_kind(errors: Errors, kinds: Iterable[str], threshold: Threshold 
     objects = np.where(objects == MISSED, MISSED, 0)  # the other kinds stand on the detection
     return having(m.det_rows, np.isin(dets, codes), m.num_images) | having(m.truth_rows, np.isin(objects, codes), m.num_images)
 
-
-def box_iou(run: Any, detection: int, truth: int) -> float:
-    """The IoU of one detection with one object, for the panel beside a crop."""
-    return float(column_iou(run.detections.xyxy[[detection]], run.truth.xyxy[[truth]], np.zeros(1, bool))[0])

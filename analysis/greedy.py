@@ -23,18 +23,6 @@ class Pairs(NamedTuple):
     iou: np.ndarray
 
 
-def column_iou(det: np.ndarray, truth: np.ndarray, crowd: np.ndarray) -> np.ndarray:
-    """IoU of row i with row i, float64 [P], in the order of operations of pycocotools' bbIou, so that ties agree."""
-    d = np.asarray(det, np.float64).T
-    t = np.asarray(truth, np.float64).T
-    width = np.minimum(d[2], t[2]) - np.maximum(d[0], t[0])
-    height = np.minimum(d[3], t[3]) - np.maximum(d[1], t[1])
-    inter = np.where((width > 0) & (height > 0), width * height, 0.0)
-    det_area = (d[2] - d[0]) * (d[3] - d[1])
-    union = np.where(crowd, det_area, det_area + (t[2] - t[0]) * (t[3] - t[1]) - inter)
-    return np.divide(inter, union, out=np.zeros_like(inter), where=inter > 0)
-
-
 def fitting_pairs(
     det_keys: np.ndarray, det_xyxy: np.ndarray, truth_keys: np.ndarray, truth_xyxy: np.ndarray, crowd: np.ndarray, least_iou: float,
 ) -> Pairs:
@@ -53,6 +41,8 @@ def fitting_pairs(
     place, counts = place[dets], sizes[place[dets]]
     ends = np.cumsum(counts)
     found: list[Pairs] = []
+    d, t = (np.ascontiguousarray(np.asarray(x, np.float64).T) for x in (det_xyxy, truth_xyxy))
+    det_area, truth_area = (d[2] - d[0]) * (d[3] - d[1]), (t[2] - t[0]) * (t[3] - t[1])
     first = 0
     while first < len(dets):
         before = ends[first - 1] if first else 0
@@ -61,8 +51,17 @@ def fitting_pairs(
         det = np.repeat(dets[first:last], n)
         within = np.arange(len(det)) - np.repeat(np.cumsum(n) - n, n)
         truth = truth_order[np.repeat(starts[place[first:last]], n) + within]
-        iou = column_iou(det_xyxy[det], truth_xyxy[truth], crowd[truth])
-        keep = (iou >= least_iou) & (iou > 0)
+        # Most pairs of an image do not even share a column of pixels: they go before the rest is computed.
+        width = np.minimum(d[2][det], t[2][truth]) - np.maximum(d[0][det], t[0][truth])
+        near = np.flatnonzero(width > 0)
+        det, truth, width = det[near], truth[near], width[near]
+        height = np.minimum(d[3][det], t[3][truth]) - np.maximum(d[1][det], t[1][truth])
+        near = np.flatnonzero(height > 0)
+        det, truth, inter = det[near], truth[near], width[near] * height[near]
+        # The order of operations of pycocotools' bbIou, so that ties and bounds agree to the last bit.
+        union = np.where(crowd[truth], det_area[det], det_area[det] + truth_area[truth] - inter)
+        iou = np.divide(inter, union, out=np.zeros_like(inter), where=inter > 0)
+        keep = np.flatnonzero((iou >= least_iou) & (iou > 0))
         found.append(Pairs(det[keep], truth[keep], iou[keep]))
         first = last
     return Pairs(*(np.concatenate(column) for column in zip(*found))) if found else empty
