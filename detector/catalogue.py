@@ -107,8 +107,8 @@ def load_detector(
     - a name of the catalogue (`list_catalogue`), "demo" among them
     - a TF Hub or Kaggle handle, or the address of an archive or a .tflite file
     - a SavedModel folder, a zoo folder (pipeline.config and checkpoint/), an archive of either, a .tflite file
-    - the folder of a training (its best weights so far)
-    - the folder of a training (`boxscope train`): its best weights
+    - the folder of a training (`boxscope train`): its best weights so far
+    - the folder of a sliding-window detector
     - a COCO results .json, which needs `dataset`
     - "fake:PATH", the simulated detector on the data set at PATH
 
@@ -158,17 +158,19 @@ class _Request:
 
 
 def recognise(path: Path) -> str:
-    """What lies at a path: "saved_model", "zoo", "trained", "archive", "tflite", "results".
+    """What lies at a path: "saved_model", "zoo", "trained", "sliding_window", "archive", "tflite", "results".
 
     Raises:
         ModelError: nothing Boxscope can read; the message says what it is and what would work.
     """
     if path.is_dir():
-        if (path / "detector.json").is_file() and (path / "weights.npz").is_file():
-            return "trained"
+        from detector.sliding.folder import is_sliding_window
+
+        if is_sliding_window(path):
+            return "sliding_window"
         if (path / "pipeline.config").is_file() and list((path / "checkpoint").glob("ckpt-*.index")):
             return "zoo"
-        if (path / "detector.json").is_file() and (path / "recipe.yaml").is_file():
+        if (path / "detector.json").is_file() and any((path / name).is_file() for name in ("weights.npz", "recipe.yaml")):
             return "trained"
         if (path / "saved_model.pb").is_file() or (path / "saved_model" / "saved_model.pb").is_file():
             return "saved_model"
@@ -208,6 +210,10 @@ def load_path(path: Path, request: _Request) -> Detector:
         from detector.models.trained_ssd import load_trained
 
         return _make(load_trained, path, **request.common())
+    if kind == "sliding_window":
+        from detector.models.sliding_window import load_sliding_window
+
+        return _make(load_sliding_window, path, **request.common())
     if kind == "tflite":
         from detector.models.tflite import TFLiteDetector
 
@@ -219,10 +225,6 @@ def load_path(path: Path, request: _Request) -> Detector:
         if request.dataset is None:
             raise InputError(f"{path}: a results file says nothing about its images; give the data set it was made on as well (dataset=..., or --data).")
         return _make(PredictionsDetector, path, dataset=request.dataset, name=request.name, **request.options)
-    if kind == "trained":
-        from detector.models.trained_ssd import load_trained
-
-        return _make(load_trained, path, **_drop_empty(request.common()))
     return _load_zoo(path, request) if kind == "zoo" else _load_saved_model(path, request)
 
 

@@ -208,10 +208,8 @@ class _Training:
         self.folder.rewind_history(self.step)
 
     def _variables(self) -> dict[str, Any]:
-        model = self.classifier
-        return {v.path: v for v in model.variables if v not in model.metrics_variables} | {
-            f"{OPTIMIZER}{i}": v for i, v in enumerate(model.optimizer.variables)
-        }
+        own = {v.path: v for layer in self.classifier.layers for v in layer.variables}
+        return own | {f"{OPTIMIZER}{i}": v for i, v in enumerate(self.classifier.optimizer.variables)}
 
     def _checkpoint(self) -> None:
         arrays = {name: np.array(variable) for name, variable in self._variables().items()}
