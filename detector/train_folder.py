@@ -8,7 +8,7 @@
     weights.npz     the best weights so far by checkpoint key; the detector this folder is
     detector.json   the network's config and classes;  label_map.pbtxt for other tools
 
-Every file but history.jsonl is replaced as a whole, so a kill leaves the old content or the new one.
+Every file that changes, but for history.jsonl, is replaced as a whole: a kill leaves the old content or the new one.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from detector.core import ClassMap
+from detector.data.label_map import write_label_map
 from detector.errors import ModelError, RunError
 from detector.paths import write_atomically
 from detector.recipe import TrainRecipe, load_recipe
@@ -71,16 +72,12 @@ class TrainFolder:
 
     def write_detector(self, config: SSDConfig, class_map: ClassMap) -> None:
         """Config and classes; ids of the label map are 1 + class id, as the network's columns are."""
-        ids = range(1, len(class_map) + 1)
+        classes = ClassMap(class_map.names, tuple(range(1, len(class_map) + 1)))
         self.write_json("detector.json", {
             "schema": SCHEMA, "kind": KIND, "config": dataclasses.asdict(config),
-            "classes": {"names": list(class_map.names), "ids": list(ids)}, "weights": "weights.npz",
+            "classes": {"names": list(classes.names), "ids": list(classes.external_ids)}, "weights": "weights.npz",
         })
-        items = [
-            "item {\n  name: " + json.dumps(name, ensure_ascii=False) + f"\n  id: {i}\n}}\n"
-            for i, name in zip(ids, class_map.names)
-        ]
-        write_atomically(self / "label_map.pbtxt", "".join(items).encode())
+        write_label_map(classes, self / "label_map.pbtxt")
 
     def read_detector(self) -> tuple[SSDConfig, ClassMap, Path]:
         """(config, classes, file of weights) of a training's result.
