@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -77,9 +78,17 @@ def plot_detections(
         ))
     _labels(ax, marks, (width, height))
     n = sum(m.side == "prediction" and m.verdict != "below" for m in marks)
-    words = "   ".join([f"{n} prediction{'' if n == 1 else 's'}", *(s.key for s in legend(marks))])
-    ax.set_xlabel(f"{point if annotations is not None else str(point).split(' · ')[0]}\n{words}", fontsize=SMALL_POINTS, color="#555555", loc="left", labelpad=3)
+    words = "   ".join([f"{n} prediction{'' if n == 1 else 's'}", *(s.key.replace(" ", "\u00a0") for s in legend(marks))])
+    _caption(ax, str(point) if annotations is not None else str(point).split(" · ")[0], words)
     return ax
+
+
+def _caption(ax: Axes, *lines: str) -> None:
+    """The operating point in small type under the picture, broken where the figure ends."""
+    room = ax.figure.get_window_extent().width - ax.get_window_extent().x0
+    letters = max(20, int(room / (0.56 * SMALL_POINTS * ax.figure.dpi / 72)))
+    broken = [piece for line in lines for piece in textwrap.wrap(line, letters)]
+    ax.set_xlabel("\n".join(broken), fontsize=SMALL_POINTS, color="#555555", loc="left", labelpad=3)
 
 
 def _dash(stroke: Stroke):

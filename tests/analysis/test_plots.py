@@ -51,7 +51,7 @@ def test_verdicts_by_colour_and_line_and_mark():
     assert to_hex(looks["truth:missed:1"].get_edgecolor()).upper() == "#CC79A7"
     assert looks["truth:missed:1"].get_linestyle() not in ("solid", "-")
     assert labels(ax) == sorted(["✓ car 0.90", "• car 0.80", "✗ dog 0.70", "• car 0.60", "○ dog"])
-    assert "IoU ≥ 0.50" in ax.get_xlabel() and "○ missed" in ax.get_xlabel()
+    assert "IoU ≥ 0.50" in ax.get_xlabel() and "○\u00a0missed" in ax.get_xlabel()
 
 
 def test_without_truth_nothing_is_judged():
@@ -72,6 +72,14 @@ def test_threshold_and_what_lies_below():
 def test_class_filter_narrows_the_picture_not_the_verdicts(classes):
     ax = plot_detections(picture(), FOUND, classes=classes, annotations=TRUTH, class_map=NAMES)
     assert set(drawn(ax)) == {"prediction:wrong:2", "truth:missed:1"}
+
+
+def test_the_caption_fits_a_narrow_picture():
+    tall = Detections([[5, 10, 50, 60]], [0.9], [0], (60, 400))
+    ax = plot_detections(np.full((400, 60, 3), 200, np.uint8), tall, annotations=Annotations([[5, 100, 50, 160]], [0], (60, 400)))
+    figure = ax.figure
+    figure.canvas.draw()
+    assert ax.xaxis.label.get_window_extent().x1 <= figure.get_window_extent().width + 2 and "COCO" in ax.get_xlabel()
 
 
 def test_an_axes_of_the_callers_own_and_inputs_untouched():
