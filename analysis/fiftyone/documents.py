@@ -141,10 +141,10 @@ class Documents:
         ordinals = rows - d.offsets[d.rows[rows]]
         extra = _plain_columns(j.det_columns, rows)
         labels = []
-        for object_id, label, box, score, verdict, overlap, mate, mistaken, size, ordinal, image, *more in zip(
+        for object_id, label, box, score, verdict, overlap, mate, error, mistaken, size, ordinal, image, *more in zip(
             self.prediction_ids(rows), self.class_names[d.class_ids[rows]].tolist(), _normalised(d.xyxy[rows], d.rows[rows] - begin, sizes_px),
             d.scores[rows].astype(np.float64).tolist(), j.det_verdict[rows].tolist(), j.matches.det_iou[rows].astype(np.float64).tolist(),
-            partner_ids, confused_names.tolist(), sizes(d.xyxy[rows]).tolist(), ordinals.tolist(), d.rows[rows].tolist(), *extra.values(),
+            partner_ids, j.det_error[rows].tolist(), confused_names.tolist(), sizes(d.xyxy[rows]).tolist(), ordinals.tolist(), d.rows[rows].tolist(), *extra.values(),
         ):
             doc = {
                 "_id": ObjectId(object_id), "_cls": "Detection", "attributes": {}, "tags": [], "label": label, "bounding_box": box,
@@ -152,6 +152,8 @@ class Documents:
             }
             if mate:
                 doc["iou"] = overlap
+            if error:
+                doc["error"] = error
             if mistaken is not None:
                 doc["confused_with"] = mistaken
             if self.pages:
@@ -174,10 +176,10 @@ class Documents:
         flags = [(FLAG_FIELDS[flag], getattr(t, flag)[rows].tolist()) for flag in self.flags]
         extra = _plain_columns(j.truth_columns, rows)
         labels = []
-        for k, (object_id, label, box, verdict, overlap, score, finder, size, ordinal, image, *more) in enumerate(zip(
+        for k, (object_id, label, box, verdict, overlap, score, finder, error, size, ordinal, image, *more) in enumerate(zip(
             self.truth_ids(rows), self.class_names[t.class_ids[rows]].tolist(), _normalised(t.xyxy[rows], t.rows[rows] - begin, sizes_px),
             j.truth_verdict[rows].tolist(), j.matches.truth_iou[rows].astype(np.float64).tolist(),
-            j.matches.truth_score[rows].astype(np.float64).tolist(), finder_ids, sizes(t.xyxy[rows], t.area[rows]).tolist(),
+            j.matches.truth_score[rows].astype(np.float64).tolist(), finder_ids, j.truth_error[rows].tolist(), sizes(t.xyxy[rows], t.area[rows]).tolist(),
             t.ids[rows].tolist(), t.rows[rows].tolist(), *extra.values(),
         )):
             doc = {
@@ -186,6 +188,8 @@ class Documents:
             }
             for name, values in flags:
                 doc[name] = values[k]
+            if error:
+                doc[names.truth_error] = error
             if finder and verdict in COUNTED_OBJECTS:
                 doc[names.seen_at] = score
             if self.pages:

@@ -15,7 +15,7 @@ SAMPLE_ID, SPLIT, LINK, SOURCE = "image_id", "split", "boxscope_link", "source_f
 
 RESERVED = frozenset({
     "id", "tags", "label", "bounding_box", "mask", "confidence", "index", "attributes", "object_id", "verdict", "iou",
-    "confused_with", "size", "link", "eval", "eval_id", "eval_iou", "seen_at", "iscrowd", "difficult", "truncated", "occluded",
+    "error", "confused_with", "size", "link", "eval", "eval_id", "eval_iou", "seen_at", "iscrowd", "difficult", "truncated", "occluded",
 })
 FLAG_FIELDS = {"crowd": "iscrowd", "difficult": "difficult", "truncated": "truncated", "occluded": "occluded"}
 
@@ -43,6 +43,10 @@ class Names:
     @property
     def seen_at(self) -> str:
         return "seen_at" + self.suffix
+
+    @property
+    def truth_error(self) -> str:
+        return "error" + self.suffix
 
     @property
     def problem(self) -> str:

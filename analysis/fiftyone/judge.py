@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from analysis.counts import counts, verdicts
+from analysis.errors import CLASSIFICATION, KINDS, find_errors
 from analysis.matches import Matches
 from analysis.matching import match_run
 from analysis.operating_point import class_cuts, operating_point
-from detector.boxes import area, iou
+from detector.boxes import area
 from detector.errors import InputError
 
 COUNTED_DETECTIONS = ("correct", "wrong", "duplicate")
@@ -31,7 +32,8 @@ class Judged:
         cuts: float32 [K], the confidence threshold of each class.
         det_verdict: [D] of "correct", "wrong", "duplicate", "ignored", "unlabelled", "below".
         truth_verdict: [M] of "found", "missed", "ignored", "unlabelled".
-        confused: int32 [D], for a wrong detection the object of another class that it fits best, or -1.
+        det_error, truth_error: [D] and [M], the kind of mistake by TIDE ("classification", ..., "missed"), "" for none.
+        confused: int32 [D], for a classification mistake the object of another class it lies on, else -1.
         counts: the totals, for the message and the data set's info.
         det_columns, truth_columns: more columns for the labels, by field name, [D] and [M].
     """
@@ -42,6 +44,8 @@ class Judged:
     cuts: np.ndarray
     det_verdict: np.ndarray
     truth_verdict: np.ndarray
+    det_error: np.ndarray
+    truth_error: np.ndarray
     confused: np.ndarray
     counts: dict[str, Any]
     det_columns: dict[str, np.ndarray] = field(default_factory=dict)
@@ -80,28 +84,16 @@ def judge(
     }
     return Judged(
         point=point.to_dict(run.class_map), words=str(point), matches=matches, cuts=cuts, det_verdict=verdict.detections,
-        truth_verdict=verdict.objects, confused=confusions(run, verdict.detections, bound),
+        truth_verdict=verdict.objects, **_mistakes(run, matches, plain, bound),
         counts=counts(matches, plain).to_dict(), **checked,
     )
 
 
-def confusions(run: Any, det_verdict: np.ndarray, bound: float) -> np.ndarray:
-    """int32 [D]: the object of another class that a wrong detection overlaps best, at least by `bound`; else -1."""
-    out = np.full(len(det_verdict), -1, np.int32)
-    d, t = run.detections, run.truth
-    wrong = np.flatnonzero(det_verdict == "wrong")
-    starts = np.searchsorted(t.rows, np.arange(len(run.sample_ids) + 1))
-    for row, group in _groups(d.rows[wrong], wrong):
-        objects = np.arange(starts[row], starts[row + 1])
-        objects = objects[~t.crowd[objects]]
-        if not len(objects):
-            continue
-        overlap = iou(d.xyxy[group], t.xyxy[objects])
-        overlap[d.class_ids[group][:, None] == t.class_ids[objects][None, :]] = 0
-        best = overlap.argmax(axis=1)
-        fits = overlap[np.arange(len(group)), best] >= bound
-        out[group[fits]] = objects[best[fits]]
-    return out
+def _mistakes(run: Any, matches: Matches, threshold: Any, bound: float) -> dict[str, np.ndarray]:
+    found = find_errors(run, iou=bound, background_iou=min(0.1, bound / 2), max_detections=None, matches=matches)
+    names = np.array(["", *KINDS])
+    det, truth = found.at(threshold)
+    return {"det_error": names[det], "truth_error": names[truth], "confused": np.where(det == CLASSIFICATION, found.det_truth, -1)}
 
 
 def sizes(xyxy: np.ndarray, stated_area: np.ndarray | None = None) -> np.ndarray:
@@ -110,15 +102,6 @@ def sizes(xyxy: np.ndarray, stated_area: np.ndarray | None = None) -> np.ndarray
     if stated_area is not None:
         square = np.where(np.isfinite(stated_area), stated_area, square)
     return np.array(["small", "medium", "large"])[(square >= SMALL).astype(int) + (square >= LARGE)]
-
-
-def _groups(rows: np.ndarray, values: np.ndarray):
-    """(row, values of that row) for ascending rows."""
-    if not len(rows):
-        return
-    edges = np.flatnonzero(np.diff(rows)) + 1
-    for part, row in zip(np.split(values, edges), rows[np.r_[0, edges]]):
-        yield int(row), part
 
 
 def _columns(columns: Mapping[str, Any] | None, length: int, what: str) -> dict[str, np.ndarray]:

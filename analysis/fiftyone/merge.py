@@ -79,7 +79,7 @@ def _merge(doc: dict, old: dict, names: Names, discard_edits: bool) -> int:
 def truth_fields(names: Names, labels: Any) -> set[str]:
     """Fields on the ground truth that this run owns: they are replaced, not kept."""
     key = names.eval_key
-    return {key, f"{key}_id", f"{key}_iou", names.truth_verdict, names.seen_at, *(k for label in labels for k in label)}
+    return {key, f"{key}_id", f"{key}_iou", names.truth_verdict, names.truth_error, names.seen_at, *(k for label in labels for k in label)}
 
 
 def is_edited(label: dict, pushed: dict, tolerance: float = 1e-9) -> bool:

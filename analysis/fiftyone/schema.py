@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from analysis.errors import SENTENCES
 from analysis.fiftyone.fields import FLAG_FIELDS, LINK, SAMPLE_ID, SOURCE, SPLIT, TRUTH, Names
 from analysis.fiftyone.judge import COUNTED_DETECTIONS, COUNTED_OBJECTS, Judged
 from analysis.style import STROKES, object_stroke
@@ -28,8 +29,10 @@ def declare(dataset: Any, run: Any, judged: Judged, names: Names, *, copies: boo
         f"{key}_fn": whole(description="Missed objects (false negatives)."),
         f"{pred}.verdict": text(description="correct, wrong, duplicate, ignored, unlabelled, or below the threshold."),
         f"{pred}.iou": number(description="IoU with the object it was matched to, or that was already taken."),
-        f"{pred}.confused_with": text(description="For a wrong detection: the class of the object it lies on."),
+        f"{pred}.error": text(description="Kind of mistake: classification, localisation, both, duplicate, background."),
+        f"{pred}.confused_with": text(description="For a classification mistake: the class of the object it lies on."),
         f"{gt}.{names.truth_verdict}": text(description="found, missed, ignored or unlabelled."),
+        f"{gt}.{names.truth_error}": text(description="For a missed object: missed, or the kind of the mistake that stands on it."),
         f"{gt}.{names.seen_at}": number(description="Confidence of the detection that fits it, also below the threshold."),
     }
     for path in (gt, pred):
@@ -126,6 +129,10 @@ def save_views(dataset: Any, judged: Judged, names: Names, *, near: float = 0.15
     gt, pred, verdict = TRUTH, names.predictions, names.truth_verdict
     shown = F("verdict").is_in([*COUNTED_DETECTIONS, "ignored", "unlabelled"])
     above = dataset.filter_labels(pred, shown, only_matches=False)
+
+    def of(kind: str) -> Any:
+        return dataset.filter_labels(pred, F("error") == kind)
+
     top = float(judged.cuts.max(initial=0.5))
     views = {
         "Missed": (
@@ -133,11 +140,11 @@ def save_views(dataset: Any, judged: Judged, names: Names, *, near: float = 0.15
         "Wrong": (
             dataset.filter_labels(pred, F("verdict").is_in(["wrong", "duplicate"])), "wrong",
             "Detections on nothing, on another class or beside the object, and duplicates (false positives)."),
-        "Confusions": (
-            dataset.filter_labels(pred, F("confused_with") != None),  # noqa: E711 (an expression, not a comparison)
-            "wrong", "Wrong detections that lie on an object of another class."),
-        "Duplicates": (
-            dataset.filter_labels(pred, F("verdict") == "duplicate"), "duplicate", "Second detections of an object already found."),
+        "Confusions": (of("classification"), "wrong", SENTENCES["classification"]),
+        "Badly placed": (of("localisation"), "wrong", SENTENCES["localisation"]),
+        "Badly placed and misnamed": (of("both"), "wrong", SENTENCES["both"]),
+        "On nothing": (of("background"), "wrong", SENTENCES["background"]),
+        "Duplicates": (of("duplicate"), "duplicate", SENTENCES["duplicate"]),
         "Just above the threshold": (
             dataset.filter_labels(pred, shown & (F("confidence") < min(top + near, 1.0))), "unlabelled",
             f"Detections that count with less than {min(top + near, 1.0):.2f} confidence."),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from analysis.counts import counts
-from analysis.fiftyone.judge import confusions, judge
+from analysis.fiftyone.judge import judge
 from analysis.fiftyone_bridge import push_to_fiftyone, sample_link
 from analysis.matching import match_run
 from analysis.store import run_from_detections
@@ -51,7 +51,7 @@ def test_nothing_to_push(fo):
 
 def test_each_label_carries_what_we_know(fo, tmp_path):
     run = hand_made(tmp_path)
-    report = push_to_fiftyone(run, name="two", pages="http://localhost:8501", detection_columns={"error": np.array(["", "a", "", ""])})
+    report = push_to_fiftyone(run, name="two", pages="http://localhost:8501", detection_columns={"cause": np.array(["", "a", "", ""])})
     assert (report.inserted, report.updated, report.objects, report.detections, report.below_lowest) == (2, 0, 3, 3, 1)
     data = fo.load_dataset("two")
     assert data.persistent and data.media_type == "image"
@@ -66,9 +66,10 @@ def test_each_label_carries_what_we_know(fo, tmp_path):
     hit, low = first.predictions.detections
     assert (hit.verdict, hit.eval, hit.eval_id, hit.eval_iou, hit.iou) == ("correct", "tp", car.id, 1.0, 1.0)
     assert car.eval_id == hit.id and car.eval_iou == 1.0
-    assert (low.verdict, low.confidence, low.error) == ("below", pytest.approx(0.3), "a") and "eval" not in low.to_dict()
+    assert (low.verdict, low.confidence, low.cause) == ("below", pytest.approx(0.3), "a") and "eval" not in low.to_dict()
     (wrong,) = second.predictions.detections
-    assert (wrong.verdict, wrong.confused_with, wrong.eval, wrong.object_id) == ("wrong", "car", "fp", 0)
+    assert (wrong.verdict, wrong.error, wrong.confused_with, wrong.eval, wrong.object_id) == ("wrong", "classification", "car", "fp", 0)
+    assert dog.error == "missed" and second.ground_truth.detections[0].error == "classification" and "error" not in car.to_dict()
     assert wrong.link == "http://localhost:8501/image?run=two+with+tiny&conf=0.5&iou=0.5&image=b&object=d0"
     assert (first.eval_tp, first.eval_fp, first.eval_fn) == (1, 0, 1)
     assert (second.eval_tp, second.eval_fp, second.eval_fn) == (0, 1, 1)
@@ -240,9 +241,9 @@ def test_a_column_must_fit(tmp_path):
         judge(run, {"cars": 0.4})
 
 
-def test_confusions_by_hand(tmp_path):
-    run = hand_made(tmp_path)
-    judged = judge(run, 0.5)
+def test_mistakes_by_hand(tmp_path):
+    judged = judge(hand_made(tmp_path), 0.5)
     assert judged.confused.tolist() == [-1, -1, 2, -1]
-    assert confusions(run, judged.det_verdict, 0.99).tolist() == [-1, -1, 2, -1]
+    assert judged.det_error.tolist() == ["", "", "classification", ""] and judged.truth_error.tolist() == ["", "missed", "classification"]
     assert judged.counts["tp"] == 1 and judged.counts["fp"] == 1 and judged.counts["fn"] == 2
+    assert judge(hand_made(tmp_path), 0.01).det_error.tolist() == ["", "", "classification", "background"]
