@@ -7,6 +7,7 @@ under a hash of network and weights.
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import pickle
 import queue
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from detector.ssd.config import SSDConfig
 
 T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 TOLERANCE = 1e-3
 """Largest difference from Keras in any raw output that a fresh build may have on noise; a wrong one has 0.1 and more."""
@@ -58,6 +60,7 @@ def litert_file(config: SSDConfig, arrays: Mapping[str, np.ndarray], digest: str
     path = data_dir("models", "litert") / f"{config.architecture}-{network_digest(config, digest)[:24]}.tflite"
     if path.is_file():
         return path
+    log.info("The LiteRT build of this network is made on first use; that takes about a minute.")
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".build-") as folder:
         job = Path(folder) / "job.npz"
         np.savez(job, __config__=np.frombuffer(pickle.dumps(config), np.uint8), **arrays)
