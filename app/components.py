@@ -22,6 +22,10 @@ STYLE = """<style>
 [data-testid="stWidgetLabelRequired"] { display: none; }
 .boxscope-facts { font-size: 12px; line-height: 1.45; opacity: .82; margin: -6px 0 2px; overflow-wrap: anywhere; }
 .boxscope-facts b { font-weight: 600; }
+@media (max-width: 1040px) {
+  .st-key-image-page > div > [data-testid="stHorizontalBlock"], .st-key-image-page > [data-testid="stHorizontalBlock"] { flex-wrap: wrap; }
+  .st-key-image-page [data-testid="stColumn"] { flex: 1 1 100%; min-width: 100%; }
+}
 @media (prefers-reduced-motion: reduce) { * { transition: none !important; animation: none !important; } }
 </style>"""
 

@@ -110,9 +110,7 @@ def read(job_id: str) -> Job | None:
 def _alive(job: Job) -> bool:
     child = _children.get(job.id)
     if child is not None:
-        if child.poll() is None:
-            return True
-        return False
+        return child.poll() is None
     return is_locked(job.folder) or time.time() - job.started < 5  # the lock comes with the process' first second
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,6 +74,12 @@ def rows_of(s: Any, i: int) -> list[Row]:
     return sorted(out, key=lambda r: (ORDER.index(r.verdict), -np.nan_to_num(r.score), r.name))
 
 
+def shown_score(score: float, threshold: float) -> float:
+    """Two digits that never seem to pass a threshold the score misses: 0.497 is 0.49 under 0.50, and 0.50 elsewhere."""
+    rounded = round(score, 2)
+    return math.floor(score * 100) / 100 if np.float32(score) < np.float32(threshold) <= np.float32(rounded) else rounded
+
+
 def _flags(table: Any, j: int) -> str:
     return " ".join(flag for flag in FLAGS if getattr(table, flag)[j])
 
@@ -95,7 +102,7 @@ def sentence(row: Row, threshold: float, iou: float) -> str:
     partner = f" with IoU {row.iou:.2f}" if np.isfinite(row.iou) else ""
     if row.verdict == "missed":
         if row.det >= 0:
-            return f"A {what} was found here at {row.score:.2f}{partner} and cut by the threshold {threshold:.2f} (a false negative)."
+            return f"A {what} was found here at {shown_score(row.score, threshold):.2f}{partner} and cut by the threshold {threshold:.2f} (a false negative)."
         return f"This {what} was missed (a false negative): no detection of its class reaches IoU {iou:.2f} with it, at any stored score."
     if row.verdict == "wrong":
         return f"This {what} of {row.score:.2f} is a false alarm (a false positive): no free object of its class overlaps it by IoU {iou:.2f}."
@@ -122,7 +129,7 @@ def rivals(s: Any, i: int, row: Row, most: int = 4) -> list[dict[str, Any]]:
     best = [int(k) for k in np.argsort(-overlap, kind="stable")[: most + 1] if overlap[k] > 0.1 and (row.verdict == "missed" or k != row.det)]
     return [
         {
-            "class": s.run.class_map.names[d.class_ids[first + k]], "confidence": float(d.scores[first + k]), "IoU": float(overlap[k]),
+            "class": s.run.class_map.names[d.class_ids[first + k]], "confidence": shown_score(float(d.scores[first + k]), s.threshold), "IoU": float(overlap[k]),
             "verdict": "below the threshold" if d.scores[first + k] < np.float32(s.threshold) else _OF_KIND[int(s.matches.det_kind[first + k])],
         }
         for k in best[:most]

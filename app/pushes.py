@@ -5,6 +5,7 @@ FiftyOne itself runs in processes of its own; the thread only waits for them and
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from detector.errors import BoxscopeError
+from detector.paths import data_dir, write_atomically
 
 
 @dataclass
@@ -50,10 +52,6 @@ def of(run: str) -> Push | None:
     return _pushes.get(run)
 
 
-def forget(run: str) -> None:
-    _pushes.pop(run, None)
-
-
 def start(path: Path, *, threshold: float, iou: float, pages: str, push: bool = True, dataset: str | None = None) -> Push:
     """Begin to push a run and open the App on it, or (push=False) only to open the App; one at a time a run."""
     key = str(path)
@@ -64,6 +62,34 @@ def start(path: Path, *, threshold: float, iou: float, pages: str, push: bool = 
         state = _pushes[key] = Push(key)
     threading.Thread(target=_work, args=(state, path, threshold, iou, pages, push, dataset), daemon=True, name="push").start()
     return state
+
+
+def _note_pushed(path: Path, dataset: str) -> None:
+    """Remember under which name a run lies in FiftyOne, for links from its images."""
+    with _lock:
+        names = _pushed_names()
+        names[str(path)] = dataset
+        write_atomically(data_dir("fiftyone") / "pushed.json", json.dumps(names).encode())
+
+
+def _pushed_names() -> dict[str, str]:
+    try:
+        return dict(json.loads((data_dir("fiftyone") / "pushed.json").read_bytes()))
+    except (OSError, ValueError):
+        return {}
+
+
+def pushed_as(path: Path) -> str | None:
+    """The name of FiftyOne's data set a run was pushed to from here, or None."""
+    return _pushed_names().get(str(path))
+
+
+def connection() -> dict[str, str]:
+    """{"state", "message", "url"}: how FiftyOne stands; asking starts nothing and imports no FiftyOne."""
+    from analysis.fiftyone_bridge import status
+
+    found = status()
+    return {"state": found.state, "message": found.message, "url": found.app_url or ""}
 
 
 def _work(state: Push, path: Path, threshold: float, iou: float, pages: str, push: bool, dataset: str | None) -> None:
@@ -81,6 +107,7 @@ def _work(state: Push, path: Path, threshold: float, iou: float, pages: str, pus
             report = push_in_process(path, threshold=threshold, iou=iou, pages=pages, progress=progress, stage=stage, should_stop=state._stop.is_set)
             state.result = report.to_dict()
             dataset = report.dataset
+            _note_pushed(path, dataset)
             if report.cancelled:
                 return
         state.stage = "Starting FiftyOne's App"

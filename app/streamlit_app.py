@@ -9,10 +9,10 @@ if str(ROOT) not in sys.path:
     # `streamlit run app` puts this folder on the path, not the repository's root.
     sys.path.insert(0, str(ROOT))
 
-import streamlit as st
+import streamlit as st  # noqa: E402
 
-from app import demo, state
-from app.components import errors_said, frame_style
+from app import demo, state  # noqa: E402
+from app.components import errors_said, frame_style  # noqa: E402
 
 st.set_page_config(page_title="Boxscope", page_icon=(BRAND / "icon.svg").read_text(), layout="wide", initial_sidebar_state=272)
 st.logo((BRAND / "wordmark.svg").read_text(), size="large", icon_image=(BRAND / "icon.svg").read_text())

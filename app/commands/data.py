@@ -31,6 +31,7 @@ def register(app: typer.Typer) -> None:
     app.command("doctor", rich_help_panel="Data")(doctor)
     app.command("find", rich_help_panel="Data")(find)
     app.command("convert", rich_help_panel="Data")(convert)
+    app.command("fetch", rich_help_panel="Data")(fetch)
 
 
 def doctor(
@@ -102,6 +103,29 @@ def convert(
         raise InputError(f"--to: expected one of {', '.join(WRITERS)}, got {to!r}.")
     module, function = WRITERS[to].split(":")
     dataset = load_dataset(str(source))
-    getattr(import_module(module), function)(dataset, destination)
-    say_problems(dataset.problems)
+    lost = getattr(import_module(module), function)(dataset, destination)
+    say_problems([*dataset.problems, *lost])
     say(f"wrote {len(dataset)} images and {len(dataset.objects)} objects as {to} to {destination}")
+
+
+def fetch(
+    name: Annotated[str | None, typer.Argument(help="A named sample set; without it they are listed.", metavar="[NAME]")] = None,
+    classes: Annotated[str | None, typer.Option(help="Only pictures with one of these classes (COCO).")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many pictures (COCO).")] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Download without asking.")] = False,
+) -> None:
+    """Download a public sample set (COCO 2017 validation, VOC 2007 or 2012); its size is said first. Needs a network."""
+    from detector.data.sample_sets import fetch_sample_set, find_sample_set, list_sample_sets
+
+    if name is None:
+        for entry in list_sample_sets():
+            print(f"{entry.name}\t{entry.title}\t{entry.size}")
+        return
+    entry = find_sample_set(name)
+    if entry is None:
+        raise InputError(f"No sample set is named {name!r}; known are {', '.join(e.name for e in list_sample_sets())}.")
+    say(f"{entry.title}: {entry.size}" + (f"; needs {entry.needs}" if entry.needs else ""))
+    if not yes:
+        typer.confirm("Download it?", abort=True, err=True)
+    dataset = fetch_sample_set(name, classes=split_names(classes) if classes else (), count=limit, progress=say)
+    print(dataset.source)

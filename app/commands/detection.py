@@ -26,7 +26,7 @@ def detect(
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N images.")] = None,
     labels: Annotated[Path | None, typer.Option(help="label_map.pbtxt or labelmap.txt, where the model does not bring one.")] = None,
     split: Annotated[str | None, typer.Option(help="Only this split (train, val, test).")] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Images a forward pass; chosen by measurement if not given.")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Images handed to the detector at a time; 8 if not given.")] = None,
     json: JsonFlag = False,
 ) -> None:
     """Run a detector over a data set and store the run. Killed or cancelled, the same command goes on where it stopped."""

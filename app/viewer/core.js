@@ -73,6 +73,10 @@ function mark(verdict, size = 12) {
   if (MARK[name]) node.append(svg("path", { d: MARK[name] }));
   return node;
 }
+// Two digits that never seem to pass a threshold the score misses.
+function shownScore(score, threshold) {
+  return (score < threshold && Math.round(score * 100) / 100 >= threshold ? Math.floor(score * 100) / 100 : score).toFixed(2);
+}
 const percent = (a, b) => (b ? ((100 * a) / b).toFixed(1) + "\u202f%" : "–");
 const whole = (n) => Math.round(n).toLocaleString("en-US");
 

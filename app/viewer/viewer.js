@@ -191,7 +191,7 @@ class BoxViewer {
 
   labelText(item) {
     const name = this.className(item.cls);
-    return item.side === "det" ? `${name} ${this.dets.score[item.index].toFixed(2)}` : name;
+    return item.side === "det" ? `${name} ${shownScore(this.dets.score[item.index], this.threshold)}` : name;
   }
 
   // A label never covers the centre of another object nor another label; where no place is left, the mark
@@ -308,7 +308,7 @@ class BoxViewer {
     const t = this.threshold.toFixed(2);
     if (s.side === "det") {
       const i = s.index, verdict = detVerdict(this.dets, i, this.threshold), p = this.dets.partner[i];
-      const head = `${this.className(this.dets.cls[i])} ${this.dets.score[i].toFixed(2)}`;
+      const head = `${this.className(this.dets.cls[i])} ${shownScore(this.dets.score[i], this.threshold)}`;
       let sub = TERM[verdict];
       if (p >= 0) sub += `; object: ${this.className(this.truth.cls[p])}, IoU ${this.dets.iou[i].toFixed(2)}`;
       else if (verdict === "wrong") sub += `; no free object of its class at IoU ${this.data.iou.toFixed(2)} or more`;
@@ -317,8 +317,8 @@ class BoxViewer {
     const j = s.index, verdict = truthVerdict(this.truth, j, this.threshold), d = this.truth.det[j];
     let sub = TERM[verdict];
     if (d >= 0) sub += verdict === "missed"
-      ? `; found at ${this.dets.score[d].toFixed(2)}, IoU ${this.truth.iou[j].toFixed(2)}, below the threshold ${t}`
-      : `; by ${this.className(this.dets.cls[d])} ${this.dets.score[d].toFixed(2)}, IoU ${this.truth.iou[j].toFixed(2)}`;
+      ? `; found at ${shownScore(this.dets.score[d], this.threshold)}, IoU ${this.truth.iou[j].toFixed(2)}, below the threshold ${t}`
+      : `; by ${this.className(this.dets.cls[d])} ${shownScore(this.dets.score[d], this.threshold)}, IoU ${this.truth.iou[j].toFixed(2)}`;
     else if (verdict === "missed") sub += `; nothing of its class reaches IoU ${this.data.iou.toFixed(2)}`;
     if (this.truth.flags[j]) sub += `; ${this.truth.flags[j]}`;
     return { verdict, head: `${this.className(this.truth.cls[j])}, ground truth`, sub };

@@ -14,7 +14,7 @@ from app.model_process import RemoteDetector
 from app.roots import MAX_UPLOAD_BYTES, allowed, keep_uploads, roots
 from detector.errors import BoxscopeError, InputError
 
-SOURCES = ["Upload", "Folder on this machine", "Demo"]
+SOURCES = ["Upload", "On this machine", "Demo"]
 AT_ONCE = 12
 """Up to so many pictures run in the page's own model process, which stays loaded; more become a job."""
 
@@ -85,7 +85,7 @@ def _detector(path: str | None) -> tuple[str, dict[str, Any], str] | None:
         if label_text.strip():
             labels["labels"] = str(allowed(label_text))
         model = allowed(text)
-        return str(model), labels, model.name
+        return str(model), labels, model.parent.name if model.name == "saved_model" else model.name
     files = st.file_uploader("Drop a .tflite, and its label map", type=["tflite", "txt", "pbtxt"], accept_multiple_files=True, key="model_upload")
     models = [f for f in files or [] if f.name.lower().endswith(".tflite")]
     if not models:
@@ -196,11 +196,10 @@ def _recent() -> None:
                     state.go_to_run(chosen)
                     state.go("views/gallery.py")
                 m = found[chosen].manifest
-                if found[chosen].state in ("cancelled", "interrupted", "failed") and m.detector.source and m.dataset.source:
-                    if st.button("Go on with it", icon=":material/play_arrow:"):
-                        model = "fake:" if m.detector.kind == "fake" else m.detector.source
-                        jobs.start(m.name, model, m.dataset.source, floor=m.floor)
-                        st.rerun()
+                unfinished = found[chosen].state in ("cancelled", "interrupted", "failed")
+                if unfinished and m.detector.source and m.dataset.source and st.button("Go on with it", icon=":material/play_arrow:"):
+                    jobs.start(m.name, "fake:" if m.detector.kind == "fake" else m.detector.source, m.dataset.source, floor=m.floor)
+                    st.rerun()
     if demo.NAME not in found and st.button("Make the demo", icon=":material/draw:"):
         demo.make_with_progress()
         state.go_to_run(demo.NAME)

@@ -12,11 +12,7 @@ ICONS = {"ready": ":material/check_circle:", "database": ":material/database:", 
 
 @st.cache_data(ttl=3, show_spinner=False)
 def _connection() -> dict[str, str]:
-    """The state in one line; asking starts nothing and imports no FiftyOne."""
-    from analysis.fiftyone_bridge import status
-
-    found = status()
-    return {"state": found.state, "message": found.message, "url": found.app_url or ""}
+    return pushes.connection()
 
 
 def _pages() -> str:

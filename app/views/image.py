@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import streamlit as st
 
-from app import gallery_order, heat, objects, pictures, state
+from app import gallery_order, heat, objects, pictures, pushes, state
 from app.components import empty
 from app.viewer import box_viewer
 from app.viewer.marks import mark_uri
@@ -90,7 +91,7 @@ def _table(s: state.Shared, rows: list[objects.Row], chosen: int | None) -> int 
         return None
     columns = {
         "": [mark_uri(r.verdict) for r in rows], "verdict": [WORDS[r.verdict] for r in rows], "class": [r.name for r in rows],
-        "conf.": [None if math.isnan(r.score) else round(r.score, 2) for r in rows], "IoU": [None if math.isnan(r.iou) else round(r.iou, 2) for r in rows],
+        "conf.": [None if math.isnan(r.score) else objects.shown_score(r.score, s.threshold) for r in rows], "IoU": [None if math.isnan(r.iou) else round(r.iou, 2) for r in rows],
         "size": [r.size for r in rows],
     }
     if any(r.flags for r in rows):
@@ -106,7 +107,7 @@ def _table(s: state.Shared, rows: list[objects.Row], chosen: int | None) -> int 
         st.session_state["selected"] = rows[at[0]].selection() if at else None
 
     st.dataframe(
-        columns, key=key, hide_index=True, width="stretch", height=min(36 * len(rows) + 40, 350), on_select=clicked,
+        columns, key=key, hide_index=True, width="stretch", height=min(31 * len(rows) + 36, 346), on_select=clicked,
         selection_mode="single-row", placeholder="–", alt="Objects of this image",
         column_config={
             "": st.column_config.ImageColumn(width=28), "verdict": st.column_config.TextColumn(width=82),
@@ -116,6 +117,17 @@ def _table(s: state.Shared, rows: list[objects.Row], chosen: int | None) -> int 
         },
     )
     return chosen
+
+
+@st.cache_data(ttl=10, show_spinner=False)
+def _fiftyone_link(path: str, _run, sample_id: str) -> str | None:
+    """Where FiftyOne shows this image, if the run was pushed there and the App runs."""
+    name = pushes.pushed_as(Path(path))
+    if name is None or not pushes.connection()["url"]:
+        return None
+    from analysis.fiftyone_bridge import sample_link
+
+    return sample_link(_run, sample_id, name=name)
 
 
 def _details(s: state.Shared, i: int, row: objects.Row) -> None:
@@ -174,7 +186,8 @@ def main() -> None:
     picked_class = None if chosen is None else s.run.class_map.index(rows[chosen].name)
     offer = heat.offer(s)
     data |= {"heat_offered": offer.possible, "heat_reason": offer.reason}
-    left, right = st.columns([3, 2], gap="medium")
+    with st.container(key="image-page"):
+        left, right = st.columns([3, 2], gap="medium")
     with left:
         if st.session_state.get("heat_on") and offer.possible and data.get("url"):
             data["heat"] = heat.layer(s, i, picked_class)
@@ -188,6 +201,8 @@ def main() -> None:
                 _details(s, i, rows[chosen])
         elif rows:
             st.caption("Choose an object here or in the picture to see what became of it.")
+        if link := _fiftyone_link(str(s.path), s.run, sample_id):
+            st.link_button("This image in FiftyOne", link, icon=":material/open_in_new:", type="tertiary")
 
 
 def _neighbours(s: state.Shared, order: np.ndarray, at: int | None) -> list[str]:

@@ -8,7 +8,7 @@ from tests.app.conftest import component, no_trouble
 
 def test_a_path_outside_the_roots_is_one_sentence(app, tiny_run):
     at = app("views/detect.py")
-    at.segmented_control(key="source").set_value("Folder on this machine").run()
+    at.segmented_control(key="source").set_value("On this machine").run()
     for path in ("/etc", "../../..", "/etc/passwd"):
         at.text_input(key="path").set_value(path).run()
         assert not at.exception and len(at.error) == 1 and "outside the folders" in at.error[0].value
@@ -25,7 +25,7 @@ def test_a_model_path_outside_is_refused_too(app, tiny_run):
 def test_a_data_set_is_described_with_its_problems(app, tiny_run, pictures):
     (pictures / "images" / "d.png").unlink()
     at = app("views/detect.py")
-    at.segmented_control(key="source").set_value("Folder on this machine").run()
+    at.segmented_control(key="source").set_value("On this machine").run()
     at.text_input(key="path").set_value("pictures/instances.json").run()
     no_trouble(at)
     assert any("4 objects · 2 classes" in h.value for h in at.html)

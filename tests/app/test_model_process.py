@@ -78,9 +78,7 @@ def test_many_sessions_share_one_worker(process, spec):
     pid, wrong = process.pid, []
 
     def session(i):
-        for _ in range(5):
-            if process.detect(spec, [images[i]])[0].scores.tolist() != wanted[i]:
-                wrong.append(i)
+        wrong.extend(i for _ in range(5) if process.detect(spec, [images[i]])[0].scores.tolist() != wanted[i])
 
     threads = [threading.Thread(target=session, args=(i,)) for i in range(4)]
     [t.start() for t in threads]

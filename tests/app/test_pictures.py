@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import cv2
@@ -65,7 +66,7 @@ def test_one_picture_many_times_at_once(run):
 
 def test_the_viewer_gets_the_file_itself_where_a_browser_shows_it_right(run):
     content, kind = pictures.picture(run, 0)
-    assert kind == "image/png" and content == open(run.files[0], "rb").read()
+    assert kind == "image/png" and content == Path(run.files[0]).read_bytes()
     content, kind = pictures.picture(run, 1)
     assert kind == "image/jpeg" and decoded(content).shape[:2] == (20, 50), "a turned one is written anew, upright"
     for i in (2, 3):
