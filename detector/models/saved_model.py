@@ -9,7 +9,6 @@ works. Nothing is assumed about the network inside.
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -42,7 +41,7 @@ def import_tensorflow():
 
 
 class SavedModelDetector:
-    """Loads once; safe to call from several threads (one picture at a time goes through the network).
+    """Loads once; safe to call from several threads at once.
 
     Args:
         folder: holds saved_model.pb and variables/.
@@ -75,7 +74,7 @@ class SavedModelDetector:
             self._model = tf.saved_model.load(str(folder))
         except Exception as error:  # TensorFlow raises a dozen types here
             raise ModelError(f"TensorFlow cannot load this SavedModel ({_first_line(error)}); is it whole (saved_model.pb and variables/)?", path=folder) from error
-        self._tf, self._lock = tf, threading.Lock()
+        self._tf = tf
         self._call = _pick_signature(self._model, signature, folder)
         self._input, self._batch, self._fixed, self._dtype = _read_input(tf, self._call, folder)
         self._outputs = _read_outputs(self._call, folder)
@@ -139,11 +138,10 @@ class SavedModelDetector:
             batch = np.stack([self._fit(images[i]) for i in group])
             if self._batch and len(group) < self._batch:
                 batch = np.concatenate([batch, np.repeat(batch[-1:], self._batch - len(group), axis=0)])
-            with self._lock:
-                try:
-                    out = self._call(**{self._input: self._tf.constant(batch, dtype=self._dtype)})
-                except self._tf.errors.OpError as error:
-                    raise ModelError(f"The SavedModel failed on an image of {_size(images[group[0]])[0]}x{_size(images[group[0]])[1]}: {_first_line(error)}") from error
+            try:  # a concrete function may be called from several threads at once
+                out = self._call(**{self._input: self._tf.constant(batch, dtype=self._dtype)})
+            except self._tf.errors.OpError as error:
+                raise ModelError(f"The SavedModel failed on an image of {_size(images[group[0]])[0]}x{_size(images[group[0]])[1]}: {_first_line(error)}") from error
             keys = self._outputs if wanted is None else [*wanted, *({"num_detections", "detection_anchor_indices"} & self._outputs)]
             arrays = {key: out[key].numpy() for key in keys}
             for place, i in enumerate(group):
