@@ -12,7 +12,7 @@ from detector.data.draft import Draft, assemble
 from detector.data.files import is_picture, walk_pictures
 from detector.errors import DataError, InputError
 
-FORMATS = ("coco", "voc", "yolo", "csv", "folder")
+FORMATS = ("coco", "voc", "yolo", "csv", "uiuc", "folder")
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ def recognise(path: Path) -> list[Reading]:
     """The formats a path can be read as, labelled ones before the plain folder; [] where there is nothing to read."""
     from detector.data.coco import find_coco
     from detector.data.csv_table import find_csv
+    from detector.data.uiuc import PARTS, find_uiuc
     from detector.data.voc import find_voc
     from detector.data.yolo import find_yolo
 
@@ -39,6 +40,8 @@ def recognise(path: Path) -> list[Reading]:
         found.append(Reading("voc", f"XML files in {_name(path, folders[0].xml)}"))
     if because := find_yolo(path):
         found.append(Reading("yolo", because))
+    if (root := find_uiuc(path)) is not None:
+        found.append(Reading("uiuc", next(name for name in PARTS.values() if (root / name).is_file())))
     if not found and (tables := find_csv(path)):
         found.append(Reading("csv", tables[0].name))
     return found or ([Reading("folder", "pictures")] if walk_pictures(path) else [])
@@ -63,7 +66,8 @@ def _name(root: Path, path: Path) -> str:
 
 _LOOKED_FOR = (
     "COCO (annotations/*.json with images, annotations and categories), Pascal VOC (Annotations/*.xml with JPEGImages or images, or XML "
-    "beside pictures), YOLO (data.yaml, or images/ and labels/*.txt), a CSV with filename, class, xmin, ymin, xmax, ymax, and plain pictures"
+    "beside pictures), YOLO (data.yaml, or images/ and labels/*.txt), a CSV with filename, class, xmin, ymin, xmax, ymax, the UIUC car database (TestImages, "
+    "trueLocations.txt), and plain pictures"
 )
 
 
@@ -78,9 +82,9 @@ def load_dataset(
     """Read a data set of any known format. No pixels are read, only headers (up to `HEADER_LIMIT` pictures).
 
     Args:
-        path: a COCO json or folder, a VOC, YOLO, or CSV data set, a folder of pictures, one picture, or the name of a
+        path: a COCO json or folder, a VOC, YOLO, or CSV data set, the UIUC car database, a folder of pictures, one picture, or the name of a
             sample set ("demo", "coco-2017-val", ...; nothing is downloaded for it).
-        format: one of "coco", "voc", "yolo", "csv", "folder", where the path could be read in several ways.
+        format: one of `FORMATS`, where the path could be read in several ways.
         images: the folder with the pictures, where it is not in a usual place.
         split: only this split ("train", "val", "test").
         limit: only the first so many samples.
@@ -145,6 +149,7 @@ def _drafts() -> dict[str, Callable[..., Draft]]:
     from detector.data.coco import coco_draft
     from detector.data.csv_table import csv_draft
     from detector.data.folder import folder_draft
+    from detector.data.uiuc import uiuc_draft
     from detector.data.voc import voc_draft
     from detector.data.yolo import yolo_draft
 
@@ -153,5 +158,6 @@ def _drafts() -> dict[str, Callable[..., Draft]]:
         "voc": lambda path, images, split: voc_draft(path, images=images),
         "yolo": lambda path, images, split: yolo_draft(path, images=images),
         "csv": lambda path, images, split: csv_draft(path, images=images),
+        "uiuc": lambda path, images, split: uiuc_draft(path),
         "folder": lambda path, images, split: folder_draft(path),
     }

@@ -8,14 +8,16 @@ Windows reach over the border of the image; the part inside is kept and the obje
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
 import numpy as np
 
-from detector import boxes
 from detector.core import ClassMap
-from detector.data.dataset import Dataset, ObjectTable, Problem
+from detector.data.box_checks import Place
+from detector.data.dataset import Dataset, Problem
+from detector.data.draft import Draft, assemble
 from detector.data.images import image_size, read_image
 from detector.errors import DataError, ImageError
 
@@ -25,6 +27,7 @@ SPLITS = {"TestImages": "single_scale", "TestImages_Scale": "multi_scale"}
 WIDTH, HEIGHT = 100, 40
 _LINE = re.compile(r"^\s*(\d+)\s*:\s*((?:\([^)]*\)\s*)*)$")
 _PLACE = re.compile(r"\(([^)]*)\)")
+_PICTURE = re.compile(r"test-(\d+)\.\w+$")
 
 
 def find_uiuc(path: Path) -> Path | None:
@@ -35,76 +38,103 @@ def find_uiuc(path: Path) -> Path | None:
     return None
 
 
-def read_locations(path: Path) -> tuple[dict[int, np.ndarray], list[Problem]]:
-    """Windows by image number, float64 [N, 4] xyxy, not clipped; a line that does not parse is a problem."""
-    windows: dict[int, np.ndarray] = {}
+def read_locations(path: Path) -> tuple[dict[int, tuple[int, np.ndarray]], list[Problem]]:
+    """Windows by image number, (1-based line, float64 [N, 4] xyxy, not clipped); an odd line is a problem.
+
+    Raises:
+        DataError: the file cannot be read as text.
+    """
+    try:
+        lines = path.read_text(encoding="ascii").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"expected a text file of true locations: {error}.", path=path) from error
+    numbers = 3 if path.name == PARTS["TestImages_Scale"] else 2
+    expected = f"expected '12: ({'row, column, width' if numbers == 3 else 'row, column'}) ...'"
+    windows: dict[int, tuple[int, np.ndarray]] = {}
     problems: list[Problem] = []
-    for number, line in enumerate(path.read_text().splitlines(), start=1):
+    for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         match = _LINE.match(line)
         try:
-            if not match:
-                raise ValueError
-            places = [[int(v) for v in place.split(",")] for place in _PLACE.findall(match[2])]
-            rows = [[c, r, c + w, r + 0.4 * w] for r, c, w in ([*p, WIDTH] if len(p) == 2 else p for p in places)]
+            places = [[int(v) for v in place.split(",")] for place in _PLACE.findall(match[2])] if match else [[]]
         except ValueError:
-            problems.append(Problem("malformed line", f"expected 'n: (row, column[, width]) ...', got {line.strip()!r}; the line is left out.", str(path), number, left_out=True))
+            places = [[]]
+        if any(len(place) != numbers or (numbers == 3 and place[2] <= 0) for place in places):
+            problems.append(Problem("malformed line", f"{expected}, got {line.strip()!r}; its image counts as not labelled.", str(path), number, left_out=True))
             continue
-        windows[int(match[1])] = np.array(rows, np.float64).reshape(-1, 4)
+        image = int(match[1])
+        if image in windows:
+            problems.append(Problem("duplicate id", f"image {image} has a line already (line {windows[image][0]}); this one is left out.", str(path), number, left_out=True))
+            continue
+        # (row, column) is (y, x) of the corner: not the order of every other format.
+        rows = [[c, r, c + w, r + 0.4 * w] for r, c, w in ([*p, WIDTH][:3] for p in places)]
+        windows[image] = (number, np.array(rows, np.float64).reshape(-1, 4))
     return windows, problems
 
 
-def read_uiuc(path: str | Path, *, clip: bool = True) -> Dataset:
+def read_uiuc(path: str | Path) -> Dataset:
     """Both test sets as one data set with the splits `single_scale` and `multi_scale`.
+
+    Boxes are the part of each window inside its image, flagged truncated where a part is outside; the official rule
+    is about whole windows, which `whole_windows` gives.
 
     Args:
         path: CarData/ or the folder above it.
-        clip: the types keep boxes inside the image; the official rule is about whole windows, so
-            `whole_windows` gives those.
 
     Raises:
         DataError: the folder holds no `trueLocations*.txt` beside its test images.
     """
-    root = find_uiuc(Path(path))
+    return assemble(uiuc_draft(Path(path)))
+
+
+def uiuc_draft(path: Path) -> Draft:
+    """What the two location files state; see `read_uiuc`."""
+    root = find_uiuc(path)
     if root is None:
         raise DataError("expected the UIUC car database: TestImages/ with trueLocations.txt, or TestImages_Scale/ with trueLocations_Scale.txt.", path=path)
-    ids, files, sizes, splits, rows, found, truncated, problems = [], [], [], [], [], [], [], []
+    root = Path(os.path.abspath(root))
+    ids: list[str] = []
+    files, labelled, sizes, splits, rows, boxes, places, stated, problems = [], [], [], [], [], [], [], [], []
     for part, truth_name in PARTS.items():
         truth = root / truth_name
         if not (root / part).is_dir() or not truth.is_file():
             continue
         windows, odd = read_locations(truth)
         problems += odd
-        images = {int(m[1]): f for f in (root / part).iterdir() if (m := re.match(r"test-(\d+)\.\w+$", f.name))}
-        for number in sorted(windows.keys() - images.keys()):
-            problems.append(Problem("missing file", f"image {number} has locations but no picture test-{number}.pgm in {part}.", str(truth), left_out=True))
-        for number in sorted(images):
-            file, sample_id = images[number], f"{part}/test-{number}"
-            try:
-                size = image_size(file)
-            except ImageError as error:
-                problems.append(Problem("unreadable image", error.message, str(file), sample_id=sample_id, left_out=True))
-                continue
+        pictures = {int(m[1]): f for f in (root / part).iterdir() if (m := _PICTURE.match(f.name))}
+        for number in sorted(windows.keys() | pictures.keys()):
+            line, found = windows.get(number, (None, np.zeros((0, 4))))
+            file, sample_id = pictures.get(number, root / part / f"test-{number}.pgm"), f"{part}/test-{number}"
             if number not in windows:
-                problems.append(Problem("no annotation", f"image {number} has no line in {truth_name}.", str(truth), sample_id=sample_id))
-            whole = windows.get(number, np.zeros((0, 4)))
-            inside = boxes.clip(whole, size)
-            over = (np.abs(inside - whole) > 0).any(axis=1)
-            for box in whole[over]:
-                problems.append(Problem("box outside", f"window {box.tolist()} reaches over the {size[0]}x{size[1]} image and is clipped.", str(truth), sample_id=sample_id))
-            rows += [len(ids)] * len(whole)
-            found += [inside]
-            truncated += over.tolist()
+                problems.append(Problem("no annotation", f"image {number} has no readable line in {truth_name}; it counts as not labelled.", str(truth), sample_id=sample_id))
+            rows += [len(ids)] * len(found)
+            boxes += found.tolist()
+            places += [Place(f"window {k + 1}", str(truth), line, sample_id) for k in range(len(found))]
             ids.append(sample_id)
-            files.append(file)
-            sizes.append(size)
+            files.append(str(file))
+            labelled.append(number in windows)
+            sizes.append(_size(file))
             splits.append(SPLITS[part])
-    xyxy = np.concatenate(found) if found else np.zeros((0, 4))
-    return Dataset(
-        name="UIUC cars", format="uiuc", source=root, class_map=CLASSES, sample_ids=ids, files=files, sizes=sizes,
-        objects=ObjectTable.build(rows, xyxy, np.zeros(len(rows)), truncated=truncated), splits=splits, problems=problems,
+            stated.append((str(truth), line))
+    xyxy = np.array(boxes, np.float64).reshape(-1, 4)
+    limits = np.tile(np.array(sizes, np.int64).reshape(-1, 2)[np.array(rows, np.int64)], 2)
+    over = (xyxy < 0).any(axis=1) | ((xyxy > limits) & (limits > 0)).any(axis=1)
+    return Draft(
+        name="UIUC cars", format="uiuc", source=str(root), class_map=CLASSES, sample_ids=ids, files=files,
+        sizes=np.array(sizes, np.int64).reshape(-1, 2), labelled=np.array(labelled, bool), splits=splits,
+        rows=np.array(rows, np.int64), xyxy=xyxy, class_ids=np.zeros(len(rows), np.int64), place=lambda k: places[k],
+        flags={"truncated": over}, problems=problems, annotation_file=lambda i: stated[i],
+        numbers=("column, row, column + width, row + 0.4 width", "pixels"),
     )
+
+
+def _size(file: Path) -> tuple[int, int]:
+    """(W, H) from the header; (0, 0) where there is none, which `assemble` names."""
+    try:
+        return image_size(file)
+    except ImageError:
+        return 0, 0
 
 
 def whole_windows(path: str | Path, split: str) -> dict[str, np.ndarray]:
@@ -114,7 +144,7 @@ def whole_windows(path: str | Path, split: str) -> dict[str, np.ndarray]:
     if root is None or part is None:
         raise DataError(f"expected the UIUC car database and a split of {', '.join(SPLITS.values())}, got {split!r}.", path=path)
     windows, _ = read_locations(root / PARTS[part])
-    return {f"{part}/test-{number}": xyxy for number, xyxy in windows.items()}
+    return {f"{part}/test-{number}": xyxy for number, (_, xyxy) in windows.items()}
 
 
 def read_patches(path: str | Path) -> tuple[np.ndarray, np.ndarray, list[Problem]]:
