@@ -15,4 +15,6 @@ def spec_of(manifest: Manifest) -> dict[str, Any] | None:
         return {"model": "fake:", "data": manifest.dataset.source, "options": options}
     if not detector.source or detector.kind == "predictions":
         return None
-    return {"model": detector.source, "data": None, "options": {}}
+    # A sliding-window detector's settings may differ from those in its folder, and decide its hash.
+    options = dict(detector.settings) if detector.kind == "sliding_window" else {}
+    return {"model": detector.source, "data": None, "options": options}

@@ -140,6 +140,28 @@ def progress_bar(what: str) -> Iterator[Any]:
 
 
 @contextmanager
+def training_bar(what: str) -> Iterator[Any]:
+    """A bar on standard error with loss, learning rate and time left; yields update(detector.train.TrainProgress)."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    # A copy of standard error: TensorFlow's chatter is kept off the original while the bar is drawn.
+    with os.fdopen(os.dup(2), "w") as terminal:
+        console = Console(file=terminal)
+        columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn(), TextColumn("{task.fields[words]}"))
+        with Progress(*columns, console=console, transient=not console.is_terminal) as bar:
+            task = bar.add_task(what, total=None, words="loading the network")
+
+            def update(p: Any) -> None:
+                left = "" if p.seconds_left is None else f", {int(p.seconds_left) // 60}:{int(p.seconds_left) % 60:02d} left"
+                figure = next((f", {name} {value:.3f}" for name, value in p.figures.items()), "")
+                words = f"loss {p.loss:.4f}, rate {p.learning_rate:.2g}, {p.images_per_second:.1f} images/s{figure}{left}"
+                bar.update(task, completed=p.step, total=p.steps, words=words)
+
+            yield update
+
+
+@contextmanager
 def without_native_chatter() -> Iterator[None]:
     """Keep what TensorFlow's C++ prints while it loads off the terminal; shown after all if something fails."""
     sys.stderr.flush()

@@ -10,6 +10,8 @@ import typer
 from app.commands.common import IouOption, JsonFlag, ThresholdOption, print_json, read_run
 from detector.errors import InputError
 
+RULES = ("iou", "uiuc")
+
 
 def register(app: typer.Typer) -> None:
     app.command("evaluate", rich_help_panel="Analysis")(evaluate)
@@ -21,11 +23,20 @@ def evaluate(
     predictions: Annotated[Path | None, typer.Option(help="COCO results json, with --truth.")] = None,
     threshold: ThresholdOption = 0.5,
     iou: IouOption = 0.5,
+    rule: Annotated[str, typer.Option(help="iou (COCO's matching), or uiuc: the location rule of the UIUC car benchmark.")] = "iou",
+    plot: Annotated[Path | None, typer.Option(help="With --rule uiuc: draw the curves into this picture (.png, .svg, .pdf).")] = None,
     json: JsonFlag = False,
 ) -> None:
-    """Average precision and recall by COCO's rule, and the counts at one operating point."""
+    """Average precision and recall by COCO's rule, and the counts at one operating point; or the UIUC benchmark's figures."""
     import analysis
 
+    if rule not in RULES:
+        raise InputError(f"--rule: expected one of {', '.join(RULES)}, got {rule!r}.")
+    if rule == "uiuc":
+        _evaluate_locations(run, truth, predictions, threshold, plot, json)
+        return
+    if plot is not None:
+        raise InputError("--plot: it draws the curves of --rule uiuc; add that.")
     if run is not None and truth is None and predictions is None:
         from analysis.counts import counts
         from analysis.matching import match_run
@@ -48,6 +59,30 @@ def evaluate(
     if at is not None:
         print(f"at {point}: {at.objects} objects, {at.tp} correct, {at.fp} wrong, {at.fn} missed")
         print(f"precision {_percent(at.precision)}, recall {_percent(at.recall)}, F1 {_percent(at.f1)}")
+
+
+def _evaluate_locations(run: Path | None, truth: Path | None, predictions: Path | None, threshold: float, plot: Path | None, json: bool) -> None:
+    from analysis.location_run import evaluate_locations, plot_locations
+
+    if run is None or truth is not None or predictions is not None:
+        raise InputError("--rule uiuc: expected a RUN alone.")
+    stored = read_run(run)
+    results = evaluate_locations(stored)
+    if plot is not None:
+        plot_locations(results, stored.name).savefig(plot)
+    figures = [result.to_dict(threshold) for result in results]
+    if json:
+        print_json({"run": stored.name, "detector": stored.manifest.detector.name, "weights_hash": stored.manifest.detector.weights_hash, "splits": figures})
+        return
+    for f in figures:
+        print(f"{f['split'] or 'all'}: {f['images']} images, {f['objects']} objects, {f['rule']} rule ({f['alpha']:.0%} ellipse)")
+        print(f"  area {f['area']:.3f}, equal error rate {f['equal_error_rate']:.3f}")
+        for name, at in (("best F1", f["at_best_f1"]), ("given", f["at_threshold"])):
+            if at is not None:
+                rates = f"precision {_percent(at['precision'])}, recall {_percent(at['recall'])}, F1 {_percent(at['f1'])}"
+                print(f"  at confidence {at['threshold']:.3f} ({name}): {at['tp']} correct, {at['fp']} wrong, {at['fn']} missed; {rates}")
+        if f["note"]:
+            print(f"  note: {f['note']}")
 
 
 def _percent(value: float | None) -> str:

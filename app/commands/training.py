@@ -1,0 +1,52 @@
+"""Commands that make a detector: train."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from app.commands.common import JsonFlag, print_json, say, training_bar, without_native_chatter
+from detector.errors import InputError
+
+
+def register(app: typer.Typer) -> None:
+    app.command("train", rich_help_panel="Training")(train)
+
+
+def train(
+    recipe: Annotated[Path, typer.Argument(help="A recipe: an SSD network's, or a sliding-window detector's (kind: sliding_window).", metavar="RECIPE")],
+    data: Annotated[str | None, typer.Option(help="The data set (SSD) or patches (sliding window), instead of the recipe's `data`.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The folder of the training; by default one named after the recipe under the data directory.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the training in that folder.")] = False,
+    json: JsonFlag = False,
+) -> None:
+    """Train a detector by a recipe. Killed or stopped (Ctrl-C), the same command with --resume goes on where it was."""
+    from detector.paths import data_dir
+    from detector.recipes import read_recipe, train_by, training_state
+
+    wanted = read_recipe(recipe)
+    if data is not None:
+        wanted = wanted.with_(data=data)
+    if not wanted.data:
+        raise InputError(f"{recipe}: it names no data; give the folder with --data.")
+    folder = out or data_dir("models") / recipe.stem
+    stopping: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: stopping.append(number))
+    try:
+        with training_bar(wanted.name) as update, without_native_chatter():
+            train_by(wanted, folder, progress=update, should_stop=lambda: bool(stopping), resume=resume)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    state = training_state(folder)
+    if json:
+        print_json({"folder": str(folder), **{name: state.get(name) for name in ("state", "step", "steps", "best", "figures")}})
+    else:
+        for name, value in (state.get("figures") or {}).items():
+            say(f"{name}: {value:.4g}")
+        print(folder)
+    if stopping and state.get("state") != "done":
+        say(f"stopped at step {state.get('step')} of {state.get('steps')}; --resume goes on from here.")
+        raise typer.Exit(130)

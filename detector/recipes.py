@@ -1,0 +1,60 @@
+"""A recipe file of either kind, and the trainer it belongs to: SSD networks, or a sliding-window detector."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from detector.errors import ConfigError
+from detector.recipe import TrainRecipe, load_recipe
+from detector.sliding.recipe import KIND, SlidingRecipe, load_sliding_recipe
+from detector.train import TrainProgress, Validate
+
+Recipe = TrainRecipe | SlidingRecipe
+
+
+def read_recipe(path: str | Path) -> Recipe:
+    """The recipe in a YAML file: a sliding-window one where it says `kind: sliding_window`, else one of an SSD.
+
+    Raises:
+        ConfigError: with file and line where one can be named; an unknown kind.
+    """
+    import yaml
+
+    try:
+        values = yaml.safe_load(Path(path).read_text(encoding="utf-8-sig"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        values = None  # load_recipe says what is wrong, with its line
+    kind = values.get("kind") if isinstance(values, dict) else None
+    if kind == KIND:
+        return load_sliding_recipe(path)
+    if kind is not None:
+        raise ConfigError(f"kind: expected {KIND!r}, or no kind for an SSD network, got {kind!r}.", path=path)
+    return load_recipe(path)
+
+
+def train_by(
+    recipe: Recipe, out: str | Path, *, progress: Callable[[TrainProgress], None] | None = None,
+    should_stop: Callable[[], bool] | None = None, validate: Validate | None = None, resume: bool = False,
+) -> Path:
+    """Train as the recipe says, and return the folder of the result; see `detector.train.train` and
+    `detector.sliding.training.train_sliding_window`. `validate` is of use to SSD networks only: a sliding-window
+    detector is judged by its held-out patches.
+    """
+    if isinstance(recipe, SlidingRecipe):
+        from detector.sliding.training import train_sliding_window
+
+        return train_sliding_window(recipe, out, progress=progress, should_stop=should_stop, resume=resume)
+    from detector.train import train
+
+    return train(recipe, out, progress=progress, should_stop=should_stop, validate=validate, resume=resume)
+
+
+def training_state(folder: str | Path) -> dict:
+    """What state.json of a training says; {} where there is none."""
+    import json
+
+    try:
+        return json.loads((Path(folder) / "state.json").read_text())
+    except (OSError, ValueError):
+        return {}
