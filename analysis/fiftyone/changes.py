@@ -45,6 +45,7 @@ class Change:
         how: "id" where the object was known by our id, "IoU 0.83" where it was recognised by its place.
         who: FiftyOne's open-source App has no users, so this names the data set it was read from.
         when: last change of the sample in FiftyOne, UTC, ISO 8601.
+        file: the picture's name, by which the image is known where written annotations gave it another id.
     """
 
     kind: str
@@ -54,6 +55,7 @@ class Change:
     how: str = "id"
     who: str = ""
     when: str = ""
+    file: str = ""
 
     def __str__(self) -> str:
         if self.before is None:
@@ -147,11 +149,9 @@ class Applied:
 def apply_changes(dataset: Dataset, changes: ChangeList | Iterable[Change]) -> Applied:
     """A data set with the changes made to its ground truth; the one given stays as it is.
 
-    A change whose object is not there as `before` describes it is left out and named; so is one to a class that the
-    data set lacks. Objects stay in their order, added ones come last in their image.
-
-    Raises:
-        InputError: an unknown sample.
+    An image is known by its id, else by its file's name; an object by its id, else by class and box. A change whose
+    object is not there as `before` describes it is left out and named; so is one to a class that the data set lacks. Objects
+    stay in their order, added ones come last in their image.
     """
     t = dataset.objects
     rows: list[dict[str, Any]] = [
@@ -163,9 +163,14 @@ def apply_changes(dataset: Dataset, changes: ChangeList | Iterable[Change]) -> A
     next_id = max((r["id"] for r in rows), default=0) + 1
     out = Applied(dataset)
     dead: set[int] = set()
+    by_file = {Path(file).name: i for i, file in enumerate(dataset.files)}
+    by_file = by_file if len(by_file) == len(dataset) else {}  # names that occur twice tell nothing
     labelled = np.array(dataset.labelled)
     for change in changes.changes if isinstance(changes, ChangeList) else changes:
-        image = dataset.position(change.sample_id)
+        image = dataset.position(change.sample_id) if change.sample_id in dataset else by_file.get(change.file)
+        if image is None:
+            out.skipped.append(f"{change}: the data set has no such image")
+            continue
         if change.after is not None and change.after.label not in dataset.class_map:
             out.skipped.append(f"{change}: the data set has no class {change.after.label!r}")
             continue
@@ -179,7 +184,10 @@ def apply_changes(dataset: Dataset, changes: ChangeList | Iterable[Change]) -> A
             out.done += 1
             continue
         k = where.get((image, change.before.id))
-        if k is None or k in dead or not _is(rows[k], change.before, dataset):
+        if k is None or k in dead or not _is(rows[k], change.before, dataset):  # written as YOLO or VOC, ids are new
+            alike = (j for j in range(len(rows)) if rows[j]["row"] == image and j not in dead and _is(rows[j], change.before, dataset))
+            k = next(alike, None)
+        if k is None:
             out.skipped.append(f"{change}: the annotation is no longer as it was when this was pulled")
         elif change.after is None:
             dead.add(k)
@@ -207,7 +215,7 @@ def write_changed(dataset: Dataset, changes: ChangeList, path: str | Path, *, pi
     """Apply the list and write the annotations to a new place, in the format they came in (COCO where that has no writer).
 
     Raises:
-        InputError: the place already holds something; an unknown sample.
+        InputError: the place already holds something.
     """
     from detector.data import writers
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import datetime
 import os
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -96,7 +98,7 @@ class _Reader:
     def _objects(self, image: int, there: list[dict], size: tuple[int, int], when: str) -> tuple[list[Change], list[Tagged]]:
         run, t = self.run, self.run.truth
         rows = np.arange(run.truth_offsets[image], run.truth_offsets[image + 1])
-        sample_id = run.sample_ids[image]
+        sample_id, file = run.sample_ids[image], Path(run.files[image]).name
         ids = object_ids("object", self.owner, [sample_id] * len(rows), list(range(len(rows))))
         gone = dict(zip(ids, rows.tolist()))
         pairs: list[tuple[int, dict, str]] = []
@@ -118,13 +120,13 @@ class _Reader:
         changes, tags = [], []
         for row, label, how in pairs:
             change = self._compare(sample_id, row, label, size, how, when)
-            changes += [change] if change else []
+            changes += [replace(change, file=file)] if change else []
             tags += self._tags(sample_id, label, int(t.ids[row]), size, when)
         for row in left:
-            changes.append(Change("deleted", sample_id, self._before(row), None, "id", self.who, when))
+            changes.append(Change("deleted", sample_id, self._before(row), None, "id", self.who, when, file))
         for label in added:
             new, self.next_id = Truth(str(label.get("label")), _pixels(label, size), self.next_id), self.next_id + 1
-            changes.append(Change("added", sample_id, None, new, "id", self.who, when))
+            changes.append(Change("added", sample_id, None, new, "id", self.who, when, file))
             tags += self._tags(sample_id, label, None, size, when)
         return changes, tags
 

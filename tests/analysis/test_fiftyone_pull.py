@@ -99,15 +99,22 @@ def test_corrected_annotations_are_written_anew(tmp_path, form):
     run = hand_made(tmp_path)
     data = as_dataset(run)
     data.format = form
-    change = Change("class", "a", Truth("dog", (60, 20, 90, 60), 9), Truth("car", (60, 20, 90, 60), 9))
+    change = Change("class", "a", Truth("dog", (60, 20, 90, 60), 9), Truth("car", (60, 20, 90, 60), 9), file="a.jpg")
     late = Change("deleted", "b", Truth("dog", (20, 16, 70, 56), 4), None)
+    lost = Change("deleted", "z", Truth("dog", (1, 1, 9, 9), 1), None)
+    assert "no such image" in apply_changes(data, [lost]).skipped[0]
     odd = Change("added", "b", None, Truth("van", (1, 1, 9, 9), 50))
     applied = write_changed(data, ChangeList("x", "r", "f", (change, late, odd)), tmp_path / "out")
     assert applied.done == 1 and "no longer as it was" in applied.skipped[0] and "no class 'van'" in applied.skipped[1]
     back = load_dataset(tmp_path / "out")
     assert sorted(back.class_map.names[c] for c in back.objects.class_ids) == ["car", "car", "car"]
+    undone = apply_changes(back, [change.inverse()])  # ids are new: known by file, class and box
     with pytest.raises(InputError, match="never over the old ones"):
         write_changed(data, ChangeList("x", "r", "f"), tmp_path / "out")
+    if form == "voc":  # its classes are those of its objects, and the last dog is gone
+        assert "no class 'dog'" in undone.skipped[0]
+        return
+    assert undone.done == 1 and sorted(back.class_map.names[c] for c in undone.dataset.objects.class_ids) == ["car", "car", "dog"]
 
 
 def test_a_pull_needs_its_push(fo, tmp_path):

@@ -234,6 +234,7 @@ push(run, judge(run, {"car": 0.4}), name="cut", batch=8, progress=lambda p: p.do
 """
 
 
+@pytest.mark.slow
 def test_a_database_killed_during_a_push(stored, tmp_path, monkeypatch):
     """One sentence, what was written stays, and the next push completes it."""
     need_fiftyone()
