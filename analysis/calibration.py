@@ -125,7 +125,14 @@ class Calibration:
         return np.clip(np.interp(scores, self.x, self.y), 0, 1).astype(np.float32)
 
     def to_dict(self) -> dict[str, Any]:
-        return {"method": self.method, "x": self.x.tolist(), "y": self.y.tolist(), "fitted_on": self.fitted_on, "ece_before": self.ece_before, "ece_after": self.ece_after}
+        return {
+            "method": self.method,
+            "x": self.x.tolist(),
+            "y": self.y.tolist(),
+            "fitted_on": self.fitted_on,
+            "ece_before": self.ece_before,
+            "ece_after": self.ece_after,
+        }
 
 
 def _logit(scores: np.ndarray) -> np.ndarray:
@@ -190,7 +197,9 @@ def platt(scores: np.ndarray, correct: np.ndarray) -> tuple[float, float]:
     return float(beta[0]), float(beta[1])
 
 
-def fit_calibration(matches: Matches, method: str = "isotonic", class_id: int | None = None, bins: int = 10) -> Calibration:
+def fit_calibration(
+    matches: Matches, method: str = "isotonic", class_id: int | None = None, bins: int = 10
+) -> Calibration:
     """A calibration fitted on a run's judged detections, with its error on held-out halves of the images.
 
     Raises:
@@ -201,7 +210,10 @@ def fit_calibration(matches: Matches, method: str = "isotonic", class_id: int | 
     rows = judged(matches, class_id)
     scores, right = matches.det_scores[rows], matches.det_kind[rows] == CORRECT
     if len(rows) < 20 or right.all() or not right.any():
-        raise InputError(f"fit_calibration: expected at least 20 detections, some correct and some wrong, got {len(rows)} with {int(right.sum())} correct.")
+        raise InputError(
+            "fit_calibration: expected at least 20 detections, some correct and some wrong, "
+            f"got {len(rows)} with {int(right.sum())} correct."
+        )
     half = matches.det_rows[rows] % 2 == 0
     held_out = np.full(len(rows), np.nan)
     for fit, judge in ((half, ~half), (~half, half)):
@@ -220,7 +232,9 @@ def calibrated_run(run: Any, calibration: Calibration) -> Any:
     Boxes and their order within a score stay; `version` differs, so that caches tell the two apart.
     """
     d = run.detections
-    table = DetectionTable.build(d.rows, d.xyxy, calibration(d.scores), d.class_ids, count=d.count, anchor_ids=d.anchor_ids)
+    table = DetectionTable.build(
+        d.rows, d.xyxy, calibration(d.scores), d.class_ids, count=d.count, anchor_ids=d.anchor_ids
+    )
     other = copy.copy(run)
     other.detections = table
     mark = hashlib.sha256(calibration.x.tobytes() + calibration.y.tobytes()).hexdigest()[:8]

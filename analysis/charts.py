@@ -48,7 +48,9 @@ def _finish(ax: Axes, note: str, title: str = "") -> Axes:
     return ax
 
 
-def plot_curves(curve: Curve, note: str, threshold: float | None = None, ax: Axes | None = None, title: str = "") -> Axes:
+def plot_curves(
+    curve: Curve, note: str, threshold: float | None = None, ax: Axes | None = None, title: str = ""
+) -> Axes:
     """Precision, recall and F1 against confidence, lines told apart by colour and dashes, the threshold upright.
 
     Args:
@@ -58,7 +60,9 @@ def plot_curves(curve: Curve, note: str, threshold: float | None = None, ax: Axe
     ax = _axes(ax, 5.2, 3.4)
     for name, values in (("precision", curve.precision), ("recall", curve.recall), ("F1", curve.f1)):
         colour, dash = LINES[name]
-        ax.plot(curve.thresholds, values, color=colour, linestyle=dash, linewidth=1.6, label=name, drawstyle="steps-pre")
+        ax.plot(
+            curve.thresholds, values, color=colour, linestyle=dash, linewidth=1.6, label=name, drawstyle="steps-pre"
+        )
     if threshold is not None:
         ax.axvline(threshold, color="#444444", linewidth=1, linestyle=":")
     ax.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="confidence threshold")
@@ -66,7 +70,9 @@ def plot_curves(curve: Curve, note: str, threshold: float | None = None, ax: Axe
     return _finish(ax, f"{note} · {curve.objects} objects", title)
 
 
-def plot_precision_recall(curve: Curve, note: str, threshold: float | None = None, ax: Axes | None = None, title: str = "") -> Axes:
+def plot_precision_recall(
+    curve: Curve, note: str, threshold: float | None = None, ax: Axes | None = None, title: str = ""
+) -> Axes:
     """Precision against recall, with the point of the threshold on it."""
     ax = _axes(ax, 4.2, 3.4)
     ax.plot(curve.recall, curve.precision, color=BLUE, linewidth=1.6)
@@ -74,14 +80,20 @@ def plot_precision_recall(curve: Curve, note: str, threshold: float | None = Non
         at = int(np.searchsorted(curve.thresholds, np.float32(threshold)))
         if at < len(curve.thresholds):
             ax.plot(curve.recall[at], curve.precision[at], "o", color=VERMILION, markersize=6)
-            ax.annotate(f"{threshold:.2f}", (curve.recall[at], curve.precision[at]), textcoords="offset points", xytext=(6, 5), fontsize=8)
+            ax.annotate(
+                f"{threshold:.2f}",
+                (curve.recall[at], curve.precision[at]),
+                textcoords="offset points",
+                xytext=(6, 5),
+                fontsize=8,
+            )
     ax.set(xlim=(0, 1.02), ylim=(0, 1.02), xlabel="recall", ylabel="precision")
     ax.yaxis.label.set_size(8.5)
     return _finish(ax, f"{note} · {curve.objects} objects", title)
 
 
 def plot_reliability(table: Reliability, note: str, ax: Axes | None = None, title: str = "") -> Axes:
-    """Share correct against confidence, a bar a bin as wide as the bin, its darkness the share of detections; the diagonal is perfect.
+    """Share correct against confidence: a bar a bin, its darkness the share of detections; the diagonal is perfect.
 
     Like the table, it is about every judged detection, whatever the threshold: `note` names the run.
     """
@@ -90,11 +102,24 @@ def plot_reliability(table: Reliability, note: str, ax: Axes | None = None, titl
     widths = np.diff(table.edges)
     for left, width, height, weight in zip(table.edges, widths, table.accuracy, share):
         if not np.isnan(height):
-            ax.bar(left, height, width, align="edge", color=BLUE, alpha=0.2 + 0.7 * float(weight), edgecolor="white", linewidth=0.8)
+            ax.bar(
+                left,
+                height,
+                width,
+                align="edge",
+                color=BLUE,
+                alpha=0.2 + 0.7 * float(weight),
+                edgecolor="white",
+                linewidth=0.8,
+            )
     ax.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1)
     ax.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="confidence", ylabel="share correct")
     ax.yaxis.label.set_size(8.5)
-    ece = "no detections" if table.ece is None else f"expected calibration error {table.ece:.3f} over {int(table.counts.sum())} detections"
+    ece = (
+        "no detections"
+        if table.ece is None
+        else f"expected calibration error {table.ece:.3f} over {int(table.counts.sum())} detections"
+    )
     return _finish(ax, f"{ece}\n{note}", title)
 
 
@@ -109,8 +134,18 @@ def plot_errors(errors: Errors, note: str, ax: Axes | None = None, title: str = 
     span = max(values, default=0) or 1.0
     for i, (kind, value) in enumerate(zip(KINDS, values)):
         n = errors.counts[kind]
-        ax.text(value + span * 0.02, i, f"{value:.3f}  ({n} {'object' if kind == 'missed' else 'detection'}{'' if n == 1 else 's'})", va="center", fontsize=8)
-    ax.set(yticks=range(len(KINDS)), xlim=(0, span * 1.5), xlabel=f"AP at IoU {errors.matches.iou:.2f} gained by mending (now {errors.ap:.3f})")
+        ax.text(
+            value + span * 0.02,
+            i,
+            f"{value:.3f}  ({n} {'object' if kind == 'missed' else 'detection'}{'' if n == 1 else 's'})",
+            va="center",
+            fontsize=8,
+        )
+    ax.set(
+        yticks=range(len(KINDS)),
+        xlim=(0, span * 1.5),
+        xlabel=f"AP at IoU {errors.matches.iou:.2f} gained by mending (now {errors.ap:.3f})",
+    )
     ax.set_yticklabels(KINDS)
     ax.invert_yaxis()
     cap = "" if errors.max_detections is None else f", the best {errors.max_detections} of an image"
@@ -118,7 +153,9 @@ def plot_errors(errors: Errors, note: str, ax: Axes | None = None, title: str = 
     return _finish(ax, f"{NOT_ADDITIVE.replace('; ', chr(10))}\n{about}\n{note}", title)
 
 
-def plot_confusion(confusion: Confusion, names: Sequence[str], note: str, ax: Axes | None = None, title: str = "", most: int = 20) -> Axes:
+def plot_confusion(
+    confusion: Confusion, names: Sequence[str], note: str, ax: Axes | None = None, title: str = "", most: int = 20
+) -> Axes:
     """The matrix with numbers in its cells, darkness the share of the row.
 
     Beyond `most` classes only those with most boxes off the diagonal are drawn; the note says how many are not.
@@ -136,7 +173,9 @@ def plot_confusion(confusion: Confusion, names: Sequence[str], note: str, ax: Ax
     ax.imshow(share, cmap="Blues", vmin=0, vmax=1)
     for (i, j), n in np.ndenumerate(part):
         if n:
-            ax.text(j, i, str(n), ha="center", va="center", fontsize=7, color="white" if share[i, j] > 0.55 else "#222222")
+            ax.text(
+                j, i, str(n), ha="center", va="center", fontsize=7, color="white" if share[i, j] > 0.55 else "#222222"
+            )
     ax.set(xticks=range(len(index)), yticks=range(len(index)), ylabel="ground truth", xlabel="predicted")
     ax.set_xticklabels(labels, rotation=45, ha="right")
     ax.set_yticklabels(labels)

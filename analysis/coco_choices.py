@@ -9,7 +9,9 @@ from __future__ import annotations
 import numpy as np
 
 from analysis.average_precision import average_precision
+from analysis.coco_columns import Found, Truth
 from analysis.matching import CORRECT, DUPLICATE, WRONG, match_columns
+from detector.boxes import xywh_to_xyxy
 
 IOUS = np.linspace(0.5, 0.95, 10)
 AREAS = {"all": (0.0, 1e10), "small": (0.0, 32.0**2), "medium": (32.0**2, 96.0**2), "large": (96.0**2, 1e10)}
@@ -22,22 +24,32 @@ EMPTY_CLASSES = {"leave out": "not in the mean (COCO)", "zero": "0, if something
 
 
 def chosen_figures(
-    rows: np.ndarray, kinds: np.ndarray, xyxy: np.ndarray, areas: np.ndarray, crowd: np.ndarray, difficult_flags: np.ndarray,
-    det_rows: np.ndarray, det_kinds: np.ndarray, det_xyxy: np.ndarray, scores: np.ndarray, *, num_images: int, classes: list[int],
-    caps: list[int], crowd_choice: str, difficult: str, interpolation: str, empty_classes: str,
+    truth: Truth,
+    found: Found,
+    *,
+    num_images: int,
+    classes: list[int],
+    caps: list[int],
+    crowd: str,
+    difficult: str,
+    interpolation: str,
+    classes_without_truth: str,
 ) -> tuple[dict[tuple[float, str], np.ndarray], dict[tuple[float, str, int], np.ndarray]]:
     """AP and recall per class, NaN where undefined.
 
-    Columns as in `metrics`: M objects and D detections by image rank (ties between images go by it).
+    Args:
+        truth, found: objects and detections by image rank (ties between images go by it).
+        classes, caps: which classes, and COCO's three numbers of detections an image and class.
+        crowd, difficult, interpolation, classes_without_truth: the choices of `metrics.evaluate`.
 
     Returns:
         ({(iou, area): AP float64 [C]}, {(iou, area, cap): recall float64 [C]}) in the order of `classes`.
     """
-    if crowd_choice == "leave out":
-        keep = ~crowd
-        rows, kinds, xyxy, areas, crowd, difficult_flags = (v[keep] for v in (rows, kinds, xyxy, areas, crowd, difficult_flags))
-    elif crowd_choice == "count":
-        crowd = np.zeros(len(rows), bool)
+    if crowd == "leave out":
+        truth = truth.take(~truth.crowd)
+    regions = truth.crowd if crowd == "ignore" else np.zeros(len(truth.rows), bool)
+    rows, kinds, xyxy, areas = truth.rows, truth.kinds, xywh_to_xyxy(truth.xywh), truth.areas
+    det_rows, det_kinds, det_xyxy, scores = found.rows, found.kinds, xywh_to_xyxy(found.xywh), found.scores
     order = np.lexsort((-scores, det_rows))
     det_rows, det_kinds, det_xyxy, scores = det_rows[order], det_kinds[order], det_xyxy[order], scores[order]
     place = _place_in_group(det_rows, det_kinds)
@@ -51,8 +63,20 @@ def chosen_figures(
         outside, det_outside = (areas < low) | (areas > high), (det_areas < low) | (det_areas > high)
         for iou in IOUS.tolist():
             m = match_columns(
-                det_rows, det_xyxy, scores, det_kinds, rows, xyxy, kinds, judged=np.ones(num_images, bool), num_classes=num_classes,
-                crowd=crowd, difficult_flags=difficult_flags, ignore_flags=outside, iou=iou, difficult=difficult,
+                det_rows,
+                det_xyxy,
+                scores,
+                det_kinds,
+                rows,
+                xyxy,
+                kinds,
+                judged=np.ones(num_images, bool),
+                num_classes=num_classes,
+                crowd=regions,
+                difficult_flags=truth.difficult,
+                ignore_flags=outside,
+                iou=iou,
+                difficult=difficult,
             )
             right = m.det_kind == CORRECT
             wrong = np.isin(m.det_kind, (WRONG, DUPLICATE)) & ~det_outside
@@ -64,7 +88,7 @@ def chosen_figures(
                 if objects[k]:
                     ap[n] = average_precision(right[mine], int(objects[k]), interpolation)
                     recall[:, n] = [(right[mine] & (place[mine] < cap)).sum() / objects[k] for cap in caps]
-                elif empty_classes == "zero" and len(mine):
+                elif classes_without_truth == "zero" and len(mine):
                     ap[n] = 0.0
             aps[iou, area] = ap
             recalls |= {(iou, area, cap): recall[i] for i, cap in enumerate(caps)}
@@ -74,7 +98,11 @@ def chosen_figures(
 def _place_in_group(rows: np.ndarray, kinds: np.ndarray) -> np.ndarray:
     """int64 [D]: how many detections of the same image and class come before each."""
     order = np.lexsort((np.arange(len(rows)), kinds, rows))
-    fresh = np.concatenate([[True], (np.diff(rows[order]) != 0) | (np.diff(kinds[order]) != 0)]) if len(rows) else np.zeros(0, bool)
+    fresh = (
+        np.concatenate([[True], (np.diff(rows[order]) != 0) | (np.diff(kinds[order]) != 0)])
+        if len(rows)
+        else np.zeros(0, bool)
+    )
     starts = np.maximum.accumulate(np.where(fresh, np.arange(len(rows)), 0))
     place = np.empty(len(rows), np.int64)
     place[order] = np.arange(len(rows)) - starts

@@ -99,29 +99,43 @@ def read_truth(source: Source) -> TruthColumns:
         DataError: not JSON, not a COCO annotation file, or an entry without its numbers.
     """
     data, path = _load(source, "annotation")
-    if not isinstance(data, Mapping) or not all(isinstance(data.get(k), list) for k in ("images", "annotations", "categories")):
+    if not isinstance(data, Mapping) or not all(
+        isinstance(data.get(k), list) for k in ("images", "annotations", "categories")
+    ):
         raise DataError('Expected a COCO annotation file with "images", "annotations" and "categories".', path=path)
     try:
         images = {i["id"]: (int(i.get("width") or 0), int(i.get("height") or 0)) for i in data["images"]}
         categories = {int(c["id"]): str(c.get("name", c["id"])) for c in data["categories"]}
         keys = [(a["image_id"], int(a["category_id"])) for a in data["annotations"]]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DataError(f"Expected an id in every image and category and both ids in every annotation: {error!r}.", path=path) from None
+        raise DataError(
+            f"Expected an id in every image and category and both ids in every annotation: {error!r}.", path=path
+        ) from None
     image_at = {i: n for n, i in enumerate(images)}
     category_at = {c: k for k, c in enumerate(categories)}
     keep = [i in image_at and c in category_at for i, c in keys]
     notes = []
     if not all(keep):
-        notes.append(f"{keep.count(False)} annotations of images or categories that the file does not list take no part.")
+        notes.append(
+            f"{keep.count(False)} annotations of images or categories that the file does not list take no part."
+        )
     entries = [a for a, k in zip(data["annotations"], keep) if k]
     keys = [x for x, k in zip(keys, keep) if k]
     xywh = _numbers(entries, "bbox", 4, path, "annotation")
     area = np.array([np.nan if a.get("area") is None else a["area"] for a in entries], np.float64)
     return TruthColumns(
-        path, list(images), np.array(list(images.values()), np.int64).reshape(-1, 2), list(categories), list(categories.values()),
-        np.array([image_at[i] for i, _ in keys], np.int64), np.array([category_at[c] for _, c in keys], np.int64), xywh,
-        np.where(np.isnan(area), xywh[:, 2] * xywh[:, 3], area), np.array([bool(a.get("iscrowd")) for a in entries], bool),
-        np.array([bool(a.get("difficult")) for a in entries], bool), tuple(notes),
+        path,
+        list(images),
+        np.array(list(images.values()), np.int64).reshape(-1, 2),
+        list(categories),
+        list(categories.values()),
+        np.array([image_at[i] for i, _ in keys], np.int64),
+        np.array([category_at[c] for _, c in keys], np.int64),
+        xywh,
+        np.where(np.isnan(area), xywh[:, 2] * xywh[:, 3], area),
+        np.array([bool(a.get("iscrowd")) for a in entries], bool),
+        np.array([bool(a.get("difficult")) for a in entries], bool),
+        tuple(notes),
     )
 
 
@@ -133,11 +147,22 @@ def read_results(source: Source) -> ResultColumns:
     """
     data, path = _load(source, "predictions")
     if isinstance(data, Mapping):
-        data = next((data[k] for k in ("annotations", "predictions", "detections") if isinstance(data.get(k), list)), None)
+        data = next(
+            (data[k] for k in ("annotations", "predictions", "detections") if isinstance(data.get(k), list)), None
+        )
     if not isinstance(data, Sequence) or isinstance(data, str):
         raise DataError("Expected a COCO results file: a list of image_id, category_id, bbox and score.", path=path)
     for i, entry in enumerate(data):
         if not isinstance(entry, Mapping) or "image_id" not in entry or "category_id" not in entry:
-            raise DataError(f"Expected image_id, category_id, bbox and score in every entry, entry {i} is {str(entry)[:80]}.", path=path)
+            raise DataError(
+                f"Expected image_id, category_id, bbox and score in every entry, entry {i} is {str(entry)[:80]}.",
+                path=path,
+            )
     xywh = _numbers(data, "bbox", 4, path, "detection")
-    return ResultColumns(path, [e["image_id"] for e in data], [e["category_id"] for e in data], xywh, _numbers(data, "score", None, path, "detection"))
+    return ResultColumns(
+        path,
+        [e["image_id"] for e in data],
+        [e["category_id"] for e in data],
+        xywh,
+        _numbers(data, "score", None, path, "detection"),
+    )

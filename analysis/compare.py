@@ -81,8 +81,16 @@ class Comparison:
         kinds = self.a.run.truth.class_ids[self.objects]
         table = np.bincount(kinds * 4 + self.state, minlength=4 * len(self.a.run.class_map)).reshape(-1, 4)
         return [
-            {"class": self.a.run.class_map.names[k], "objects": int(row.sum()), "found_a": int(row[2] + row[3]), "found_b": int(row[1] + row[3]), "gained": int(row[1]), "lost": int(row[2])}
-            for k, row in enumerate(table) if row.sum()
+            {
+                "class": self.a.run.class_map.names[k],
+                "objects": int(row.sum()),
+                "found_a": int(row[2] + row[3]),
+                "found_b": int(row[1] + row[3]),
+                "gained": int(row[1]),
+                "lost": int(row[2]),
+            }
+            for k, row in enumerate(table)
+            if row.sum()
         ]
 
     def flips(self) -> list[dict[str, Any]]:
@@ -94,9 +102,20 @@ class Comparison:
         rows = rows[np.lexsort((-moved[rows], -self.state[rows].astype(int)))]
         return [
             {
-                "sample": run.sample_ids[t.rows[o]], "object": int(t.ids[o]), "row": int(o), "class": run.class_map.names[t.class_ids[o]], "change": STATES[self.state[q]],
-                "score_a": _score(self.score_a[q]), "score_b": _score(self.score_b[q]), "iou_a": float(self.iou_a[q]), "iou_b": float(self.iou_b[q]),
-                "area": float(areas[o]), "x1": float(t.xyxy[o][0]), "y1": float(t.xyxy[o][1]), "x2": float(t.xyxy[o][2]), "y2": float(t.xyxy[o][3]),
+                "sample": run.sample_ids[t.rows[o]],
+                "object": int(t.ids[o]),
+                "row": int(o),
+                "class": run.class_map.names[t.class_ids[o]],
+                "change": STATES[self.state[q]],
+                "score_a": _score(self.score_a[q]),
+                "score_b": _score(self.score_b[q]),
+                "iou_a": float(self.iou_a[q]),
+                "iou_b": float(self.iou_b[q]),
+                "area": float(areas[o]),
+                "x1": float(t.xyxy[o][0]),
+                "y1": float(t.xyxy[o][1]),
+                "x2": float(t.xyxy[o][2]),
+                "y2": float(t.xyxy[o][3]),
             }
             for q, o in zip(rows.tolist(), self.objects[rows].tolist())
         ]
@@ -105,9 +124,15 @@ class Comparison:
         return {
             "a": {"operating_point": self.a.point.to_dict(self.a.run.class_map), **self.a.counts.to_dict()},
             "b": {"operating_point": self.b.point.to_dict(self.b.run.class_map), **self.b.counts.to_dict()},
-            "images": int(self.images.sum()), "left_out": self.left_out, "gained": self.gained, "lost": self.lost,
-            "found_by_both": int((self.state == 3).sum()), "missed_by_both": int((self.state == 0).sum()), "p_value": self.p_value,
-            "per_class": self.per_class(), "flips": self.flips(),
+            "images": int(self.images.sum()),
+            "left_out": self.left_out,
+            "gained": self.gained,
+            "lost": self.lost,
+            "found_by_both": int((self.state == 3).sum()),
+            "missed_by_both": int((self.state == 0).sum()),
+            "p_value": self.p_value,
+            "per_class": self.per_class(),
+            "flips": self.flips(),
         }
 
 
@@ -125,8 +150,16 @@ def sign_test(a: int, b: int) -> float:
 
 
 def compare(
-    run_a: Any, run_b: Any = None, *, threshold: Threshold = 0.5, threshold_b: Threshold | None = None, iou: float = 0.5, iou_b: float | None = None,
-    nms_iou_b: float | None = None, matches_a: Matches | None = None, matches_b: Matches | None = None,
+    run_a: Any,
+    run_b: Any = None,
+    *,
+    threshold: Threshold = 0.5,
+    threshold_b: Threshold | None = None,
+    iou: float = 0.5,
+    iou_b: float | None = None,
+    nms_iou_b: float | None = None,
+    matches_a: Matches | None = None,
+    matches_b: Matches | None = None,
 ) -> Comparison:
     """Compare two runs over the images both judged, or one run with itself at other settings.
 
@@ -166,15 +199,32 @@ def compare(
     change = np.zeros(len(images), np.int64)
     change[images] = image_counts(m_b, threshold_b).fp[b_rows[images]] - image_counts(m_a, threshold).fp[images]
     return Comparison(
-        a, b, images, np.where(images, b_rows, -1), objects, b_objects, state, m_a.truth_score[objects], m_b.truth_score[b_objects],
-        m_a.truth_iou[objects], m_b.truth_iou[b_objects], change, int((~images).sum()),
+        a,
+        b,
+        images,
+        np.where(images, b_rows, -1),
+        objects,
+        b_objects,
+        state,
+        m_a.truth_score[objects],
+        m_b.truth_score[b_objects],
+        m_a.truth_iou[objects],
+        m_b.truth_iou[b_objects],
+        change,
+        int((~images).sum()),
     )
 
 
 def _side(run: Any, m: Matches, threshold: Threshold, images: np.ndarray, iou: float) -> Side:
     from analysis.subsets import narrow
 
-    return Side(run, m, class_cuts(threshold, m.num_classes), operating_point(run, threshold, iou=iou), counts(narrow(m, images=images), threshold))
+    return Side(
+        run,
+        m,
+        class_cuts(threshold, m.num_classes),
+        operating_point(run, threshold, iou=iou),
+        counts(narrow(m, images=images), threshold),
+    )
 
 
 def _found(m: Matches, threshold: Threshold) -> np.ndarray:
@@ -202,11 +252,15 @@ def _same_objects(run_a: Any, run_b: Any, images: np.ndarray, b_rows: np.ndarray
     order_b = rows_b[np.lexsort((b.ids[rows_b], back[b.rows[rows_b]]))]
     names_a, names_b = np.array(run_a.class_map.names, object), np.array(run_b.class_map.names, object)
     same = len(order_a) == len(order_b) and (
-        np.array_equal(a.rows[order_a], back[b.rows[order_b]]) and np.array_equal(a.ids[order_a], b.ids[order_b])
-        and np.array_equal(names_a[a.class_ids[order_a]], names_b[b.class_ids[order_b]]) and np.allclose(a.xyxy[order_a], b.xyxy[order_b], atol=1e-3)
+        np.array_equal(a.rows[order_a], back[b.rows[order_b]])
+        and np.array_equal(a.ids[order_a], b.ids[order_b])
+        and np.array_equal(names_a[a.class_ids[order_a]], names_b[b.class_ids[order_b]])
+        and np.allclose(a.xyxy[order_a], b.xyxy[order_b], atol=1e-3)
     )
     if not same:
-        raise InputError("compare: the two runs have different ground truth for the same images; run both detectors on one data set.")
+        raise InputError(
+            "compare: the two runs have different ground truth for the same images; run both detectors on one data set."
+        )
     order = np.argsort(order_a, kind="stable")
     return order_a[order], order_b[order]
 
@@ -235,6 +289,8 @@ def with_nms(run: Any, nms_iou: float) -> Any:
             gone[other] = 1
     keep = np.frombuffer(gone, np.uint8) == 0
     other_run = copy.copy(run)
-    other_run.detections = DetectionTable(d.rows[keep], d.xyxy[keep], d.scores[keep], d.class_ids[keep], d.anchor_ids[keep], d.count)
+    other_run.detections = DetectionTable(
+        d.rows[keep], d.xyxy[keep], d.scores[keep], d.class_ids[keep], d.anchor_ids[keep], d.count
+    )
     other_run.__dict__["version"] = f"{getattr(run, 'version', 'run')}-nms{nms_iou:g}"
     return other_run

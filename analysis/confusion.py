@@ -71,7 +71,11 @@ class Confusion:
         inner = self.matrix[:-1, :-1].copy()
         np.fill_diagonal(inner, 0)
         order = np.argsort(-inner, axis=None, kind="stable")[:n]
-        cells = [(int(i), int(j), int(inner[i, j])) for i, j in zip(*np.unravel_index(order, inner.shape))] if inner.size else []
+        cells = (
+            [(int(i), int(j), int(inner[i, j])) for i, j in zip(*np.unravel_index(order, inner.shape))]
+            if inner.size
+            else []
+        )
         return [c for c in cells if c[2]]
 
 
@@ -94,7 +98,14 @@ class Confusions:
         d, t = run.detections, run.truth
         wrong = np.isin(m.det_kind, (WRONG, DUPLICATE))
         none = np.zeros(len(t.rows), bool)
-        pairs = fitting_pairs(np.where(wrong, d.rows, -1).astype(np.int64), d.xyxy, np.where(m.truth_counted, t.rows, -1).astype(np.int64), t.xyxy, none, iou)
+        pairs = fitting_pairs(
+            np.where(wrong, d.rows, -1).astype(np.int64),
+            d.xyxy,
+            np.where(m.truth_counted, t.rows, -1).astype(np.int64),
+            t.xyxy,
+            none,
+            iou,
+        )
         other = m.det_classes[pairs.det] != m.truth_classes[pairs.truth]
         self._pairs = Pairs(*(column[other] for column in pairs))
         # The turn of a detection over the whole run: by falling score, ties in table order.
@@ -134,10 +145,17 @@ class Confusions:
 
     def _check(self, matrix: np.ndarray, threshold: Threshold) -> None:
         c = counts(self.matches, threshold).per_class
-        sums = (np.diag(matrix)[:-1], c.tp, "its diagonal and the correct ones"), (matrix[:-1].sum(1), c.objects, "its rows and the objects"), (matrix[:, :-1].sum(0), c.tp + c.fp, "its columns and the detections")
+        sums = (
+            (np.diag(matrix)[:-1], c.tp, "its diagonal and the correct ones"),
+            (matrix[:-1].sum(1), c.objects, "its rows and the objects"),
+            (matrix[:, :-1].sum(0), c.tp + c.fp, "its columns and the detections"),
+        )
         for ours, theirs, what in sums:
             if not np.array_equal(ours, theirs):
-                raise LawError(f"The confusion matrix disagrees with the counts: {what} differ: this is a fault in Boxscope; please report it.")
+                raise LawError(
+                    f"The confusion matrix disagrees with the counts: {what} differ: "
+                    "this is a fault in Boxscope; please report it."
+                )
 
 
 def list_cell(run: Any, confusion: Confusion, truth: str, predicted: str) -> list[dict[str, Any]]:
@@ -149,8 +167,11 @@ def list_cell(run: Any, confusion: Confusion, truth: str, predicted: str) -> lis
     Raises:
         InputError: a class that the run does not have.
     """
+
     def class_id(name: str) -> int:
-        return BACKGROUND if name == "background" and name not in run.class_map else class_ids_of(run.class_map, name)[0]
+        return (
+            BACKGROUND if name == "background" and name not in run.class_map else class_ids_of(run.class_map, name)[0]
+        )
 
     dets, objects = confusion.cell(class_id(truth), class_id(predicted))
     n = max(len(dets), len(objects))
@@ -160,8 +181,14 @@ def list_cell(run: Any, confusion: Confusion, truth: str, predicted: str) -> lis
         o = int(objects[i]) if len(objects) else None
         box = run.detections.xyxy[d] if d is not None else run.truth.xyxy[o]
         image = int(run.detections.rows[d] if d is not None else run.truth.rows[o])
-        rows.append({
-            "sample": run.sample_ids[image], "truth": truth, "predicted": predicted, "object": None if o is None else int(run.truth.ids[o]),
-            "score": None if d is None else float(run.detections.scores[d]), **dict(zip(("x1", "y1", "x2", "y2"), box.tolist())),
-        })
+        rows.append(
+            {
+                "sample": run.sample_ids[image],
+                "truth": truth,
+                "predicted": predicted,
+                "object": None if o is None else int(run.truth.ids[o]),
+                "score": None if d is None else float(run.detections.scores[d]),
+                **dict(zip(("x1", "y1", "x2", "y2"), box.tolist())),
+            }
+        )
     return sorted(rows, key=lambda r: -(r["score"] or 0))

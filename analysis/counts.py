@@ -133,10 +133,19 @@ def counts(matches: Matches, threshold: Threshold = 0.5) -> Counts:
     k = {kind: scores.at_least(cuts) for kind, scores in index.kinds.items()}
     found = index.found.at_least(cuts)
     per_class = Counts(
-        tp=k[CORRECT], fp=k[WRONG] + k[DUPLICATE], fn=index.objects - found, duplicates=k[DUPLICATE], ignored=k[IGNORED],
-        unlabelled=k[UNLABELLED], objects=index.objects, detections=index.all.at_least(cuts),
+        tp=k[CORRECT],
+        fp=k[WRONG] + k[DUPLICATE],
+        fn=index.objects - found,
+        duplicates=k[DUPLICATE],
+        ignored=k[IGNORED],
+        unlabelled=k[UNLABELLED],
+        objects=index.objects,
+        detections=index.all.at_least(cuts),
     )
-    total = Counts(**{f.name: int(getattr(per_class, f.name).sum()) for f in fields(Counts) if f.name != "per_class"}, per_class=per_class)
+    total = Counts(
+        **{f.name: int(getattr(per_class, f.name).sum()) for f in fields(Counts) if f.name != "per_class"},
+        per_class=per_class,
+    )
     check_laws(total)
     if matches.class_aware:
         check_laws(per_class)
@@ -147,15 +156,24 @@ def check_laws(c: Counts) -> None:
     """Raise LawError unless TP + FN = objects and TP + FP + ignored + unlabelled = detections, in every entry."""
     objects = np.asarray(c.tp + c.fn - c.objects)
     detections = np.asarray(c.tp + c.fp + c.ignored + c.unlabelled - c.detections)
-    for law, gap in (("correct + missed = objects", objects), ("correct + wrong + ignored + unlabelled = detections", detections)):
+    for law, gap in (
+        ("correct + missed = objects", objects),
+        ("correct + wrong + ignored + unlabelled = detections", detections),
+    ):
         if gap.any():
             at = int(np.argmax(gap != 0))
-            raise LawError(f"Expected {law}, entry {at} is off by {int(gap.reshape(-1)[at])}: this is a fault in Boxscope; please report it.")
+            raise LawError(
+                f"Expected {law}, entry {at} is off by {int(gap.reshape(-1)[at])}: "
+                "this is a fault in Boxscope; please report it."
+            )
 
 
 def _cuts(matches: Matches, threshold: Threshold) -> np.ndarray:
     if np.ndim(threshold) and not matches.class_aware and len(np.unique(np.asarray(threshold))) > 1:
-        raise InputError("threshold: thresholds per class need class-aware matching; a detection below its own could take another's object.")
+        raise InputError(
+            "threshold: thresholds per class need class-aware matching; "
+            "a detection below its own could take another's object."
+        )
     return class_cuts(threshold, matches.num_classes)
 
 
@@ -172,9 +190,14 @@ def image_counts(matches: Matches, threshold: Threshold = 0.5) -> Counts:
     counted = matches.truth_counted
     missed = counted & ~_found(matches, kept)
     result = Counts(
-        tp=table[CORRECT], fp=table[WRONG] + table[DUPLICATE], fn=np.bincount(matches.truth_rows[missed], minlength=n),
-        duplicates=table[DUPLICATE], ignored=table[IGNORED], unlabelled=table[UNLABELLED],
-        objects=np.bincount(matches.truth_rows[counted], minlength=n), detections=np.bincount(rows, minlength=n),
+        tp=table[CORRECT],
+        fp=table[WRONG] + table[DUPLICATE],
+        fn=np.bincount(matches.truth_rows[missed], minlength=n),
+        duplicates=table[DUPLICATE],
+        ignored=table[IGNORED],
+        unlabelled=table[UNLABELLED],
+        objects=np.bincount(matches.truth_rows[counted], minlength=n),
+        detections=np.bincount(rows, minlength=n),
     )
     check_laws(result)
     return result

@@ -97,18 +97,30 @@ class Errors:
         pointing = np.flatnonzero(kept & np.isin(self.det_error, (CLASSIFICATION, LOCALISATION)))[::-1]
         pointing = pointing[np.argsort(m.det_scores[pointing], kind="stable")]  # the best-scored is written last
         near[self.det_truth[pointing]] = self.det_error[pointing]
-        return np.where(kept, self.det_error, 0).astype(np.uint8), np.where(unfound, np.where(near > 0, near, MISSED), 0).astype(np.uint8)
+        return np.where(kept, self.det_error, 0).astype(np.uint8), np.where(
+            unfound, np.where(near > 0, near, MISSED), 0
+        ).astype(np.uint8)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {
-            "iou": self.matches.iou, "background_iou": self.background_iou, "max_detections": self.max_detections, "ap": self.ap,
-            "counts": self.counts, "dap": self.dap, "note": NOT_ADDITIVE,
+            "iou": self.matches.iou,
+            "background_iou": self.background_iou,
+            "max_detections": self.max_detections,
+            "ap": self.ap,
+            "counts": self.counts,
+            "dap": self.dap,
+            "note": NOT_ADDITIVE,
         }
 
 
 def find_errors(
-    run: Any, *, iou: float = 0.5, background_iou: float = 0.1, max_detections: int | None = 100, matches: Matches | None = None,
+    run: Any,
+    *,
+    iou: float = 0.5,
+    background_iou: float = 0.1,
+    max_detections: int | None = 100,
+    matches: Matches | None = None,
     ignored_too: bool = False,
 ) -> Errors:
     """The kind of every mistake of a run.
@@ -171,12 +183,22 @@ def find_errors(
     counts = {name: int((det_error == code).sum()) for code, name in enumerate(KINDS, 1)}
     counts["missed"] = int((truth_error == MISSED).sum())
     ap, dap = _costs(m, t.class_ids, part, det_error, det_truth, det_mends, truth_error, counted & ~used, counted)
-    return Errors(m, background_iou, max_detections, det_error, det_truth, det_mends, truth_error, near_score, counts, ap, dap)
+    return Errors(
+        m, background_iou, max_detections, det_error, det_truth, det_mends, truth_error, near_score, counts, ap, dap
+    )
 
 
-def _nearest(d, t, det_keys: np.ndarray, truth_keys: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """For each detection the object of its class, and of another, with the largest IoU (ties: the first): index and IoU, 0 and 0 without."""
-    pairs = fitting_pairs(det_keys.astype(np.int64), d.xyxy, truth_keys.astype(np.int64), t.xyxy, np.zeros(len(t.rows), bool), 0.0)
+def _nearest(
+    d, t, det_keys: np.ndarray, truth_keys: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """For each detection the object of its class, and of another, with the largest IoU (ties: the first).
+
+    Returns:
+        Index and IoU in its own class, index and IoU in others; 0 and 0 without an overlap.
+    """
+    pairs = fitting_pairs(
+        det_keys.astype(np.int64), d.xyxy, truth_keys.astype(np.int64), t.xyxy, np.zeros(len(t.rows), bool), 0.0
+    )
     own = d.class_ids[pairs.det] == t.class_ids[pairs.truth]
     out = []
     for mask in (own, ~own):
@@ -189,7 +211,9 @@ def _nearest(d, t, det_keys: np.ndarray, truth_keys: np.ndarray) -> tuple[np.nda
     return tuple(out)
 
 
-def _costs(m, truth_classes, part, det_error, det_truth, det_mends, truth_error, unfound, counted) -> tuple[float, dict[str, float]]:
+def _costs(
+    m, truth_classes, part, det_error, det_truth, det_mends, truth_error, unfound, counted
+) -> tuple[float, dict[str, float]]:
     k = m.num_classes
     objects = np.bincount(truth_classes[counted], minlength=k)
     correct = part & (m.det_kind == CORRECT)
@@ -202,7 +226,12 @@ def _costs(m, truth_classes, part, det_error, det_truth, det_mends, truth_error,
         if code == MISSED:
             # tidecv lists mistakes before correct detections whenever it mends; that decides between equal scores.
             points = np.concatenate([np.flatnonzero(wrong), np.flatnonzero(correct)])
-            fixed = mean_ap(classes[points], scores[points], correct[points], objects - np.bincount(truth_classes[truth_error == MISSED], minlength=k))
+            fixed = mean_ap(
+                classes[points],
+                scores[points],
+                correct[points],
+                objects - np.bincount(truth_classes[truth_error == MISSED], minlength=k),
+            )
         else:
             mended = (det_error == code) & det_mends
             errors = np.flatnonzero((wrong & (det_error != code)) | mended)
@@ -213,7 +242,9 @@ def _costs(m, truth_classes, part, det_error, det_truth, det_mends, truth_error,
         dap[name] = max(fixed - ap, 0.0)
     points = np.concatenate([np.flatnonzero(wrong), np.flatnonzero(correct)])
     ideal = mean_ap(classes[points], correct[points].astype(float), correct[points], objects)
-    forgiven = mean_ap(classes[points], scores[points], correct[points], objects - np.bincount(truth_classes[unfound], minlength=k))
+    forgiven = mean_ap(
+        classes[points], scores[points], correct[points], objects - np.bincount(truth_classes[unfound], minlength=k)
+    )
     dap["false positives"], dap["false negatives"] = ideal - ap, forgiven - ap
     return ap, dap
 
@@ -232,5 +263,6 @@ def images_with_kind(errors: Errors, kinds: Iterable[str], threshold: Threshold 
     m = errors.matches
     dets, objects = errors.at(threshold)
     objects = np.where(objects == MISSED, MISSED, 0)  # the other kinds stand on the detection
-    return having(m.det_rows, np.isin(dets, codes), m.num_images) | having(m.truth_rows, np.isin(objects, codes), m.num_images)
-
+    return having(m.det_rows, np.isin(dets, codes), m.num_images) | having(
+        m.truth_rows, np.isin(objects, codes), m.num_images
+    )

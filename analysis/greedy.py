@@ -24,7 +24,12 @@ class Pairs(NamedTuple):
 
 
 def fitting_pairs(
-    det_keys: np.ndarray, det_xyxy: np.ndarray, truth_keys: np.ndarray, truth_xyxy: np.ndarray, crowd: np.ndarray, least_iou: float,
+    det_keys: np.ndarray,
+    det_xyxy: np.ndarray,
+    truth_keys: np.ndarray,
+    truth_xyxy: np.ndarray,
+    crowd: np.ndarray,
+    least_iou: float,
 ) -> Pairs:
     """Every pair with the same key (image, or image and class) whose IoU is at least `least_iou`.
 
@@ -67,7 +72,9 @@ def fitting_pairs(
     return Pairs(*(np.concatenate(column) for column in zip(*found))) if found else empty
 
 
-def greedy(pairs: Pairs, det_rank: np.ndarray, truth_rank: np.ndarray, ignored: np.ndarray, reusable: np.ndarray) -> tuple[Pairs, Pairs]:
+def greedy(
+    pairs: Pairs, det_rank: np.ndarray, truth_rank: np.ndarray, ignored: np.ndarray, reusable: np.ndarray
+) -> tuple[Pairs, Pairs]:
     """Who takes what, and who found it taken.
 
     Args:

@@ -19,12 +19,24 @@ def _spots(box: np.ndarray, w: float, h: float) -> list[tuple[float, float]]:
     """Upper left corners to try, the best first: above the box, below it, inside at its corners, beside it."""
     x1, y1, x2, y2 = box
     return [
-        (x1, y1 - h), (x2 - w, y1 - h), (x1, y2), (x2 - w, y2), (x1, y1), (x2 - w, y1), (x1, y2 - h), (x2 - w, y2 - h),
-        (x2, y1), (x1 - w, y1), (x2, y2 - h), (x1 - w, y2 - h),
+        (x1, y1 - h),
+        (x2 - w, y1 - h),
+        (x1, y2),
+        (x2 - w, y2),
+        (x1, y1),
+        (x2 - w, y1),
+        (x1, y2 - h),
+        (x2 - w, y2 - h),
+        (x2, y1),
+        (x1 - w, y1),
+        (x2, y2 - h),
+        (x1 - w, y2 - h),
     ]
 
 
-def place_labels(boxes: np.ndarray, sizes: Sequence[tuple[float, float]], picture: tuple[float, float], margin: float = 0.0) -> list[Placed]:
+def place_labels(
+    boxes: np.ndarray, sizes: Sequence[tuple[float, float]], picture: tuple[float, float], margin: float = 0.0
+) -> list[Placed]:
     """A place for as many labels as have one; earlier boxes choose first, the rest stay without.
 
     Args:
@@ -48,7 +60,10 @@ def place_labels(boxes: np.ndarray, sizes: Sequence[tuple[float, float]], pictur
             x, y = min(max(x, 0.0), width - w), min(max(y, 0.0), height - h)
             spot = (x, y, x + w, y + h)
             covers = (
-                (others[:, 0] > x - margin) & (others[:, 0] < spot[2] + margin) & (others[:, 1] > y - margin) & (others[:, 1] < spot[3] + margin)
+                (others[:, 0] > x - margin)
+                & (others[:, 0] < spot[2] + margin)
+                & (others[:, 1] > y - margin)
+                & (others[:, 1] < spot[3] + margin)
             )
             hits = (taken[:, 0] < spot[2]) & (taken[:, 2] > x) & (taken[:, 1] < spot[3]) & (taken[:, 3] > y)
             if not covers.any() and not hits.any():

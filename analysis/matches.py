@@ -71,10 +71,19 @@ class Matches:
         put = object.__setattr__
         d, m = len(self.det_rows), len(self.truth_rows)
         columns = {
-            "judged": (bool, None), "det_rows": (np.int32, d), "det_classes": (np.int32, d), "det_scores": (np.float32, d),
-            "det_kind": (np.uint8, d), "det_truth": (np.int32, d), "det_iou": (np.float32, d), "truth_rows": (np.int32, m),
-            "truth_classes": (np.int32, m), "truth_ignored": (bool, m), "truth_det": (np.int32, m),
-            "truth_iou": (np.float32, m), "truth_score": (np.float32, m),
+            "judged": (bool, None),
+            "det_rows": (np.int32, d),
+            "det_classes": (np.int32, d),
+            "det_scores": (np.float32, d),
+            "det_kind": (np.uint8, d),
+            "det_truth": (np.int32, d),
+            "det_iou": (np.float32, d),
+            "truth_rows": (np.int32, m),
+            "truth_classes": (np.int32, m),
+            "truth_ignored": (bool, m),
+            "truth_det": (np.int32, m),
+            "truth_iou": (np.float32, m),
+            "truth_score": (np.float32, m),
         }
         for name, (dtype, length) in columns.items():
             put(self, name, frozen_array(getattr(self, name), dtype, (length,), f"Matches.{name}"))

@@ -1,8 +1,8 @@
 """Detections + annotations -> Matches, by COCO's rule. The one matcher of the project.
 
-    match(detections, annotations)      one image, or a list of each
-    match_run(run)                      a whole run, from its tables
-    counts(matches, threshold)          correct, wrong, missed at any threshold (analysis.counts)
+match(detections, annotations)      one image, or a list of each
+match_run(run)                      a whole run, from its tables
+counts(matches, threshold)          correct, wrong, missed at any threshold (analysis.counts)
 """
 
 from __future__ import annotations
@@ -19,8 +19,21 @@ from detector.core import Annotations, Detections
 from detector.errors import InputError
 
 __all__ = [
-    "CORRECT", "DUPLICATE", "IGNORED", "KIND_NAMES", "UNLABELLED", "WRONG", "Counts", "Matches", "Verdicts", "counts",
-    "image_counts", "match", "match_columns", "match_run", "verdicts",
+    "CORRECT",
+    "DUPLICATE",
+    "IGNORED",
+    "KIND_NAMES",
+    "UNLABELLED",
+    "WRONG",
+    "Counts",
+    "Matches",
+    "Verdicts",
+    "counts",
+    "image_counts",
+    "match",
+    "match_columns",
+    "match_run",
+    "verdicts",
 ]
 
 
@@ -36,10 +49,23 @@ def _turns(rows: np.ndarray, scores: np.ndarray, classes: np.ndarray, class_awar
 
 
 def match_columns(
-    det_rows: np.ndarray, det_xyxy: np.ndarray, det_scores: np.ndarray, det_classes: np.ndarray,
-    truth_rows: np.ndarray, truth_xyxy: np.ndarray, truth_classes: np.ndarray, *,
-    judged: np.ndarray, num_classes: int, labelled_classes: int | None = None, crowd: np.ndarray | None = None, difficult_flags: np.ndarray | None = None,
-    ignore_flags: np.ndarray | None = None, iou: float = 0.5, class_aware: bool = True, difficult: str = "count",
+    det_rows: np.ndarray,
+    det_xyxy: np.ndarray,
+    det_scores: np.ndarray,
+    det_classes: np.ndarray,
+    truth_rows: np.ndarray,
+    truth_xyxy: np.ndarray,
+    truth_classes: np.ndarray,
+    *,
+    judged: np.ndarray,
+    num_classes: int,
+    labelled_classes: int | None = None,
+    crowd: np.ndarray | None = None,
+    difficult_flags: np.ndarray | None = None,
+    ignore_flags: np.ndarray | None = None,
+    iou: float = 0.5,
+    class_aware: bool = True,
+    difficult: str = "count",
 ) -> Matches:
     """Matching on plain columns: D detections and M objects, in any order, over N = len(judged) images.
 
@@ -66,7 +92,9 @@ def match_columns(
 
     # COCO's bound: an IoU of exactly 1 still passes a bound of 1.
     bound = min(iou, 1 - 1e-10)
-    pairs = fitting_pairs(keys(det_rows, det_classes), det_xyxy, keys(truth_rows, truth_classes), truth_xyxy, crowd, bound)
+    pairs = fitting_pairs(
+        keys(det_rows, det_classes), det_xyxy, keys(truth_rows, truth_classes), truth_xyxy, crowd, bound
+    )
     truth_rank = np.arange(m)
     if not class_aware:
         truth_rank[np.lexsort((np.arange(m), truth_classes))] = np.arange(m)
@@ -87,10 +115,23 @@ def match_columns(
     truth_iou[taken.truth[back]] = taken.iou[back]
     truth_score[taken.truth[back]] = det_scores[taken.det[back]]
     return Matches(
-        iou=float(iou), class_aware=class_aware, difficult=difficult, num_classes=num_classes, judged=judged,
-        det_rows=det_rows, det_classes=det_classes, det_scores=det_scores, det_kind=det_kind, det_truth=det_truth,
-        det_iou=det_iou, truth_rows=truth_rows, truth_classes=truth_classes, truth_ignored=ignored,
-        truth_det=truth_det, truth_iou=truth_iou, truth_score=truth_score,
+        iou=float(iou),
+        class_aware=class_aware,
+        difficult=difficult,
+        num_classes=num_classes,
+        judged=judged,
+        det_rows=det_rows,
+        det_classes=det_classes,
+        det_scores=det_scores,
+        det_kind=det_kind,
+        det_truth=det_truth,
+        det_iou=det_iou,
+        truth_rows=truth_rows,
+        truth_classes=truth_classes,
+        truth_ignored=ignored,
+        truth_det=truth_det,
+        truth_iou=truth_iou,
+        truth_score=truth_score,
     )
 
 
@@ -123,15 +164,31 @@ def match_run(run: Any, iou: float = 0.5, *, class_aware: bool = True, difficult
     """
     d, t = run.detections, run.truth
     return match_columns(
-        d.rows, d.xyxy, d.scores, d.class_ids, t.rows, t.xyxy, t.class_ids, judged=judged_images(run),
-        num_classes=len(run.class_map), labelled_classes=labelled_classes(run), crowd=t.crowd, difficult_flags=t.difficult, iou=iou,
-        class_aware=class_aware, difficult=difficult,
+        d.rows,
+        d.xyxy,
+        d.scores,
+        d.class_ids,
+        t.rows,
+        t.xyxy,
+        t.class_ids,
+        judged=judged_images(run),
+        num_classes=len(run.class_map),
+        labelled_classes=labelled_classes(run),
+        crowd=t.crowd,
+        difficult_flags=t.difficult,
+        iou=iou,
+        class_aware=class_aware,
+        difficult=difficult,
     )
 
 
 def match(
-    detections: Detections | Sequence[Detections] | Any, truth: Annotations | None | Sequence[Annotations | None] = None, *,
-    iou: float = 0.5, class_aware: bool = True, difficult: str = "count",
+    detections: Detections | Sequence[Detections] | Any,
+    truth: Annotations | None | Sequence[Annotations | None] = None,
+    *,
+    iou: float = 0.5,
+    class_aware: bool = True,
+    difficult: str = "count",
 ) -> Matches:
     """Match one image's detections with its annotations, two lists of them, or (alone) a whole run.
 
@@ -147,7 +204,9 @@ def match(
         detections, truth = [detections], [truth]
     truth = list(truth) if truth is not None else [None] * len(detections)
     if len(detections) != len(truth):
-        raise InputError(f"match: expected one Annotations (or None) an image, got {len(detections)} detections and {len(truth)}.")
+        raise InputError(
+            f"match: expected one Annotations (or None) an image, got {len(detections)} detections and {len(truth)}."
+        )
     known = [a if a is not None else Annotations.empty((1, 1)) for a in truth]
 
     def column(items: Sequence[Any], name: str, width: int | None = None) -> np.ndarray:
@@ -157,10 +216,18 @@ def match(
 
     det_classes, truth_classes = column(detections, "class_ids"), column(known, "class_ids")
     return match_columns(
-        np.repeat(np.arange(len(detections)), [len(d) for d in detections]), column(detections, "xyxy", 4),
-        column(detections, "scores"), det_classes, np.repeat(np.arange(len(known)), [len(a) for a in known]),
-        column(known, "xyxy", 4), truth_classes, judged=np.array([a is not None for a in truth], bool),
+        np.repeat(np.arange(len(detections)), [len(d) for d in detections]),
+        column(detections, "xyxy", 4),
+        column(detections, "scores"),
+        det_classes,
+        np.repeat(np.arange(len(known)), [len(a) for a in known]),
+        column(known, "xyxy", 4),
+        truth_classes,
+        judged=np.array([a is not None for a in truth], bool),
         num_classes=int(max(det_classes.max(initial=-1), truth_classes.max(initial=-1))) + 1,
-        crowd=column(known, "crowd").astype(bool), difficult_flags=column(known, "difficult").astype(bool), iou=iou,
-        class_aware=class_aware, difficult=difficult,
+        crowd=column(known, "crowd").astype(bool),
+        difficult_flags=column(known, "difficult").astype(bool),
+        iou=iou,
+        class_aware=class_aware,
+        difficult=difficult,
     )

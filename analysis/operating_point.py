@@ -34,7 +34,9 @@ def class_cuts(threshold: Threshold, num_classes: int) -> np.ndarray:
     if cuts.shape != (num_classes,):
         raise InputError(f"threshold: expected one number or {num_classes}, one a class, got {list(cuts.shape)}.")
     if len(cuts) and not (cuts >= 0).all():
-        raise InputError(f"threshold: expected 0 and more, class {int(np.argmin(cuts >= 0))} has {cuts[np.argmin(cuts >= 0)]}.")
+        raise InputError(
+            f"threshold: expected 0 and more, class {int(np.argmin(cuts >= 0))} has {cuts[np.argmin(cuts >= 0)]}."
+        )
     return cuts + np.float32(0)  # -0.0 becomes 0.0, whose bits sort as numbers do
 
 
@@ -69,7 +71,11 @@ class OperatingPoint:
             confidence = f"confidence per class ({low:.2f} to {high:.2f})"
         else:
             confidence = f"confidence ≥ {self.threshold:.2f}"
-        parts = [confidence, f"IoU ≥ {self.iou:.2f}", "COCO matching" if self.class_aware else "COCO matching, class ignored"]
+        parts = [
+            confidence,
+            f"IoU ≥ {self.iou:.2f}",
+            "COCO matching" if self.class_aware else "COCO matching, class ignored",
+        ]
         if self.difficult == "ignore":
             parts.append("difficult ignored")
         if self.detector:
@@ -82,12 +88,19 @@ class OperatingPoint:
         if isinstance(threshold, tuple):
             threshold = dict(zip(class_map.names, threshold)) if class_map is not None else list(threshold)
         return {
-            "threshold": threshold, "iou": self.iou, "matcher": "coco", "class_aware": self.class_aware,
-            "difficult": self.difficult, "detector": self.detector, "weights_hash": self.weights_hash,
+            "threshold": threshold,
+            "iou": self.iou,
+            "matcher": "coco",
+            "class_aware": self.class_aware,
+            "difficult": self.difficult,
+            "detector": self.detector,
+            "weights_hash": self.weights_hash,
         }
 
 
-def operating_point(run: Any, threshold: Threshold = 0.5, *, iou: float = 0.5, class_aware: bool = True, difficult: str = "count") -> OperatingPoint:
+def operating_point(
+    run: Any, threshold: Threshold = 0.5, *, iou: float = 0.5, class_aware: bool = True, difficult: str = "count"
+) -> OperatingPoint:
     """The operating point of a figure over `run`, with its detector's name and hash where the run knows them."""
     manifest = getattr(run, "manifest", None)
     detector = getattr(manifest, "detector", None)
@@ -95,6 +108,10 @@ def operating_point(run: Any, threshold: Threshold = 0.5, *, iou: float = 0.5, c
         detector = manifest.get("detector")
     pick = detector.get if isinstance(detector, Mapping) else lambda key, default="": getattr(detector, key, default)
     return OperatingPoint(
-        threshold if np.ndim(threshold) == 0 else tuple(np.asarray(threshold, float)), iou, class_aware, difficult,
-        str(pick("name", "") or ""), str(pick("weights_hash", "") or ""),
+        threshold if np.ndim(threshold) == 0 else tuple(np.asarray(threshold, float)),
+        iou,
+        class_aware,
+        difficult,
+        str(pick("name", "") or ""),
+        str(pick("weights_hash", "") or ""),
     )

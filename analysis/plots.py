@@ -23,8 +23,15 @@ SMALL_POINTS = 6.5
 
 
 def plot_detections(
-    image: np.ndarray, detections: Detections, threshold: Threshold = 0.5, classes: Iterable[str | int] | str | int | None = None,
-    annotations: Annotations | None = None, ax: Axes | None = None, class_map: ClassMap | None = None, iou: float = 0.5, *,
+    image: np.ndarray,
+    detections: Detections,
+    threshold: Threshold = 0.5,
+    classes: Iterable[str | int] | str | int | None = None,
+    annotations: Annotations | None = None,
+    ax: Axes | None = None,
+    class_map: ClassMap | None = None,
+    iou: float = 0.5,
+    *,
     show_below: bool = False,
 ) -> Axes:
     """Draw an image with its boxes: predictions solid, ground truth dashed, verdicts by colour and mark.
@@ -59,11 +66,19 @@ def plot_detections(
     height, width = image.shape[:2]
     for what, boxes in (("detections", detections), ("annotations", annotations)):
         if boxes is not None and tuple(boxes.image_size) != (width, height):
-            raise InputError(f"plot_detections: the image is {width}x{height}, the {what} are of an image of {boxes.image_size[0]}x{boxes.image_size[1]}.")
+            raise InputError(
+                f"plot_detections: the image is {width}x{height}, "
+                f"the {what} are of an image of {boxes.image_size[0]}x{boxes.image_size[1]}."
+            )
     marks, point = build_scene(detections, threshold, classes, annotations, class_map, iou, show_below)
     if ax is None:
         ax = _new_axes(width, height)
-    ax.imshow(image, cmap="gray" if image.ndim == 2 else None, interpolation="nearest" if max(width, height) < 200 else "antialiased", extent=(0, width, height, 0))
+    ax.imshow(
+        image,
+        cmap="gray" if image.ndim == 2 else None,
+        interpolation="nearest" if max(width, height) < 200 else "antialiased",
+        extent=(0, width, height, 0),
+    )
     ax.set(xlim=(0, width), ylim=(height, 0), xticks=[], yticks=[])
     for side in ax.spines.values():
         side.set_visible(False)
@@ -72,13 +87,26 @@ def plot_detections(
         x1, y1, x2, y2 = mark.xyxy
         s = mark.stroke
         halo[0] = effects.Stroke(linewidth=s.width + 1.4, foreground="white", alpha=0.75 * s.alpha)
-        ax.add_patch(Rectangle(
-            (x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=s.colour, linewidth=s.width, linestyle=_dash(s), alpha=s.alpha,
-            path_effects=list(halo), gid=f"{mark.side}:{mark.verdict}:{mark.index}", zorder=2,
-        ))
+        ax.add_patch(
+            Rectangle(
+                (x1, y1),
+                x2 - x1,
+                y2 - y1,
+                fill=False,
+                edgecolor=s.colour,
+                linewidth=s.width,
+                linestyle=_dash(s),
+                alpha=s.alpha,
+                path_effects=list(halo),
+                gid=f"{mark.side}:{mark.verdict}:{mark.index}",
+                zorder=2,
+            )
+        )
     _labels(ax, marks, (width, height))
     n = sum(m.side == "prediction" and m.verdict != "below" for m in marks)
-    words = "   ".join([f"{n} prediction{'' if n == 1 else 's'}", *(s.key.replace(" ", "\u00a0") for s in legend(marks))])
+    words = "   ".join(
+        [f"{n} prediction{'' if n == 1 else 's'}", *(s.key.replace(" ", "\u00a0") for s in legend(marks))]
+    )
     _caption(ax, str(point) if annotations is not None else str(point).split(" · ")[0], words)
     return ax
 
@@ -122,7 +150,15 @@ def _labels(ax: Axes, marks: list[Mark], picture: tuple[int, int]) -> None:
         m = order[placed.index]
         x1, y1, x2, y2 = placed.xyxy
         ax.text(
-            (x1 + x2) / 2, (y1 + y2) / 2, m.label, fontsize=LABEL_POINTS, color=m.stroke.ink, ha="center", va="center", zorder=3,
-            fontfamily="DejaVu Sans", gid=f"label:{m.side}:{m.index}",
+            (x1 + x2) / 2,
+            (y1 + y2) / 2,
+            m.label,
+            fontsize=LABEL_POINTS,
+            color=m.stroke.ink,
+            ha="center",
+            va="center",
+            zorder=3,
+            fontfamily="DejaVu Sans",
+            gid=f"label:{m.side}:{m.index}",
             bbox={"boxstyle": "square,pad=0.12", "facecolor": m.stroke.colour, "edgecolor": "none", "alpha": 0.9},
         )

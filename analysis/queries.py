@@ -107,7 +107,12 @@ def _index_of(source: Any, side: str, threshold: Threshold) -> ClassIndex:
 
 
 def images_with_classes(
-    source: Any, classes: Iterable[str | int] | str | int, mode: str = "any", min_count: int = 1, threshold: Threshold = 0.5, side: str | None = None,
+    source: Any,
+    classes: Iterable[str | int] | str | int,
+    mode: str = "any",
+    min_count: int = 1,
+    threshold: Threshold = 0.5,
+    side: str | None = None,
 ) -> np.ndarray:
     """bool [N]: the filter behind `find_images_with_classes`; the same arguments and errors."""
     if mode not in MODES:
@@ -155,7 +160,11 @@ def _ids_as_array(source: Any) -> np.ndarray:
 
 
 def find_images_with_classes(
-    dataset_or_run: Any, classes: Sequence[str | int] | str, mode: str = "any", min_count: int = 1, threshold: Threshold = 0.5,
+    dataset_or_run: Any,
+    classes: Sequence[str | int] | str,
+    mode: str = "any",
+    min_count: int = 1,
+    threshold: Threshold = 0.5,
     side: str | None = None,
 ) -> list[str]:
     """The ids of the samples that hold these classes, in the order of the data set.

@@ -20,9 +20,18 @@ _PLAIN = str.maketrans({"✓": "+", "✗": "x", "○": "o", "•": "."})
 
 
 def render_detections(
-    image: np.ndarray, detections: Detections, threshold: Threshold = 0.5, classes: Iterable[str | int] | str | int | None = None,
-    annotations: Annotations | None = None, class_map: ClassMap | None = None, iou: float = 0.5, *, side: int | None = None,
-    labels: bool = True, show_below: bool = False, caption: bool = False,
+    image: np.ndarray,
+    detections: Detections,
+    threshold: Threshold = 0.5,
+    classes: Iterable[str | int] | str | int | None = None,
+    annotations: Annotations | None = None,
+    class_map: ClassMap | None = None,
+    iou: float = 0.5,
+    *,
+    side: int | None = None,
+    labels: bool = True,
+    show_below: bool = False,
+    caption: bool = False,
 ) -> np.ndarray:
     """The image with its boxes drawn in, RGB uint8 [h, w, 3]; the image given is not changed.
 
@@ -42,7 +51,9 @@ def render_detections(
     return add_caption(out, words) if caption else out
 
 
-def draw_marks(image: np.ndarray, marks: list[Mark], image_size: tuple[int, int], *, side: int | None = None, labels: bool = True) -> np.ndarray:
+def draw_marks(
+    image: np.ndarray, marks: list[Mark], image_size: tuple[int, int], *, side: int | None = None, labels: bool = True
+) -> np.ndarray:
     """Marks given in pixels of an image of `image_size` (W, H), drawn onto `image` (that size or smaller).
 
     Raises:
@@ -68,7 +79,9 @@ def _canvas(image: np.ndarray, side: int | None) -> np.ndarray:
     height, width = image.shape[:2]
     if side is not None and max(height, width) > side:
         scale = side / max(height, width)
-        return cv2.resize(image, (max(1, round(width * scale)), max(1, round(height * scale))), interpolation=cv2.INTER_AREA)
+        return cv2.resize(
+            image, (max(1, round(width * scale)), max(1, round(height * scale))), interpolation=cv2.INTER_AREA
+        )
     return image.copy()
 
 
@@ -90,7 +103,9 @@ def _box(canvas: np.ndarray, box: np.ndarray, stroke: Stroke, weight: int) -> No
         cv2.addWeighted(target, stroke.alpha, canvas, 1 - stroke.alpha, 0, dst=canvas)
 
 
-def _pieces(a: tuple[int, int], b: tuple[int, int], stroke: Stroke, thickness: int) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+def _pieces(
+    a: tuple[int, int], b: tuple[int, int], stroke: Stroke, thickness: int
+) -> list[tuple[tuple[int, int], tuple[int, int]]]:
     """The line from a to b, or its dashes."""
     if not stroke.dash:
         return [(a, b)]
@@ -127,8 +142,12 @@ def _corner_mark(canvas: np.ndarray, box: np.ndarray, stroke: Stroke, weight: in
         lines((-half, half), (half, -half))
     else:
         hollow = stroke.mark == "○"
-        cv2.circle(canvas, centre, half + (0 if hollow else -1), (255, 255, 255), weight + 2 if hollow else -1, cv2.LINE_AA)
-        cv2.circle(canvas, centre, half if hollow else max(half - 2, 1), stroke.rgb, weight if hollow else -1, cv2.LINE_AA)
+        cv2.circle(
+            canvas, centre, half + (0 if hollow else -1), (255, 255, 255), weight + 2 if hollow else -1, cv2.LINE_AA
+        )
+        cv2.circle(
+            canvas, centre, half if hollow else max(half - 2, 1), stroke.rgb, weight if hollow else -1, cv2.LINE_AA
+        )
 
 
 def _labels(canvas: np.ndarray, marks: list[Mark], boxes: np.ndarray) -> None:
@@ -162,7 +181,9 @@ def add_caption(image: np.ndarray, text: str) -> np.ndarray:
     return np.concatenate([image, strip])
 
 
-def crop(image: np.ndarray, xyxy: np.ndarray, *, around: float = 0.4, side: int = 160) -> tuple[np.ndarray, tuple[float, float, float, float]]:
+def crop(
+    image: np.ndarray, xyxy: np.ndarray, *, around: float = 0.4, side: int = 160
+) -> tuple[np.ndarray, tuple[float, float, float, float]]:
     """The image around a box, for the pages' crops.
 
     Args:

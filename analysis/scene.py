@@ -39,12 +39,27 @@ class Mark:
     index: int
 
 
-_ORDER = {"missed": 0, "wrong": 1, "correct": 2, "unlabelled": 2, "duplicate": 3, "ignored": 4, "truth": 5, "found": 6, "below": 7}
+_ORDER = {
+    "missed": 0,
+    "wrong": 1,
+    "correct": 2,
+    "unlabelled": 2,
+    "duplicate": 3,
+    "ignored": 4,
+    "truth": 5,
+    "found": 6,
+    "below": 7,
+}
 
 
 def build_scene(
-    detections: Detections, threshold: Threshold = 0.5, classes: Iterable[str | int] | str | int | None = None,
-    annotations: Annotations | None = None, class_map: ClassMap | None = None, iou: float = 0.5, show_below: bool = False,
+    detections: Detections,
+    threshold: Threshold = 0.5,
+    classes: Iterable[str | int] | str | int | None = None,
+    annotations: Annotations | None = None,
+    class_map: ClassMap | None = None,
+    iou: float = 0.5,
+    show_below: bool = False,
 ) -> tuple[list[Mark], OperatingPoint]:
     """The boxes of one image with their verdicts, and the operating point they hold at.
 
@@ -60,8 +75,14 @@ def build_scene(
     Raises:
         InputError: a class is unknown, names come without a class map, or a number is out of range.
     """
-    highest = max(detections.class_ids.max(initial=-1), -1 if annotations is None else annotations.class_ids.max(initial=-1))
-    k = max(int(highest) + 1, len(class_map) if class_map is not None else 0, 0 if np.ndim(threshold) == 0 else len(np.atleast_1d(threshold)))
+    highest = max(
+        detections.class_ids.max(initial=-1), -1 if annotations is None else annotations.class_ids.max(initial=-1)
+    )
+    k = max(
+        int(highest) + 1,
+        len(class_map) if class_map is not None else 0,
+        0 if np.ndim(threshold) == 0 else len(np.atleast_1d(threshold)),
+    )
     cuts = class_cuts(threshold, k)
     wanted = _wanted(classes, class_map, k)
     names = [class_map.names[c] if class_map is not None and c < len(class_map) else f"class {c}" for c in range(k)]
@@ -95,7 +116,9 @@ def _wanted(classes, class_map: ClassMap | None, k: int) -> np.ndarray:
         classes = [classes]
     classes = list(classes)
     if class_map is None and any(isinstance(c, str) for c in classes):
-        raise InputError("classes: names need class_map=, so that they can be told from ids; pass the detector's info.class_map.")
+        raise InputError(
+            "classes: names need class_map=, so that they can be told from ids; pass the detector's info.class_map."
+        )
     ids = class_ids_of(class_map, classes) if class_map is not None else [int(c) for c in classes]
     if min(ids, default=0) < 0:
         raise InputError(f"classes: expected ids of 0 and more, got {min(ids)}.")

@@ -77,13 +77,20 @@ class Slices:
         """
         if self.whole.recall is None:
             return []
-        low = [s for s in self.slices if s.objects >= min_objects and s.recall_interval and s.recall_interval[1] < self.whole.recall]
+        low = [
+            s
+            for s in self.slices
+            if s.objects >= min_objects and s.recall_interval and s.recall_interval[1] < self.whole.recall
+        ]
         return sorted(low, key=lambda s: s.recall_interval[1])[:n]
 
     def to_dict(self) -> dict[str, Any]:
         return {
-            "operating_point": self.point.to_dict(), "interval": self.confidence, "bootstrap": {"samples": self.samples, "seed": self.seed, "over": "images"},
-            "whole": self.whole.to_dict(), "slices": [s.to_dict() for s in self.slices],
+            "operating_point": self.point.to_dict(),
+            "interval": self.confidence,
+            "bootstrap": {"samples": self.samples, "seed": self.seed, "over": "images"},
+            "whole": self.whole.to_dict(),
+            "slices": [s.to_dict() for s in self.slices],
         }
 
 
@@ -129,11 +136,20 @@ def image_slices(run: Any, counted: np.ndarray) -> dict[tuple[str, str], np.ndar
     masks: dict[tuple[str, str], np.ndarray] = {}
     if known.any():
         wide = np.divide(sizes[:, 0], sizes[:, 1], out=np.ones(n), where=known)
-        masks["image shape", "portrait"], masks["image shape", "landscape"] = known & (wide < 0.95), known & (wide > 1.05)
+        masks["image shape", "portrait"], masks["image shape", "landscape"] = (
+            known & (wide < 0.95),
+            known & (wide > 1.05),
+        )
         masks["image shape", "square"] = known & (wide >= 0.95) & (wide <= 1.05)
-        masks["image size", "under 0.2 megapixels"], masks["image size", "over 1 megapixel"] = known & (pixels < 2e5), known & (pixels > 1e6)
+        masks["image size", "under 0.2 megapixels"], masks["image size", "over 1 megapixel"] = (
+            known & (pixels < 2e5),
+            known & (pixels > 1e6),
+        )
     number = np.bincount(run.truth.rows[counted], minlength=n)
-    masks["objects in the image", "1 or 2"], masks["objects in the image", "10 or more"] = (number > 0) & (number <= 2), number >= 10
+    masks["objects in the image", "1 or 2"], masks["objects in the image", "10 or more"] = (
+        (number > 0) & (number <= 2),
+        number >= 10,
+    )
     masks["objects in the image", "3 to 9"] = (number >= 3) & (number <= 9)
     splits = getattr(run, "splits", None) or [None] * n
     for name in sorted({s for s in splits if s}):
@@ -142,8 +158,15 @@ def image_slices(run: Any, counted: np.ndarray) -> dict[tuple[str, str], np.ndar
 
 
 def slice_run(
-    run: Any, threshold: Threshold = 0.5, *, iou: float = 0.5, matches: Matches | None = None, extra: dict[tuple[str, str], np.ndarray] | None = None,
-    samples: int = 1000, confidence: float = 0.95, seed: int = 0,
+    run: Any,
+    threshold: Threshold = 0.5,
+    *,
+    iou: float = 0.5,
+    matches: Matches | None = None,
+    extra: dict[tuple[str, str], np.ndarray] | None = None,
+    samples: int = 1000,
+    confidence: float = 0.95,
+    seed: int = 0,
 ) -> Slices:
     """Every slice of a run at one operating point.
 
@@ -158,7 +181,9 @@ def slice_run(
         InputError: too few samples, a confidence outside (0, 1), or a mask of another length.
     """
     if samples < 10 or not 0 < confidence < 1:
-        raise InputError(f"slice_run: expected at least 10 samples and a confidence in (0, 1), got {samples} and {confidence}.")
+        raise InputError(
+            f"slice_run: expected at least 10 samples and a confidence in (0, 1), got {samples} and {confidence}."
+        )
     m = match_run(run, iou) if matches is None else matches
     t, n = run.truth, m.num_images
     kept = m.det_scores >= class_cuts(threshold, m.num_classes)[m.det_classes]
@@ -195,10 +220,21 @@ def slice_run(
     rows = []
     for j, (group, name, _, dets) in enumerate(objects):
         o, f, d, c = sums[:, j].tolist()
-        rows.append(Slice(
-            group, name, int((tables[0, :, j] > 0).sum()), o, f, d if dets is not None else None, c if dets is not None else None,
-            f / o if o else None, recall[j], c / d if dets is not None and d else None, precision[j] if dets is not None else None,
-        ))
+        rows.append(
+            Slice(
+                group,
+                name,
+                int((tables[0, :, j] > 0).sum()),
+                o,
+                f,
+                d if dets is not None else None,
+                c if dets is not None else None,
+                f / o if o else None,
+                recall[j],
+                c / d if dets is not None and d else None,
+                precision[j] if dets is not None else None,
+            )
+        )
     return Slices(rows[0], tuple(rows[1:]), operating_point(run, threshold, iou=m.iou), confidence, samples, seed)
 
 
@@ -209,7 +245,9 @@ def bootstrap_weights(n: int, samples: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=samples).astype(np.float32)
 
 
-def _intervals(weights: np.ndarray, part: np.ndarray, whole: np.ndarray, confidence: float) -> list[tuple[float, float] | None]:
+def _intervals(
+    weights: np.ndarray, part: np.ndarray, whole: np.ndarray, confidence: float
+) -> list[tuple[float, float] | None]:
     """Percentile intervals of sum(part) / sum(whole) over resampled images, one a column; None where whole is 0."""
     top, bottom = weights @ part.astype(np.float32), weights @ whole.astype(np.float32)
     ratio = np.divide(top, bottom, out=np.full(top.shape, np.nan, np.float32), where=bottom > 0)

@@ -73,7 +73,9 @@ class Thresholds(Config):
         return out
 
 
-def thresholds_for(class_map: ClassMap, cuts: np.ndarray, point: OperatingPoint, *, default: float = 0.5, rule: str = "", run: str = "") -> Thresholds:
+def thresholds_for(
+    class_map: ClassMap, cuts: np.ndarray, point: OperatingPoint, *, default: float = 0.5, rule: str = "", run: str = ""
+) -> Thresholds:
     """Thresholds from numbers of a class map ([K]); classes at the default are not written out."""
     values = {n: round(float(c), 7) for n, c in zip(class_map.names, cuts) if np.float32(c) != np.float32(default)}
     at = ChosenAt(iou=point.iou, difficult=point.difficult, detector=point.detector, weights_hash=point.weights_hash)

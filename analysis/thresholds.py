@@ -81,7 +81,10 @@ def grid_curves(matches: Matches, thresholds: np.ndarray | None = None) -> tuple
     cuts = np.round(np.arange(101) / 100, 2) if thresholds is None else np.asarray(thresholds, np.float64)
     k = matches.num_classes
     right, wrong = _sorted(matches)
-    tp, fp = (np.stack([s.at_least(np.full(k, np.float32(c))) for c in cuts]) if len(cuts) else np.zeros((0, k), int) for s in (right, wrong))
+    tp, fp = (
+        np.stack([s.at_least(np.full(k, np.float32(c))) for c in cuts]) if len(cuts) else np.zeros((0, k), int)
+        for s in (right, wrong)
+    )
     objects = np.bincount(matches.truth_classes[matches.truth_counted], minlength=k)
     per_class = [Curve(cuts, tp[:, c], fp[:, c], int(objects[c]), c) for c in range(k)] if matches.class_aware else []
     return Curve(cuts, tp.sum(axis=1), fp.sum(axis=1), int(objects.sum())), per_class
@@ -140,7 +143,10 @@ class Suggestion:
         return 2 * self.tp / whole if whole else None
 
     def to_dict(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("rule", "threshold", "tp", "fp", "fn", "precision", "recall", "f1", "reason")}
+        return {
+            name: getattr(self, name)
+            for name in ("rule", "threshold", "tp", "fp", "fn", "precision", "recall", "f1", "reason")
+        }
 
 
 def shortest_between(low: float, high: float) -> float:
@@ -156,14 +162,21 @@ def _pick(curve: Curve, rule: str, score: np.ndarray, tie: np.ndarray, allowed: 
     """The allowed point of the best score (ties: of the best `tie`, then the highest threshold)."""
     if not len(curve.thresholds) or not curve.objects:
         what = "no object of this class" if curve.class_id is not None else "no object"
-        return Suggestion(rule, None, fn=curve.objects, reason=f"there is {what} to judge by" if not curve.objects else "nothing was detected")
+        return Suggestion(
+            rule,
+            None,
+            fn=curve.objects,
+            reason=f"there is {what} to judge by" if not curve.objects else "nothing was detected",
+        )
     allowed = allowed & ~np.isnan(score)
     if not allowed.any():
         return Suggestion(rule, None, fn=curve.objects, reason=unmet)
     order = np.lexsort((curve.thresholds, np.nan_to_num(tie, nan=-np.inf), np.where(allowed, score, -np.inf)))
     at = int(order[-1])
     below = curve.thresholds[at - 1] if at else -1.0
-    return Suggestion(rule, shortest_between(below, curve.thresholds[at]), int(curve.tp[at]), int(curve.fp[at]), int(curve.fn[at]))
+    return Suggestion(
+        rule, shortest_between(below, curve.thresholds[at]), int(curve.tp[at]), int(curve.fp[at]), int(curve.fn[at])
+    )
 
 
 def best_f1(curve: Curve) -> Suggestion:
@@ -181,7 +194,14 @@ def recall_at_least(curve: Curve, r: float) -> Suggestion:
     _share("recall", r)
     recall = curve.recall
     reached = float(np.nanmax(recall)) if len(recall) and curve.objects else 0.0
-    return _pick(curve, f"recall ≥ {r:g}", curve.precision, recall, recall >= r - 1e-12, f"recall reaches {reached:.1%} at the lowest stored score")
+    return _pick(
+        curve,
+        f"recall ≥ {r:g}",
+        curve.precision,
+        recall,
+        recall >= r - 1e-12,
+        f"recall reaches {reached:.1%} at the lowest stored score",
+    )
 
 
 def precision_at_least(curve: Curve, p: float) -> Suggestion:
@@ -193,7 +213,14 @@ def precision_at_least(curve: Curve, p: float) -> Suggestion:
     _share("precision", p)
     precision = curve.precision
     reached = float(np.nanmax(precision)) if len(precision) else 0.0
-    return _pick(curve, f"precision ≥ {p:g}", curve.recall, precision, precision >= p - 1e-12, f"precision reaches {reached:.1%} at best")
+    return _pick(
+        curve,
+        f"precision ≥ {p:g}",
+        curve.recall,
+        precision,
+        precision >= p - 1e-12,
+        f"precision reaches {reached:.1%} at best",
+    )
 
 
 def least_cost(curve: Curve, wrong: float, missed: float) -> Suggestion:

@@ -46,8 +46,15 @@ class VocEvaluation:
 
 
 def voc_correct(
-    det_keys: np.ndarray, det_xyxy: np.ndarray, scores: np.ndarray, truth_keys: np.ndarray, truth_xyxy: np.ndarray, ignored: np.ndarray,
-    *, iou: float = 0.5, plus_one: bool = False,
+    det_keys: np.ndarray,
+    det_xyxy: np.ndarray,
+    scores: np.ndarray,
+    truth_keys: np.ndarray,
+    truth_xyxy: np.ndarray,
+    ignored: np.ndarray,
+    *,
+    iou: float = 0.5,
+    plus_one: bool = False,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """VOC's matching on columns whose keys (int64, -1 for none) name the image and class.
 
@@ -73,7 +80,9 @@ def voc_correct(
     return order, correct & ~on_ignored, ~on_ignored
 
 
-def evaluate_voc(run: Any, *, iou: float = 0.5, interpolation: str = "all", plus_one: bool = False, difficult: str = "ignore") -> VocEvaluation:
+def evaluate_voc(
+    run: Any, *, iou: float = 0.5, interpolation: str = "all", plus_one: bool = False, difficult: str = "ignore"
+) -> VocEvaluation:
     """VOC's AP for each class of the data set, over the labelled images on which detection has finished.
 
     Args:
@@ -97,7 +106,9 @@ def evaluate_voc(run: Any, *, iou: float = 0.5, interpolation: str = "all", plus
     det_keys = np.where(seen[d.rows] & (d.class_ids < known), d.rows.astype(np.int64) * k + d.class_ids, -1)
     truth_keys = np.where(seen[t.rows], t.rows.astype(np.int64) * k + t.class_ids, -1)
     ignored = t.crowd | (t.difficult if difficult == "ignore" else False)
-    order, correct, kept = voc_correct(det_keys, d.xyxy, d.scores, truth_keys, t.xyxy, ignored, iou=iou, plus_one=plus_one)
+    order, correct, kept = voc_correct(
+        det_keys, d.xyxy, d.scores, truth_keys, t.xyxy, ignored, iou=iou, plus_one=plus_one
+    )
     kept &= det_keys[order] >= 0
     objects = np.bincount(t.class_ids[(truth_keys >= 0) & ~ignored], minlength=k)
     classes = d.class_ids[order]
@@ -106,5 +117,11 @@ def evaluate_voc(run: Any, *, iou: float = 0.5, interpolation: str = "all", plus
         value = average_precision(correct[kept & (classes == c)], int(objects[c]), interpolation)
         per_class[run.class_map.names[c]] = None if np.isnan(value) else value
     values = [v for v in per_class.values() if v is not None]
-    settings = {"iou": iou, "interpolation": VOC_INTERPOLATIONS[interpolation], "plus_one": plus_one, "difficult": difficult, "matcher": "VOC"}
+    settings = {
+        "iou": iou,
+        "interpolation": VOC_INTERPOLATIONS[interpolation],
+        "plus_one": plus_one,
+        "difficult": difficult,
+        "matcher": "VOC",
+    }
     return VocEvaluation(float(np.mean(values)) if values else None, per_class, settings)

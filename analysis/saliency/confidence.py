@@ -19,8 +19,13 @@ ALMOST = 1 / 3
 
 
 def confidence_map(
-    source: Candidates | Detections, *, class_ids: Iterable[int] | int | None = None, image_size: tuple[int, int] | None = None,
-    paint: str | None = None, side: int | None = None, floor: float = 0.005,
+    source: Candidates | Detections,
+    *,
+    class_ids: Iterable[int] | int | None = None,
+    image_size: tuple[int, int] | None = None,
+    paint: str | None = None,
+    side: int | None = None,
+    floor: float = 0.005,
 ) -> np.ndarray:
     """Confidence at every pixel, float32 [h, w] in 0..1.
 
@@ -68,9 +73,15 @@ def confidence_map(
 def _scores(source: Candidates | Detections, class_ids: Iterable[int] | int | None) -> np.ndarray:
     """float32 [A]: the best score among the chosen classes of each row."""
     if class_ids is not None:
-        class_ids = sorted({int(c) for c in np.atleast_1d(np.array(list(class_ids) if isinstance(class_ids, Iterable) else class_ids))})
+        class_ids = sorted(
+            {int(c) for c in np.atleast_1d(np.array(list(class_ids) if isinstance(class_ids, Iterable) else class_ids))}
+        )
     if isinstance(source, Detections):
-        return source.scores if class_ids is None else np.where(np.isin(source.class_ids, class_ids), source.scores, np.float32(0))
+        return (
+            source.scores
+            if class_ids is None
+            else np.where(np.isin(source.class_ids, class_ids), source.scores, np.float32(0))
+        )
     k = source.scores.shape[1]
     if class_ids is None:
         class_ids = list(range(k))

@@ -39,8 +39,17 @@ class Mistake:
 
 
 def find_mistakes(
-    xywh: np.ndarray, scores: np.ndarray, image_ids: Sequence, category_ids: Sequence, *, truth_xywh: np.ndarray, truth_rows: np.ndarray,
-    truth_kinds: np.ndarray, truth_image_ids: Sequence, truth_category_ids: Sequence, sizes: np.ndarray,
+    xywh: np.ndarray,
+    scores: np.ndarray,
+    image_ids: Sequence,
+    category_ids: Sequence,
+    *,
+    truth_xywh: np.ndarray,
+    truth_rows: np.ndarray,
+    truth_kinds: np.ndarray,
+    truth_image_ids: Sequence,
+    truth_category_ids: Sequence,
+    sizes: np.ndarray,
 ) -> list[Mistake]:
     """Everything wrong with D detections against N images and M objects, the fatal ones first.
 
@@ -67,7 +76,13 @@ def find_mistakes(
     if not any("category ids" in m.kind for m in found):
         found += _unknown("category", category_ids, kinds, truth_category_ids)
     if (over := float(np.max(scores))) > 1:
-        found.append(Mistake("scores above 1", f"Expected scores in 0..1, the largest is {over:g}; only their order counts for AP.", False))
+        found.append(
+            Mistake(
+                "scores above 1",
+                f"Expected scores in 0..1, the largest is {over:g}; only their order counts for AP.",
+                False,
+            )
+        )
     return sorted(found, key=lambda m: not m.fatal)
 
 
@@ -83,9 +98,19 @@ def _unknown(what: str, ids: Sequence, place: np.ndarray, known: Sequence) -> li
     name = "an image" if what == "image" else "a category"
     if many:
         verb = "has" if missing == len(ids) else "have"
-        text = f"{share} detections {verb} {name} id of the truth: they say {example!r}, the truth begins {first}; were they made for another data set?"
+        text = (
+            f"{share} detections {verb} {name} id of the truth: they say {example!r}, the truth begins {first}; "
+            "were they made for another data set?"
+        )
         return [Mistake(f"unknown {plural}", text, True)]
-    return [Mistake(f"unknown {plural}", f"{missing} of {len(ids)} detections name {name} the truth does not list (first {example!r}); they take no part.", False)]
+    return [
+        Mistake(
+            f"unknown {plural}",
+            f"{missing} of {len(ids)} detections name {name} the truth does not list (first {example!r}); "
+            "they take no part.",
+            False,
+        )
+    ]
 
 
 class _View:
@@ -96,7 +121,10 @@ class _View:
         self.truth, self.truth_rows, self.truth_kinds, self.sizes = truth_xywh, truth_rows, truth_kinds, sizes
         both = np.intersect1d(truth_rows, rows[rows >= 0])[:IMAGES_LOOKED_AT]
         order, t_order = np.argsort(rows, kind="stable"), np.argsort(truth_rows, kind="stable")
-        ends, t_ends = np.searchsorted(rows[order], [both, both + 1]), np.searchsorted(truth_rows[t_order], [both, both + 1])
+        ends, t_ends = (
+            np.searchsorted(rows[order], [both, both + 1]),
+            np.searchsorted(truth_rows[t_order], [both, both + 1]),
+        )
         self.groups = [
             (order[a:b][:BOXES_AN_IMAGE], t_order[c:d]) for a, b, c, d in zip(*ends.tolist(), *t_ends.tolist())
         ]
@@ -136,9 +164,17 @@ def _box_mistakes(v: _View) -> list[Mistake]:
     inside = v.rows >= 0
     frame = v.frame
     if np.abs(v.xywh[inside]).max(initial=0) <= 1.5 and np.median(frame[inside]) > 4:
-        return [Mistake("normalised boxes", (
-            f"The boxes look normalised: no number exceeds {v.xywh[inside].max():.2f}, and images are {frame[inside][0, 0]:.0f}x{frame[inside][0, 1]:.0f} pixels; "
-            "multiply x and width by the image's width, y and height by its height."), True)]
+        return [
+            Mistake(
+                "normalised boxes",
+                (
+                    f"The boxes look normalised: no number exceeds {v.xywh[inside].max():.2f}, and images are "
+                    f"{frame[inside][0, 0]:.0f}x{frame[inside][0, 1]:.0f} pixels; "
+                    "multiply x and width by the image's width, y and height by its height."
+                ),
+                True,
+            )
+        ]
     written = v.recall(xywh_to_xyxy(v.xywh))
     readings = {
         "corners for width and height": (v.xywh, "read as x1, y1, x2, y2 they", "write x, y, width, height"),
@@ -147,13 +183,27 @@ def _box_mistakes(v: _View) -> list[Mistake]:
     for kind, (xyxy, other, way_out) in readings.items():
         better = v.recall(xyxy)
         if _much_better(better, written, v.objects):
-            return [Mistake(kind, f"The boxes are not x, y, width, height: as written they fit {_percent(written)} of the objects, {other} fit {_percent(better)}; {way_out}.", True)]
+            return [
+                Mistake(
+                    kind,
+                    f"The boxes are not x, y, width, height: as written they fit {_percent(written)} of the objects, "
+                    f"{other} fit {_percent(better)}; {way_out}.",
+                    True,
+                )
+            ]
     tail = v.xywh[:, :2] + v.xywh[:, 2:]
     leaves = (tail > frame[:, :2] * 1.02 + 1).any(axis=1)
     corners = (v.xywh[:, 2:] > v.xywh[:, :2]).all(axis=1) & (v.xywh[:, 2:] <= frame[:, :2] * 1.02 + 1).all(axis=1)
     if inside.sum() >= 3 and leaves[inside].mean() > 0.5 and corners[inside].all() and written < 0.3:
         share = _percent(leaves[inside].mean())
-        return [Mistake("corners for width and height", f"The boxes are not x, y, width, height: so read, {share} of them leave their image; as x1, y1, x2, y2 all fit; write x, y, width, height.", True)]
+        return [
+            Mistake(
+                "corners for width and height",
+                f"The boxes are not x, y, width, height: so read, {share} of them leave their image; "
+                "as x1, y1, x2, y2 all fit; write x, y, width, height.",
+                True,
+            )
+        ]
     return []
 
 
@@ -180,7 +230,11 @@ def _category_mistakes(v: _View, ids: Sequence, known: Sequence) -> list[Mistake
         ],
         "category ids without gaps": [
             (kinds(nth), "positions 0, 1, 2, ... in the list of categories", "write the ids of the annotation file"),
-            (kinds(lambda n: nth(n - 1)), "positions 1, 2, 3, ... in the list of categories", "write the ids of the annotation file"),
+            (
+                kinds(lambda n: nth(n - 1)),
+                "positions 1, 2, 3, ... in the list of categories",
+                "write the ids of the annotation file",
+            ),
         ],
     }
     best: tuple[float, Mistake] | None = None
@@ -188,7 +242,15 @@ def _category_mistakes(v: _View, ids: Sequence, known: Sequence) -> list[Mistake
         for other, reading, way_out in ways:
             better = v.recall(xyxy, other)
             if _much_better(better, written, v.objects) and (best is None or better > best[0]):
-                best = better, Mistake(kind, (
-                    f"The category ids are {reading}: as written {_percent(written)} of the objects get a fitting box of their class, "
-                    f"so read {_percent(better)}; {way_out}."), True)
+                best = (
+                    better,
+                    Mistake(
+                        kind,
+                        (
+                            f"The category ids are {reading}: as written {_percent(written)} of the objects get a "
+                            f"fitting box of their class, so read {_percent(better)}; {way_out}."
+                        ),
+                        True,
+                    ),
+                )
     return [best[1]] if best else []

@@ -8,7 +8,8 @@ import json
 import numpy as np
 import pytest
 
-from analysis.metrics import FIGURES, evaluate, image_ranks
+from analysis.coco_columns import columns_of_files, image_ranks
+from analysis.metrics import FIGURES, evaluate
 from analysis.store import run_from_detections
 from detector.core import Detections, DetectorInfo
 from detector.data.dataset import Dataset
@@ -187,10 +188,8 @@ def test_our_own_matcher_gives_cocos_figures_too(variant):
     run = random_run(31, **VARIANTS[variant])
     truth, results = coco_dicts(run)
     ev = pycoco_eval(truth, results)
-    columns = metrics._from_files(metrics.read_truth(truth), metrics.read_results(results), False)
-    t = metrics._Truth(columns.rows, columns.kinds, columns.xywh, columns.areas, columns.crowd, columns.difficult)
-    f = metrics._Found(columns.det_rows, columns.det_kinds, columns.det_xywh, columns.scores)
-    figures, _ = metrics._chosen(columns, t, f, [1, 10, 100], metrics.DEFAULTS)
+    columns = columns_of_files(metrics.read_truth(truth), metrics.read_results(results), False)
+    figures, _ = metrics._chosen(columns, *columns.chosen(), [1, 10, 100], metrics.DEFAULTS)
     own = [-1.0 if figures[name] is None else figures[name] for name in FIGURES]
     np.testing.assert_allclose(own, ev.stats, atol=1e-12)
 
