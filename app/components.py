@@ -16,7 +16,7 @@ log = logging.getLogger("boxscope")
 
 STYLE = """<style>
 .stMainBlockContainer { padding-left: 1.5rem; padding-right: 1.5rem; max-width: 1800px; }
-.st-key-counts { position: sticky; top: 3.1rem; z-index: 20; background: var(--boxscope-ground, transparent); }
+[data-testid="stLayoutWrapper"]:has(> .st-key-counts) { position: sticky; top: 53px; z-index: 20; }
 .stApp [data-testid="stSidebarUserContent"] .stCaption p { line-height: 1.35; }
 [data-testid="stSidebarHeader"] { height: 3rem; }
 [data-testid="stWidgetLabelRequired"] { display: none; }

@@ -20,6 +20,11 @@ SORTS = {
     "Name": "by name",
     "Data set order": "as the data set lists them",
 }
+UNJUDGED_SORTS = {
+    "Most detections": "most detections at the threshold", "Fewest detections": "fewest first", "Surest detection": "highest confidence of any detection",
+    "Name": "by name", "Data set order": "as the data set lists them",
+}
+"""Where there is no ground truth, nothing is worst."""
 SHOWS = ("missed", "wrong", "duplicate", "all correct")
 
 
@@ -100,9 +105,10 @@ def _sorted(s: Any, sort: str, rows: np.ndarray) -> np.ndarray:
         return np.array(sorted(rows, key=lambda i: name_of(s.run, i)), np.int64)
     if sort == "Data set order":
         return rows
-    if sort == "Surest mistake":
+    if sort in ("Surest mistake", "Surest detection"):
         m = s.chosen
-        wrong = (m.det_kind == WRONG) & (m.det_scores >= np.float32(s.threshold))
+        wrong = (m.det_kind == WRONG) | (sort == "Surest detection")
+        wrong &= m.det_scores >= np.float32(s.threshold)
         key = np.zeros(len(s.run), np.float32)
         np.maximum.at(key, m.det_rows[wrong], m.det_scores[wrong])
     elif sort == "Most missed":
@@ -111,6 +117,8 @@ def _sorted(s: Any, sort: str, rows: np.ndarray) -> np.ndarray:
         key = c.fp
     elif sort == "Best first":
         key = c.tp - 1000 * (c.fn + c.fp)
+    elif sort == "Fewest detections":
+        key = -c.detections
     elif s.run.usable.any():
         key = c.fn + c.fp
     else:

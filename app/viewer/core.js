@@ -13,7 +13,7 @@ const TERM = {
 const MARK = {
   correct: "M2.6 6.4 L5 8.8 L9.6 3.4", wrong: "M3.2 3.2 L8.8 8.8 M8.8 3.2 L3.2 8.8",
   missed: "M6 2.6 A3.4 3.4 0 1 1 5.99 2.6 Z", duplicate: "M6 3.7 A2.3 2.3 0 1 1 5.99 3.7 Z",
-  ignored: "M6 3.7 A2.3 2.3 0 1 1 5.99 3.7 Z", unjudged: "",
+  ignored: "M6 3.7 A2.3 2.3 0 1 1 5.99 3.7 Z", unjudged: "M3.4 3.4 H8.6 V8.6 H3.4 Z", below: "M3.4 6 L8.6 6",
 };
 
 // Verdict of detection i. What happens above a threshold does not depend on what lies below it (greedy

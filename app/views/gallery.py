@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from app import demo, gallery_order, pictures, state
-from app.components import empty
+from app.components import empty, show_problems
 from app.viewer import thumbnail_grid
 from app.viewer.payload import tile_text
 from detector.core import FLAGS
@@ -29,9 +29,9 @@ def _pick() -> None:
 
 def _controls(s: state.Shared) -> tuple[str, gallery_order.Filters]:
     left, middle, right = st.columns([2.2, 5, 2], vertical_alignment="bottom")
-    sort = left.selectbox("Sort", list(gallery_order.SORTS), key="sort", bind="query-params", label_visibility="collapsed",
-                          help="Within equal ones the data set's own order.")
     judged = bool(s.run.usable.any())
+    sort = left.selectbox("Sort", list(gallery_order.SORTS if judged else gallery_order.UNJUDGED_SORTS), key="sort", bind="query-params", label_visibility="collapsed",
+                          help="Within equal ones the data set's own order.")
     shows = middle.pills(
         "Images with", list(gallery_order.SHOWS) if judged else ["detections", "no detections"], selection_mode="multi", key="show",
         bind="query-params", label_visibility="collapsed",
@@ -120,6 +120,7 @@ def main() -> None:
         },
         key="grid", on_open=_open, on_pick=_pick,
     )
+    show_problems(s.run.problems)
 
 
 main()

@@ -1,0 +1,37 @@
+"""Page parts that open boxes: rows with bars or intervals, the confusion matrix, the strip of crops, live curves.
+
+Streamlit v2 components like the others of this folder. Plotly is not used for them: its charts cannot follow
+the slider while it moves, and Streamlit passes no clicks on heat maps to Python.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from app.viewer import _mount, _nothing
+
+
+def bar_rows(data: dict[str, Any], *, key: str, on_pick: Callable[[], None] = _nothing) -> Any:
+    """Named rows, each with a count and a bar or an interval. Within a callback `st.session_state[key]["pick"]` is the row's id."""
+    return _mount("rows")(key=key, data=data, on_pick_change=on_pick)
+
+
+def confusion_matrix(data: dict[str, Any], *, key: str, on_pick: Callable[[], None] = _nothing) -> Any:
+    """The matrix; `pick` is [row, column], places in `data["labels"]`."""
+    return _mount("matrix")(key=key, data=data, on_pick_change=on_pick)
+
+
+def crop_strip(data: dict[str, Any], *, key: str, on_open: Callable[[], None] = _nothing) -> Any:
+    """Crops with their boxes; `open` is the number of the crop that was clicked."""
+    return _mount("crops")(key=key, data=data, on_open_change=on_open)
+
+
+def live_curves(data: dict[str, Any], *, key: str, on_threshold: Callable[[], None] = _nothing) -> Any:
+    """Precision, recall and F1 over confidence, and precision over recall; `threshold` is where the line was let go."""
+    return _mount("curves")(key=key, data=data, on_threshold_change=on_threshold)
+
+
+def reliability_diagram(data: dict[str, Any], *, key: str) -> Any:
+    """Share correct against confidence."""
+    return _mount("reliability")(key=key, data=data)
