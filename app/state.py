@@ -15,7 +15,7 @@ import streamlit as st
 
 from analysis.manifest import Manifest
 from analysis.matching import Counts, Matches, counts, image_counts, match_run
-from analysis.operating_point import operating_point
+from analysis.operating_point import Threshold, operating_point
 from analysis.store import Run, RunSummary, list_runs, open_run
 from analysis.subsets import images_showing, narrow
 from app.components import facts
@@ -107,6 +107,11 @@ class Shared:
     iou: float
     class_ids: tuple[int, ...] | None
     mode: str
+
+    @property
+    def cuts(self) -> Threshold:
+        """What the analysis takes as threshold."""
+        return self.threshold
 
     @property
     def manifest(self) -> Manifest:
