@@ -1,0 +1,155 @@
+"""Mistakes: what kinds there are and what each costs, what is taken for what, which parts are worst; each opens its boxes."""
+
+from __future__ import annotations
+
+import json
+
+import streamlit as st
+
+from analysis.box_lists import BoxList, as_coco, as_csv
+from analysis.errors import KINDS, NOT_ADDITIVE
+from analysis.operating_point import operating_point
+from app import crops, mistakes, state
+from app.components import empty
+from app.mistakes import Asked
+from app.viewer.panels import bar_rows, confusion_matrix, crop_strip
+
+
+def _ask(asked: Asked | None) -> None:
+    """Show other boxes beneath, or (asked twice) none."""
+    st.session_state["boxes"] = "" if asked is None or str(asked) == st.session_state.get("boxes") else str(asked)
+    st.session_state["crop_page"] = 1
+
+
+def _asked(look: str) -> Asked | None:
+    """The boxes of this session, else of the link; only where they belong to the look that is on."""
+    told = st.session_state.get("_boxes_in_url")
+    if (linked := st.query_params.get("boxes")) is not None and linked != told and Asked.parse(linked):
+        st.session_state["boxes"] = linked
+    text = st.session_state.get("boxes", "")
+    if text:
+        st.query_params["boxes"] = text
+    elif "boxes" in st.query_params:
+        del st.query_params["boxes"]
+    st.session_state["_boxes_in_url"] = text or None
+    asked = Asked.parse(text)
+    return asked if asked is not None and asked.look == look else None
+
+
+def _open(s: state.Shared, boxes: BoxList) -> None:
+    at = st.session_state["crops"].get("open")
+    if at is not None and 0 <= at < len(boxes):
+        st.session_state["image_id"], st.session_state["selected"] = crops.selection_of(s.run, boxes, at)
+        st.session_state["_order"] = (s.name, crops.image_order(s.run, boxes))
+        st.session_state["_go"] = "views/image.py"
+
+
+def _kinds(s: state.Shared, asked: Asked | None) -> None:
+    errors = mistakes.errors_of(s)
+    found = mistakes.count_kinds(s)
+    top = max(KINDS, key=lambda kind: errors.dap[kind])
+    if errors.dap[top]:
+        st.markdown(f"Most is lost to **{top}** mistakes: mending them all would lift AP at IoU {s.iou:.2f} from {errors.ap:.3f} to {errors.ap + errors.dap[top]:.3f}.")
+    bar_rows(
+        mistakes.kind_rows(errors, found, asked.parts[0] if asked else None), key="kinds",
+        on_pick=lambda: _ask(Asked("kind", (st.session_state["kinds"]["pick"],))) if st.session_state["kinds"].get("pick") in KINDS else None,
+    )
+    whole = "" if s.class_ids is None else " It is of every class and image, whatever is chosen on the left."
+    st.caption(
+        f"{NOT_ADDITIVE} What mending adds (dAP) counts every stored score and does not move with the threshold.{whole} Kinds are TIDE's; on background means IoU of "
+        f"{errors.background_iou:.2f} or less with everything; of an image the best {errors.max_detections} detections take part. An object with a "
+        "localisation or classification mistake on it counts there, not as missed."
+    )
+
+
+def _matrix(s: state.Shared, asked: Asked | None) -> None:
+    confusion = mistakes.confusion_of(s)
+    matrix = mistakes.matrix_of(s, confusion)
+    everything = mistakes.shown_classes(matrix, s.class_ids, len(matrix))
+    most = len(everything)
+    if most > mistakes.MATRIX_SIZES[0]:
+        sizes = [n for n in mistakes.MATRIX_SIZES if n < most]
+        most = st.segmented_control(
+            "Classes", [*sizes, most], default=sizes[-1] if len(sizes) < 2 else sizes[1], key="cells", required=True, format_func=lambda n: f"all {n}" if n == len(everything) else f"{n} most confused",
+            label_visibility="collapsed",
+        )
+    shown = everything[:most]
+    payload = mistakes.matrix_payload(matrix, s.run.class_map.names, shown, asked.parts if asked else None)
+
+    def pick() -> None:
+        if at := st.session_state["matrix"].get("pick"):
+            _ask(Asked("cell", tuple(payload["labels"][k] for k in at)))
+
+    confusion_matrix(payload, key="matrix", on_pick=pick)
+    left = len(everything) - len(shown)
+    st.caption(
+        "Rows are objects, columns predictions; darkness is the share of the row. The diagonal is correct; the last column is missed (false negatives), the last row false alarms "
+        f"on nothing (false positives). Most confused first.{f' {left} more classes are not drawn.' if left else ''} A click shows the boxes."
+    )
+
+
+def _slices(s: state.Shared, asked: Asked | None) -> None:
+    slices = mistakes.slices_of(s)
+    worst = slices.worst(3)
+    if worst:
+        named = ", ".join(f"**{mistakes.label_of(x.group, x.name)}** ({mistakes.percent(x.recall)})" for x in worst)
+        st.markdown(f"Surely found less often than the rest ({mistakes.percent(slices.whole.recall)}): {named}.")
+    else:
+        st.markdown("No part of the data is surely found less often than the rest.")
+    with st.container(height=430, border=False):
+        bar_rows(mistakes.slice_rows(slices, str(asked) if asked else None), key="slices", on_pick=lambda: _ask(Asked.parse(st.session_state["slices"].get("pick"))))
+
+
+def _boxes(s: state.Shared, asked: Asked) -> None:
+    boxes = mistakes.boxes_of(s, asked)
+    if boxes is None:
+        st.caption("This run has no such class or part.")
+        return
+    point = operating_point(s.run, s.cuts, iou=s.iou)
+    pages = max(1, -(-len(boxes) // crops.PAGE))
+    if st.session_state.get("crop_page", 1) > pages:
+        st.session_state["crop_page"] = pages
+    number = 1
+    name = f"{s.name}-{boxes.what}".replace(" ", "-").replace("/", "-").replace(":", "")
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="crop_line"):
+        images = len(crops.image_order(s.run, boxes))
+        st.markdown(f"**{len(boxes):,}** {boxes.what} in {images:,} image{'s' if images != 1 else ''} · surest first", width="stretch")
+        if pages > 1:
+            number = st.pagination(pages, key="crop_page", max_visible_pages=5)
+        st.download_button("CSV", lambda: as_csv(s.run, boxes, point), f"{name}.csv", "text/csv", icon=":material/download:", type="tertiary", on_click="ignore",
+                           disabled=not len(boxes), help="Every box of this list, with the operating point.")
+        st.download_button("COCO", lambda: json.dumps(as_coco(s.run, boxes, point)), f"{name}.json", "application/json", icon=":material/download:", type="tertiary",
+                           on_click="ignore", disabled=not len(boxes), help="Its objects as annotations, its detections as predictions.")
+        st.button("Close", icon=":material/close:", type="tertiary", on_click=_ask, args=(None,))
+    if not len(boxes):
+        st.caption("There are none at this operating point.")
+        return
+    crop_strip({"crops": crops.payload(s.run, s.matches, boxes, (number - 1) * crops.PAGE)}, key="crops", on_open=lambda: _open(s, boxes))
+    st.caption(f"{s.point} · solid: prediction, dashed: ground truth; thin grey: a detection below the threshold, its score in brackets. A click opens the object.")
+
+
+def main() -> None:
+    state.go_if_asked()
+    s = state.shared()
+    if s is None:
+        box = empty("No mistakes yet", "A run over labelled pictures brings them here; the demo makes one at once.")
+        if box.button("Choose pictures and a detector", type="primary"):
+            state.go("views/detect.py")
+        return
+    if not s.run.usable.any():
+        empty("Nothing to compare with", "No image of this run has ground truth, so nobody can say what is a mistake. Choose a labelled data set.")
+        return
+    linked = Asked.parse(st.query_params.get("boxes"))
+    if linked is not None and "look" not in st.session_state and "look" not in st.query_params:
+        st.session_state["look"] = linked.look
+    look = st.segmented_control("Look at", list(mistakes.LOOKS), default="kinds", format_func=mistakes.LOOKS.get, key="look", bind="query-params", required=True,
+                                label_visibility="collapsed") or "kinds"
+    asked = _asked(look)
+    {"kinds": _kinds, "confusion": _matrix, "slices": _slices}[look](s, asked)
+    if asked is not None:
+        _boxes(s, asked)
+    else:
+        st.caption("Choose one above to see its boxes here.")
+
+
+main()
