@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.counts import counts
+from analysis.counts import counts, found_objects, prefix_at_least
 from analysis.greedy import Pairs, fitting_pairs, greedy
 from analysis.matching import CORRECT, DUPLICATE, WRONG, Matches, match_run
 from analysis.operating_point import Threshold, class_cuts
@@ -32,7 +32,7 @@ class Confusion:
 
     Args:
         matrix: int64 [K + 1, K + 1]; rows are the objects' classes, columns the predicted ones, last is background.
-        det_rows: int64 [P] the judged detections at or above the threshold; det_truth: int64 [P] the object each
+        det_rows: int64 [P] the judged detections at or above the threshold, best score first; det_truth: int64 [P] the object each
             stands against, -1 for background.
         missed: int64 [Q] objects no detection stands against.
     """
@@ -108,9 +108,14 @@ class Confusions:
         )
         other = m.det_classes[pairs.det] != m.truth_classes[pairs.truth]
         self._pairs = Pairs(*(column[other] for column in pairs))
-        # The turn of a detection over the whole run: by falling score, ties in table order.
-        self._turn = np.empty(len(d.rows), np.int64)
-        self._turn[np.argsort(-m.det_scores, kind="stable")] = np.arange(len(d.rows))
+        # Judged detections by falling score, ties in table order; their place in that order is their turn.
+        self._judged = np.flatnonzero(wrong | (m.det_kind == CORRECT))
+        self._judged = self._judged[np.argsort(-m.det_scores[self._judged], kind="stable")]
+        self._turn = np.full(len(d.rows), -1, np.int64)
+        self._turn[self._judged] = np.arange(len(self._judged))
+        self._scores, self._classes = m.det_scores[self._judged], m.det_classes[self._judged]
+        self._partner = np.where(m.det_kind == CORRECT, m.det_truth, -1)[self._judged].astype(np.int64)
+        self._pair_scores, self._pair_classes = m.det_scores[self._pairs.det], m.det_classes[self._pairs.det]
 
     def at(self, threshold: Threshold = 0.5) -> Confusion:
         """The matrix at one threshold, or one a class.
@@ -121,23 +126,19 @@ class Confusions:
         """
         m, k = self.matches, self.matches.num_classes
         cuts = class_cuts(threshold, k)
-        kept = m.det_scores >= cuts[m.det_classes]
-        found = m.truth_det >= 0
-        found[found] = kept[m.truth_det[found]]
-        usable = kept[self._pairs.det] & ~found[self._pairs.truth]
+        found = found_objects(m, cuts)
+        usable = (self._pair_scores >= cuts[self._pair_classes]) & ~found[self._pairs.truth]
         pairs = Pairs(*(column[usable] for column in self._pairs))
         no = np.zeros(len(m.truth_rows), bool)
         taken, _ = greedy(pairs, self._turn, np.arange(len(m.truth_rows)), no, no)
-        det_truth = np.full(len(m.det_rows), -1, np.int64)
-        right = kept & (m.det_kind == CORRECT)
-        det_truth[right] = m.det_truth[right]
-        det_truth[taken.det] = taken.truth
-        judged = np.flatnonzero(kept & np.isin(m.det_kind, (CORRECT, WRONG, DUPLICATE)))
-        against = det_truth[judged]
+        partner = self._partner.copy()
+        partner[self._turn[taken.det]] = taken.truth
+        kept = prefix_at_least(self._scores, self._classes, cuts)
+        judged, against, predicted = self._judged[kept], partner[kept], self._classes[kept]
         missed = m.truth_counted & ~found
         missed[taken.truth] = False
         truth_of = np.append(m.truth_classes, k)[against]
-        matrix = np.bincount(truth_of * (k + 1) + m.det_classes[judged], minlength=(k + 1) ** 2)
+        matrix = np.bincount(truth_of * (k + 1) + predicted, minlength=(k + 1) ** 2)
         matrix = matrix.reshape(k + 1, k + 1) if len(matrix) else np.zeros((k + 1, k + 1), np.int64)
         matrix[:k, k] = np.bincount(m.truth_classes[missed], minlength=k)
         self._check(matrix, threshold)

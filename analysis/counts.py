@@ -109,12 +109,23 @@ class _Index:
         self.found = SortedScores(m.truth_classes[found], m.truth_score[found], m.num_classes)
 
 
-def _index(matches: Matches) -> _Index:
-    index = matches.__dict__.get("_index")
-    if index is None:
-        index = _Index(matches)
-        object.__setattr__(matches, "_index", index)
-    return index
+class _ImageIndex:
+    """The detections of one Matches by falling score, so that those above one threshold are a prefix; built once."""
+
+    def __init__(self, m: Matches):
+        counted = m.truth_counted
+        order = np.argsort(-m.det_scores, kind="stable")
+        self.scores, self.classes = m.det_scores[order], m.det_classes[order]
+        self.places = m.det_kind[order].astype(np.int64) * m.num_images + m.det_rows[order]
+        self.objects_of_image = np.bincount(m.truth_rows[counted], minlength=m.num_images)
+
+
+def _kept_with(matches: Matches, kind: type) -> Any:
+    """The index of this kind, made when it is first asked for and kept with the matches."""
+    name = kind.__name__
+    if name not in matches.__dict__:
+        object.__setattr__(matches, name, kind(matches))
+    return matches.__dict__[name]
 
 
 def counts(matches: Matches, threshold: Threshold = 0.5) -> Counts:
@@ -129,7 +140,7 @@ def counts(matches: Matches, threshold: Threshold = 0.5) -> Counts:
         LawError: the two sides do not add up.
     """
     cuts = _cuts(matches, threshold)
-    index = _index(matches)
+    index = _kept_with(matches, _Index)
     k = {kind: scores.at_least(cuts) for kind, scores in index.kinds.items()}
     found = index.found.at_least(cuts)
     per_class = Counts(
@@ -184,11 +195,10 @@ def image_counts(matches: Matches, threshold: Threshold = 0.5) -> Counts:
         InputError, LawError: as `counts`.
     """
     cuts, n = _cuts(matches, threshold), matches.num_images
-    kept = matches.det_scores >= cuts[matches.det_classes]
-    rows, kinds = matches.det_rows[kept].astype(np.int64), matches.det_kind[kept].astype(np.int64)
-    table = np.bincount(kinds * n + rows, minlength=5 * n).reshape(5, n) if n else np.zeros((5, 0), np.int64)
-    counted = matches.truth_counted
-    missed = counted & ~_found(matches, kept)
+    index = _kept_with(matches, _ImageIndex)
+    kept = prefix_at_least(index.scores, index.classes, cuts)
+    table = np.bincount(index.places[kept], minlength=5 * n).reshape(5, n) if n else np.zeros((5, 0), np.int64)
+    missed = matches.truth_counted & ~found_objects(matches, cuts)
     result = Counts(
         tp=table[CORRECT],
         fp=table[WRONG] + table[DUPLICATE],
@@ -196,18 +206,29 @@ def image_counts(matches: Matches, threshold: Threshold = 0.5) -> Counts:
         duplicates=table[DUPLICATE],
         ignored=table[IGNORED],
         unlabelled=table[UNLABELLED],
-        objects=np.bincount(matches.truth_rows[counted], minlength=n),
-        detections=np.bincount(rows, minlength=n),
+        objects=index.objects_of_image,
+        detections=table.sum(axis=0),
     )
     check_laws(result)
     return result
 
 
-def _found(matches: Matches, det_kept: np.ndarray) -> np.ndarray:
-    """bool [M]: the object's partner is among the kept detections."""
-    found = matches.truth_det >= 0
-    found[found] = det_kept[matches.truth_det[found]]
-    return found
+def prefix_at_least(scores: np.ndarray, classes: np.ndarray, cuts: np.ndarray) -> slice | np.ndarray:
+    """Which of the rows, given by falling score, reach their class's threshold: a slice where all thresholds are one."""
+    if not len(cuts) or not len(scores):
+        return slice(0, 0)
+    end = len(scores) - int(np.searchsorted(scores[::-1], cuts.min()))
+    if (cuts == cuts[0]).all():
+        return slice(0, end)
+    return np.flatnonzero(scores[:end] >= cuts[classes[:end]])
+
+
+def found_objects(matches: Matches, cuts: np.ndarray) -> np.ndarray:
+    """bool [M]: a detection that reaches its threshold (`cuts` float32 [K]) found the object.
+
+    The object's class stands for the detection's: they are the same, or all thresholds are.
+    """
+    return (matches.truth_det >= 0) & (matches.truth_score >= cuts[matches.truth_classes])
 
 
 class Verdicts(NamedTuple):
@@ -229,7 +250,7 @@ def verdicts(matches: Matches, threshold: Threshold = 0.5) -> Verdicts:
     """The verdict of every detection and every object at one threshold, or one a class."""
     cuts = _cuts(matches, threshold)
     kept = matches.det_scores >= cuts[matches.det_classes]
-    objects = np.where(_found(matches, kept), 1, 0)
+    objects = np.where(found_objects(matches, cuts), 1, 0)
     objects[matches.truth_ignored] = 2
     objects[~matches.judged[matches.truth_rows]] = 3
     return Verdicts(DETECTION_VERDICTS[np.where(kept, matches.det_kind, 5)], OBJECT_VERDICTS[objects])
