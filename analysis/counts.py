@@ -116,7 +116,8 @@ class _ImageIndex:
         counted = m.truth_counted
         order = np.argsort(-m.det_scores, kind="stable")
         self.scores, self.classes = m.det_scores[order], m.det_classes[order]
-        self.places = m.det_kind[order].astype(np.int64) * m.num_images + m.det_rows[order]
+        self.rows = m.det_rows[order]
+        self.places = m.det_kind[order].astype(np.int64) * m.num_images + self.rows
         self.objects_of_image = np.bincount(m.truth_rows[counted], minlength=m.num_images)
 
 
@@ -207,7 +208,7 @@ def image_counts(matches: Matches, threshold: Threshold = 0.5) -> Counts:
         ignored=table[IGNORED],
         unlabelled=table[UNLABELLED],
         objects=index.objects_of_image,
-        detections=table.sum(axis=0),
+        detections=np.bincount(index.rows[kept], minlength=n),
     )
     check_laws(result)
     return result
