@@ -15,7 +15,7 @@ from analysis.confusion import BACKGROUND, Confusion, Confusions
 from analysis.errors import KINDS, MISSED, SENTENCES, Errors, find_errors
 from analysis.slices import Slice, Slices, image_slices, object_slices, slice_run
 
-LOOKS = {"kinds": "Kinds", "confusion": "Confusion", "slices": "Slices"}
+LOOKS = ("Kinds", "Confusion", "Slices")
 MATRIX_SIZES = (10, 16, 30)
 
 
@@ -45,7 +45,7 @@ class Asked:
 
     @property
     def look(self) -> str:
-        return {"kind": "kinds", "cell": "confusion", "slice": "slices"}[self.what]
+        return {"kind": "Kinds", "cell": "Confusion", "slice": "Slices"}[self.what]
 
 
 def key_of(s: Any) -> tuple:

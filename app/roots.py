@@ -103,8 +103,9 @@ def keep_uploads(files: Sequence[Upload], kind: str = "uploads") -> Path:
         content = file.getvalue()
         digest.update(f"{file.name}\0{len(content)}\0".encode() + hashlib.sha256(content).digest())
         contents.append((safe_name(file.name), content))
-    stem = re.sub(r"[^\w-]+", "-", contents[0][0].stem)[:30].strip("-") or "files"
-    folder = data_dir(kind) / f"{stem}-{digest.hexdigest()[:10]}"
+    stem = re.sub(r"[^\w-]+", "-", contents[0][0].stem)[:16].strip("-") or "file"
+    more = f"-and-{len(contents) - 1}-more" if len(contents) > 1 else ""
+    folder = data_dir(kind) / f"{stem}{more}-{digest.hexdigest()[:8]}"
     taken: set[str] = set()
     for name, content in contents:
         while str(name).casefold() in taken:

@@ -6,6 +6,7 @@ the view. Runs and matchings are shared by all sessions (they are frozen); a cho
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -38,14 +39,29 @@ def run_stamp(path: Path) -> tuple[int, int]:
     return (path / "manifest.json").stat().st_mtime_ns, parts
 
 
+def _runs_in(root: Path) -> list[str]:
+    """Folders of runs in a folder, and the folder itself where it is one."""
+    try:
+        with os.scandir(root) as entries:
+            folders = sorted(entry.path for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+    except OSError:
+        return []
+    return [folder for folder in [str(root), *folders] if os.path.isfile(os.path.join(folder, "manifest.json"))]
+
+
+@st.cache_data(ttl=10, show_spinner=False)
+def _runs_in_roots(places: tuple[str, ...]) -> list[str]:
+    # A user's folder may hold a hundred thousand pictures; it is looked through now and then, not at every rerun.
+    return [folder for place in places for folder in _runs_in(Path(place))]
+
+
 def _manifests() -> tuple[tuple[str, int], ...]:
     found = {}
-    for root in [data_dir("runs"), *roots()[1:]]:
-        for folder in [root, *sorted(root.iterdir())] if root.is_dir() else []:
-            try:
-                found[str(folder)] = (folder / "manifest.json").stat().st_mtime_ns
-            except OSError:
-                continue
+    for folder in [*_runs_in(data_dir("runs")), *_runs_in_roots(tuple(map(str, roots()[1:])))]:
+        try:
+            found[folder] = os.stat(os.path.join(folder, "manifest.json")).st_mtime_ns
+        except OSError:
+            continue
     return tuple(found.items())
 
 

@@ -252,7 +252,7 @@ class BoxViewer {
     const part = (v, n, words) => el("span", { title: TERM[v] || "" }, el("span", { class: `c-${v}` }, mark(v)), " ", el("b", {}, String(n)), ` ${words}`);
     box.replaceChildren(...(this.data.labelled
       ? [el("span", {}, el("b", {}, String(c.objects)), c.objects === 1 ? " object" : " objects"), part("correct", c.correct, "correct"), part("wrong", c.wrong, "wrong"), part("missed", c.missed, "missed")]
-      : [el("span", {}, el("b", {}, String(c.detections)), ` detections of ${this.dets.score.length}, at least ${this.threshold.toFixed(2)}`), el("span", {}, "no ground truth for this image")]));
+      : [el("span", {}, el("b", {}, String(c.detections)), ` of ${this.dets.score.length} detections at ${this.threshold.toFixed(2)} or more`), el("span", {}, "no ground truth")]));
   }
 
   // ---- heat map

@@ -49,16 +49,17 @@ def _kinds(s: state.Shared, asked: Asked | None) -> None:
     found = mistakes.count_kinds(s)
     top = max(KINDS, key=lambda kind: errors.dap[kind])
     if errors.dap[top]:
-        st.markdown(f"Most is lost to **{top}** mistakes: mending them all would lift AP at IoU {s.iou:.2f} from {errors.ap:.3f} to {errors.ap + errors.dap[top]:.3f}.")
+        what = "missed objects" if top == "missed" else f"{top} mistakes"
+        st.markdown(f"Most is lost to **{what}**: mending them all would lift AP at IoU {s.iou:.2f} from {errors.ap:.3f} to {errors.ap + errors.dap[top]:.3f}. {NOT_ADDITIVE}")
     bar_rows(
         mistakes.kind_rows(errors, found, asked.parts[0] if asked else None), key="kinds",
         on_pick=lambda: _ask(Asked("kind", (st.session_state["kinds"]["pick"],))) if st.session_state["kinds"].get("pick") in KINDS else None,
     )
     whole = "" if s.class_ids is None else " It is of every class and image, whatever is chosen on the left."
     st.caption(
-        f"{NOT_ADDITIVE} What mending adds (dAP) counts every stored score and does not move with the threshold.{whole} Kinds are TIDE's; on background means IoU of "
-        f"{errors.background_iou:.2f} or less with everything; of an image the best {errors.max_detections} detections take part. An object with a "
-        "localisation or classification mistake on it counts there, not as missed."
+        f"What mending adds (dAP) counts every stored score; the threshold does not move it.{whole}",
+        help=f"TIDE's kinds. On background: IoU of {errors.background_iou:.2f} or less with everything. An object with a localisation or classification mistake on it "
+        f"counts there, not as missed. Of an image the best {errors.max_detections} detections take part.",
     )
 
 
@@ -142,10 +143,9 @@ def main() -> None:
     linked = Asked.parse(st.query_params.get("boxes"))
     if linked is not None and "look" not in st.session_state and "look" not in st.query_params:
         st.session_state["look"] = linked.look
-    look = st.segmented_control("Look at", list(mistakes.LOOKS), default="kinds", format_func=mistakes.LOOKS.get, key="look", bind="query-params", required=True,
-                                label_visibility="collapsed") or "kinds"
+    look = st.segmented_control("Look at", list(mistakes.LOOKS), default="Kinds", key="look", bind="query-params", required=True, label_visibility="collapsed") or "Kinds"
     asked = _asked(look)
-    {"kinds": _kinds, "confusion": _matrix, "slices": _slices}[look](s, asked)
+    {"Kinds": _kinds, "Confusion": _matrix, "Slices": _slices}[look](s, asked)
     if asked is not None:
         _boxes(s, asked)
     else:
