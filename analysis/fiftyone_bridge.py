@@ -66,7 +66,7 @@ def push_to_fiftyone(
         from analysis.fiftyone.environment import child_environment, with_timeout
 
         changed = child_environment(with_timeout(start_database(stage)))
-        os.environ.update({k: v for k, v in changed.items() if k.startswith("FIFTYONE_")})
+        os.environ.update({k: v for k, v in changed.items() if k.startswith(("FIFTYONE_", "BOXSCOPE_"))})
     from analysis.fiftyone.push_run import push_run
 
     return push_run(run, **options)

@@ -66,8 +66,12 @@ def find_mongod() -> Path:
 
 
 def foreign_uri() -> str | None:
-    """The database the user named with $FIFTYONE_DATABASE_URI, or None where ours is to be used."""
-    return os.environ.get("FIFTYONE_DATABASE_URI") or None
+    """The database the user named with $FIFTYONE_DATABASE_URI, or None where ours is to be used.
+
+    Our own processes carry that variable too; there $BOXSCOPE_DATABASE_URI says that it is ours.
+    """
+    named = os.environ.get("FIFTYONE_DATABASE_URI") or None
+    return None if named == os.environ.get("BOXSCOPE_DATABASE_URI") else named
 
 
 def home() -> Path:
@@ -90,6 +94,8 @@ def child_environment(uri: str) -> dict[str, str]:
         PYTHONPATH=os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
         PYTHONUNBUFFERED="1",
     )
+    if foreign_uri() is None:
+        env["BOXSCOPE_DATABASE_URI"] = uri
     for name in ("FIFTYONE_PRIVATE_DATABASE_PORT", "FIFTYONE_DISABLE_SERVICES", "FIFTYONE_SERVER"):
         env.pop(name, None)
     return env

@@ -76,6 +76,17 @@ def test_a_foreign_database_that_does_not_answer(monkeypatch):
     assert "secret" not in str(caught.value)
 
 
+def test_our_own_address_is_not_a_foreign_one(monkeypatch):
+    monkeypatch.setenv("FIFTYONE_DATABASE_URI", "mongodb://theirs/")
+    assert environment.foreign_uri() == "mongodb://theirs/" and "BOXSCOPE_DATABASE_URI" not in environment.child_environment("mongodb://theirs/")
+    monkeypatch.delenv("FIFTYONE_DATABASE_URI")
+    for key, value in environment.child_environment("mongodb://ours/").items():
+        monkeypatch.setenv(key, value)
+    assert os.environ["FIFTYONE_DATABASE_URI"] == "mongodb://ours/" and environment.foreign_uri() is None
+    monkeypatch.setenv("FIFTYONE_DATABASE_URI", "mongodb://theirs/")
+    assert environment.foreign_uri() == "mongodb://theirs/"
+
+
 def test_reasons_why_mongod_stops(program, tmp_path):
     log = tmp_path / "mongod.log"
 
