@@ -16,9 +16,10 @@ from analysis.fiftyone.client import push_in_process
 from analysis.fiftyone.links import DEFAULT_PAGES, app_link, page_link
 from analysis.fiftyone.report import PushProgress, PushReport
 from analysis.fiftyone.server import Connection, start_app, start_database, status, stop
+from analysis.fiftyone.source import dataset_from_fiftyone
 
 __all__ = [
-    "ChangeList", "Connection", "PushProgress", "PushReport", "app_link", "launch", "page_link", "pull_from_fiftyone", "push_in_process", "push_to_fiftyone", "sample_link", "start_app",
+    "ChangeList", "Connection", "PushProgress", "PushReport", "app_link", "dataset_from_fiftyone", "launch", "page_link", "pull_from_fiftyone", "push_in_process", "push_to_fiftyone", "sample_link", "start_app",
     "start_database", "status", "stop",
 ]
 
