@@ -13,6 +13,7 @@ import streamlit as st  # noqa: E402
 
 from app import demo, state  # noqa: E402
 from app.components import errors_said, frame_style  # noqa: E402
+from app.garbage import freeze_modules  # noqa: E402
 
 st.set_page_config(page_title="Boxscope", page_icon=(BRAND / "icon.svg").read_text(), layout="wide", initial_sidebar_state=272)
 st.logo((BRAND / "wordmark.svg").read_text(), size="large", icon_image=(BRAND / "icon.svg").read_text())
@@ -39,3 +40,4 @@ if chosen is not None:
         state.strip(chosen)
 with errors_said():
     page.run()
+freeze_modules()
