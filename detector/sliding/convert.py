@@ -50,13 +50,13 @@ class WindowGeometry:
         return np.stack([x, y, x + width, y + height], axis=1).astype(np.float32)
 
 
-def _chain(model: keras.Model) -> list[keras.layers.Layer]:
-    """The layers after the last 4-D tensor, in order; refuses anything but a chain."""
+def _chain(model: keras.Model) -> list[keras.layers.Layer | None]:
+    """The layer of the last 4-D tensor (None: the input itself), and those after it in order."""
     layers = [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
     last_spatial = max((i for i, layer in enumerate(layers) if len(layer.output.shape) == 4), default=-1)
     if last_spatial + 1 >= len(layers):
         raise ModelError(f"{model.name}: expected a classifier that ends in Flatten or a global pooling and Dense layers; its last layer {layers[-1].name if layers else ''} is still a map.")
-    return layers[last_spatial:]
+    return [layers[last_spatial] if last_spatial >= 0 else None, *layers[last_spatial + 1 :]]
 
 
 def _dense_as_convolution(dense: keras.layers.Dense, height: int, width: int, channels: int) -> tuple[keras.layers.Layer, list[np.ndarray]]:
@@ -85,13 +85,14 @@ def to_fully_convolutional(classifier: keras.Model) -> tuple[keras.Model, Window
     if keras.config.image_data_format() != "channels_last":
         raise ModelError("expected Keras' channels_last image format; set keras.config.set_image_data_format('channels_last').")
     spatial, bridge, *head = _chain(classifier)
-    features = keras.Model(classifier.inputs, spatial.output)
-    _, height, width, channels = spatial.output.shape
-
     image = keras.Input((None, None, shape[3]), name="image")
-    wide = keras.models.clone_model(features, input_tensors=[image])
-    wide.set_weights(features.get_weights())
-    x = wide.outputs[0]
+    x, (height, width, channels) = image, shape[1:]
+    if spatial is not None:
+        features = keras.Model(classifier.inputs, spatial.output)
+        height, width, channels = spatial.output.shape[1:]
+        wide = keras.models.clone_model(features, input_tensors=[image])
+        wide.set_weights(features.get_weights())
+        x = wide.outputs[0]
     carried: list[tuple[keras.layers.Layer, list[np.ndarray]]] = []
     whole_map = (height, width)
     if isinstance(bridge, keras.layers.GlobalAveragePooling2D):

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from detector.core import ClassMap
 from detector.data.dataset import Dataset
 from detector.errors import DataError, ModelError, RunError
-from detector.sliding.folder import SlidingFolder
+from detector.sliding.folder import SlidingFolder, write_detector
 from detector.sliding.patches import Mosaic, PatchBatches, Patches, far_from, hardest, mosaic, to_network
 from detector.sliding.recipe import SlidingRecipe
 from detector.train import LOG_EVERY, OPTIMIZER, TrainProgress
@@ -26,6 +27,8 @@ from detector.train_folder import rounded
 
 if TYPE_CHECKING:
     import keras
+
+    from detector.sliding.scan import Network
 
 HARD = "hard_negatives"  # their name in a checkpoint, beside the weights
 PER_PICTURE = 40  # hard negatives taken of one mosaic or scene, so that no picture dominates a round
@@ -114,6 +117,7 @@ class _Training:
         self.since_log: list[float] = []
         self.batches = PatchBatches(self.train, recipe)
         self.classifier: keras.Model | None = None
+        self._network: Network | None = None
 
     def state(self, name: str) -> dict[str, Any]:
         return {
@@ -181,6 +185,7 @@ class _Training:
         if stored is None:
             folder.write_recipe(recipe)
             folder.rewind_history(0)
+            write_detector(folder.path, ClassMap((recipe.class_name,)), recipe.settings(), recipe.name)
             labels = self.patches.labels
             folder.write_json("start.json", {
                 "recipe_hash": recipe.hash, "fingerprints": fingerprints, "start": {"source": "none"},
@@ -230,7 +235,11 @@ class _Training:
 
     def _evaluate(self) -> None:
         """Accuracy on the held-out patches, and the weights as the folder's detector."""
-        self.figures = judge(self.classifier, self.held_out)
+        from detector.sliding.scan import compiled
+
+        if self._network is None:
+            self._network = compiled(self.classifier)  # traced once; it sees the weights as they are
+        self.figures = judge(self._network, self.held_out)
         self.folder.append_history({"step": self.step, "figures": rounded(self.figures), "time": round(time.time(), 1)})
         self.best = {"figure": "accuracy", "value": self.figures["accuracy"], "step": self.step}
         self.folder.write_result(self.recipe, self.classifier, self.figures, self.step)
@@ -273,15 +282,12 @@ class _Training:
                 yield Mosaic(grey, self.scenes.annotations(int(i)).xyxy), recipe.window_widths
 
 
-def judge(classifier: keras.Model, patches: Patches) -> dict[str, float]:
+def judge(network: Network, patches: Patches) -> dict[str, float]:
     """Accuracy, and the mean cross entropy, on patches as they are.
 
     Raises:
         ModelError: an answer is not finite.
     """
-    from detector.sliding.scan import compiled
-
-    network = compiled(classifier)
     images = to_network(patches.images)
     logits = np.concatenate([network(images[i : i + 64]) for i in range(0, len(images), 64)]).astype(np.float64)
     margin = logits[:, 1] - logits[:, 0]

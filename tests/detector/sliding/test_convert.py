@@ -14,8 +14,9 @@ RNG = np.random.default_rng(3)
 
 
 def shaken(model: keras.Model) -> keras.Model:
-    """Every weight away from its start, so that a lost or swapped one shows."""
-    model.set_weights([RNG.normal(1 if "gamma" in w.path or "variance" in w.path else 0, 0.1, w.shape) ** (2 if "variance" in w.path else 1) for w in model.weights])
+    """Every weight away from its start, so that a lost or swapped one shows; the same for the same model."""
+    rng = np.random.default_rng(3)
+    model.set_weights([rng.normal(1 if "gamma" in w.path or "variance" in w.path else 0, 0.1, w.shape) ** (2 if "variance" in w.path else 1) for w in model.weights])
     return model
 
 
@@ -36,6 +37,7 @@ def chain(*head: keras.layers.Layer, padding: str = "valid") -> keras.Model:
         pytest.param(lambda: chain(keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(3)), id="average pool"),
         pytest.param(lambda: chain(keras.layers.GlobalMaxPooling2D(), keras.layers.Dropout(0.5), keras.layers.Dense(2, use_bias=False)), id="max pool"),
         pytest.param(lambda: chain(keras.layers.Flatten(), keras.layers.Dense(5), keras.layers.BatchNormalization(), keras.layers.ReLU(), keras.layers.Dense(3), keras.layers.Softmax()), id="batch norm between"),
+        pytest.param(lambda: shaken(keras.Sequential([keras.Input((6, 9, 2)), keras.layers.Flatten(), keras.layers.Dense(3)])), id="dense alone"),
     ],
 )
 def test_the_map_equals_the_classifier_window_by_window(classifier):
