@@ -22,10 +22,15 @@ def subtracts_means(config: SSDConfig) -> bool:
 
 
 def normalise(pixels: np.ndarray, config: SSDConfig) -> np.ndarray:
-    """Pixels 0..255 [..., 3] RGB to float32 of the same shape, in the network's range."""
-    x = pixels.astype(np.float32)
+    """Pixels 0..255 [..., width, 3] RGB to float32 of the same shape, in the network's range."""
+    return _normalise_rows(pixels.reshape(*pixels.shape[:-2], -1), config).reshape(pixels.shape)
+
+
+def _normalise_rows(rows: np.ndarray, config: SSDConfig) -> np.ndarray:
+    """The same for pixels laid out as rows [..., width * 3]: long inner loops are several times faster in numpy."""
+    x = rows.astype(np.float32)
     if subtracts_means(config):
-        x -= np.float32(CHANNEL_MEANS)
+        x -= np.tile(np.float32(CHANNEL_MEANS), x.shape[-1] // 3)
     else:
         x *= np.float32(2 / 255)
         x -= np.float32(1)
@@ -55,17 +60,18 @@ def preprocess(image: np.ndarray, config: SSDConfig) -> np.ndarray:
     left, right, fx = sample_points(image.shape[1], config.width)
     # Along x only on the rows that are sampled; both normalising and choosing are per pixel, so they commute.
     rows, place = np.unique(np.concatenate([top, bottom]), return_inverse=True)
-    source = image if len(rows) == image.shape[0] else image[rows]
-    x = normalise(np.take(source, left, axis=1), config)
-    step = normalise(np.take(source, right, axis=1), config)
+    source = (image if len(rows) == image.shape[0] else image[rows]).reshape(len(rows), -1)
+    left, right = ((3 * at[:, None] + np.arange(3)).reshape(-1) for at in (left, right))
+    x = _normalise_rows(np.take(source, left, axis=1), config)
+    step = _normalise_rows(np.take(source, right, axis=1), config)
     step -= x
-    step *= fx[None, :, None]
+    step *= np.repeat(fx, 3)
     x += step
     out, step = x[place[: config.height]], x[place[config.height :]]
     step -= out
-    step *= fy[:, None, None]
+    step *= fy[:, None]
     out += step
-    return out
+    return out.reshape(config.height, config.width, 3)
 
 
 def preprocess_tensor(images, config: SSDConfig):
