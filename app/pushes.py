@@ -52,7 +52,7 @@ def of(run: str) -> Push | None:
     return _pushes.get(run)
 
 
-def start(path: Path, *, threshold: float, iou: float, pages: str, push: bool = True, dataset: str | None = None) -> Push:
+def start(path: Path, *, threshold: float | dict[str, float], iou: float, pages: str, push: bool = True, dataset: str | None = None) -> Push:
     """Begin to push a run and open the App on it, or (push=False) only to open the App; one at a time a run."""
     key = str(path)
     with _lock:
@@ -92,7 +92,7 @@ def connection() -> dict[str, str]:
     return {"state": found.state, "message": found.message, "url": found.app_url or ""}
 
 
-def _work(state: Push, path: Path, threshold: float, iou: float, pages: str, push: bool, dataset: str | None) -> None:
+def _work(state: Push, path: Path, threshold: float | dict[str, float], iou: float, pages: str, push: bool, dataset: str | None) -> None:
     def stage(words: str) -> None:
         state.stage = words
 

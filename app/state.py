@@ -14,15 +14,19 @@ from pathlib import Path
 import numpy as np
 import streamlit as st
 
+from analysis.calibration import Calibration, calibrated_run, fit_calibration
 from analysis.manifest import Manifest
 from analysis.matching import Counts, Matches, counts, image_counts, match_run
-from analysis.operating_point import Threshold, operating_point
+from analysis.operating_point import Threshold, class_cuts, operating_point
 from analysis.store import Run, RunSummary, list_runs, open_run
 from analysis.subsets import images_showing, narrow
+from app import choices
+from app.choices import Saved
 from app.components import facts
 from app.roots import roots
 from app.viewer import counts_strip
-from app.viewer.payload import curve
+from app.viewer.payload import curve, exact
+from detector.errors import InputError
 from detector.paths import data_dir
 
 MODES = ["any", "all", "only", "none"]
@@ -85,19 +89,27 @@ def stored_runs() -> dict[str, RunSummary]:
 
 
 @st.cache_resource(max_entries=4, show_spinner="Opening the run")
-def _run(path: str, stamp: tuple[int, int]) -> Run:
-    return open_run(path)
+def _run(path: str, stamp: tuple) -> Run:
+    """The run as stored, or (a stamp of four: method and IoU) with calibrated scores."""
+    if len(stamp) == 2:
+        return open_run(path)
+    return calibrated_run(_run(path, stamp[:2]), _calibration(path, stamp[:2], *stamp[2:]))
+
+
+@st.cache_resource(max_entries=8, show_spinner="Calibrating scores")
+def _calibration(path: str, stamp: tuple, method: str, iou: float) -> Calibration:
+    return fit_calibration(_matches(path, stamp, iou, None), method)
 
 
 @st.cache_resource(max_entries=8, show_spinner="Matching detections with objects")
-def _matches(path: str, stamp: tuple[int, int], iou: float, class_ids: tuple[int, ...] | None) -> Matches:
+def _matches(path: str, stamp: tuple, iou: float, class_ids: tuple[int, ...] | None) -> Matches:
     if class_ids is not None:
         return narrow(_matches(path, stamp, iou, None), class_ids=class_ids)
     return match_run(_run(path, stamp), iou)
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
-def _curve(path: str, stamp: tuple[int, int], iou: float, class_ids: tuple[int, ...] | None) -> dict[str, list[int]]:
+def _curve(path: str, stamp: tuple, iou: float, class_ids: tuple[int, ...] | None) -> dict[str, list[int]]:
     return curve(_matches(path, stamp, iou, class_ids))
 
 
@@ -112,22 +124,44 @@ class Shared:
         matches: every image and class of the run at this IoU.
         threshold, iou: the operating point.
         class_ids: the chosen classes, or None for all; mode: how they choose images.
+        saved: thresholds per class that stand in for `threshold`; calibration: what the scores went through.
     """
 
     name: str
     path: Path
-    stamp: tuple[int, int]
+    stamp: tuple
     run: Run
     matches: Matches
     threshold: float
     iou: float
     class_ids: tuple[int, ...] | None
     mode: str
+    saved: Saved | None = None
+    calibration: Calibration | None = None
 
     @property
     def cuts(self) -> Threshold:
-        """What the analysis takes as threshold."""
-        return self.threshold
+        """What the analysis takes as threshold: the slider's number, or one a class where saved ones are chosen."""
+        return self.threshold if self.saved is None else self.saved.cuts
+
+    @cached_property
+    def class_cuts(self) -> np.ndarray:
+        """float32 [K], the threshold of each class."""
+        return class_cuts(self.cuts, len(self.run.class_map))
+
+    def cut_of(self, class_name: str) -> float:
+        """The threshold of one class."""
+        return self.threshold if self.saved is None else float(self.class_cuts[self.run.class_map.index(class_name)])
+
+    @property
+    def named_cuts(self) -> float | dict[str, float]:
+        """The threshold for other processes: a number, or one by class name."""
+        return self.threshold if self.saved is None else dict(zip(self.run.class_map.names, exact(self.saved.cuts)))
+
+    @property
+    def drawn_cuts(self) -> list[float] | None:
+        """The thresholds of the classes for drawings, where they differ; None for the one on the slider."""
+        return None if self.saved is None else exact(self.saved.cuts)
 
     @property
     def manifest(self) -> Manifest:
@@ -143,7 +177,7 @@ class Shared:
         """bool [N], the images the class controls leave."""
         if self.class_ids is None:
             return np.ones(len(self.run), bool)
-        return images_showing(self.run, self.class_ids, self.mode, self.threshold)
+        return images_showing(self.run, self.class_ids, self.mode, self.cuts)
 
     @cached_property
     def chosen(self) -> Matches:
@@ -155,21 +189,24 @@ class Shared:
 
     @cached_property
     def counts(self) -> Counts:
-        return counts(self.chosen, self.threshold)
+        return counts(self.chosen, self.cuts)
 
     @cached_property
     def per_image(self) -> Counts:
-        return image_counts(self.chosen, self.threshold)
+        return image_counts(self.chosen, self.cuts)
 
     @property
     def point(self) -> str:
         """The operating point in words, for figures and files."""
-        return str(operating_point(self.run, self.threshold, iou=self.iou))
+        words = str(operating_point(self.run, self.cuts, iou=self.iou))
+        if self.saved is not None:
+            words = words.replace("confidence per class", f"confidence per class ({self.saved.name})")
+        return words + (f" · scores calibrated ({self.calibration.method})" if self.calibration else "")
 
     @property
     def fixed_images(self) -> bool:
         """Whether the choice of images stays the same while the threshold moves."""
-        return self.class_ids is None or self.mode == "any"
+        return self.saved is None and (self.class_ids is None or self.mode == "any")
 
     def curve(self) -> dict[str, list[int]] | None:
         return _curve(str(self.path), self.stamp, self.iou, self.counted_classes) if self.fixed_images else None
@@ -217,16 +254,28 @@ def sidebar() -> Shared | None:
         run = _run(str(summary.path), stamp)
         _run_facts(run, summary)
         _follow(run)
+        saved = choices.chosen_saved(run)
         threshold = st.slider(
-            "Confidence", 0.0, 1.0, 0.5, 0.01, key="conf", bind="query-params", format="%.2f",
+            "Confidence", 0.0, 1.0, 0.5, 0.01, key="conf", bind="query-params", format="%.2f", disabled=saved is not None,
             help="Detections scoring lower do not count. Moving it never runs the network again.",
         )
-        if threshold < run.manifest.floor:
+        if saved is not None:
+            facts(f"One threshold a class, {saved.cuts.min():.2f} to {saved.cuts.max():.2f}" + (f", by {saved.file.rule}" if saved.file.rule else ""))
+        elif threshold < run.manifest.floor:
             st.caption(f"The run kept scores of {run.manifest.floor:g} and more; there is nothing below.")
         iou = st.slider(
             "IoU", 0.3, 0.95, 0.5, 0.05, key="iou", bind="query-params", format="%.2f",
             help="Intersection over union from which a detection fits an object.",
         )
+        path, iou, calibration = str(summary.path), round(iou, 2), None
+        if (method := choices.chosen_scores()) is not None:
+            try:
+                calibration = _calibration(path, stamp, method, iou)
+                stamp = (*stamp, method, iou)
+                run = _run(path, stamp)
+                facts(f"Scores calibrated ({method}), fitted on {calibration.fitted_on:,} detections at IoU {iou:.2f}")
+            except InputError:
+                st.caption("Too few judged detections to calibrate scores; they stand as stored.")
         picked = st.multiselect(
             "Classes", list(run.class_map.names), key="classes", bind="query-params", placeholder="all classes",
             help="An image holds a class when its ground truth or its predictions above the threshold do.",
@@ -236,8 +285,8 @@ def sidebar() -> Shared | None:
             help="any: at least one of the classes. all: every one. only: nothing but them. none: not one of them.",
         ) or "any"
     class_ids = tuple(run.class_map.index(name) for name in picked) or None
-    matches = _matches(str(summary.path), stamp, round(iou, 2), None)
-    return Shared(names, summary.path, stamp, run, matches, round(threshold, 2), round(iou, 2), class_ids, mode)
+    matches = _matches(path, stamp, iou, None)
+    return Shared(names, summary.path, stamp, run, matches, round(threshold, 2), iou, class_ids, mode, saved, calibration)
 
 
 def _choose_run(found: dict[str, RunSummary]) -> str | None:
@@ -297,7 +346,7 @@ def strip(s: Shared) -> None:
     data = {
         "threshold": s.threshold, "judged": bool(s.run.usable.any()), "objects": c.objects, "images": words,
         "now": {"correct": c.tp, "wrong": c.fp, "detections": c.detections}, "curve": s.curve(),
-        "point": f"confidence ≥ {{confidence}} · IoU ≥ {s.iou:.2f}", "point_title": s.point,
+        "point": ("confidence ≥ {confidence}" if s.saved is None else f"confidence per class: {s.saved.name}") + f" · IoU ≥ {s.iou:.2f}" + (" · calibrated" if s.calibration else ""), "point_title": s.point,
         "unjudged": "no labelled image is done yet" if waiting else "no ground truth, so nothing to compare with",
         "tag": "simulated" if m.detector.simulated else "", "tag_title": "No network ran: these are the data set's own objects with mistakes put in.",
     }

@@ -16,16 +16,19 @@ const MARK = {
   ignored: "M6 3.7 A2.3 2.3 0 1 1 5.99 3.7 Z", unjudged: "M3.4 3.4 H8.6 V8.6 H3.4 Z", below: "M3.4 6 L8.6 6",
 };
 
+// The threshold of one box: of its class where saved thresholds are chosen (`cuts`), else the slider's.
+function cutOf(boxes, i, threshold) { return boxes.cuts ? boxes.cuts[boxes.cls[i]] : threshold; }
+
 // Verdict of detection i. What happens above a threshold does not depend on what lies below it (greedy
 // matching takes the best score first), so this needs no server.
 function detVerdict(boxes, i, threshold) {
-  if (boxes.score[i] < threshold) return "below";
+  if (boxes.score[i] < cutOf(boxes, i, threshold)) return "below";
   return KIND_VERDICT[boxes.kind[i]];
 }
 function truthVerdict(truth, j, threshold) {
   if (truth.judged === false) return "unjudged";
   if (truth.ignored[j]) return "ignored";
-  return truth.score[j] >= threshold && truth.score[j] >= 0 ? "found" : "missed";
+  return truth.score[j] >= cutOf(truth, j, threshold) && truth.score[j] >= 0 ? "found" : "missed";
 }
 function countImage(dets, truth, threshold, shown) {
   const c = { objects: 0, correct: 0, wrong: 0, missed: 0, ignored: 0, detections: 0 };

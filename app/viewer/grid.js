@@ -67,6 +67,7 @@ class Grid {
 
   draw(node, width, height) {
     const { dets = EMPTY_DETS, truth = EMPTY_TRUTH, ...tile } = node.tile, t = this.threshold;
+    dets.cuts = truth.cuts = this.data.cuts || null;
     const s = Math.min(width / tile.width, height / tile.height) || 1, ox = (width - tile.width * s) / 2, oy = (height - tile.height * s) / 2;
     const inClass = (c) => !this.shown || this.shown.has(c), nodes = [], marks = [];
     const add = (box, verdict, dashed) => {

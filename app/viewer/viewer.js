@@ -86,6 +86,7 @@ class BoxViewer {
     heat.disabled = !d.heat_offered; heat.title = d.heat_reason || "Confidence map (h)";
     heat.setAttribute("aria-pressed", String(!!d.heat));
     for (const name of ["truth", "preds", "below"]) q(`[data-a=${name}]`).setAttribute("aria-pressed", String(this.layers[name]));
+    q(".conf").hidden = !!this.dets.cuts;  // with thresholds per class there is no one number to move
     q(".point").textContent = q(".point").title = d.point || "";
   }
 
@@ -252,7 +253,7 @@ class BoxViewer {
     const part = (v, n, words) => el("span", { title: TERM[v] || "" }, el("span", { class: `c-${v}` }, mark(v)), " ", el("b", {}, String(n)), ` ${words}`);
     box.replaceChildren(...(this.data.labelled
       ? [el("span", {}, el("b", {}, String(c.objects)), c.objects === 1 ? " object" : " objects"), part("correct", c.correct, "correct"), part("wrong", c.wrong, "wrong"), part("missed", c.missed, "missed")]
-      : [el("span", {}, el("b", {}, String(c.detections)), ` of ${this.dets.score.length} detections at ${this.threshold.toFixed(2)} or more`), el("span", {}, "no ground truth")]));
+      : [el("span", {}, el("b", {}, String(c.detections)), ` of ${this.dets.score.length} detections at ${this.dets.cuts ? "the threshold of their class" : this.threshold.toFixed(2)} or more`), el("span", {}, "no ground truth")]));
   }
 
   // ---- heat map
@@ -305,10 +306,10 @@ class BoxViewer {
 
   // ---- naming a box
   describe(s) {
-    const t = this.threshold.toFixed(2);
+    const t = cutOf(s.side === "det" ? this.dets : this.truth, s.index, this.threshold);
     if (s.side === "det") {
       const i = s.index, verdict = detVerdict(this.dets, i, this.threshold), p = this.dets.partner[i];
-      const head = `${this.className(this.dets.cls[i])} ${shownScore(this.dets.score[i], this.threshold)}`;
+      const head = `${this.className(this.dets.cls[i])} ${shownScore(this.dets.score[i], cutOf(this.dets, i, this.threshold))}`;
       let sub = TERM[verdict];
       if (p >= 0) sub += `; object: ${this.className(this.truth.cls[p])}, IoU ${this.dets.iou[i].toFixed(2)}`;
       else if (verdict === "wrong") sub += `; no free object of its class at IoU ${this.data.iou.toFixed(2)} or more`;
@@ -317,8 +318,8 @@ class BoxViewer {
     const j = s.index, verdict = truthVerdict(this.truth, j, this.threshold), d = this.truth.det[j];
     let sub = TERM[verdict];
     if (d >= 0) sub += verdict === "missed"
-      ? `; found at ${shownScore(this.dets.score[d], this.threshold)}, IoU ${this.truth.iou[j].toFixed(2)}, below the threshold ${t}`
-      : `; by ${this.className(this.dets.cls[d])} ${shownScore(this.dets.score[d], this.threshold)}, IoU ${this.truth.iou[j].toFixed(2)}`;
+      ? `; found at ${shownScore(this.dets.score[d], t)}, IoU ${this.truth.iou[j].toFixed(2)}, below the threshold ${t.toFixed(2)}`
+      : `; by ${this.className(this.dets.cls[d])} ${shownScore(this.dets.score[d], cutOf(this.dets, d, this.threshold))}, IoU ${this.truth.iou[j].toFixed(2)}`;
     else if (verdict === "missed") sub += `; nothing of its class reaches IoU ${this.data.iou.toFixed(2)}`;
     if (this.truth.flags[j]) sub += `; ${this.truth.flags[j]}`;
     return { verdict, head: `${this.className(this.truth.cls[j])}, ground truth`, sub };

@@ -87,14 +87,16 @@ def main() -> None:
         pushed = current is not None and bool(current.result)
         if st.button("Push again" if pushed else f"Push {s.name}", type="secondary" if pushed else "primary", icon=":material/upload:", disabled=not available,
                      help="Writes images, ground truth, predictions, verdicts and an evaluation. Pushing again updates and never doubles."):
-            pushes.start(s.path, threshold=s.threshold, iou=s.iou, pages=_pages())
+            pushes.start(s.path, threshold=s.named_cuts, iou=s.iou, pages=_pages())
             st.rerun()
         if connection["url"]:
             st.link_button("Open FiftyOne", connection["url"], icon=":material/open_in_new:")
         elif st.button("Start FiftyOne", icon=":material/power_settings_new:", disabled=not available):
-            pushes.start(s.path, threshold=s.threshold, iou=s.iou, pages=_pages(), push=False)
+            pushes.start(s.path, threshold=s.named_cuts, iou=s.iou, pages=_pages(), push=False)
             st.rerun()
     st.caption(f"{len(s.run):,} images · {len(s.run.truth):,} objects · {len(s.run.detections):,} detections · evaluated at {s.point}")
+    if s.calibration is not None:
+        st.caption("A push carries the scores as they are stored; calibrated ones stay in this app.")
     if current is not None:
         _outcome(s, current)
 

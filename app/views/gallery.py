@@ -115,7 +115,7 @@ def main() -> None:
     shown = order.rows[(number - 1) * PAGE : number * PAGE]
     thumbnail_grid(
         {
-            **_tiles(s, [int(i) for i in shown]), "threshold": s.threshold, "shown": list(s.counted_classes) if s.counted_classes is not None else None,
+            **_tiles(s, [int(i) for i in shown]), "threshold": s.threshold, "cuts": s.drawn_cuts, "shown": list(s.counted_classes) if s.counted_classes is not None else None,
             "picked": list(st.session_state.get("collected", {})),
         },
         key="grid", on_open=_open, on_pick=_pick,

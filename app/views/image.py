@@ -91,12 +91,12 @@ def _table(s: state.Shared, rows: list[objects.Row], chosen: int | None) -> int 
         return None
     columns = {
         "": [mark_uri(r.verdict) for r in rows], "verdict": [WORDS[r.verdict] for r in rows], "class": [r.name for r in rows],
-        "conf.": [None if math.isnan(r.score) else objects.shown_score(r.score, s.threshold) for r in rows], "IoU": [None if math.isnan(r.iou) else round(r.iou, 2) for r in rows],
+        "conf.": [None if math.isnan(r.score) else objects.shown_score(r.score, s.cut_of(r.name)) for r in rows], "IoU": [None if math.isnan(r.iou) else round(r.iou, 2) for r in rows],
         "size": [r.size for r in rows],
     }
     if any(r.flags for r in rows):
         columns["flags"] = [r.flags for r in rows]
-    key = f"objects-{s.name}-{st.session_state['image_id']}-{s.threshold}-{s.iou}"
+    key = f"objects-{s.name}-{st.session_state['image_id']}-{s.threshold}-{s.saved and s.saved.name}-{s.iou}"
     wanted = [] if chosen is None else [chosen]
     # The viewer and the table choose together: what the viewer said last is set before the table is drawn.
     if st.session_state.get(key, {}).get("selection", {}).get("rows") != wanted:
@@ -131,8 +131,8 @@ def _fiftyone_link(path: str, _run, sample_id: str) -> str | None:
 
 
 def _details(s: state.Shared, i: int, row: objects.Row) -> None:
-    st.markdown(objects.sentence(row, s.threshold, s.iou))
-    if row.verdict == "missed" and row.det >= 0:
+    st.markdown(objects.sentence(row, s.cut_of(row.name), s.iou))
+    if row.verdict == "missed" and row.det >= 0 and s.saved is None:
         lower = math.floor(row.score * 100) / 100
         before, after = s.counts, state.counts(s.chosen, lower)
         extra = after.fp - before.fp
@@ -177,6 +177,7 @@ def main() -> None:
         "shown": list(s.counted_classes) if s.counted_classes is not None else None, "selected": st.session_state.get("selected"),
         "has_prev": at is not None and at > 0, "has_next": at is not None and at + 1 < len(order), "point": s.point,
     } | boxes_of(s.run, s.matches, i)
+    data["dets"]["cuts"] = data["truth"]["cuts"] = s.drawn_cuts
     try:
         content, kind = pictures.picture(s.run, i)
         data["url"] = pictures.publish(content, kind, "viewer")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from analysis.matching import image_counts, match_run
@@ -22,7 +23,7 @@ def at(tiny_run):
 
         mine = narrow(matches, class_ids=classes) if classes is not None else matches
         return SimpleNamespace(
-            run=run, matches=matches, threshold=threshold, iou=0.5, class_ids=classes, counted_classes=classes, chosen=mine,
+            run=run, matches=matches, threshold=threshold, class_cuts=np.full(2, threshold, np.float32), iou=0.5, class_ids=classes, counted_classes=classes, chosen=mine,
             per_image=image_counts(mine, threshold), images=run.done, manifest=run.manifest,
         )
 
