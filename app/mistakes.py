@@ -16,7 +16,7 @@ from analysis.errors import KINDS, MISSED, SENTENCES, Errors, find_errors
 from analysis.slices import Slice, Slices, image_slices, object_slices, slice_run
 
 LOOKS = ("Kinds", "Confusion", "Slices")
-MATRIX_SIZES = (10, 16, 30)
+MATRIX_SIZES = (12, 24)
 
 
 # ---- which boxes

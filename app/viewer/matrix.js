@@ -66,7 +66,7 @@ class Matrix {
   fit() {
     if (!this.n || !this.root.clientWidth) return;
     const cell = Math.max(this.n > 40 ? 20 : 26, Math.min(44, Math.floor((this.root.clientWidth - 165) / this.n) - 1));
-    for (const [name, value] of [["cell", cell], ["type", cell < 30 ? 11 : 12.5], ["head", Math.min(120, 14 + this.longest * 7)]]) this.root.style.setProperty(`--${name}`, `${value}px`);
+    for (const [name, value] of [["cell", cell], ["type", cell < 30 ? 11 : 12.5], ["head", Math.min(104, 12 + this.longest * 6.6)]]) this.root.style.setProperty(`--${name}`, `${value}px`);
   }
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from analysis.box_lists import BoxList, as_coco, as_csv
 from analysis.errors import KINDS, NOT_ADDITIVE
@@ -44,7 +45,7 @@ def _open(s: state.Shared, boxes: BoxList) -> None:
         st.session_state["_go"] = "views/image.py"
 
 
-def _kinds(s: state.Shared, asked: Asked | None) -> None:
+def _kinds(s: state.Shared, asked: Asked | None, line: DeltaGenerator) -> None:
     errors = mistakes.errors_of(s)
     found = mistakes.count_kinds(s)
     top = max(KINDS, key=lambda kind: errors.dap[kind])
@@ -63,17 +64,16 @@ def _kinds(s: state.Shared, asked: Asked | None) -> None:
     )
 
 
-def _matrix(s: state.Shared, asked: Asked | None) -> None:
+def _matrix(s: state.Shared, asked: Asked | None, line: DeltaGenerator) -> None:
     confusion = mistakes.confusion_of(s)
     matrix = mistakes.matrix_of(s, confusion)
     everything = mistakes.shown_classes(matrix, s.class_ids, len(matrix))
     most = len(everything)
     if most > mistakes.MATRIX_SIZES[0]:
         sizes = [n for n in mistakes.MATRIX_SIZES if n < most]
-        most = st.segmented_control(
-            "Classes", [*sizes, most], default=sizes[-1] if len(sizes) < 2 else sizes[1], key="cells", required=True, format_func=lambda n: f"all {n}" if n == len(everything) else f"{n} most confused",
-            label_visibility="collapsed",
-        )
+        with line:
+            most = st.segmented_control("Classes", [*sizes, most], default=sizes[0], key="cells", required=True, label_visibility="collapsed",
+                                        format_func=lambda n: f"all {n} classes" if n == len(everything) else f"{n} most confused")
     shown = everything[:most]
     payload = mistakes.matrix_payload(matrix, s.run.class_map.names, shown, asked.parts if asked else None)
 
@@ -89,7 +89,7 @@ def _matrix(s: state.Shared, asked: Asked | None) -> None:
     )
 
 
-def _slices(s: state.Shared, asked: Asked | None) -> None:
+def _slices(s: state.Shared, asked: Asked | None, line: DeltaGenerator) -> None:
     slices = mistakes.slices_of(s)
     worst = slices.worst(3)
     if worst:
@@ -143,9 +143,10 @@ def main() -> None:
     linked = Asked.parse(st.query_params.get("boxes"))
     if linked is not None and "look" not in st.session_state and "look" not in st.query_params:
         st.session_state["look"] = linked.look
-    look = st.segmented_control("Look at", list(mistakes.LOOKS), default="Kinds", key="look", bind="query-params", required=True, label_visibility="collapsed") or "Kinds"
+    line = st.container(horizontal=True, vertical_alignment="center", gap="medium")
+    look = line.segmented_control("Look at", list(mistakes.LOOKS), default="Kinds", key="look", bind="query-params", required=True, label_visibility="collapsed") or "Kinds"
     asked = _asked(look)
-    {"Kinds": _kinds, "Confusion": _matrix, "Slices": _slices}[look](s, asked)
+    {"Kinds": _kinds, "Confusion": _matrix, "Slices": _slices}[look](s, asked, line)
     if asked is not None:
         _boxes(s, asked)
     else:
