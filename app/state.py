@@ -212,6 +212,11 @@ class Shared:
         return _curve(str(self.path), self.stamp, self.iou, self.counted_classes) if self.fixed_images else None
 
 
+def stored_matches(s: Shared) -> Matches:
+    """The matching of the scores as stored, whatever calibration is on."""
+    return _matches(str(s.path), s.stamp[:2], s.iou, None)
+
+
 def shared() -> Shared | None:
     """What the frame found chosen in this rerun; None while there is no run to look at."""
     return st.session_state.get("_shared")
