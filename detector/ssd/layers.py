@@ -182,10 +182,16 @@ class Blocks:
 
 @keras.saving.register_keras_serializable(package="boxscope")
 class NearestDouble(keras.layers.Layer):
-    """Each pixel repeated 2x2: [B, h, w, C] to [B, 2h, 2w, C]."""
+    """Each pixel repeated 2x2: [B, h, w, C] to [B, 2h, 2w, C].
+
+    Joined along the last axis and reshaped, because XNNPACK runs that and neither a tile nor a nearest resize:
+    either would cut the LiteRT build into pieces.
+    """
 
     def call(self, x):
-        return ops.repeat(ops.repeat(x, 2, axis=1), 2, axis=2)
+        _, height, width, channels = x.shape
+        x = ops.reshape(ops.concatenate([x, x], axis=-1), (-1, height, 2 * width * channels))
+        return ops.reshape(ops.concatenate([x, x], axis=-1), (-1, 2 * height, 2 * width, channels))
 
     def compute_output_shape(self, shape):
         batch, height, width, channels = shape

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
+BUILD = 1
+"""Raised when the same network and weights would make a different file."""
+
 TOLERANCE = 1e-3
 """Largest difference from Keras in any raw output that a fresh build may have on noise; a wrong one has 0.1 and more."""
 
@@ -45,7 +48,7 @@ def weights_digest(arrays: Mapping[str, np.ndarray]) -> str:
 
 def network_digest(config: SSDConfig, digest: str) -> str:
     """The weights' digest joined with what else decides raw outputs; settings of training and NMS do not."""
-    parts = (config.architecture, config.num_classes, config.height, config.width, config.alpha, config.min_depth,
+    parts = (BUILD, config.architecture, config.num_classes, config.height, config.width, config.alpha, config.min_depth,
              config.depth, config.predictor_depth, config.tower_layers, config.anchors, config.batch_norm.epsilon,
              config.predictor_batch_norm.epsilon, digest)  # fmt: skip
     return hashlib.sha256(repr(parts).encode()).hexdigest()

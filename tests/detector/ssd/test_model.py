@@ -79,6 +79,13 @@ def test_a_layer_name_says_where_its_weights_lie():
     assert checkpoint_prefix("feature_map_0") is None and checkpoint_prefix("backbone_") is None
 
 
+def test_doubling_repeats_each_pixel_two_by_two():
+    from detector.ssd.layers import NearestDouble
+
+    maps = np.arange(2 * 2 * 3 * 2, dtype=np.float32).reshape(2, 2, 3, 2)
+    assert np.array_equal(numpy(NearestDouble()(maps)), maps.repeat(2, axis=1).repeat(2, axis=2))
+
+
 def test_frozen_batch_norms_keep_their_statistics_but_learn():
     config = mobilenet_v2(height=40, width=60, alpha=0.25, num_classes=1, batch_norm=BatchNorm(decay=0.5))
     image = np.random.default_rng(2).standard_normal((2, 40, 60, 3)).astype(np.float32)
