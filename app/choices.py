@@ -66,6 +66,13 @@ def open_saved(name: str, run: Any) -> Saved:
     return Saved(name, file.cuts(run.class_map), file)
 
 
+def choose(key: str, value: str) -> None:
+    """Set one of these choices before it is drawn. Streamlit writes such a value to the URL only from the second run on."""
+    if key not in st.session_state:
+        st.query_params[key] = value
+    st.session_state[key] = value
+
+
 def chosen_saved(run: Any) -> Saved | None:
     """Which thresholds the slider's place is taken by; drawn only where any are saved. Runs before the slider."""
     names = saved_names()

@@ -33,8 +33,7 @@ def figure_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
     """One row a figure; what has no value is None."""
     names = dict(zip(("AR1", "AR10", "AR100"), evaluation.settings["max_detections"]))
     return [
-        {"figure": f"AR{names[name]}" if name in names else name, "value": value,
-         "what": MEANING[name].replace("with 10", f"with {names.get(name)}") if name in ("AR10", "AR100") else MEANING[name]}
+        {"figure": f"AR{names[name]}" if name in names else name, "value": value, "what": f"with {names[name]}" if name in ("AR10", "AR100") else MEANING[name]}
         for name, value in evaluation.figures.items()
     ]
 

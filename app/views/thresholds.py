@@ -55,10 +55,9 @@ def _curves(s: state.Shared, line: DeltaGenerator) -> None:
     with line:
         of = st.selectbox("Curve of", [None, *classes], format_func=lambda k: "all classes together" if k is None else names[k], key="curve_of", label_visibility="collapsed", width=220)
         suggestion = rules.best_f1(_exact(_key(s), of, s))
-        if suggestion.threshold is not None:
-            if s.saved is None:
-                st.button(f"Best F1 at {suggestion.threshold:.2f}", icon=":material/adjust:", on_click=_set_threshold, args=(suggestion.threshold,), disabled=round(suggestion.threshold, 2) == s.threshold,
-                          help=f"{suggestion.tp:,} correct, {suggestion.fp:,} wrong, {suggestion.fn:,} missed there: F1 {suggestion.f1:.1%}. Chosen on this data, which flatters it a little.")
+        if suggestion.threshold is not None and s.saved is None:
+            st.button(f"Best F1: {suggestion.threshold:.2f}", icon=":material/adjust:", on_click=_set_threshold, args=(suggestion.threshold,), disabled=round(suggestion.threshold, 2) == s.threshold,
+                      help=f"{suggestion.tp:,} correct, {suggestion.fp:,} wrong, {suggestion.fn:,} missed there: F1 {suggestion.f1:.1%}. Chosen on this data, which flatters it a little.")
     grid = whole if of is None else per_class[of]
     fixed = None
     if s.saved is not None:
@@ -126,7 +125,7 @@ def _table(s: state.Shared) -> None:
     now = counts(s.chosen, cuts)
     st.markdown(_difference(now, base, s.threshold) if touched or s.saved is not None else f"Every class stands at {s.threshold:.2f}. Edit a threshold, or let them be suggested.")
     st.data_editor(
-        threshold_table.rows(s.chosen, names, classes, cuts, base, why), key=editor, hide_index=True, width="stretch", height=min(36 * len(classes) + 38, 400), on_change=on_edit,
+        threshold_table.rows(s.chosen, names, classes, cuts, base, why), key=editor, hide_index=True, width="stretch", height=min(31 * len(classes) + 34, 408), on_change=on_edit,
         disabled=[c for c in ("class", "objects", "correct", "± correct", "wrong", "± wrong", "precision", "recall", "F1", "note")],
         column_config={
             "class": st.column_config.TextColumn(pinned=True), "threshold": st.column_config.NumberColumn("threshold", min_value=0.0, max_value=1.0, step=0.001, format="%.3g", width=92, help="Click to edit."),
@@ -161,16 +160,17 @@ def _save(s: state.Shared, cuts: np.ndarray, rule: str) -> None:
         def save() -> None:
             file = thresholds_for(s.run.class_map, cuts, operating_point(s.run, s.threshold, iou=s.iou), default=s.threshold, rule=rule or (s.saved.file.rule if s.saved else ""), run=s.name)
             try:
-                path = choices.save(name.strip(), file)
+                choices.save(name.strip(), file)
             except (BoxscopeError, OSError) as error:
                 st.session_state["_save_error"] = getattr(error, "message", str(error))
                 return
             st.session_state.pop("_cuts", None)
-            st.session_state.update(cuts=name.strip(), _saved_to=str(path), _editor=st.session_state.get("_editor", 0) + 1)
+            choices.choose("cuts", name.strip())
+            st.session_state["_editor"] = st.session_state.get("_editor", 0) + 1
 
         st.button("Save and use everywhere", icon=":material/save:", on_click=save, type="primary", help="The whole app follows, and so does a push to FiftyOne. On the command line: --thresholds FILE.")
         if s.saved is not None:
-            st.button("Use one threshold again", on_click=lambda: st.session_state.update(cuts=choices.ONE))
+            st.button("Use one threshold again", on_click=choices.choose, args=("cuts", choices.ONE))
     if error := st.session_state.pop("_save_error", None):
         st.error(error, icon=":material/error:")
     if s.saved is not None:
@@ -217,12 +217,14 @@ def _calibration(s: state.Shared) -> None:
             "edges": table.edges.tolist(), "counts": table.counts.tolist(), "accuracy": _plain(table.accuracy), "confidence": _plain(table.confidence),
             "words": f"Reliability of {what}: expected calibration error {table.ece:.3f}",
         }, key="reliability")
-        calibrated = f" Scores are calibrated ({s.calibration.method})." if s.calibration else ""
+        calibrated = "" if s.calibration is None else (
+            f" Scores are calibrated ({s.calibration.method}) by a map fitted on these very detections, so the gaps look smaller than on new images: held out, the error is {s.calibration.ece_after:.3f}."
+        )
         st.caption(f"Blue: share correct. Red: the gap to the mean confidence of the bin. Every judged detection from the floor {s.manifest.floor:g} on, IoU ≥ {s.iou:.2f}, whatever the threshold.{calibrated}")
     with right:
         st.dataframe(
             {"class": [names[r.class_id] for r in listed], "detections": [int(r.counts.sum()) for r in listed], "ECE": [r.ece for r in listed], "too high by": [100 * r.overconfidence for r in listed]},
-            key="ece_table", hide_index=True, width="stretch", height=min(36 * len(listed) + 38, 330), on_select="rerun", selection_mode="single-row",
+            key="ece_table", hide_index=True, width="stretch", height=min(31 * len(listed) + 34, 344), on_select="rerun", selection_mode="single-row",
             column_config={"ECE": st.column_config.NumberColumn(format="%.3f", help="Expected calibration error: mean gap between confidence and share correct, weighted by the bins' counts; 10 bins."),
                            "too high by": st.column_config.NumberColumn(format="%+.1f points", help="Mean confidence minus share correct.")},
         )
@@ -236,10 +238,10 @@ def _calibration(s: state.Shared) -> None:
                 st.caption(fit)
                 break
             on = s.calibration is not None and s.calibration.method == method
-            st.button(f"{'In use: ' if on else 'Apply '}{method} · ECE {fit.ece_before:.3f} → {fit.ece_after:.3f}", disabled=on, on_click=lambda m=method: st.session_state.update(scores=m),
+            st.button(f"{'In use: ' if on else 'Apply '}{method} · ECE {fit.ece_before:.3f} → {fit.ece_after:.3f}", disabled=on, on_click=choices.choose, args=("scores", method),
                       help="Both errors are on images the map was not fitted on: two halves, each judged by the other's map.")
         if s.calibration is not None:
-            st.button("Scores as stored", on_click=lambda: st.session_state.update(scores=choices.STORED))
+            st.button("Scores as stored", on_click=choices.choose, args=("scores", choices.STORED))
     st.caption("Fitted on the stored scores of this run and applied in this app only; every figure then says so. Order within a class stays, so its AP stays too, but for scores that become equal.")
 
 
