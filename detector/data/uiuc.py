@@ -18,6 +18,7 @@ from detector.core import ClassMap
 from detector.data.box_checks import Place
 from detector.data.dataset import Dataset, Problem
 from detector.data.draft import Draft, assemble
+from detector.data.files import is_picture
 from detector.data.images import image_size, read_image
 from detector.errors import DataError, ImageError
 
@@ -165,7 +166,7 @@ def read_patches(path: str | Path) -> tuple[np.ndarray, np.ndarray, list[Problem
     else:
         names = {1: {"pos", "positive", "positives", "car", "cars"}, 0: {"neg", "negative", "negatives", "background"}}
         folders = {f.name.lower(): f for f in root.iterdir() if f.is_dir()} if root.is_dir() else {}
-        files = {k: sorted(p for n in sorted(wanted & folders.keys()) for p in folders[n].iterdir() if p.is_file()) for k, wanted in names.items()}
+        files = {k: sorted(p for n in sorted(wanted & folders.keys()) for p in folders[n].iterdir() if is_picture(p.name)) for k, wanted in names.items()}
     patches, labels, problems = [], [], []
     for label in (1, 0):
         if not files[label]:
