@@ -58,9 +58,9 @@ def random_run(
     )
     rng = np.random.default_rng(seed + sum(detector.encode()))
     found = []
+    starts, all_kinds = np.searchsorted(rows_array, np.arange(images + 1)), np.array(classes, np.int64)
     for i in range(images):
-        mine = boxes[rows_array == i]
-        kinds = np.array(classes)[rows_array == i]
+        mine, kinds = (column[starts[i] : starts[i + 1]] for column in (boxes, all_kinds))
         n = int(rng.integers(0, dets + 1)) if dets < 10 else dets
         low = rng.integers(0, (size[0] - 41, size[1] - 41), (n, 2))
         xyxy = np.concatenate([low, low + rng.integers(8, 40, (n, 2))], axis=1).astype(float)
