@@ -223,7 +223,7 @@ def _side(run: Any, m: Matches, threshold: Threshold, images: np.ndarray, iou: f
         m,
         class_cuts(threshold, m.num_classes),
         operating_point(run, threshold, iou=iou),
-        counts(narrow(m, images=images), threshold),
+        counts(narrow(m, images=images) if (m.judged & ~images).any() else m, threshold),
     )
 
 
