@@ -99,6 +99,12 @@ def _masks(key: tuple, _s: Any) -> tuple[dict, dict]:
     return object_slices(_s.run, counted), image_slices(_s.run, counted)
 
 
+def parts_of(s: Any) -> dict[tuple[str, str], np.ndarray]:
+    """Every part of the data but the classes: (group, name) -> bool [M] over the truth table."""
+    objects, images = _masks(key_of(s), s)
+    return objects | {key: mask[s.run.truth.rows] for key, mask in images.items()}
+
+
 def objects_in(s: Any, group: str, name: str) -> np.ndarray | None:
     """bool [M]: the objects of a slice; None where there is no such slice."""
     objects, images = _masks(key_of(s), s)

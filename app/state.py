@@ -212,6 +212,13 @@ class Shared:
         return _curve(str(self.path), self.stamp, self.iou, self.counted_classes) if self.fixed_images else None
 
 
+def run_and_matches(name: str, iou: float, stamp: tuple | None = None) -> tuple[Run, Matches]:
+    """A stored run by its name, and its matching of every class at an IoU."""
+    path = stored_runs()[name].path
+    stamp = run_stamp(path) if stamp is None else stamp
+    return _run(str(path), stamp), _matches(str(path), stamp, iou, None)
+
+
 def stored_matches(s: Shared) -> Matches:
     """The matching of the scores as stored, whatever calibration is on."""
     return _matches(str(s.path), s.stamp[:2], s.iou, None)

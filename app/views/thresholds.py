@@ -125,7 +125,7 @@ def _table(s: state.Shared) -> None:
     now = counts(s.chosen, cuts)
     st.markdown(_difference(now, base, s.threshold) if touched or s.saved is not None else f"Every class stands at {s.threshold:.2f}. Edit a threshold, or let them be suggested.")
     st.data_editor(
-        threshold_table.rows(s.chosen, names, classes, cuts, base, why), key=editor, hide_index=True, width="stretch", height=min(31 * len(classes) + 34, 408), on_change=on_edit,
+        threshold_table.rows(s.chosen, names, classes, cuts, base, why), key=editor, hide_index=True, width="stretch", height=min(31 * len(classes) + 34, 408), placeholder="–", on_change=on_edit,
         disabled=[c for c in ("class", "objects", "correct", "± correct", "wrong", "± wrong", "precision", "recall", "F1", "note")],
         column_config={
             "class": st.column_config.TextColumn(pinned=True), "threshold": st.column_config.NumberColumn("threshold", min_value=0.0, max_value=1.0, step=0.001, format="%.3g", width=92, help="Click to edit."),
