@@ -268,7 +268,7 @@ def try_from_saved_model(
     others by running both networks on a picture: only where every raw box and score is equal is it opened.
 
     Raises:
-        ModelError: the files are damaged, or published ones with some tensors changed.
+        ModelError: the files are damaged, or not the published ones where `verify` asks for them.
     """
     folder = Path(folder)
     changes = _changes(score_threshold, iou_threshold, max_detections_per_class, max_total_detections)

@@ -85,9 +85,9 @@ def restore_checkpoint(folder: Path, *, verify: bool | None = None) -> Restored:
 
     Args:
         folder: may also be one that holds `pipeline.config` and `ckpt-*.index` side by side.
-        verify: True asks that the weights are the published ones; None accepts other weights, but not a
-            published file in which some tensors differ; False compares nothing with the records. Data is
-            compared with the CRC-32C values of its own index in any case.
+        verify: True asks that the weights are the published ones; None accepts other weights, but not a file
+            that is a published one (in size and most tensors) but for some tensors; False compares nothing with
+            the records. Data is compared with the CRC-32C values of its own index in any case.
 
     Raises:
         ModelError: no checkpoint, damaged data, or a tensor that is not the published one; it is named.
@@ -116,7 +116,8 @@ def _genuine(checkpoint: Checkpoint, keys: Mapping[str, str], *, demand: bool) -
         keys: key in these files -> checkpoint key.
 
     Raises:
-        ModelError: most tensors are a published network's and some are not, or `demand` and there are differences.
+        ModelError: the file has a published one's size and most of its tensors, but not all; or `demand` and there
+            are differences.
     """
     nearest, most = None, -1
     for record in zoo_records().values():
@@ -131,7 +132,10 @@ def _genuine(checkpoint: Checkpoint, keys: Mapping[str, str], *, demand: bool) -
         if demand:
             raise ModelError("expected one of the published zoo networks, these tensors are another network's.", path=checkpoint.index_path)
         return None
-    if demand or most > len(keys) // 2:
+    # A training that froze its backbone shares most tensors too, but writes a file of another size.
+    data = checkpoint.shard_path()
+    same_file = data.is_file() and data.stat().st_size == nearest.data_bytes
+    if demand or (same_file and most > len(keys) // 2):
         own, key = next((o, k) for o, k in keys.items() if checkpoint.entries[o].masked_crc != nearest.masked_crcs[k])
         raise ModelError(
             f"tensor {own} is not the one published in {nearest.name} (CRC-32C {checkpoint.entries[own].masked_crc:08x}, "
@@ -149,7 +153,7 @@ def restore_saved_model(folder: Path, *, verify: bool | None = None) -> Restored
     proof; else (`record` None) the caller must compare outputs before trusting it.
 
     Raises:
-        ModelError: damaged data, or a published network with some tensors changed.
+        ModelError: damaged data, or not the published weights where `verify` asks for them.
     """
     if not (folder / "variables" / "variables.index").is_file():
         return "it has no variables/variables.index to take weights from"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -57,6 +58,9 @@ def test_published_weights_are_proved_and_altered_ones_named(tmp_path, arrays, m
     key = sorted(arrays)[200]
     changed = {**arrays, key: arrays[key] + np.float32(1e-3)}
     folder = write_zoo_folder(tmp_path / "changed", changed)
+    assert restore_checkpoint(folder).record is None, "another file than the published one: an own training's"
+    size = (folder / "checkpoint" / "ckpt-0.data-00000-of-00001").stat().st_size
+    record = dataclasses.replace(record, data_bytes=size)
     with pytest.raises(ModelError, match=r"not the one published .* 1 of 384 differ") as caught:
         restore_checkpoint(folder)
     assert key in str(caught.value)
