@@ -51,3 +51,14 @@ def test_nothing_found_and_unknown_images():
         _ = empty.best
     with pytest.raises(InputError, match="'x'"):
         location_curve({"x": ([CAR], [1.0])}, {})
+
+
+def test_counts_at_a_threshold_compare_as_scores_are_kept():
+    curve = location_curve({"a": ([moved(0, 0), moved(300, 0)], np.float32([0.7, 0.6]))}, {"a": np.array([CAR])})
+    assert curve.at(0.7)["tp"] == 1 and curve.at(0.7)["fp"] == 0 and curve.at(0.6)["fp"] == 1 and curve.at(0.71)["fn"] == 1
+    assert curve.at(0.71)["precision"] is None and curve.at(0.71)["recall"] == 0 and curve.at(0.7)["f1"] == 1
+
+
+def test_equal_error_rate_is_not_flattered_by_a_curve_that_ends_early():
+    truth = {str(i): np.array([CAR]) for i in range(4)}
+    assert location_curve({"0": ([moved(0, 0)], [0.9])}, truth).equal_error_rate == pytest.approx(0.25)
