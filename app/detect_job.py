@@ -58,9 +58,9 @@ def open_data(path: str):
         from detector.paths import data_dir
 
         return demo_dataset(data_dir("demo"), count=SCENES)
-    from detector.data import load_dataset
+    from app.sources import open_source
 
-    dataset = load_dataset(path)
+    dataset = open_source(path)
     inside_roots(dataset)
     return dataset
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from app.sources import open_source
 from detector.errors import BoxscopeError, InputError
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def find_run(name: Path) -> Path:
     raise InputError(f"{name} is not a run: expected a folder with manifest.json; `boxscope runs` lists the stored ones.")
 
 
-def is_run(path: Path) -> bool:
+def is_run(path: Path | str) -> bool:
     from detector.paths import data_dir
 
     return (path / "manifest.json").is_file() or (data_dir("runs") / path / "manifest.json").is_file()
@@ -71,12 +72,10 @@ def class_thresholds(threshold: float, thresholds: Path | None, run: Run) -> flo
     return load_thresholds(thresholds).cuts(run.class_map)
 
 
-def read_data_or_run(path: Path) -> Dataset | Run:
-    if is_run(path):
-        return read_run(path)
-    from detector import load_dataset
-
-    return load_dataset(str(path))
+def read_data_or_run(path: str) -> Dataset | Run:
+    if is_run(Path(path)):
+        return read_run(Path(path))
+    return open_source(str(path), say=say)
 
 
 def split_names(text: str) -> list[str]:

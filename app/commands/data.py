@@ -17,6 +17,7 @@ from app.commands.common import (
     say_problems,
     split_names,
 )
+from app.sources import open_source
 from detector.errors import InputError
 
 WRITERS = {
@@ -35,16 +36,15 @@ def register(app: typer.Typer) -> None:
 
 
 def doctor(
-    data: Annotated[Path, typer.Argument(help="A COCO json, a VOC, YOLO or plain folder, or a CSV.", metavar="DATA")],
+    data: Annotated[str, typer.Argument(help="A COCO json, a VOC, YOLO or plain folder, a CSV, demo, or fiftyone://NAME.", metavar="DATA")],
     pixels: Annotated[bool, typer.Option(help="Open every picture too, not only the label files.")] = True,
     json: JsonFlag = False,
 ) -> None:
     """What is wrong or odd with a data set: every problem, with file and line. Exits with 1 where there are any."""
-    from detector import load_dataset
     from detector.data.check import check_images
     from detector.data.dataset import count_problems
 
-    dataset = load_dataset(str(data))
+    dataset = open_source(data, say=say)
     problems = list(dataset.problems)
     if pixels:
         named = {(p.sample_id, p.kind) for p in problems}
@@ -69,7 +69,7 @@ def doctor(
 
 
 def find(
-    source: Annotated[Path, typer.Argument(help="A data set or a stored run.", metavar="DATA|RUN")],
+    source: Annotated[str, typer.Argument(help="A data set or a stored run.", metavar="DATA|RUN")],
     classes: Annotated[str, typer.Option(help="Class names separated by commas.")],
     mode: Annotated[str, typer.Option(help="any | all | only | none of the classes.")] = "any",
     min_count: Annotated[int, typer.Option(min=1, help="Least number of objects of a class.")] = 1,
@@ -90,19 +90,17 @@ def find(
 
 
 def convert(
-    source: Annotated[Path, typer.Argument(help="The data set to read.", metavar="SRC")],
+    source: Annotated[str, typer.Argument(help="The data set to read.", metavar="SRC")],
     destination: Annotated[Path, typer.Argument(help="Where to write: a new file or an empty folder.", metavar="DST")],
     to: Annotated[str, typer.Option(help=" | ".join(WRITERS))],
 ) -> None:
     """Write a data set in another format; boxes and flags survive where the format can carry them."""
     from importlib import import_module
 
-    from detector import load_dataset
-
     if to not in WRITERS:
         raise InputError(f"--to: expected one of {', '.join(WRITERS)}, got {to!r}.")
     module, function = WRITERS[to].split(":")
-    dataset = load_dataset(str(source))
+    dataset = open_source(source, say=say)
     lost = getattr(import_module(module), function)(dataset, destination)
     say_problems([*dataset.problems, *lost])
     say(f"wrote {len(dataset)} images and {len(dataset.objects)} objects as {to} to {destination}")

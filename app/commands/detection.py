@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from app.commands.common import JsonFlag, print_json, progress_bar, say, say_problems, without_native_chatter
+from app.sources import open_source
 from detector.errors import InputError
 
 
@@ -20,7 +21,7 @@ def register(app: typer.Typer) -> None:
 
 def detect(
     model: Annotated[str, typer.Option(help="A catalogue name, a path (SavedModel, .tflite, zoo archive, results .json) or a TF Hub URL.")],
-    data: Annotated[str, typer.Option(help="A data set: COCO json, VOC, YOLO or plain folder, CSV, or `demo`.")],
+    data: Annotated[str, typer.Option(help="A data set: COCO json, VOC, YOLO or plain folder, CSV, `demo`, or fiftyone://NAME.")],
     out: Annotated[Path | None, typer.Option(help="The run's folder; by default one under the data directory.")] = None,
     floor: Annotated[float, typer.Option(min=0.0, max=1.0, help="Detections scoring lower are not kept.")] = 0.01,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N images.")] = None,
@@ -31,9 +32,9 @@ def detect(
 ) -> None:
     """Run a detector over a data set and store the run. Killed or cancelled, the same command goes on where it stopped."""
     from analysis.runs import detect_run
-    from detector import load_dataset, load_detector
+    from detector import load_detector
 
-    dataset = load_dataset(data)
+    dataset = open_source(data, say=say)
     if split:
         dataset = dataset.split(split)
     if not len(dataset):

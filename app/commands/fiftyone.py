@@ -21,6 +21,8 @@ from app.commands.common import (
     read_run,
     say,
 )
+from app.sources import open_source
+from detector.errors import InputError
 
 
 def register(app: typer.Typer) -> None:
@@ -66,20 +68,20 @@ def pull(
     name: Annotated[str | None, typer.Option(help="The FiftyOne data set; by default the one that push made.")] = None,
     save: Annotated[Path | None, typer.Option(help="Write the change list here (JSON).")] = None,
     write: Annotated[Path | None, typer.Option(help="Write a corrected copy of the annotations here, in the format they came in.")] = None,
-    undo: Annotated[Path | None, typer.Option(help="Instead of pulling: write a copy with this saved change list undone, to --write.")] = None,
+    undo: Annotated[Path | None, typer.Option(help="Instead of pulling: undo this saved change list in the corrected copy --of, written to --write.")] = None,
+    of: Annotated[Path | None, typer.Option(help="With --undo: the corrected copy.")] = None,
     json: JsonFlag = False,
 ) -> None:
     """What people corrected and tagged in FiftyOne since the push, what it is worth, and a corrected copy on request."""
     from analysis.fiftyone.changes import ChangeList, as_dataset, rescore, write_changed
     from analysis.fiftyone.promises import promises_file, promises_of, save_promises
     from analysis.fiftyone_bridge import pull_from_fiftyone
-    from detector.errors import InputError
 
     stored = read_run(run)
     if undo is not None:
-        if write is None:
-            raise InputError("--undo: expected --write PATH too, for the copy in which the changes are undone.")
-        applied = write_changed(as_dataset(stored), ChangeList.load(undo).inverse(), write)
+        if write is None or of is None:
+            raise InputError("--undo: expected --of CORRECTED_COPY and --write PATH too, for the copy in which the changes are undone.")
+        applied = write_changed(open_source(str(of)), ChangeList.load(undo).inverse(), write)
         say(f"{applied.done} changes undone in the copy at {write}")
         for line in applied.skipped:
             say(f"  - {line}")

@@ -12,6 +12,7 @@ from app.components import facts, say_error, show_problems
 from app.detect_job import open_data
 from app.model_process import RemoteDetector
 from app.roots import MAX_UPLOAD_BYTES, allowed, keep_uploads, roots
+from app.sources import FIFTYONE
 from detector.errors import BoxscopeError, InputError
 
 SOURCES = ["Upload", "On this machine", "Demo"]
@@ -46,12 +47,14 @@ def _pictures() -> str | None:
             st.caption("JPEG, PNG, WebP, TIFF and others; add their COCO json, VOC XML or CSV to have the ground truth too.")
             return None
         return str(keep_uploads(files))
-    text = st.text_input("Path", key="path", placeholder="a COCO json, a VOC, YOLO or CSV data set, or a folder of pictures")
+    text = st.text_input("Path", key="path", placeholder="a COCO json, a VOC, YOLO or CSV data set, a folder of pictures, or fiftyone://NAME")
     named = roots()[1:]
     st.caption(
         "Inside " + ", ".join(f"`{root}`" for root in named) + "." if named
         else "This server was started without a folder of yours: `streamlit run app -- --root FOLDER` adds one."
     )
+    if text.startswith(FIFTYONE):
+        return text.strip()
     return str(allowed(text)) if text.strip() else None
 
 
