@@ -15,7 +15,7 @@ import numpy as np
 
 from analysis.confusion import BACKGROUND, Confusion
 from analysis.errors import CLASSIFICATION, DUPLICATE_OF, KINDS, LOCALISATION, MISSED, Errors
-from analysis.matches import IGNORED, Matches
+from analysis.matches import DUPLICATE, IGNORED, WRONG, Matches
 from analysis.operating_point import OperatingPoint, Threshold, class_cuts
 from detector.errors import InputError
 
@@ -109,6 +109,17 @@ def missed_among(run: Any, matches: Matches, what: str, objects: np.ndarray, thr
     found[found] = kept[matches.truth_det[found]]
     rows = np.flatnonzero(matches.truth_counted & ~found & objects)
     return _listed(run, what, np.full(len(rows), -1), rows, matches.truth_score, images, class_ids)
+
+
+def every_mistake(run: Any, matches: Matches, threshold: Threshold = 0.5) -> BoxList:
+    """Every wrong detection (false positive; a duplicate beside the object it repeats) and every missed object (false negative)."""
+    kept = matches.det_scores >= class_cuts(threshold, matches.num_classes)[matches.det_classes]
+    wrong = np.flatnonzero(kept & np.isin(matches.det_kind, (WRONG, DUPLICATE)))
+    found = matches.truth_det >= 0
+    found[found] = kept[matches.truth_det[found]]
+    missed = np.flatnonzero(matches.truth_counted & ~found)
+    dets = np.concatenate([wrong, np.full(len(missed), -1)])
+    return _listed(run, "mistakes", dets, np.concatenate([matches.det_truth[wrong], missed]), matches.truth_score, None, None)
 
 
 def set_aside(matches: Matches, images: np.ndarray, class_ids: Iterable[int] | None = None) -> Matches:
