@@ -51,13 +51,14 @@ def table(c: Comparison, rows: np.ndarray) -> dict[str, Any]:
     names, ids = np.array(run.class_map.names, object), np.array(run.sample_ids, object)
     state = np.where(c.state[rows] == 1, "gained", np.where(c.state[rows] == 2, "lost", "moved"))
 
-    def scores(values: np.ndarray, missed: np.ndarray) -> np.ndarray:
+    def scores(values: np.ndarray, side: Any) -> np.ndarray:
         # Two digits that never seem to pass a threshold the score misses.
-        v = np.where(values[rows] < 0, np.nan, values[rows]).astype(float)
-        return np.where(missed, np.floor(v * 100), np.round(v * 100)) / 100
+        v, cuts = np.where(values[rows] < 0, np.nan, values[rows]), side.threshold[t.class_ids[o]]
+        near = np.round(v.astype(float), 2)
+        return np.where((v < cuts) & (near.astype(np.float32) >= cuts), np.floor(v.astype(float) * 100) / 100, near)
 
     return {
-        "change": state, "image": ids[t.rows[o]], "class": names[t.class_ids[o]], "before": scores(c.score_a, c.state[rows] < 2), "after": scores(c.score_b, c.state[rows] % 2 == 0),
+        "change": state, "image": ids[t.rows[o]], "class": names[t.class_ids[o]], "before": scores(c.score_a, c.a), "after": scores(c.score_b, c.b),
         "IoU before": np.where(c.score_a[rows] < 0, np.nan, c.iou_a[rows]).astype(float), "IoU after": np.where(c.score_b[rows] < 0, np.nan, c.iou_b[rows]).astype(float),
         "area": object_areas(t)[o].round(),
     }
@@ -118,6 +119,8 @@ def verdict(c: Comparison) -> str:
     gained, lost, p = c.gained, c.lost, c.p_value
     if not gained + lost:
         return "Not one object changed: what differs is in the false alarms (false positives) alone."
+    if c.a.matches is c.b.matches:
+        return "A threshold only decides which of the same boxes count, so a flip list of one is a bill, not a contest: no test is made of it."
     if p < 0.05:
         way = "more gained than lost" if gained > lost else "more lost than gained"
         return f"{way[0].upper()}{way[1:]}, and a coin would split {gained + lost:,} flips this unevenly with probability {p:.2g} (sign test over objects, which takes them as independent)."

@@ -101,8 +101,8 @@ def _parts(s: state.Shared, c: Comparison) -> np.ndarray | None:
 
     shown = st.dataframe(
         [{k: v for k, v in r.items() if k != "key"} for r in rows], key=f"parts-{by}-{s.name}", hide_index=True, width="stretch", height=min(31 * len(rows) + 34, 222), on_select="rerun", selection_mode="single-row",
-        column_config={"before": share("Recall before, of the objects."), "after": share("Recall after, of the objects."), "gained": st.column_config.NumberColumn(width=62), "lost": st.column_config.NumberColumn(width=52), "net": st.column_config.NumberColumn(format="%+d", width=52),
-                       "objects": st.column_config.NumberColumn(width=64), "part": st.column_config.TextColumn(by, help="Choose a line to see its flips alone.")},
+        column_config={"before": share("Recall before, of the objects."), "after": share("Recall after, of the objects."), "gained": st.column_config.NumberColumn(width=54), "lost": st.column_config.NumberColumn(width=44), "net": None,
+                       "objects": st.column_config.NumberColumn(width=58), "part": st.column_config.TextColumn(by, help="Choose a line to see its flips alone.")},
     )
     at = shown.selection.rows
     return parts[rows[at[0]]["key"]] if at and at[0] < len(rows) else None
@@ -206,7 +206,7 @@ def main() -> None:
     _totals(c)
     left = f" {c.left_out:,} images are in one of the runs only, or were not judged in both, and take no part." if c.left_out else ""
     st.caption(comparisons.verdict(c) + left)
-    first, second = st.columns([1, 1.35], gap="medium")
+    first, second = st.columns([1, 1.25], gap="medium")
     with first:
         within = _parts(s, c)
     with second:
