@@ -82,9 +82,9 @@ def export_saved_model(folder: Path, network, config: SSDConfig, *, name: str | 
         part = tf.__internal__.tracking.AutoTrackable()
         for kind in ("trainable_variables", "variables"):
             numbered = lists.get((owner, kind), {})
-            # Positions the record does not name hold variables that are in the first list already.
-            spare = next(iter(lists.get((owner, "trainable_variables"), numbered).values()))
             if numbered:
+                # Positions the record does not name hold variables that are in the first list already.
+                spare = next(iter(lists.get((owner, "trainable_variables"), numbered).values()))
                 setattr(part, kind, [numbered.get(i, spare) for i in range(max(numbered) + 1)])
         setattr(root._model, owner, part)
     root.serve = tf.function(
