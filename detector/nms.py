@@ -23,7 +23,7 @@ KEPT, SUPPRESSED, CLASS_CAP, OUTSIDE, TOTAL_CAP = range(5)
 FATES = ("kept", "suppressed", "over the cap of its class", "outside the image", "over the total cap")
 
 # About how many of the best candidates a pass looks at; a pass that fills the total cap is the last.
-_POOLS = (1_500, 12_000, 100_000)
+_POOLS = (400, 3_000, 30_000)
 
 
 @dataclass(frozen=True)
