@@ -99,4 +99,4 @@ def test_a_mosaic_knows_where_its_objects_are():
             seen += 1
         assert np.array_equal(picture.image == 255, white)
     assert seen > 3
-    assert SIZE == patches.size
+    assert patches.size == SIZE

@@ -1,0 +1,75 @@
+"""boxscope train, and evaluate --rule uiuc, on patches and a database drawn here."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from app import cli
+from detector.errors import ConfigError, InputError, RunError
+from tests.detector.sliding.drawn import QUICK, drawn_patches, scene
+
+
+def invoke(*arguments: object):
+    return CliRunner().invoke(cli.app, [str(a) for a in arguments])
+
+
+@pytest.fixture
+def recipe(tmp_path) -> Path:
+    path = tmp_path / "bars.yaml"
+    path.write_text(yaml.safe_dump(QUICK.with_(steps=4, rounds=1, mosaics=1, evaluate_every=4, class_name="car").as_dict()))
+    return path
+
+
+@pytest.fixture
+def patches(tmp_path) -> Path:
+    drawn = drawn_patches(10, 10)
+    for i, (patch, label) in enumerate(zip(drawn.images, drawn.labels)):
+        folder = tmp_path / "patches" / ("positive" if label else "negative")
+        folder.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(folder / f"{i}.png"), patch)
+    return tmp_path / "patches"
+
+
+@pytest.fixture
+def database(tmp_path) -> Path:
+    root = tmp_path / "CarData"
+    (root / "TestImages_Scale").mkdir(parents=True)
+    for i, places in enumerate(([(40, 20)], [])):
+        cv2.imwrite(str(root / "TestImages_Scale" / f"test-{i}.pgm"), scene(places)[..., 0])
+    (root / "trueLocations_Scale.txt").write_text("0: (20,40,28)\n1:\n")
+    return root
+
+
+def test_trained_detected_and_judged_by_the_rule(recipe, patches, database, tmp_path):
+    done = invoke("train", recipe, "--data", patches, "--out", tmp_path / "bars", "--json")
+    assert done.exit_code == 0, (done.output, done.exception)
+    told = json.loads(done.stdout)
+    assert told["folder"] == str(tmp_path / "bars") and (told["state"], told["step"]) == ("done", 4) and 0 <= told["figures"]["accuracy"] <= 1
+    assert isinstance(invoke("train", recipe, "--data", patches, "--out", tmp_path / "bars").exception, RunError)
+    assert invoke("train", recipe, "--data", patches, "--out", tmp_path / "bars", "--resume").stdout.strip() == str(tmp_path / "bars")
+
+    done = invoke("detect", "--model", tmp_path / "bars", "--data", database, "--out", tmp_path / "run")
+    assert done.exit_code == 0, (done.output, done.exception)
+    done = invoke("evaluate", tmp_path / "run", "--rule", "uiuc", "--plot", tmp_path / "curve.png", "--json")
+    assert done.exit_code == 0, (done.output, done.exception)
+    [split] = json.loads(done.stdout)["splits"]
+    assert (split["split"], split["rule"], split["images"], split["objects"]) == ("multi_scale", "uiuc location and scale", 2, 1)
+    at = split["at_threshold"]
+    assert at["threshold"] == 0.5 and at["tp"] + at["fn"] == 1 and (tmp_path / "curve.png").stat().st_size > 5000
+    text = invoke("evaluate", tmp_path / "run", "--rule", "uiuc").stdout
+    assert "multi_scale: 2 images, 1 objects" in text and "25% ellipse" in text and "equal error rate" in text
+
+
+def test_what_is_refused(recipe, tmp_path):
+    assert "names no data" in str(invoke("train", recipe).exception)
+    (tmp_path / "odd.yaml").write_text("kind: forest\n")
+    assert isinstance(invoke("train", tmp_path / "odd.yaml", "--data", tmp_path).exception, ConfigError)
+    assert isinstance(invoke("evaluate", tmp_path, "--rule", "voc").exception, InputError)
+    assert "expected a RUN alone" in str(invoke("evaluate", "--rule", "uiuc", "--truth", recipe, "--predictions", recipe).exception)
+    assert "--plot" in str(invoke("evaluate", tmp_path, "--plot", tmp_path / "x.png").exception)
