@@ -9,7 +9,7 @@ Everything holds at one operating point, which stands under each figure.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,9 @@ from analysis.slices import Slices, slice_run
 from analysis.thresholds import best_f1, exact_curve, suggest
 from detector.errors import InputError
 from detector.paths import write_atomically
+
+FEW = 20
+"""Parts of fewer objects than this are too few to judge and stand in the CSV file alone."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +91,8 @@ def build_report(
     parts = _slice_table(slices)
     mistakes = every_mistake(run, m, threshold)
 
-    figures = _figures(evaluation, errors, exact_curve(m), confusion, reliability, names, note, float(np.median(np.asarray(threshold))) if np.ndim(threshold) else float(threshold), np.ndim(threshold) > 0)
+    about = str(replace(point, threshold=0.0)).split(" · ", 1)[1] + (f" · {words}" if words else "")
+    figures = _figures(errors, exact_curve(m), confusion, reliability, names, note, about, float(np.median(np.asarray(threshold))) if np.ndim(threshold) else float(threshold), np.ndim(threshold) > 0)
     rows = np.argsort(-(image_counts(m, threshold).fn + image_counts(m, threshold).fp), kind="stable")[:worst] if pictures else []
     html = page.layout(
         run, note,
@@ -98,8 +102,8 @@ def build_report(
             page.section("Kinds of mistakes", page.paragraph(_dearest(errors)), figures["errors"], page.table(kinds), page.small(NOT_ADDITIVE)),
             page.section("Confusion", figures["confusion"], page.table(confused) if confused else page.paragraph("No class was taken for another at this operating point."),
                          page.small("Objects down, predictions across; the last row is false positives on background, the last column missed objects.")),
-            page.section("Parts of the data", page.paragraph(_worst_words(slices)), page.table(parts), page.small(
-                f"Recall with {slices.confidence:.0%} intervals, bootstrap over images, {slices.samples} resamples, seed {slices.seed}. Parts marked ◆ have 20 objects or more and an interval that lies wholly below everything's recall.")),
+            page.section("Parts of the data", page.paragraph(_worst_words(slices)), page.table([row for row in parts if row["objects"] >= FEW]), page.small(
+                f"Recall with {slices.confidence:.0%} intervals, bootstrap over images, {slices.samples} resamples, seed {slices.seed}. Parts marked ◆ have an interval that lies wholly below everything's recall. Parts of fewer than {FEW} objects stand in slices.csv alone.")),
             page.section("Thresholds", page.beside(figures["curves"], figures["pr"]), page.paragraph(_suggestion(overall))),
             page.section("Calibration", figures["reliability"], page.small("About every judged detection from the score floor on, whatever the threshold.")),
             page.section("Classes", page.table(classes), page.small(f"{note}. Precision, recall and F1 at this point; AP and AP50 over all scores; best F1: the threshold that would give it, chosen on this data.")),
@@ -116,16 +120,16 @@ def build_report(
     return Report(html, tables)
 
 
-def _figures(evaluation, errors, curve, confusion, reliability, names, note, threshold, several) -> dict[str, str]:
+def _figures(errors, curve, confusion, reliability, names, note, about, threshold, several) -> dict[str, str]:
     from analysis import charts
 
     cut = None if several else threshold
     return {
-        "errors": vector(charts.plot_errors(errors, note), "Kinds of mistakes and what mending each adds to AP"),
-        "confusion": vector(charts.plot_confusion(confusion, names, note), "Confusion matrix"),
+        "errors": vector(charts.plot_errors(errors, about), "Kinds of mistakes and what mending each adds to AP"),
+        "confusion": vector(charts.plot_confusion(confusion, names, note, most=14), "Confusion matrix"),
         "curves": vector(charts.plot_curves(curve, note, cut), "Precision, recall and F1 over confidence"),
         "pr": vector(charts.plot_precision_recall(curve, note, cut), "Precision over recall"),
-        "reliability": vector(charts.plot_reliability(reliability, note), "Reliability diagram"),
+        "reliability": vector(charts.plot_reliability(reliability, about), "Reliability diagram"),
     }
 
 
@@ -139,7 +143,7 @@ def _head(run: Any, c: Any, evaluation: Any) -> list[tuple[str, str, str]]:
     return [
         ("objects", f"{c.objects:,}", f"in {int(run.usable.sum()):,} images"), ("correct", f"{c.tp:,}", "true positives"), ("wrong", f"{c.fp:,}", "false positives"),
         ("missed", f"{c.fn:,}", "false negatives"), ("precision", rate(c.precision), "correct of judged"), ("recall", rate(c.recall), "found of objects"), ("F1", rate(c.f1), ""),
-        ("AP", figure(evaluation["AP"]), "IoU 0.50:0.95"), ("AP50", figure(evaluation["AP50"]), "IoU 0.50"),
+        ("AP", figure(evaluation["AP"]), "IoU 0.50:0.95"),
     ]
 
 
@@ -177,7 +181,7 @@ def _dearest(errors) -> str:
 
 
 def _slice_table(slices: Slices) -> list[dict[str, Any]]:
-    low = set(slices.worst(len(slices.slices)))
+    low = set(slices.worst(len(slices.slices), FEW))
     kept = [s for s in [slices.whole, *sorted(slices.slices, key=lambda s: (s not in low, s.group == "class", s.recall or 0.0))] if s.recall is not None]
     return [
         {

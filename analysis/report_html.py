@@ -14,11 +14,11 @@ STYLE = """
 * { box-sizing: border-box; }
 body { margin: 0 auto; max-width: 1000px; padding: 32px 28px 64px; font: 14px/1.5 system-ui, -apple-system, "Segoe UI", "Source Sans 3", sans-serif; color: #16191d; background: #fff; }
 h1 { font-size: 26px; line-height: 1.2; margin: 0 0 4px; letter-spacing: -.01em; }
-h2 { font-size: 18px; margin: 40px 0 10px; padding-top: 14px; border-top: 1px solid var(--line); break-after: avoid; }
-p { margin: 0 0 10px; max-width: 75ch; }
+h2 { font-size: 18px; margin: 32px 0 8px; padding-top: 14px; border-top: 1px solid var(--line); break-after: avoid; }
+p { margin: 0 0 10px; max-width: 75ch; } p.small { max-width: none; }
 .small, figcaption { font-size: 12px; color: var(--soft); }
 .tag { display: inline-block; border: 1px solid #a34700; color: #a34700; border-radius: 4px; padding: 0 7px; font-size: 12px; font-weight: 600; }
-.numbers { display: flex; flex-wrap: wrap; gap: 6px 28px; margin: 18px 0 4px; }
+.numbers { display: flex; flex-wrap: wrap; gap: 6px 22px; margin: 14px 0 4px; }
 .numbers div { min-width: 68px; }
 .numbers b { display: block; font-size: 22px; line-height: 1.2; font-variant-numeric: tabular-nums; }
 .numbers span { font-size: 12px; color: var(--soft); display: block; }
@@ -30,7 +30,7 @@ th { font-weight: 600; font-size: 12px; }
 td.n, th.n { text-align: right; white-space: nowrap; }
 tr { break-inside: avoid; } thead { display: table-header-group; }
 figure { margin: 8px 0 14px; break-inside: avoid; }
-figure svg { max-width: 100%; height: auto; }
+figure svg { max-width: 100%; height: auto; overflow: visible; }
 .beside { display: flex; flex-wrap: wrap; gap: 16px; } .beside figure { flex: 1 1 380px; min-width: 0; }
 .picture { display: inline-block; width: calc(50% - 12px); margin: 0 8px 14px 0; vertical-align: top; }
 .picture img { width: 100%; height: auto; border: 1px solid var(--line); border-radius: 4px; }
