@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from analysis.autopsy_run import autopsy, autopsy_columns
     from analysis.fiftyone_bridge import push_to_fiftyone
     from analysis.matching import match
     from analysis.metrics import evaluate
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from analysis.store import open_run
 
 _HOME = {
+    "autopsy": "analysis.autopsy_run",
+    "autopsy_columns": "analysis.autopsy_run",
     "confidence_map": "analysis.saliency.confidence",
     "evaluate": "analysis.metrics",
     "find_images_with_classes": "analysis.queries",
@@ -28,6 +31,8 @@ _HOME = {
 }
 
 __all__ = [
+    "autopsy",
+    "autopsy_columns",
     "confidence_map",
     "evaluate",
     "find_images_with_classes",
