@@ -24,6 +24,7 @@ def train(
     json: JsonFlag = False,
 ) -> None:
     """Train a detector by a recipe. Killed or stopped (Ctrl-C), the same command with --resume goes on where it was."""
+    from analysis.validation import average_precision
     from detector.paths import data_dir
     from detector.recipes import read_recipe, train_by, training_state
 
@@ -37,7 +38,7 @@ def train(
     before = signal.signal(signal.SIGINT, lambda number, frame: stopping.append(number))
     try:
         with training_bar(wanted.name) as update, without_native_chatter():
-            train_by(wanted, folder, progress=update, should_stop=lambda: bool(stopping), resume=resume)
+            train_by(wanted, folder, progress=update, should_stop=lambda: bool(stopping), validate=average_precision, resume=resume)
     finally:
         signal.signal(signal.SIGINT, before)
     state = training_state(folder)
