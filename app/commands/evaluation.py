@@ -25,6 +25,7 @@ def evaluate(
     iou: IouOption = 0.5,
     rule: Annotated[str, typer.Option(help="iou (COCO's matching), or uiuc: the location rule of the UIUC car benchmark.")] = "iou",
     plot: Annotated[Path | None, typer.Option(help="With --rule uiuc: draw the curves into this picture (.png, .svg, .pdf).")] = None,
+    excuse_tagged: Annotated[bool, typer.Option("--excuse-tagged", help="Objects tagged ok-to-miss or label-wrong in FiftyOne are neither found nor missed.")] = False,
     json: JsonFlag = False,
 ) -> None:
     """Average precision and recall by COCO's rule, and the counts at one operating point; or the UIUC benchmark's figures."""
@@ -43,22 +44,35 @@ def evaluate(
         from analysis.operating_point import operating_point
 
         stored = read_run(run)
+        if excuse_tagged:
+            stored, excused = _excused(stored)
         result = analysis.evaluate(stored)
         at, point = counts(match_run(stored, iou=iou), threshold), operating_point(stored, threshold, iou=iou)
-    elif run is None and truth is not None and predictions is not None:
+    elif run is None and truth is not None and predictions is not None and not excuse_tagged:
         result, at, point = analysis.evaluate(truth=truth, predictions=predictions), None, None
     else:
         raise InputError("expected either a RUN, or --truth FILE with --predictions FILE.")
     figures = result.to_dict()
+    if excuse_tagged:
+        figures["excused_objects"] = excused
     if at is not None:
         figures["at_operating_point"] = at.to_dict() | {"operating_point": point.to_dict(stored.class_map)}
     if json:
         print_json(figures)
         return
     print(result)
+    if excuse_tagged:
+        print(f"{excused} objects tagged ok-to-miss or label-wrong are neither found nor missed")
     if at is not None:
         print(f"at {point}: {at.objects} objects, {at.tp} correct, {at.fp} wrong, {at.fn} missed")
         print(f"precision {_percent(at.precision)}, recall {_percent(at.recall)}, F1 {_percent(at.f1)}")
+
+
+def _excused(run):
+    """The run without the objects that people excused in FiftyOne, and how many those are."""
+    from analysis.fiftyone.promises import excuse, load_promises, promises_file
+
+    return excuse(run, load_promises(promises_file(run.manifest.dataset.source)))
 
 
 def _evaluate_locations(run: Path | None, truth: Path | None, predictions: Path | None, threshold: float, plot: Path | None, json: bool) -> None:

@@ -11,6 +11,7 @@ from analysis.compare import Comparison, compare, with_nms
 from analysis.matching import match_run
 from app import choices, comparisons, mistakes, pictures, state
 from app.components import empty, say_error
+from app.homecoming import promises_section
 from app.viewer import box_viewer
 from app.viewer.payload import boxes_of, exact
 from detector.errors import BoxscopeError
@@ -213,6 +214,7 @@ def main() -> None:
         q = _list(s, c, within)
     if q is not None:
         _pictures(s, c, q)
+    promises_section(s, after=c.b.run, cuts_after=c.b.threshold, iou_after=c.b.matches.iou)
     st.caption(f"Before: {c.a.point} · after: {c.b.point} · {int(c.images.sum()):,} images")
 
 

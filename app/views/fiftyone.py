@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import pushes, state
+from app import homecoming, pushes, state
 from app.components import empty
 
 ICONS = {"ready": ":material/check_circle:", "database": ":material/database:", "off": ":material/power_settings_new:", "unavailable": ":material/cloud_off:"}
@@ -99,6 +99,8 @@ def main() -> None:
         st.caption("A push carries the scores as they are stored; calibrated ones stay in this app.")
     if current is not None:
         _outcome(s, current)
+    if available:
+        homecoming.section(s, pushes.pushed_as(s.path))
 
 
 main()
