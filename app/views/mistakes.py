@@ -129,6 +129,13 @@ def _boxes(s: state.Shared, asked: Asked) -> None:
     st.caption(f"{s.point} · solid: prediction, dashed: ground truth; thin grey: a detection below the threshold, its score in brackets. A click opens the object.")
 
 
+def _report(s: state.Shared) -> str:
+    from analysis.report import build_report
+
+    words = f"scores calibrated ({s.calibration.method})" if s.calibration else ""
+    return build_report(s.run, s.cuts, iou=s.iou, matches=s.matches, words=words).html
+
+
 def main() -> None:
     state.go_if_asked()
     s = state.shared()
@@ -145,6 +152,10 @@ def main() -> None:
         st.session_state["look"] = linked.look
     line = st.container(horizontal=True, vertical_alignment="center", gap="medium")
     look = line.segmented_control("Look at", list(mistakes.LOOKS), default="Kinds", key="look", bind="query-params", required=True, label_visibility="collapsed") or "Kinds"
+    line.space("stretch")
+    line.download_button("Report", lambda: _report(s), f"{s.name}-report.html", "text/html", icon=":material/summarize:", type="tertiary", on_click="ignore",
+                         help="One HTML file with figures, tables, the worst images, settings and hashes; it opens without a network. Made when you click: seconds, up to half a minute for a big run. "
+                         "`boxscope report` also writes its tables as CSV and COCO json.")
     asked = _asked(look)
     {"Kinds": _kinds, "Confusion": _matrix, "Slices": _slices}[look](s, asked, line)
     if asked is not None:
