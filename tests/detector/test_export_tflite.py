@@ -97,7 +97,7 @@ def test_it_answers_like_the_detector(detector, form, precision, tmp_path):  # n
 def test_per_class_nms_equals_the_network(detector, tmp_path):  # noqa: F811
     images = pictures(detector)
     out = export_tflite(detector, tmp_path / "model.tflite", nms="per_class", max_detections=30)
-    for want, got in zip(uncapped(detector, 30).detect(images), TFLiteDetector(out, num_threads=1).detect(images)):
+    for want, got in zip(uncapped(detector, 30).detect(images), TFLiteDetector(out, num_threads=2).detect(images)):
         assert found_again(want, got, 1e-3) == 1.0 and len(want) == len(got)
 
 

@@ -6,7 +6,7 @@ import pytest
 pytest.importorskip("ai_edge_litert", reason="ai-edge-litert is not installed")
 
 from detector.errors import ModelError
-from detector.models.tflite import TFLiteDetector, decode_boxes
+from detector.models.tflite import PER_CLASS_NOTE, TFLiteDetector, decode_boxes
 from detector.models.tflite_file import read_facts
 from detector.models.tflite_outputs import find_layout
 from tests.detector.contract import DetectorContract
@@ -246,3 +246,21 @@ def test_drowsiness_on_its_forty_pictures(shared):
             free = [k for k in free if k not in fits[:1]]
         fn += len(free)
     assert (tp, fp, fn) == (39, 0, 1)
+
+
+@pytest.mark.parametrize("asked", [None, 1, 2, 3])
+def test_per_class_suppression_keeps_every_class_whatever_the_threads(tmp_path, asked):
+    """LiteRT 2.3 loses a class of three on two threads; cells do not overlap, so the best twelve scores must come back."""
+    file = build(tmp_path / "m.tflite", kind="float32", per_class=True, max_detections=12)
+    detector = TFLiteDetector(file, labels=LABELS, num_threads=asked)
+    picture = np.random.default_rng(0).integers(0, 256, (3, 4, 3), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
+    (found,), (shown,) = detector.detect([picture]), detector.candidates([picture])
+    cells, classes = np.unravel_index(np.argsort(-shown.scores, axis=None, kind="stable")[:12], shown.scores.shape)
+    assert found.class_ids.tolist() == classes.tolist() and set(classes) == {0, 1, 2}
+    np.testing.assert_allclose(found.scores, shown.scores[cells, classes], atol=1e-6)
+    np.testing.assert_allclose(found.xyxy, shown.xyxy[cells], atol=1e-3)
+    assert PER_CLASS_NOTE in detector.info.notes
+
+
+def test_fast_suppression_uses_the_threads_it_is_given(tmp_path):
+    assert PER_CLASS_NOTE not in TFLiteDetector(build(tmp_path / "m.tflite"), labels=LABELS, num_threads=2).info.notes

@@ -69,6 +69,7 @@ def build(
     mean_std: tuple[float, float] | None = None,
     packed: dict[str, str] | None = None,
     custom_op: str = "TFLite_Detection_PostProcess",
+    per_class: bool = False,
 ) -> Path:
     """Write one. `kind` is the input's type; `order` the outputs' order in the file; `packed` files in its zip."""
     g = _Graph()
@@ -110,7 +111,8 @@ def build(
         }
         options = flexbuffers.Dumps({
             "max_detections": max_detections, "max_classes_per_detection": 1, "num_classes": 3, "nms_score_threshold": 1e-8,
-            "nms_iou_threshold": 0.6, "y_scale": 10.0, "x_scale": 10.0, "h_scale": 5.0, "w_scale": 5.0, "use_regular_nms": False,
+            "nms_iou_threshold": 0.6, "y_scale": 10.0, "x_scale": 10.0, "h_scale": 5.0, "w_scale": 5.0, "use_regular_nms": per_class,
+            "detections_per_class": 12,
         })
         inputs = [g.tensor("encodings", (1, 12, 4), encodings), scores, g.tensor("anchors", (12, 4), anchors)]
         g.op(fb.BuiltinOperator.CUSTOM, inputs, [made[r] for r in ("boxes", "classes", "scores", "count")], custom=(custom_op, options))
