@@ -8,6 +8,7 @@ of one image are found or missed together.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -191,17 +192,20 @@ def slice_run(
     found[found] = kept[m.truth_det[found]]
     counted = m.truth_counted
     judged = kept & np.isin(m.det_kind, (CORRECT, WRONG, DUPLICATE))
-    correct = judged & (m.det_kind == CORRECT)
+    # From here on detections are the judged ones alone: usually few of all that are stored.
+    det_rows, det_classes, correct = m.det_rows[judged], m.det_classes[judged], m.det_kind[judged] == CORRECT
 
-    objects: list[tuple[str, str, np.ndarray, np.ndarray | None]] = [("everything", "everything", counted, judged)]
+    objects: list[tuple[str, str, np.ndarray, np.ndarray | None]] = [
+        ("everything", "everything", counted, np.ones(len(det_rows), bool))
+    ]
     objects += [(g, name, counted & mask, None) for (g, name), mask in object_slices(run, counted).items()]
     for k in range(m.num_classes):
-        objects.append(("class", run.class_map.names[k], counted & (t.class_ids == k), judged & (m.det_classes == k)))
+        objects.append(("class", run.class_map.names[k], counted & (t.class_ids == k), det_classes == k))
     for (g, name), mask in {**image_slices(run, counted), **(extra or {})}.items():
         mask = np.asarray(mask, bool)
         if mask.shape != (n,):
             raise InputError(f"slice_run: expected a mask over {n} images for {name!r}, got {list(mask.shape)}.")
-        objects.append((g, name, counted & mask[t.rows], judged & mask[m.det_rows]))
+        objects.append((g, name, counted & mask[t.rows], mask[det_rows]))
     objects = [o for o in objects if o[2].any() or (o[3] is not None and o[3].any()) or o[0] == "everything"]
 
     # One column a slice, one row an image: objects, found, judged detections, correct ones.
@@ -210,8 +214,8 @@ def slice_run(
         tables[0, :, j] = np.bincount(t.rows[mine], minlength=n)
         tables[1, :, j] = np.bincount(t.rows[mine & found], minlength=n)
         if dets is not None:
-            tables[2, :, j] = np.bincount(m.det_rows[dets], minlength=n)
-            tables[3, :, j] = np.bincount(m.det_rows[dets & correct], minlength=n)
+            tables[2, :, j] = np.bincount(det_rows[dets], minlength=n)
+            tables[3, :, j] = np.bincount(det_rows[dets & correct], minlength=n)
     tables = tables[:, m.judged]
     weights = bootstrap_weights(tables.shape[1], samples, seed)
     recall = _intervals(weights, tables[1], tables[0], confidence)
@@ -238,11 +242,15 @@ def slice_run(
     return Slices(rows[0], tuple(rows[1:]), operating_point(run, threshold, iou=m.iou), confidence, samples, seed)
 
 
+@lru_cache(maxsize=2)
 def bootstrap_weights(n: int, samples: int, seed: int) -> np.ndarray:
-    """float32 [samples, n]: how often each of n images is drawn, n draws a sample."""
+    """float32 [samples, n]: how often each of n images is drawn, n draws a sample. Cannot be written to."""
     if not n:
-        return np.zeros((samples, 0), np.float32)
-    return np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=samples).astype(np.float32)
+        weights = np.zeros((samples, 0), np.float32)
+    else:
+        weights = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=samples).astype(np.float32)
+    weights.setflags(write=False)
+    return weights
 
 
 def _intervals(
@@ -252,8 +260,11 @@ def _intervals(
     top, bottom = weights @ part.astype(np.float32), weights @ whole.astype(np.float32)
     ratio = np.divide(top, bottom, out=np.full(top.shape, np.nan, np.float32), where=bottom > 0)
     tails = 100 * np.array([(1 - confidence) / 2, (1 + confidence) / 2])
-    out: list[tuple[float, float] | None] = []
-    for j in range(ratio.shape[1]):
+    out: list[tuple[float, float] | None] = [None] * ratio.shape[1]
+    gaps = np.isnan(ratio).any(axis=0)
+    for j, pair in zip(np.flatnonzero(~gaps).tolist(), np.percentile(ratio[:, ~gaps], tails, axis=0).T.tolist()):
+        out[j] = tuple(pair)
+    for j in np.flatnonzero(gaps & whole.any(axis=0)).tolist():
         values = ratio[:, j][~np.isnan(ratio[:, j])]
-        out.append(tuple(float(v) for v in np.percentile(values, tails)) if len(values) and whole[:, j].any() else None)
+        out[j] = tuple(float(v) for v in np.percentile(values, tails)) if len(values) else None
     return out
