@@ -32,13 +32,14 @@ class EntryConfig(Config):
     description: str = ""
     sources: tuple[str, ...] = ()
     builtin: Literal["demo"] | None = None
+    recipe: str | None = None
     labels: str | None = None
     options: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _has_one_origin(self) -> EntryConfig:
-        if bool(self.sources) == bool(self.builtin):
-            raise ValueError("expected either sources or builtin")
+        if sum(map(bool, (self.sources, self.builtin, self.recipe))) != 1:
+            raise ValueError("expected one of sources, builtin and recipe")
         return self
 
 
@@ -48,7 +49,10 @@ class CatalogueConfig(Config):
 
 @dataclass(frozen=True)
 class Entry:
-    """A named detector. `sources` are URLs or absolute paths, in the order they are tried."""
+    """A named detector. `sources` are URLs or absolute paths, in the order they are tried.
+
+    One with a `recipe` (the path of its YAML) is made by its user: `boxscope train RECIPE` puts it where its source says.
+    """
 
     name: str
     title: str
@@ -58,6 +62,7 @@ class Entry:
     labels: str | None
     options: dict[str, Any]
     defined_in: str
+    recipe: str | None = None
 
     @property
     def source(self) -> str:
@@ -300,6 +305,8 @@ def _load_entry(entry: Entry, request: _Request) -> Detector:
     if entry.builtin == "demo":
         return _load_demo(request)
     local = [source for source in entry.sources if _local(source) is not None]
+    if entry.recipe and not local:
+        raise ModelError(f"{entry.title} is made on your machine from your own data, and has not been yet: boxscope train {entry.recipe} --data PATH puts it in {entry.source}.")
     failures: list[DownloadError] = []
     for source in local or entry.sources:
         try:
@@ -346,7 +353,10 @@ def _entry(name: str, entry: EntryConfig, file: Path) -> Entry:
         return text if "://" in text else str((file.parent / Path(text).expanduser()).resolve())
 
     labels = entry.labels if entry.labels in (None, "coco") else placed(entry.labels)
-    return Entry(name, entry.title, entry.description, tuple(map(placed, entry.sources)), entry.builtin, labels, dict(entry.options), str(file))
+    recipe = placed(entry.recipe) if entry.recipe else None
+    # Where `boxscope train` puts the result of this recipe when it is not told otherwise.
+    sources = (str(data_dir("models") / Path(recipe).stem),) if recipe else tuple(map(placed, entry.sources))
+    return Entry(name, entry.title, entry.description, sources, entry.builtin, labels, dict(entry.options), str(file), recipe)
 
 
 def _only_folder(path: Path) -> Path:

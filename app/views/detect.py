@@ -73,7 +73,9 @@ def _detector(path: str | None) -> tuple[str, dict[str, Any], str] | None:
     if choice in entries:
         entry = entries[choice]
         st.caption(entry.description)
-        if not entry.on_this_machine:
+        if entry.recipe and not entry.on_this_machine:
+            st.caption(f"Not made on this machine yet; `boxscope train {entry.recipe} --data PATH` makes it from your own data.")
+        elif not entry.on_this_machine:
             st.caption(f":material/cloud_download: Not on this machine yet; it is fetched once, from {entry.source}.")
         return choice, {}, entry.title
     if choice == "simulated":

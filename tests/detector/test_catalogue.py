@@ -33,6 +33,17 @@ def test_the_built_in_names():
     assert json.loads(json.dumps(entries["demo"].to_dict()))["title"] == "Demo (simulated)"
 
 
+def test_a_detector_made_by_a_recipe_says_how_until_it_is_there():
+    entry = {entry.name: entry for entry in list_catalogue()}["uiuc_cars"]
+    assert entry.source == str(data_dir("models") / "uiuc_cars") and Path(entry.recipe).is_file() and not entry.on_this_machine
+    with pytest.raises(ModelError, match=r"has not been yet: boxscope train .*uiuc_cars\.yaml --data PATH puts it in .*uiuc_cars\."):
+        load_detector("uiuc_cars")
+    (data_dir("models", "uiuc_cars") / "detector.json").write_text('{"kind": "boxscope sliding window"}')
+    assert recognise(Path(entry.source)) == "sliding_window"
+    with pytest.raises(ModelError, match="schema 1"):
+        load_detector("uiuc_cars")
+
+
 def test_importing_it_imports_no_network_library():
     code = (
         "import sys, detector.catalogue as c; c.list_catalogue(); from detector import load_detector\n"
@@ -52,7 +63,7 @@ def test_users_add_and_replace_entries(tmp_path, monkeypatch):
     extra.write_text("detectors:\n  cars:\n    title: My cars\n    sources: [cars.tflite]\n    labels: names.txt\n    options: {num_threads: 1}\n")
     monkeypatch.setenv("BOXSCOPE_CATALOGUE", str(extra))
     entries = {entry.name: entry for entry in list_catalogue()}
-    assert entries["ssd_mobilenet_v2"].title == "Mine" and len(entries) == 5
+    assert entries["ssd_mobilenet_v2"].title == "Mine" and len(entries) == 6
     assert entries["cars"].sources == (str(tmp_path / "cars.tflite"),) and entries["cars"].on_this_machine
     loaded = load_detector("cars")
     assert (loaded.info.name, loaded.info.class_map.names) == ("My cars", ("r", "g", "b"))
@@ -68,7 +79,7 @@ def test_a_catalogue_with_a_fault_says_where(tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match="bad.yaml:4.*did you mean 'sources'"):
         list_catalogue()
     bad.write_text("detectors:\n  a:\n    title: A\n")
-    with pytest.raises(ConfigError, match="sources or builtin"):
+    with pytest.raises(ConfigError, match="sources, builtin and recipe"):
         list_catalogue()
     monkeypatch.setenv("BOXSCOPE_CATALOGUE", str(tmp_path / "none.yaml"))
     with pytest.raises(ConfigError, match="BOXSCOPE_CATALOGUE"):
