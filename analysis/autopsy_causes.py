@@ -128,22 +128,26 @@ def run_evidence(run: Any, m: Matches, cuts: np.ndarray) -> Evidence:
     place = np.full(len(m.truth_rows), -1, np.int64)
     place[missed] = np.arange(len(missed))
     d, t = run.detections, run.truth
-    open_ = place >= 0
-    pairs = fitting_pairs(
-        d.rows.astype(np.int64), d.xyxy, np.where(open_, t.rows, -1).astype(np.int64), t.xyxy, np.zeros(len(t.rows), bool), 0.0
-    )
-    fits = pairs.iou >= min(m.iou, 1 - 1e-10)
+    # Crowd regions are never missed, so none takes part.
+    crowd, bound = np.zeros(len(t.rows), bool), min(m.iou, 1 - 1e-10)
+
+    def overlapping(open_: np.ndarray, det_keys: np.ndarray, truth_keys: np.ndarray, least: float) -> Pairs:
+        return fitting_pairs(det_keys.astype(np.int64), d.xyxy, np.where(open_, truth_keys, -1).astype(np.int64), t.xyxy, crowd, least)
+
+    pairs = overlapping(place >= 0, d.rows, t.rows, bound)
     own = m.det_classes[pairs.det] == m.truth_classes[pairs.truth]
     kept = m.det_scores[pairs.det] >= cuts[m.det_classes[pairs.det]]
     e = _blank(missed, m)
 
     # Pairs come best score first within an image, so the first of an object is the best scored on it.
-    best, at = _first(pairs.truth, fits & own)
+    best, at = _first(pairs.truth, own)
     e["score"][place[best]] = m.det_scores[pairs.det[at]]
     _point(e, place, pairs, best, at)
-    nearest, at = _nearest(pairs, own)
-    fill = e["det"][place[nearest]] < 0
-    _point(e, place, pairs, nearest[fill], at[fill])
+    bare = np.zeros(len(t.rows), bool)
+    bare[missed[e["det"] < 0]] = True
+    k = max(m.num_classes, 1)
+    near = overlapping(bare, d.rows.astype(np.int64) * k + d.class_ids, t.rows.astype(np.int64) * k + t.class_ids, 0.0)
+    _point(e, place, near, *_nearest(near))
 
     cause = np.full(len(missed), NOT_STORED, np.uint8)
     back = m.truth_det[missed]
@@ -154,7 +158,7 @@ def run_evidence(run: Any, m: Matches, cuts: np.ndarray) -> Evidence:
     # A box fits at some score, but none is left for it at any.
     elsewhere = (e["score"] >= 0) & ~low
     cause[elsewhere] = OUTSCORED
-    above, at = _first(pairs.truth, fits & own & kept)
+    above, at = _first(pairs.truth, own & kept)
     cause[place[above]] = OUTSCORED
     _point(e, place, pairs, above, at)
     e["score"][place[above]] = m.det_scores[pairs.det[at]]
@@ -162,9 +166,8 @@ def run_evidence(run: Any, m: Matches, cuts: np.ndarray) -> Evidence:
     e["rival"][rivals] = m.det_truth[e["det"][rivals]]
 
     # A detection on an object of its own name is no mistake about this one; each explains one object.
-    free = np.isin(m.det_kind[pairs.det], (WRONG, UNLABELLED)) & fits & ~own & kept & ~rivals[place[pairs.truth]]
-    nobody = np.zeros(len(t.rows), bool)
-    named, _ = greedy(Pairs(*(c[free] for c in pairs)), np.arange(len(d.rows)), np.arange(len(t.rows)), nobody, nobody)
+    free = np.isin(m.det_kind[pairs.det], (WRONG, UNLABELLED)) & ~own & kept & ~rivals[place[pairs.truth]]
+    named, _ = greedy(Pairs(*(c[free] for c in pairs)), np.arange(len(d.rows)), np.arange(len(t.rows)), crowd, crowd)
     at = place[named.truth]
     cause[at] = WRONG_CLASS
     e["det"][at], e["iou"][at] = named.det, named.iou
@@ -192,9 +195,8 @@ def _first(values: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray
     return found, at[first]
 
 
-def _nearest(pairs: Pairs, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(objects, the pair of largest IoU of each under the mask)."""
-    at = np.flatnonzero(mask)
-    at = at[np.argsort(-pairs.iou[at], kind="stable")]
+def _nearest(pairs: Pairs) -> tuple[np.ndarray, np.ndarray]:
+    """(objects, the pair of largest IoU of each)."""
+    at = np.argsort(-pairs.iou, kind="stable")
     found, first = np.unique(pairs.truth[at], return_index=True)
     return found, at[first]

@@ -175,6 +175,15 @@ class Replay:
         boxes = np.clip(trace.boxes[rows], 0, self.limit)
         return Boxes(boxes, trace.scores[rows], self.columns[trace.class_ids[rows]], trace.anchor_ids[rows])
 
+    def trimmed(self, at_least: float) -> Replay:
+        """The same with only the rows that hold a score of at least this: enough for `boxes` down to there, and small.
+
+        Rows keep their order but not their numbers, so anchors are not to be asked for.
+        """
+        c = self.candidates
+        rows = np.flatnonzero((c.scores >= np.float32(at_least)).any(axis=1))
+        return Replay(Candidates(c.xyxy[rows], c.scores[rows], c.image_size), self.columns, self.settings)
+
     def rank(self, settings: PostprocessSettings, anchor: int, column: int, *, of_all: bool = False) -> int:
         """The place of a candidate among the detections of its class (or `of_all` classes) were there no such cap."""
         scores, many = self.candidates.scores, len(self.candidates) * max(1, self.candidates.scores.shape[1])

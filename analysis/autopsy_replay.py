@@ -89,11 +89,11 @@ def explain_image(
     """
     mine = np.flatnonzero(m.truth_rows[evidence.truth] == i)
     out = ImageVerdicts()
-    if not len(mine):
-        return out
     bench = Bench(run, m, i)
     replay, exact = open_replay(run, bench, candidates, settings)
     out.replay = replay if exact else None
+    if not len(mine):
+        return out
     case = _Case(bench, replay, cuts, exact, min(m.iou, 1 - 1e-10), anchor_bound)
     case.find_wrong_names([int(evidence.truth[q]) - bench.first for q in mine])
     for q in mine.tolist():

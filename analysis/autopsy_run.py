@@ -43,7 +43,7 @@ class Autopsy:
         rescue_gained, rescue_wrong: int64 [Q], the price of the smallest threshold change that brings it back: that of
             its class; -1 where none does. rescue_precision, rescue_recall, rescue_f1: float64 [Q], NaN there.
         proofs: of misses whose image was replayed; `proof` makes the others.
-        replays: image position -> Replay, of images whose post-processing could be replayed.
+        replays: image position -> Replay, of images whose post-processing could be replayed, down to the lowest threshold.
         shown: images whose candidates were looked at.
     """
 
@@ -213,7 +213,7 @@ def autopsy(
             proofs |= verdicts.proofs
             shown.append(i)
             if verdicts.replay is not None:
-                replays[i] = verdicts.replay
+                replays[i] = verdicts.replay.trimmed(float(cuts.min(initial=1)))
         evidence = evidence.with_rows(told)
     if (evidence.cause == 0).any() or len(evidence) != counts(m, cuts).fn:
         raise LawError("Expected one cause for every miss: this is a fault in Boxscope; please report it.")

@@ -1,0 +1,146 @@
+"""`boxscope why`: what ended each missed object, what would bring it back, and what that costs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from app.commands.common import (
+    IouOption,
+    JsonFlag,
+    RunArgument,
+    ThresholdOption,
+    ThresholdsOption,
+    class_thresholds,
+    percent,
+    print_json,
+    progress_bar,
+    read_run,
+    say,
+    without_native_chatter,
+)
+from detector.errors import BoxscopeError, InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from analysis.autopsy_run import Autopsy
+    from analysis.store import Run
+    from detector.core import Candidates
+
+
+def register(app: typer.Typer) -> None:
+    app.command("why", rich_help_panel="Analysis")(why)
+
+
+def why(
+    run: RunArgument,
+    image: Annotated[str | None, typer.Option(help="A sample id: only its misses, with the detector's candidates where it can be loaded.")] = None,
+    threshold: ThresholdOption = 0.5,
+    thresholds: ThresholdsOption = None,
+    iou: IouOption = 0.5,
+    exact: Annotated[bool, typer.Option("--exact", help="Ask the detector for its candidates of every image: exact verdicts and prices, as slow as detecting anew.")] = False,
+    cause: Annotated[str | None, typer.Option(help="Only misses of this cause.")] = None,
+    most: Annotated[int, typer.Option(min=0, help="Print at most so many misses; JSON holds them all.")] = 50,
+    json: JsonFlag = False,
+) -> None:
+    """Why objects were missed: one sentence a miss, the change that brings it back and its price, the best changes to make next."""
+    import numpy as np
+
+    from analysis import autopsy
+    from analysis.matching import match_run
+
+    stored = read_run(run)
+    if not stored.usable.any():
+        raise InputError(f"{stored.name}: expected images with ground truth, found none; nobody can say what was missed.")
+    position = None if image is None else stored.position(image)
+    if position is not None and not stored.usable[position]:
+        reason = stored.failed.get(str(image), "it has no ground truth" if stored.done[position] else "detection has not reached it yet")
+        raise InputError(f"{image} cannot be judged: {reason}.")
+    cuts = class_thresholds(threshold, thresholds, stored)
+    matches = match_run(stored, iou)
+    if image is None and not exact:
+        found = autopsy(stored, cuts, iou, matches=matches)
+    else:
+        images = np.flatnonzero(matches.judged).tolist() if exact else [position]
+        source = _candidates_of(stored)
+        with progress_bar("Asking the detector") as update:
+            asked = None if source is None else _counted(source, len(images), update)
+            found = autopsy(stored, cuts, iou, matches=matches, candidates=asked, images=images)
+    chosen = np.arange(len(found)) if cause is None else found.of(cause)
+    if position is not None:
+        chosen = chosen[found.rows[chosen] == position]
+    if json:
+        value = found.to_dict(chosen.tolist(), proofs=image is not None)
+        print_json(value | {"images_replayed": len(found.replays), "images_shown": len(found.shown)})
+        return
+    _print(found, chosen.tolist(), most, proofs=image is not None, summary=image is None)
+
+
+def _candidates_of(stored: Run) -> Callable[[int], Candidates | None] | None:
+    """Ask the run's own detector, or say why not."""
+    from app.detector_spec import spec_of
+
+    record, spec = stored.manifest.detector, spec_of(stored.manifest)
+    if "candidates" not in record.capabilities or spec is None:
+        say(f"{record.name} does not show its candidates: the verdicts rest on the detections the run kept.")
+        return None
+    from detector import load_dataset, load_detector
+
+    options: dict[str, Any] = dict(spec["options"])
+    try:
+        if spec["data"]:
+            options["dataset"] = load_dataset(spec["data"])
+        with without_native_chatter():
+            detector = load_detector(spec["model"], **options)
+    except BoxscopeError as error:
+        say(f"The run's detector cannot be loaded ({error}): the verdicts rest on the detections the run kept.")
+        return None
+    if detector.info.weights_hash != record.weights_hash:
+        say("The detector has changed since the run was made: the verdicts rest on the detections the run kept.")
+        return None
+    return lambda i: detector.candidates([stored.load_image(i)])[0]
+
+
+def _counted(source: Callable[[int], Any], total: int, update: Callable[..., None]) -> Callable[[int], Any]:
+    done = 0
+
+    def ask(i: int) -> Any:
+        nonlocal done
+        done += 1
+        update(done, total)
+        return source(i)
+
+    return ask
+
+
+def _print(found: Autopsy, chosen: list[int], most: int, *, proofs: bool, summary: bool) -> None:
+    run, names = found.run, found.run.class_map.names
+    for q in chosen[:most]:
+        t = int(found.evidence.truth[q])
+        print(f"{run.sample_ids[int(found.rows[q])]}\t{run.truth.ids[t]}\t{names[run.truth.class_ids[t]]}\t{found.causes[q]}\t{found.sentence(q)}")
+        if proofs:
+            proof = found.proof(q)
+            print(f"  {'proof' if proof.holds else 'NOT PROVED'}: {proof.sentence()}")
+        for rescue in found.rescues(q)[: 3 if proofs else 1]:
+            print(f"  rescue: {rescue.sentence(names)}")
+    if len(chosen) > most:
+        say(f"... {len(chosen) - most:,} more (--most {len(chosen)}, or --json for all)")
+    if found.shown:
+        how = {"replay": "post-processing replayed exactly", "candidates": "from the network's candidates", "run": "from stored detections"}
+        tiers = [found.tier(q) for q in chosen]
+        say("verdicts: " + ", ".join(f"{tiers.count(tier):,} {words}" for tier, words in how.items() if tier in tiers) if tiers else "no misses here")
+    if summary:
+        from analysis.counts import counts
+
+        now = counts(found.matches, found.cuts)
+        say(f"{len(found):,} of {now.objects:,} objects missed at {found.point}")
+        for name, n in found.counts().items():
+            if n:
+                say(f"  {n:>6,}  {name}")
+        changes = found.best_changes(5)
+        if changes:
+            say(f"best changes to make next (F1 now {percent(now.f1)}):")
+            for rescue in changes:
+                say(f"  F1 {percent(rescue.f1)}: {rescue.sentence(names)}")
