@@ -94,7 +94,7 @@ def curve_payload(grid: Curve, exact: Curve, *, threshold: float, floor: float, 
         marks: suggested thresholds, drawn as dotted lines.
     """
     def plain(values: np.ndarray) -> list[float | None]:
-        return [None if np.isnan(v) else round(float(v), 4) for v in values]
+        return [None if np.isnan(v) else round(float(v), 6) for v in values]
 
     at = np.unique(np.linspace(0, len(exact.thresholds) - 1, min(points, len(exact.thresholds))).round().astype(int)) if len(exact.thresholds) else []
     data = {name: plain(getattr(grid, name)) for name in ("precision", "recall", "f1")}
