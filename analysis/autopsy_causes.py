@@ -36,6 +36,9 @@ CAUSES = (
 UNKNOWN_CLASS, NO_ANCHOR, NO_BOX, WRONG_CLASS, BELOW_THRESHOLD, SUPPRESSED, CAPPED, OUTSCORED, NOT_STORED = range(1, 10)
 """Codes of the causes in columns; 0 is no miss."""
 
+RUN_CAUSES = ("below threshold", "wrong class", "outscored", "not stored", "unknown class")
+"""Those that stored detections alone can tell."""
+
 SENTENCES = {
     "unknown class": "The detector has no such class.",
     "no anchor": "No anchor reaches it, and no decoded box fits it.",

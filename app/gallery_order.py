@@ -30,13 +30,15 @@ SHOWS = ("missed", "wrong", "duplicate", "all correct")
 
 @dataclass(frozen=True)
 class Filters:
-    """What an image must have: any of `shows`, an object of any of `sizes`, of any of `flags`, be in one of `splits`."""
+    """What an image must have: any of `shows`, an object of any of `sizes`, of any of `flags`, be in one of `splits`, an
+    object missed for any of `causes`."""
 
     shows: tuple[str, ...] = ()
     sizes: tuple[str, ...] = ()
     flags: tuple[str, ...] = ()
     splits: tuple[str, ...] = ()
     name: str = ""
+    causes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +76,10 @@ def arrange(s: Any, sort: str, filters: Filters) -> Order:
         apply(np.logical_or.reduce([with_flag(s.run, flag) for flag in filters.flags]), "by flag")
     if filters.splits:
         apply(np.isin(np.array([x or "" for x in s.run.splits]), filters.splits), "by split")
+    if filters.causes:
+        from app.misses import images_with_cause
+
+        apply(images_with_cause(s, filters.causes), "by miss cause")
     if filters.name:
         wanted = filters.name.casefold()
         apply(np.array([wanted in f"{i}\0{name_of(s.run, k)}".casefold() for k, i in enumerate(s.run.sample_ids)], bool), "by name")

@@ -15,7 +15,7 @@ from analysis.confusion import BACKGROUND, Confusion, Confusions
 from analysis.errors import KINDS, MISSED, SENTENCES, Errors, find_errors
 from analysis.slices import Slice, Slices, image_slices, object_slices, slice_run
 
-LOOKS = ("Kinds", "Confusion", "Slices")
+LOOKS = ("Kinds", "Causes", "Confusion", "Slices")
 MATRIX_SIZES = (12, 24)
 
 
@@ -23,9 +23,9 @@ MATRIX_SIZES = (12, 24)
 
 @dataclass(frozen=True)
 class Asked:
-    """The boxes a click asked for: "kind" (name), "cell" (truth, predicted), "slice" (group, name).
+    """The boxes a click asked for: "kind" (name), "cause" (name), "cell" (truth, predicted), "slice" (group, name).
 
-    In the URL: kind/missed, cell/car/background, slice/size/small; parts percent-encoded.
+    In the URL: kind/missed, cause/suppressed, cell/car/background, slice/size/small; parts percent-encoded.
     """
 
     what: str
@@ -38,14 +38,14 @@ class Asked:
     def parse(cls, text: str | None) -> Asked | None:
         """None for what does not name boxes."""
         what, *parts = (text or "").split("/")
-        known = {"kind": 1, "cell": 2, "slice": 2}
+        known = {"kind": 1, "cause": 1, "cell": 2, "slice": 2}
         if known.get(what) != len(parts):
             return None
         return cls(what, tuple(unquote(part) for part in parts))
 
     @property
     def look(self) -> str:
-        return {"kind": "Kinds", "cell": "Confusion", "slice": "Slices"}[self.what]
+        return {"kind": "Kinds", "cause": "Causes", "cell": "Confusion", "slice": "Slices"}[self.what]
 
 
 def key_of(s: Any) -> tuple:
@@ -124,6 +124,10 @@ def boxes_of(s: Any, asked: Asked) -> BoxList | None:
         if asked.parts[0] not in KINDS:
             return None
         return box_lists.of_kind(s.run, errors_of(s), asked.parts[0], s.cuts, images=images, class_ids=s.counted_classes)
+    if asked.what == "cause":
+        from app import misses
+
+        return misses.cause_boxes(s, asked.parts[0])
     if asked.what == "cell":
         ids = [class_id(s, name) for name in asked.parts]
         return None if None in ids else box_lists.of_cell(s.run, s.matches, confusion_of(s), *ids, images=images)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from analysis.autopsy_causes import RUN_CAUSES as CAUSES
 from app import demo, gallery_order, pictures, state
 from app.components import empty, show_problems
 from app.viewer import thumbnail_grid
@@ -39,6 +40,8 @@ def _controls(s: state.Shared) -> tuple[str, gallery_order.Filters]:
     with right.popover("More filters", icon=":material/filter_list:", width="stretch"):
         sizes = st.pills("Object size", ["small", "medium", "large"], selection_mode="multi", key="size", bind="query-params",
                          help="By area: small under 32², medium under 96² square pixels, as COCO has it.")
+        causes = st.pills("Missed because", list(CAUSES), selection_mode="multi", key="cause", bind="query-params",
+                          help="Images with an object missed for one of these causes, as the stored detections tell it.") if judged else []
         present = [flag for flag in FLAGS if getattr(s.run.truth, flag).any()]
         flags = st.pills("Objects flagged", present, selection_mode="multi", key="flag", bind="query-params") if present else []
         splits = sorted({x for x in s.run.splits if x})
@@ -46,7 +49,7 @@ def _controls(s: state.Shared) -> tuple[str, gallery_order.Filters]:
         if not (present or len(splits) > 1):
             st.caption("No flags or splits in this data set.")
         name = st.text_input("Name contains", key="name", bind="query-params")
-    return sort, gallery_order.Filters(tuple(shows or ()), tuple(sizes or ()), tuple(flags or ()), tuple(split or ()), name or "")
+    return sort, gallery_order.Filters(tuple(shows or ()), tuple(sizes or ()), tuple(flags or ()), tuple(split or ()), name or "", tuple(causes or ()))
 
 
 def _first_clicks() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import streamlit as st
 
-from app import gallery_order, heat, objects, pictures, pushes, state
+from app import gallery_order, heat, misses, objects, pictures, pushes, state
 from app.components import empty
 from app.viewer import box_viewer
 from app.viewer.marks import mark_uri
@@ -131,16 +131,8 @@ def _fiftyone_link(path: str, _run, sample_id: str) -> str | None:
 
 
 def _details(s: state.Shared, i: int, row: objects.Row) -> None:
-    st.markdown(objects.sentence(row, s.cut_of(row.name), s.iou))
-    if row.verdict == "missed" and row.det >= 0 and s.saved is None:
-        lower = math.floor(row.score * 100) / 100
-        before, after = s.counts, state.counts(s.chosen, lower)
-        extra = after.fp - before.fp
-        st.caption(
-            f"A threshold of {lower:.2f} brings it back; over the whole set that finds {after.tp - before.tp:,} more objects "
-            f"and adds {extra:,} false alarm{'s' if extra != 1 else ''} (false positives)."
-        )
-        st.button(f"Apply {lower:.2f} and see the set", on_click=lambda: st.session_state.update(conf=lower, _go="views/gallery.py"))
+    if row.verdict != "missed" or not misses.panel(s, i, row):
+        st.markdown(objects.sentence(row, s.cut_of(row.name), s.iou))
     others = objects.rivals(s, i, row)
     if others:
         st.caption("What else the detector said here" if row.verdict != "missed" else "What the detector said here")

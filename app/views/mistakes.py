@@ -10,7 +10,7 @@ from streamlit.delta_generator import DeltaGenerator
 from analysis.box_lists import BoxList, as_coco, as_csv
 from analysis.errors import KINDS, NOT_ADDITIVE
 from analysis.operating_point import operating_point
-from app import crops, mistakes, state
+from app import crops, misses, mistakes, state
 from app.components import empty
 from app.mistakes import Asked
 from app.viewer.panels import bar_rows, confusion_matrix, crop_strip
@@ -62,6 +62,20 @@ def _kinds(s: state.Shared, asked: Asked | None, line: DeltaGenerator) -> None:
         help=f"TIDE's kinds. On background: IoU of {errors.background_iou:.2f} or less with everything. An object with a localisation or classification mistake on it "
         f"counts there, not as missed. Of an image the best {errors.max_detections} detections take part.",
     )
+
+
+def _causes(s: state.Shared, asked: Asked | None, line: DeltaGenerator) -> None:
+    rows = misses.cause_rows(s, asked.parts[0] if asked else None)
+    if not rows["rows"]:
+        st.markdown("No object is missed at this operating point.")
+        return
+    bar_rows(rows, key="causes", on_pick=lambda: _ask(Asked("cause", (st.session_state["causes"]["pick"],))) if st.session_state["causes"].get("pick") else None)
+    st.caption("Every missed object (false negative) has one cause, told from the detections the run kept; the Image page asks the detector for more.")
+    changes = misses.change_rows(s)
+    if changes:
+        with st.expander("Best changes to make next"):
+            st.dataframe(changes, hide_index=True, width="stretch")
+            st.caption(f"Each alone, over every image and class of the run, sorted by F1 after it. At {s.point}.")
 
 
 def _matrix(s: state.Shared, asked: Asked | None, line: DeltaGenerator) -> None:
@@ -157,7 +171,7 @@ def main() -> None:
                          help="One HTML file with figures, tables, the worst images, settings and hashes; it opens without a network. Made when you click: seconds, up to half a minute for a big run. "
                          "`boxscope report` also writes its tables as CSV and COCO json.")
     asked = _asked(look)
-    {"Kinds": _kinds, "Confusion": _matrix, "Slices": _slices}[look](s, asked, line)
+    {"Kinds": _kinds, "Causes": _causes, "Confusion": _matrix, "Slices": _slices}[look](s, asked, line)
     if asked is not None:
         _boxes(s, asked)
     else:
