@@ -122,7 +122,8 @@ def restore_windows(xyxy: np.ndarray, image_size: tuple[int, int], aspect: float
 def plot_locations(evaluations: list[LocationEvaluation], title: str = "") -> Any:
     """Recall over 1 - precision, the benchmark's own axes, one line a split; a matplotlib Figure.
 
-    The dot is the best F1; the thin diagonal is where recall equals precision.
+    The dot is the best F1; the thin diagonal is where recall equals precision. Only the corner that holds the
+    curves' best parts is shown, the same length of both axes.
     """
     from matplotlib.figure import Figure
 
@@ -139,7 +140,8 @@ def plot_locations(evaluations: list[LocationEvaluation], title: str = "") -> An
         label = f"{(e.split or 'all').replace('_', ' ')}: best F1 {curve.f1[best]:.3f}, equal error rate {curve.equal_error_rate:.3f}, area {curve.area:.3f}"
         ax.plot(np.r_[0, 1 - curve.precision], np.r_[0, curve.recall], dashes, color=colour, linewidth=1.8, label=label)
         ax.plot(1 - curve.precision[best], curve.recall[best], "o", color=colour)
-    ax.set(xlim=(0, 0.3), ylim=(0.7, 1.0), xlabel="1 - precision", ylabel="recall", title=title)
+    span = float(np.clip(4 * max((1 - e.curve.equal_error_rate for e in evaluations), default=1.0), 0.05, 1.0))
+    ax.set(xlim=(-0.02 * span, span), ylim=(1 - span, 1 + 0.02 * span), xlabel="1 - precision", ylabel="recall", title=title)
     ax.grid(alpha=0.3)
     ax.legend(loc="lower right", fontsize=8)
     figure.text(0.01, 0.005, f"UIUC location rule, ellipse of {ALPHA:.0%}; the dot is the best F1", fontsize=7, color=GREY)
