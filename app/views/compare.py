@@ -84,7 +84,7 @@ def _comparison(s: state.Shared, settings: dict[str, Any]) -> Comparison:
 # ---- what is shown
 
 def _totals(c: Comparison) -> None:
-    words = [f"**{c.gained:,}** objects gained, **{c.lost:,}** lost", *comparisons.totals(c)]
+    words = [f"objects: **{c.gained:,}** gained, **{c.lost:,}** lost", *comparisons.totals(c)]
     st.markdown(" · ".join(words))
 
 
