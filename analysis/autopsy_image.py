@@ -151,10 +151,12 @@ class Replay:
         candidates: of the detector, one column a class of its own.
         columns: int [detector classes], the unified class id of each column.
         settings: those the detector works with.
+        pooled: TFLite's fast NMS: a box has one class, its best, and boxes of all classes suppress each other. The cap of
+            a class is then that of all.
     """
 
-    def __init__(self, candidates: Candidates, columns: np.ndarray, settings: PostprocessSettings):
-        self.candidates, self.settings = candidates, settings
+    def __init__(self, candidates: Candidates, columns: np.ndarray, settings: PostprocessSettings, pooled: bool = False):
+        self.candidates, self.settings, self.pooled = candidates, settings, pooled
         self.columns = np.asarray(columns, np.int32)
         width, height = candidates.image_size
         self.window = (0, 0, width, height)
@@ -170,10 +172,30 @@ class Replay:
         if at_least > settings.score_threshold:
             settings = replace(settings, score_threshold=float(np.nextafter(np.float32(at_least), np.float32(0))))
         scores = self.candidates.scores if scores is None else scores
-        trace = select(scores, lambda rows: self.candidates.xyxy[rows], settings, window=self.window)
+        values = scores.max(axis=1, keepdims=True) if self.pooled else scores
+        trace = select(values, lambda rows: self.candidates.xyxy[rows], settings, window=self.window)
         rows = trace.kept()
-        boxes = np.clip(trace.boxes[rows], 0, self.limit)
-        return Boxes(boxes, trace.scores[rows], self.columns[trace.class_ids[rows]], trace.anchor_ids[rows])
+        boxes, anchors = np.clip(trace.boxes[rows], 0, self.limit), trace.anchor_ids[rows]
+        classes = scores[anchors].argmax(axis=1) if self.pooled else trace.class_ids[rows]
+        return Boxes(boxes, trace.scores[rows], self.columns[classes], anchors)
+
+    def competing(self, column: int) -> np.ndarray:
+        """float32 [A, 1]: the scores among which candidates of this class suppress each other."""
+        scores = self.candidates.scores
+        return scores.max(axis=1, keepdims=True) if self.pooled else np.ascontiguousarray(scores[:, column : column + 1])
+
+    def bears(self, anchors: np.ndarray, column: int) -> np.ndarray:
+        """bool: which of these candidates can become a detection of this class."""
+        return self.candidates.scores[anchors].argmax(axis=1) == column if self.pooled else np.ones(len(anchors), bool)
+
+    def changed(self, settings: PostprocessSettings, rule: str, value: float) -> PostprocessSettings:
+        """The settings with one of them changed; a class cap may not exceed the total, and is the same where pooled."""
+        values = {rule: type(getattr(settings, rule))(value)}
+        if rule == "max_detections_per_class":
+            values["max_total_detections"] = max(settings.max_total_detections, int(value))
+        elif rule == "max_total_detections":
+            values["max_detections_per_class"] = int(value) if self.pooled else min(settings.max_detections_per_class, int(value))
+        return replace(settings, **values)
 
     def trimmed(self, at_least: float) -> Replay:
         """The same with only the rows that hold a score of at least this: enough for `boxes` down to there, and small.
@@ -182,18 +204,17 @@ class Replay:
         """
         c = self.candidates
         rows = np.flatnonzero((c.scores >= np.float32(at_least)).any(axis=1))
-        return Replay(Candidates(c.xyxy[rows], c.scores[rows], c.image_size), self.columns, self.settings)
+        return Replay(Candidates(c.xyxy[rows], c.scores[rows], c.image_size), self.columns, self.settings, self.pooled)
 
     def rank(self, settings: PostprocessSettings, anchor: int, column: int, *, of_all: bool = False) -> int:
         """The place of a candidate among the detections of its class (or `of_all` classes) were there no such cap."""
-        scores, many = self.candidates.scores, len(self.candidates) * max(1, self.candidates.scores.shape[1])
+        scores, many = self.competing(column), self.candidates.scores.size + 1
         if of_all:
             boxes = self.boxes(replace(settings, max_total_detections=many))
             return int(np.flatnonzero((boxes.anchors == anchor) & (boxes.class_ids == self.columns[column]))[0]) + 1
-        floor = float(np.nextafter(scores[anchor, column], np.float32(0)))
+        floor = float(np.nextafter(scores[anchor, 0], np.float32(0)))
         loose = replace(settings, score_threshold=floor, max_detections_per_class=many, max_total_detections=many)
-        mine = np.ascontiguousarray(scores[:, column : column + 1])
-        trace = select(mine, lambda rows: self.candidates.xyxy[rows], loose, window=self.window, every=True)
+        trace = select(scores, lambda rows: self.candidates.xyxy[rows], loose, window=self.window, every=True)
         row = int(np.flatnonzero(trace.anchor_ids == anchor)[0])
         # A box outside the image takes a place of its class too.
         return int(((trace.fates[:row] == KEPT) | (trace.fates[:row] == OUTSIDE)).sum()) + 1
@@ -204,10 +225,10 @@ class Replay:
         The fate is one of `detector.nms`, or -1 where its score does not pass `score_threshold`; KEPT says only that it passed its class, the total cap is another matter.
         """
         settings = self.settings if settings is None else settings
-        score = self.candidates.scores[anchor, column]
+        scores = self.competing(column)
+        score = scores[anchor, 0]
         floor = min(max(settings.score_threshold, float(np.nextafter(score, np.float32(0)))), 1.0)
         settings = replace(settings, score_threshold=floor)
-        scores = np.ascontiguousarray(self.candidates.scores[:, column : column + 1])
         trace = select(scores, lambda rows: self.candidates.xyxy[rows], settings, window=self.window, every=True)
         at = np.flatnonzero(trace.anchor_ids == anchor)
         if not len(at):

@@ -1,8 +1,8 @@
 """The exact verdict: one image's candidates taken through the detector's own post-processing, rule by rule.
 
 A verdict is proved by replaying with the rule it names changed and seeing the object come back. Where a replay with the
-detector's settings does not give the stored detections (a simulated detector, a TFLite file's fast NMS), nothing can be
-replayed; then the candidates still say whether an anchor and a box reach the object and what score it had.
+detector's settings does not give the stored detections (a simulated detector, settings that it does not state), nothing can
+be replayed; then the candidates still say whether an anchor and a box reach the object and what score it had.
 """
 
 from __future__ import annotations
@@ -67,9 +67,11 @@ def open_replay(run: Any, bench: Bench, candidates: Candidates, settings: Mappin
     if settings is None:
         manifest = getattr(run, "manifest", None)
         settings = manifest.detector.settings if manifest is not None else {}
+    pooled = False
     if not isinstance(settings, PostprocessSettings):
+        pooled = "use_regular_nms" in settings and not settings["use_regular_nms"]
         settings = settings_in(settings)
-    replay = Replay(candidates, columns_of(run, candidates), settings)
+    replay = Replay(candidates, columns_of(run, candidates), settings, pooled)
     floor = run.manifest.floor if getattr(run, "manifest", None) is not None else getattr(run, "floor", 0.0)
     return replay, agrees(replay.boxes(at_least=floor), bench.stored, floor, candidates.image_size)
 
@@ -169,17 +171,18 @@ class _Case:
         kept = np.flatnonzero(self._kept_fits(j))
         if len(kept):
             # A box of its own may have been removed too: then that is the cause, for with it there are two for two.
-            own = fits[self.fit[fits, j] > self._rivals(fits, j)]
+            own = fits[(self.fit[fits, j] > self._rivals(fits, j)) & self.replay.bears(fits, k)]
             if len(own) and c.scores[own, k].max() >= np.float32(cut):
                 removed, proof = self._removed(j, k, own, cut, dict(row))
                 if proof.found and proof.changes[-1].rule != "rival":
                     return removed, proof
             return self._outscored(j, int(kept[0]), cut, row)
-        if row["score"] >= np.float32(cut):
-            return self._removed(j, k, fits, cut, row)
+        own = fits[self.replay.bears(fits, k)]
+        if len(own) and c.scores[own, k].max() >= np.float32(cut):
+            return self._removed(j, k, own, cut, row)
         if j in self.named:
             return self._misnamed(j, k, cut, row)
-        return self._low(j, k, best, cut, row)
+        return self._low(j, k, best if not len(own) else int(own[np.argmax(c.scores[own, k])]), cut, row)
 
     def _where(self, anchor: int) -> dict[str, Any]:
         levels = self.replay.candidates.levels
@@ -244,9 +247,28 @@ class _Case:
             row |= {"score": score, "iou": overlap, "det": self._stored(self.base, d), **self._where(int(self.base.anchors[d]))}
             return row, self.bench.try_([Change("threshold", cut, score)], self.base, j, score, "post-processing")
         value = float(self.replay.candidates.scores[best, k])
+        row |= {"score": value, "iou": float(self.fit[best, j]), **self._where(best)}
+        if not self.replay.bears(np.array([best]), k)[0]:
+            return self._outvoted(j, k, best, cut, row)
         if value <= 0:
             return row, self._hopeless(j, k)
         proof, by = self._let_through(j, k, best, value, [Change("threshold", cut, value)])
+        return row | by, proof
+
+    def _outvoted(self, j: int, k: int, anchor: int, cut: float, row: dict) -> tuple[dict, Proof]:
+        """Where a box has one class only: every box that fits has a better score for another."""
+        r = self.replay
+        other = int(r.candidates.scores[anchor].argmax())
+        value = float(r.candidates.scores[anchor, other])
+        named = value >= self.cuts[r.columns[other]]
+        row |= {"cause": WRONG_CLASS if named else BELOW_THRESHOLD, "other_class": int(r.columns[other]), "other_score": value}
+        scores = r.candidates.scores.copy()
+        scores[anchor, k], scores[anchor, other] = value, 0
+        c = r.candidates
+        renamed = Replay(Candidates(c.xyxy, scores, c.image_size), r.columns, r.settings, r.pooled)
+        least = min(cut, value)
+        changes = [Change("name"), *([Change("threshold", cut, least)] if least < cut else [])]
+        proof, by = self._let_through(j, k, anchor, least, changes, renamed)
         return row | by, proof
 
     def _removed(self, j: int, k: int, fits: np.ndarray, cut: float, row: dict) -> tuple[dict, Proof]:
@@ -268,38 +290,47 @@ class _Case:
         _, _, here, proof = min(results, key=lambda r: r[:2])
         return row | here, proof
 
-    def _let_through(self, j: int, k: int, anchor: int, cut: float, changes: list[Change]) -> tuple[Proof, dict[str, Any]]:
+    def _let_through(
+        self, j: int, k: int, anchor: int, cut: float, changes: list[Change], replay: Replay | None = None
+    ) -> tuple[Proof, dict[str, Any]]:
         """Change, one after another, the rules that stand in a candidate's way, until its object is found."""
-        now, by = self.replay.settings, {}
-        c, score = self.replay.candidates, float(self.replay.candidates.scores[anchor, k])
+        replay = self.replay if replay is None else replay
+        now, by, score = replay.settings, {}, float(replay.candidates.scores[anchor, k])
         if score <= now.score_threshold:
             now = replace(now, score_threshold=float(np.nextafter(np.float32(score), np.float32(0))))
         proof = None
         for _ in range(STEPS):
-            fate, suppressor, overlap = self.replay.fate(anchor, k, now)
-            boxes = self.replay.boxes(now, at_least=min(score, cut))
-            there = ((boxes.anchors == anchor) & (boxes.class_ids == self.replay.columns[k])).any()
-            if now != self.replay.settings or there:
+            fate, suppressor, overlap = replay.fate(anchor, k, now)
+            boxes = replay.boxes(now, at_least=min(score, cut))
+            there = ((boxes.anchors == anchor) & (boxes.class_ids == replay.columns[k])).any()
+            if now != replay.settings or there:
                 tried = self.bench.try_([*changes, *self._changed(now)], boxes, j, cut, "post-processing")
                 if there or (tried.found and tried.changes[-1].rule != "rival"):
                     return tried, by
                 proof = tried if tried.found else proof
             if fate == FELL:
                 if not by:
-                    by = {"by_iou": overlap, "by_score": float(c.scores[suppressor, k]), "det": self._stored_anchor(suppressor, k)}
+                    by = self._suppressor(replay, suppressor, k, overlap)
                 now = replace(now, iou_threshold=min(1.0, overlap))
             elif fate == CLASS_CAP:
-                cap = self.replay.rank(now, anchor, k)
-                now = replace(now, max_detections_per_class=cap, max_total_detections=max(cap, now.max_total_detections))
+                rule = "max_total_detections" if replay.pooled else "max_detections_per_class"
+                now = replay.changed(now, rule, replay.rank(now, anchor, k))
             elif fate == KEPT:
-                now = replace(now, max_total_detections=self.replay.rank(now, anchor, k, of_all=True))
+                now = replay.changed(now, "max_total_detections", replay.rank(now, anchor, k, of_all=True))
             else:
                 break
         return proof or Proof((*changes, *self._changed(now)), "post-processing", True, False), by
 
     def _changed(self, now: PostprocessSettings) -> list[Change]:
         was = self.replay.settings
-        return [Change(name, getattr(was, name), getattr(now, name)) for name in SETTINGS if getattr(was, name) != getattr(now, name)]
+        names = [n for n in SETTINGS if getattr(was, n) != getattr(now, n) and not (self.replay.pooled and n == "max_detections_per_class")]
+        return [Change(name, getattr(was, name), getattr(now, name)) for name in names]
+
+    def _suppressor(self, replay: Replay, anchor: int, k: int, overlap: float) -> dict[str, Any]:
+        """Columns about the box that suppressed another; its class where that is another one."""
+        column = int(replay.candidates.scores[anchor].argmax()) if replay.pooled else k
+        by = {"by_iou": overlap, "by_score": float(replay.candidates.scores[anchor, column]), "det": self._stored_anchor(anchor, column)}
+        return by | ({"other_class": int(replay.columns[column])} if column != k else {})
 
     def _stored_anchor(self, anchor: int, k: int) -> int:
         at = np.flatnonzero((self.base.anchors == anchor) & (self.base.class_ids == self.replay.columns[k]))
@@ -312,7 +343,8 @@ class _Case:
             here = s.anchors[s.class_ids == self.replay.columns[k]]
             fits = fits[(self.fit[fits, j] > self._rivals(fits, j)) & (c.scores[fits, k] >= np.float32(cut)) & ~np.isin(fits, here)]
         if told not in (NOT_STORED, OUTSCORED) or not len(fits):  # the stored box stands for the candidate it came from
-            return {name: row[name] for name in ("tier", "anchor_iou", "anchor", "level")}, None
+            known = ("tier", "anchor_iou", "anchor", "level", *(("score",) if told == WRONG_CLASS else ()))
+            return {name: row[name] for name in known}, None
         best = int(fits[np.argmax(c.scores[fits, k])])
         row |= {"score": float(c.scores[best, k]), "iou": float(self.fit[best, j]), "det": -1, "rival": -1, **self._where(best)}
         score = float(c.scores[best, k])

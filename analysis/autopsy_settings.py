@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -38,7 +37,7 @@ class Trials:
         replay = self.replays[i]
         settings = replay.settings
         if rule:
-            settings = replace(settings, **{rule: type(getattr(settings, rule))(value)})
+            settings = replay.changed(settings, rule, value)
         if i not in self._benches:
             self._benches[i] = Bench(self.run, self.m, i)
         boxes = replay.boxes(settings, at_least=float(self.cuts.min(initial=0)))

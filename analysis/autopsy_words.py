@@ -22,7 +22,11 @@ def shown(score: float, cut: float) -> str:
 
 def a(name: str) -> str:
     """The name with its article, as a sentence begins."""
-    return f"{'An' if name[:1].lower() in 'aeiou' else 'A'} {name}"
+    return f"A{_n(name)} {name}"
+
+
+def _n(name: str) -> str:
+    return "n" if name[:1].lower() in "aeiou" else ""
 
 
 def sentence(result: Any, q: int) -> str:
@@ -45,7 +49,8 @@ def sentence(result: Any, q: int) -> str:
         own = f"; {name} had {shown(score, cut)}" if score >= 0 else f"; {name} had less than the run kept" if floor else ""
         return f"Seen as {names[e.other_class[q]]} at {e.other_score[q]:.2f}{own} (IoU {iou:.2f})."
     if cause == "suppressed":
-        return (f"{a(name)} was found here at {score:.2f} and suppressed by a {name} of {e.by_score[q]:.2f}: "
+        by = names[e.other_class[q]] if e.other_class[q] >= 0 else name
+        return (f"{a(name)} was found here at {score:.2f} and suppressed by a{_n(by)} {by} of {e.by_score[q]:.2f}: "
                 f"their boxes overlap by IoU {e.by_iou[q]:.2f}.")
     if cause == "capped":
         return f"{a(name)} was found here at {score:.2f} with IoU {iou:.2f} and cut by the cap on the number of detections."
