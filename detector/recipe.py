@@ -41,6 +41,9 @@ class TrainRecipe:
         name: shown to people.
         data_format, images: passed to `load_dataset`; None lets it find out.
         train_split, val_split: names of the splits; None trains on everything, or validates on nothing.
+        val_data: a data set to validate on, instead of a split of `data`; `val_split` is then a split of it.
+        label_map: a label map that decides which classes there are and in which order; None takes the data's.
+        num_classes: how many classes the data must have; None takes them as they are.
         architecture: one of `detector.ssd.config.ARCHITECTURES`.
         pipeline: a `pipeline.config` that describes the network (of this `architecture`) instead of the zoo's own;
             `input_size` and `alpha` are then its. Number of classes and training settings are the recipe's.
@@ -58,10 +61,13 @@ class TrainRecipe:
         learning_rate: the highest rate. The zoo's rates belong to its batches of 64 to 512.
         warmup_learning_rate: the rate of step 0; None is a third of the highest.
         warmup_steps: None is a twentieth of all steps.
+        schedule_steps: the step at which the rate reaches 0; None is `steps`. The rate is 0 after it.
         momentum: of SGD.
         clip_norm: the gradients' global norm is cut to this; 0 is off, as in the zoo.
         l2: weight of the L2 penalty as pipeline.config writes it; None keeps the network's.
         focal_alpha, focal_gamma: of the classification loss; alpha None is the zoo's for the architecture.
+        huber_delta: of the localisation loss; classification_weight, localization_weight: of the two losses.
+        match_iou: an anchor belongs to the object it overlaps by at least this.
         augment: names of `detector.ssd.augment.AUGMENTATIONS`; None is the zoo's for the architecture.
         precision: "float32", "mixed_bfloat16" or "mixed_float16".
         devices: GPUs to share each batch between (Keras' JAX backend).
@@ -82,6 +88,9 @@ class TrainRecipe:
     images: str | None = None
     train_split: str | None = None
     val_split: str | None = None
+    val_data: str | None = None
+    label_map: str | None = None
+    num_classes: int | None = None
     architecture: str = "ssd_mobilenet_v2_fpnlite"
     pipeline: str | None = None
     input_size: tuple[int, int] | None = None
@@ -94,11 +103,16 @@ class TrainRecipe:
     learning_rate: float = 0.01
     warmup_learning_rate: float | None = None
     warmup_steps: int | None = None
+    schedule_steps: int | None = None
     momentum: float = 0.9
     clip_norm: float = 0.0
     l2: float | None = None
     focal_alpha: float | None = None
     focal_gamma: float = 2.0
+    huber_delta: float = 1.0
+    classification_weight: float = 1.0
+    localization_weight: float = 1.0
+    match_iou: float = 0.5
     augment: tuple[str, ...] | None = None
     precision: str = "float32"
     devices: int = 1
@@ -118,6 +132,7 @@ class TrainRecipe:
         for name, least in (
             ("batch_size", 1), ("devices", 1), ("early_stop", 0), ("evaluate_every", 1), ("checkpoint_every", 1),
             ("workers", 1), ("seed", 0), ("momentum", 0), ("clip_norm", 0), ("l2", 0), ("focal_gamma", 0),
+            ("num_classes", 1), ("schedule_steps", 1), ("steps", 1), ("classification_weight", 0), ("localization_weight", 0),
         ):
             value = getattr(self, name)
             if value is not None and value < least:
@@ -130,10 +145,14 @@ class TrainRecipe:
             raise ConfigError(f"batch_norm_decay: expected a number between 0 and 1, got {self.batch_norm_decay}.")
         if self.focal_alpha is not None and not 0 < self.focal_alpha < 1:
             raise ConfigError(f"focal_alpha: expected a number between 0 and 1, got {self.focal_alpha}.")
+        if self.huber_delta <= 0:
+            raise ConfigError(f"huber_delta: expected a number above 0, got {self.huber_delta}.")
+        if not 0 < self.match_iou <= 1:
+            raise ConfigError(f"match_iou: expected a number above 0 and at most 1, got {self.match_iou}.")
         if self.batch_size % self.devices:
             raise ConfigError(f"batch_size: expected a multiple of the {self.devices} devices, got {self.batch_size}.")
-        if self.early_stop and not self.val_split:
-            raise ConfigError("early_stop: it needs a val_split to judge by, none is named.")
+        if self.early_stop and not (self.val_split or self.val_data):
+            raise ConfigError("early_stop: it needs a val_split or val_data to judge by, none is named.")
         if self.pipeline and (self.input_size is not None or self.alpha != 1.0):
             raise ConfigError("pipeline: the file decides input_size and alpha; leave both out of the recipe.")
         if not self.pipeline:  # a file is read when the training starts
@@ -143,9 +162,10 @@ class TrainRecipe:
 
     def schedule(self) -> CosineSchedule:
         """The learning rate by step."""
-        warmup = self.steps // 20 if self.warmup_steps is None else self.warmup_steps
+        total = self.schedule_steps or self.steps
+        warmup = total // 20 if self.warmup_steps is None else self.warmup_steps
         start = self.learning_rate / 3 if self.warmup_learning_rate is None else self.warmup_learning_rate
-        return CosineSchedule(self.learning_rate, self.steps, start, warmup)
+        return CosineSchedule(self.learning_rate, total, start, warmup)
 
     def network(self, num_classes: int) -> SSDConfig:
         """The network this recipe trains, for a data set of this many classes.
@@ -198,9 +218,11 @@ class TrainRecipe:
         """The same with absolute paths, so that it can be run again from another folder."""
 
         def absolute(value: str | None) -> str | None:
-            return str(Path(value).resolve()) if value and Path(value).exists() else value
+            # A checkpoint is named by its prefix: only PREFIX.index and PREFIX.data-* are files.
+            there = value and (Path(value).exists() or Path(f"{value}.index").exists())
+            return str(Path(value).resolve()) if there else value
 
-        places = {name: absolute(getattr(self, name)) for name in ("data", "images", "pipeline", "start")}
+        places = {name: absolute(getattr(self, name)) for name in ("data", "val_data", "images", "label_map", "pipeline", "start")}
         return replace(self, **places)
 
     def as_dict(self) -> dict[str, Any]:
@@ -229,10 +251,21 @@ class TrainRecipe:
         except ConfigError as error:
             raise ConfigError(error.message, path=path or error.path, line=error.line) from None
 
+    @classmethod
+    def from_pipeline(cls, path: str | Path) -> TrainRecipe:
+        """The training that a `pipeline.config` describes; see `detector.recipe_pipeline`.
+
+        Raises:
+            ConfigError: a setting that would change the result and is not supported.
+        """
+        from detector.recipe_pipeline import recipe_from_pipeline
+
+        return recipe_from_pipeline(path)
+
     @property
     def hash(self) -> str:
         """16 hex digits over what decides the result; the data is known by its own fingerprint, not by its path."""
-        ignored = ("name", "workers", "checkpoint_every", "data", "images")
+        ignored = ("name", "workers", "checkpoint_every", "data", "val_data", "images")
         decisive = {k: v for k, v in self.resolved().as_dict().items() if k not in ignored}
         return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:16]
 

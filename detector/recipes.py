@@ -14,13 +14,16 @@ Recipe = TrainRecipe | SlidingRecipe
 
 
 def read_recipe(path: str | Path) -> Recipe:
-    """The recipe in a YAML file: a sliding-window one where it says `kind: sliding_window`, else one of an SSD.
+    """The recipe in a YAML file: a sliding-window one where it says `kind: sliding_window`, else one of an SSD. A file
+    ending in .config is a `pipeline.config` of the Object Detection API.
 
     Raises:
         ConfigError: with file and line where one can be named; an unknown kind.
     """
     import yaml
 
+    if Path(path).suffix == ".config":
+        return TrainRecipe.from_pipeline(path)
     try:
         values = yaml.safe_load(Path(path).read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError):

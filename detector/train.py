@@ -20,7 +20,7 @@ import numpy as np
 from detector.core import ClassMap, Detector
 from detector.data.dataset import Dataset
 from detector.data.pipeline import TrainingBatches
-from detector.errors import DataError, ModelError, RunError
+from detector.errors import ConfigError, DataError, InputError, ModelError, RunError
 from detector.recipe import TrainRecipe
 from detector.ssd.anchors import anchors
 from detector.ssd.coder import BoxCoder
@@ -102,31 +102,49 @@ def train(
             return folder.path
     elif folder.started:
         raise RunError("a training lies here already; resume it, or name another folder.", path=folder.path)
-    if dataset is None:
-        dataset, validation = load_splits(recipe)
-    training = _Training(recipe, folder, dataset, validation, validate)
+    training = None
     try:
+        if dataset is None:
+            dataset, validation = load_splits(recipe)
+        training = _Training(recipe, folder, dataset, validation, validate)
         state = training.run(progress or (lambda _: None), should_stop or (lambda: False))
-    except (DataError, ModelError) as error:
-        folder.write_json("state.json", training.state("failed") | {"error": str(error)})
+    except (DataError, ModelError, ConfigError, InputError) as error:
+        if training is None:  # refused before a step was made; a training that is to be resumed keeps its figures
+            before = folder.read_json("state.json") if (folder / "state.json").is_file() else {"step": 0, "steps": recipe.steps}
+            reached = before | {"state": "failed", "written": time.time()}
+        else:
+            reached = training.state("failed")
+        folder.write_json("state.json", reached | {"error": str(error)})
         raise
     folder.write_json("state.json", training.state(state))
     return folder.path
 
 
 def load_splits(recipe: TrainRecipe) -> tuple[Dataset, Dataset | None]:
-    """(training, validation) images of a recipe's data.
+    """(training, validation) images of a recipe's data, with the classes of its label map where it names one.
 
     Raises:
-        DataError, InputError: the data cannot be read, or has no such split.
+        DataError, InputError: the data cannot be read, has no such split, or classes the label map lacks.
     """
     from detector.data import load_dataset
+    from detector.data.label_map import read_label_map
 
     if not recipe.data:
         raise DataError("expected `data` in the recipe: the path of a labelled data set.")
     whole = load_dataset(recipe.data, format=recipe.data_format, images=recipe.images)
     chosen = whole.split(recipe.train_split) if recipe.train_split else whole
-    return chosen, whole.split(recipe.val_split) if recipe.val_split else None
+    if recipe.val_data:
+        held_out = load_dataset(recipe.val_data, split=recipe.val_split)
+    else:
+        held_out = whole.split(recipe.val_split) if recipe.val_split else None
+    if recipe.label_map:
+        classes = read_label_map(recipe.label_map)
+        if recipe.label_map.endswith(".pbtxt") and classes.external_ids != tuple(range(1, len(classes) + 1)):
+            raise DataError(f"expected ids 1 to {len(classes)} to train on, got {list(classes.external_ids)}.", path=recipe.label_map)
+        chosen = chosen.with_classes(classes)
+    if held_out is not None and (recipe.val_data or recipe.label_map):
+        held_out = held_out.with_classes(chosen.class_map)
+    return chosen, held_out
 
 
 class _Training:
@@ -141,11 +159,17 @@ class _Training:
                 f"expected the same classes to train and validate on, got {list(dataset.class_map.names)} and "
                 f"{list(validation.class_map.names)}.", path=validation.source or None,
             )
+        if recipe.num_classes not in (None, len(dataset.class_map)):
+            names = ", ".join(dataset.class_map.names[:8]) + (", ..." if len(dataset.class_map) > 8 else "")
+            raise ConfigError(
+                f"num_classes: expected the data's number of classes, {len(dataset.class_map)} ({names}), got {recipe.num_classes}.",
+                path=recipe.pipeline,
+            )
         self.config = recipe.network(len(dataset.class_map))
         common: dict[str, Any] = {
             "anchors": anchors(self.config).boxes, "preprocess": lambda image: preprocess(image, self.config),
             "num_classes": self.config.num_classes, "batch_size": recipe.batch_size,
-            "coder": BoxCoder(self.config.box_scales), "workers": recipe.workers,
+            "coder": BoxCoder(self.config.box_scales), "threshold": recipe.match_iou, "workers": recipe.workers,
         }
         # Refusals come before the network is built: they are quick, importing Keras is not.
         self.batches = TrainingBatches(dataset, augment=recipe.augmentations, seed=recipe.seed, **common)
@@ -215,7 +239,10 @@ class _Training:
         keras.utils.set_random_seed(recipe.seed)
         with precision(recipe.precision):
             network = build_ssd(self.config)
-            self.model = SSDTrainer(network, alpha=recipe.positive_weight, gamma=recipe.focal_gamma)
+            self.model = SSDTrainer(
+                network, alpha=recipe.positive_weight, gamma=recipe.focal_gamma, delta=recipe.huber_delta,
+                classification_weight=recipe.classification_weight, localization_weight=recipe.localization_weight,
+            )
             self.model.compile(make_optimizer(self.schedule, recipe.momentum, recipe.clip_norm))
         self.model.optimizer.build(self.model.trainable_variables)
         fingerprints = {
@@ -238,10 +265,11 @@ class _Training:
             folder.write_recipe(recipe)
             folder.rewind_history(0)
             folder.write_detector(self.config, self.class_map)
+            pipeline = folder.write_pipeline(recipe, self.config)
             summary = self.batches.summary
             folder.write_json("start.json", {
                 "recipe_hash": recipe.hash, "fingerprints": fingerprints, "start": vars(start),
-                "images": len(summary.rows), "objects": summary.objects, "left_out": {
+                "pipeline_config": pipeline, "images": len(summary.rows), "objects": summary.objects, "left_out": {
                     "unlabelled images": summary.unlabelled, "boxes without area": summary.empty_boxes,
                     "crowd regions (weight 0)": summary.crowd,
                 },

@@ -7,6 +7,7 @@
     last.npz        the newest checkpoint: weights, optimiser, step; what --resume goes on from
     weights.npz     the best weights so far by checkpoint key; the detector this folder is
     detector.json   the network's config and classes;  label_map.pbtxt for other tools
+    pipeline.config the network and this training's settings as the Object Detection API writes them
 
 Every file that changes, but for history.jsonl, is replaced as a whole: a kill leaves the old content or the new one.
 """
@@ -24,7 +25,7 @@ import numpy as np
 
 from detector.core import ClassMap
 from detector.data.label_map import write_label_map
-from detector.errors import ModelError, RunError
+from detector.errors import ConfigError, ModelError, RunError
 from detector.paths import write_atomically
 from detector.recipe import TrainRecipe, load_recipe
 from detector.ssd.config import BatchNorm, Initializer, MultiscaleAnchors, SSDAnchors, SSDConfig
@@ -96,6 +97,17 @@ class TrainFolder:
             return config_from_dict(stored["config"]), classes, self / stored["weights"]
         except (KeyError, TypeError) as error:
             raise ModelError(f"expected a detector's config and classes: {error!r}.", path=self / "detector.json") from error
+
+    def write_pipeline(self, recipe: TrainRecipe, config: SSDConfig) -> str:
+        """Write pipeline.config; "written", or why there is none."""
+        from detector.recipe_pipeline import pipeline_of
+
+        try:
+            pipeline = pipeline_of(recipe, config)
+        except ConfigError as error:  # a convenience for other tools: no reason to refuse a training
+            return f"not written: {error}"
+        pipeline.write(self / "pipeline.config")
+        return "written"
 
     def append_history(self, line: Mapping[str, Any]) -> None:
         with open(self / "history.jsonl", "a", encoding="utf-8") as file:

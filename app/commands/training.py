@@ -17,8 +17,10 @@ def register(app: typer.Typer) -> None:
 
 
 def train(
-    recipe: Annotated[Path, typer.Argument(help="A recipe: an SSD network's, or a sliding-window detector's (kind: sliding_window).", metavar="RECIPE")],
+    recipe: Annotated[Path, typer.Argument(help="A recipe: an SSD network's, a sliding-window detector's (kind: sliding_window), or the Object Detection API's pipeline.config.", metavar="RECIPE")],
     data: Annotated[str | None, typer.Option(help="The data set (SSD) or patches (sliding window), instead of the recipe's `data`.")] = None,
+    train_split: Annotated[str | None, typer.Option(help="Train on this split of the data only.")] = None,
+    val_split: Annotated[str | None, typer.Option(help="Validate on this split of the data.")] = None,
     out: Annotated[Path | None, typer.Option(help="The folder of the training; by default one named after the recipe under the data directory.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the training in that folder.")] = False,
     json: JsonFlag = False,
@@ -26,14 +28,21 @@ def train(
     """Train a detector by a recipe. Killed or stopped (Ctrl-C), the same command with --resume goes on where it was."""
     from analysis.validation import average_precision
     from detector.paths import data_dir
+    from detector.recipe import TrainRecipe
     from detector.recipes import read_recipe, train_by, training_state
 
     wanted = read_recipe(recipe)
     if data is not None:
         wanted = wanted.with_(data=data)
+    splits = {name: value for name, value in (("train_split", train_split), ("val_split", val_split)) if value}
+    if splits and not isinstance(wanted, TrainRecipe):
+        raise InputError("--train-split and --val-split are for SSD networks; a sliding-window detector holds patches out by its recipe.")
+    if splits:
+        wanted = wanted.with_(**splits)
     if not wanted.data:
         raise InputError(f"{recipe}: it names no data; give the folder with --data.")
-    folder = out or data_dir("models") / recipe.stem
+    # Every zoo file is called pipeline.config; its folder tells them apart.
+    folder = out or data_dir("models") / (recipe.resolve().parent.name if recipe.name == "pipeline.config" else recipe.stem)
     stopping: list[int] = []
     before = signal.signal(signal.SIGINT, lambda number, frame: stopping.append(number))
     try:

@@ -10,14 +10,14 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from detector.core import FLAGS, Annotations, ClassMap, frozen_array
-from detector.errors import InputError
+from detector.errors import DataError, InputError
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,6 +294,26 @@ class Dataset:
             known = sorted({s for s in self.splits if s})
             raise InputError(f"{self.name} has no split {name!r}; it has {', '.join(known) or 'none'}.")
         return self.subset(rows, f"{self.name} {name}")
+
+    def with_classes(self, class_map: ClassMap) -> Dataset:
+        """The same images and objects under this class map; classes are known by their names.
+
+        Raises:
+            DataError: an object's class is none of its names.
+        """
+        new = np.array([class_map.index(name) if name in class_map else -1 for name in self.class_map.names] or [-1], np.int32)
+        missing = sorted({self.class_map.names[i] for i in np.unique(self.objects.class_ids) if new[i] < 0})
+        if missing:
+            raise DataError(
+                f"expected objects of the classes {', '.join(class_map.names)}, {self.name} also has {', '.join(missing)}.",
+                path=self.source or None,
+            )
+        moved = replace(self.objects, class_ids=new[self.objects.class_ids])
+        return Dataset(
+            name=self.name, format=self.format, source=self.source, class_map=class_map, sample_ids=self.sample_ids,
+            files=self.files, sizes=self.sizes, labelled=self.labelled, objects=moved, splits=self.splits,
+            problems=self.problems, loader=self._loader,
+        )
 
     @cached_property
     def fingerprint(self) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from detector.errors import ConfigError
 from detector.paths import write_atomically
@@ -98,13 +98,21 @@ class PipelineConfig:
         """A copy with fields set by their dotted path, e.g. {"model.ssd.num_classes": 2}; checked again.
 
         Numbers, bools and strings are written as such; `prototext.Word("RELU_6")` gives an enum; a list sets
-        a repeated field.
+        a repeated field, an empty one removes it; a `prototext.Message` within a list sets a whole section.
         """
         message = self.message
         for dotted, value in values.items():
             several = value if isinstance(value, (list, tuple)) else [value]
             message = prototext.replaced(message, dotted.split("."), [_scalar(v) for v in several])
         return PipelineConfig(message, self.path)
+
+    def refuse(self, dotted: str, why: str) -> NoReturn:
+        """Raise the ConfigError that names this field with its line."""
+        *sections, field = dotted.split(".")
+        reader = self._root
+        for name in sections:
+            reader = reader.section(name)
+        reader.fail(field, why)
 
     def text(self) -> str:
         """The file again: the same fields in the same order, without comments."""
@@ -131,8 +139,8 @@ def parse_pipeline_config(text: str, path: str | os.PathLike | None = None) -> P
     return PipelineConfig(prototext.parse(text, path), path)
 
 
-def _scalar(value: Any) -> str | prototext.Word:
-    if isinstance(value, (str, prototext.Word)):
+def _scalar(value: Any) -> str | prototext.Word | prototext.Message:
+    if isinstance(value, (str, prototext.Word, tuple)):
         return value
     if isinstance(value, bool):
         return prototext.Word("true" if value else "false")
@@ -327,7 +335,11 @@ def _training(root: Reader) -> TrainingSettings:
         if train.has(name):
             train.fail(name, "it is not supported")
     train.expect("bias_grad_multiplier", 0.0, default=0.0)
-    return TrainingSettings(
+    train.expect("fine_tune_checkpoint_version", "V2", default="V2")
+    train.expect("merge_multiple_label_boxes", False, default=False)
+    train.expect("use_multiclass_scores", False, default=False)
+    root.section("train_input_reader").expect("sample_1_of_n_examples", 1, default=1)
+    settings = TrainingSettings(
         batch_size=train.integer("batch_size", 32), num_steps=train.integer("num_steps", 0), learning_rate_base=base,
         total_steps=total, warmup_learning_rate=warm, warmup_steps=warm_steps,
         momentum=momentum.number("momentum_optimizer_value", 0.9), loss=losses,
@@ -339,6 +351,13 @@ def _training(root: Reader) -> TrainingSettings:
         unpad_groundtruth_tensors=train.flag("unpad_groundtruth_tensors", True),
         augmentations=tuple(_augmentations(train)),
     )  # fmt: skip
+    train.ignore(
+        "sync_replicas", "startup_delay_steps", "replicas_to_aggregate", "keep_checkpoint_every_n_hours", "batch_queue_capacity",
+        "num_batch_queue_threads", "prefetch_queue_capacity", "retain_original_images", "summarize_gradients",
+        "retain_original_image_additional_channels", "load_all_detection_checkpoint_vars",
+    )  # fmt: skip
+    train.no_more("its effect on the training is not known here")
+    return settings
 
 
 def _augmentations(train: Reader) -> Sequence[tuple[str, dict[str, Any]]]:

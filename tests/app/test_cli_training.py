@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from app import cli
 from detector.errors import ConfigError, InputError, RunError
 from tests.detector.sliding.drawn import QUICK, drawn_patches, scene
+from tests.detector.test_recipe_pipeline import FILE
 
 
 def invoke(*arguments: object):
@@ -73,3 +74,23 @@ def test_what_is_refused(recipe, tmp_path):
     assert isinstance(invoke("evaluate", tmp_path, "--rule", "voc").exception, InputError)
     assert "expected a RUN alone" in str(invoke("evaluate", "--rule", "uiuc", "--truth", recipe, "--predictions", recipe).exception)
     assert "--plot" in str(invoke("evaluate", tmp_path, "--plot", tmp_path / "x.png").exception)
+
+
+def test_a_pipeline_config_is_a_recipe(tmp_path, monkeypatch):
+    """What reaches the trainer: the file's settings, the data and splits of the command line, a folder by the zoo's name."""
+    given = {}
+    monkeypatch.setattr("detector.recipes.train_by", lambda recipe, out, **rest: given.update(recipe=recipe, out=out))
+    file = tmp_path / "my_zoo_network" / "pipeline.config"
+    file.parent.mkdir()
+    file.write_text(FILE)
+    assert isinstance(invoke("train", file).exception, InputError)  # no data lies where the file says
+    done = invoke("train", file, "--data", tmp_path, "--train-split", "train", "--val-split", "val")
+    assert done.exit_code == 0, (done.output, done.exception)
+    recipe = given["recipe"]
+    assert (recipe.data, recipe.train_split, recipe.val_split) == (str(tmp_path), "train", "val")
+    assert (recipe.steps, recipe.batch_size, recipe.pipeline) == (500, 8, str(file)) and given["out"].name == "my_zoo_network"
+
+
+def test_splits_are_no_setting_of_a_sliding_window_detector(recipe, patches, tmp_path):
+    said = invoke("train", recipe, "--data", patches, "--train-split", "train", "--out", tmp_path / "x").exception
+    assert isinstance(said, InputError) and "--train-split" in str(said)

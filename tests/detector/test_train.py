@@ -12,15 +12,16 @@ import pytest
 
 from detector.catalogue import load_detector
 from detector.core import ClassMap
+from detector.data.coco import write_coco
 from detector.errors import ConfigError, DataError, ModelError, RunError
 from detector.labels import read_labels
 from detector.models.trained_ssd import is_trained, load_trained
 from detector.recipe import TrainRecipe
 from detector.ssd.weights import load_arrays
-from detector.train import train
+from detector.train import load_splits, train
 from detector.train_folder import TrainFolder
 from tests.detector import kill_training
-from tests.detector.ssd.drawn import CLASSES, drawn_dataset
+from tests.detector.ssd.drawn import CLASSES, SCENES, drawn_dataset
 
 ROOT = Path(__file__).resolve().parents[2]
 QUICK = kill_training.RECIPE
@@ -177,6 +178,50 @@ def test_a_folder_is_not_overwritten_and_another_recipe_not_resumed(finished, tm
 def test_data_that_make_no_sense_are_refused_and_the_folder_says_so(dataset, words, tmp_path):
     with pytest.raises(DataError, match=words):
         train(QUICK, tmp_path / "run", dataset=dataset)
+    state = TrainFolder(tmp_path / "run").read_json("state.json")
+    assert (state["state"], state["step"], state["steps"]) == ("failed", 0, 10) and words in state["error"]
+    assert not TrainFolder(tmp_path / "run").started  # with other data it can be tried again in the same folder
+
+
+def test_a_refusal_on_the_way_back_keeps_what_was_reached(finished, tmp_path):
+    folder = TrainFolder(shutil.copytree(finished, tmp_path / "run"))
+    folder.write_json("state.json", {"state": "running", "step": 6, "steps": 10, "best": None})
+    with pytest.raises(DataError, match="expected boxes to train on"):
+        train(QUICK, folder.path, dataset=drawn_dataset(((), ())), resume=True)
+    state = folder.read_json("state.json")
+    assert (state["state"], state["step"]) == ("failed", 6) and "expected boxes" in state["error"]
+
+
+def test_a_number_of_classes_that_is_not_the_data_s_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"num_classes: expected the data's number of classes, 3 \(box, disc, wedge\), got 90"):
+        train(QUICK.with_(num_classes=90), tmp_path / "run", dataset=drawn_dataset())
+    assert TrainFolder(tmp_path / "run").read_json("state.json")["state"] == "failed"
+
+
+def test_the_folder_s_pipeline_config_is_the_network_and_the_training(finished):
+    again = TrainRecipe.from_pipeline(finished / "pipeline.config")
+    assert again.network(3) == QUICK.network(3).with_(name=finished.name)
+    assert again.schedule() == QUICK.schedule()
+    assert (again.num_classes, again.batch_size, again.steps, again.start) == (3, 3, 10, "none")
+    assert again.augmentations == QUICK.augmentations and again.label_map == str(finished / "label_map.pbtxt")
+    assert TrainFolder(finished).read_json("start.json")["pipeline_config"] == "written"
+
+
+def test_splits_with_the_classes_of_a_label_map(tmp_path):
+    for name, scenes in (("all", SCENES), ("held out", SCENES[:1])):
+        write_coco(drawn_dataset(scenes, name=name), tmp_path / name)
+    (tmp_path / "map.pbtxt").write_text("item { id: 1 name: 'wedge' }\nitem { id: 2 name: 'disc' }\nitem { id: 3 name: 'box' }\n")
+    recipe = QUICK.with_(data=str(tmp_path / "all"), val_data=str(tmp_path / "held out"), label_map=str(tmp_path / "map.pbtxt"))
+    chosen, held_out = load_splits(recipe)
+    assert chosen.class_map.names == held_out.class_map.names == ("wedge", "disc", "box")
+    assert chosen.objects.class_ids.tolist() == [2 - o[0] for scene in SCENES for o in scene]
+    assert held_out.objects.class_ids.tolist() == [2, 1]
+    (tmp_path / "map.pbtxt").write_text("item { id: 1 name: 'box' }\nitem { id: 2 name: 'disc' }\n")
+    with pytest.raises(DataError, match="expected objects of the classes box, disc, .* also has wedge"):
+        load_splits(recipe)
+    (tmp_path / "map.pbtxt").write_text("item { id: 1 name: 'box' }\nitem { id: 5 name: 'disc' }\n")
+    with pytest.raises(DataError, match=r"expected ids 1 to 2 to train on, got \[1, 5\]"):
+        load_splits(recipe)
 
 
 def test_other_classes_to_validate_on_are_refused(tmp_path):
