@@ -62,8 +62,8 @@ def columns_of(run: Any, candidates: Candidates) -> np.ndarray:
     return np.array([link.class_id for link in manifest.classes.links], np.int32)
 
 
-def open_replay(run: Any, bench: Bench, candidates: Candidates, settings: Mapping[str, Any] | PostprocessSettings | None) -> tuple[Replay, bool]:
-    """(the replay of an image, whether it gives the detections the run stored)."""
+def open_replay(run: Any, bench: Bench, candidates: Candidates, settings: Mapping[str, Any] | PostprocessSettings | None) -> tuple[Replay, Boxes | None]:
+    """(the replay of an image, its detections; None where they are not those the run stored)."""
     if settings is None:
         manifest = getattr(run, "manifest", None)
         settings = manifest.detector.settings if manifest is not None else {}
@@ -73,7 +73,8 @@ def open_replay(run: Any, bench: Bench, candidates: Candidates, settings: Mappin
         settings = settings_in(settings)
     replay = Replay(candidates, columns_of(run, candidates), settings, pooled)
     floor = run.manifest.floor if getattr(run, "manifest", None) is not None else getattr(run, "floor", 0.0)
-    return replay, agrees(replay.boxes(at_least=floor), bench.stored, floor, candidates.image_size)
+    boxes = replay.boxes()
+    return replay, boxes if agrees(boxes, bench.stored, floor, candidates.image_size) else None
 
 
 def explain_image(
@@ -92,15 +93,14 @@ def explain_image(
     mine = np.flatnonzero(m.truth_rows[evidence.truth] == i)
     out = ImageVerdicts()
     bench = Bench(run, m, i)
-    replay, exact = open_replay(run, bench, candidates, settings)
-    out.replay = replay if exact else None
+    replay, found = open_replay(run, bench, candidates, settings)
+    out.replay = None if found is None else replay
+    mine = mine[evidence.cause[mine] != UNKNOWN_CLASS]
     if not len(mine):
         return out
-    case = _Case(bench, replay, cuts, exact, min(m.iou, 1 - 1e-10), anchor_bound)
+    case = _Case(bench, replay, cuts, found, min(m.iou, 1 - 1e-10), anchor_bound)
     case.find_wrong_names([int(evidence.truth[q]) - bench.first for q in mine])
     for q in mine.tolist():
-        if evidence.cause[q] == UNKNOWN_CLASS:
-            continue
         row, proof = case.verdict(int(evidence.truth[q]) - bench.first, int(evidence.cause[q]))
         out.rows[q] = row
         if proof is not None:
@@ -111,15 +111,15 @@ def explain_image(
 class _Case:
     """The misses of one image before the bench."""
 
-    def __init__(self, bench: Bench, replay: Replay, cuts: np.ndarray, exact: bool, bound: float, anchor_bound: float):
-        self.bench, self.replay, self.cuts, self.exact = bench, replay, cuts, exact
+    def __init__(self, bench: Bench, replay: Replay, cuts: np.ndarray, found: Boxes | None, bound: float, anchor_bound: float):
+        self.bench, self.replay, self.cuts, self.exact = bench, replay, cuts, found is not None
         self.bound, self.anchor_bound = bound, anchor_bound
         c = replay.candidates
         truth = bench.truth_xyxy
         self.fit = box_iou(replay.clipped, truth)
         self.anchor_iou = None if c.anchors is None else box_iou(c.anchors, truth)
         self.column = {int(u): k for k, u in enumerate(replay.columns)}
-        self.base = replay.boxes() if exact else bench.stored
+        self.base = bench.stored if found is None else found
         self.matched = bench.match(self.base)
         self.named: dict[int, int] = {}
 

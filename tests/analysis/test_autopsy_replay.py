@@ -229,3 +229,17 @@ def test_every_miss_of_a_random_picture_has_a_proof_that_replays(seed, pooled):
                 loose = PostprocessSettings(**(asdict(settings) | {r.rule: type(getattr(settings, r.rule))(r.value)} | caps))
                 after = counts(match_run(run_with(loose)[0]), cuts)
                 assert (after.tp - before.tp, after.fp - before.fp) == (r.gained, r.wrong)
+
+
+@pytest.mark.slow
+def test_a_real_tflite_network_is_replayed_exactly(shared):
+    """An int8 SSD MobileNetV2 FPNLite whose file suppresses by the fast rule: every image replays, every proof holds."""
+    from analysis.runs import detect_run
+    from detector import load_dataset, load_detector
+
+    detector = load_detector(str(shared / "weights" / "ssd_mobilenet_v2_fpnlite_cat_raccoon" / "detect_quant.tflite"))
+    run = detect_run(detector, load_dataset(str(shared / "data" / "raccoon")), limit=60)
+    images = np.flatnonzero(run.usable)
+    result = autopsy(run, 0.9, candidates=lambda i: detector.candidates([run.load_image(i)])[0], images=images.tolist())
+    assert len(images) == 60 == len(result.replays) and len(result) > 5
+    assert all(result.tier(q) == "replay" and result.proof(q).holds for q in range(len(result)))
