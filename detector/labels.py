@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from detector.core import ClassMap
-from detector.errors import ModelError
+from detector.data.label_map import pbtxt_items
+from detector.errors import DataError, ModelError
 
 FILE_NAMES = ("label_map.pbtxt", "labelmap.pbtxt", "labelmap.txt", "label_map.txt", "labels.txt", "coco_labels.txt", "classes.txt")
 BLANK = {"???", "background", "__background__", "n/a", ""}
@@ -52,17 +53,11 @@ def parse_pbtxt(text: str, path: str | Path = "label_map.pbtxt") -> ClassMap:
     Raises:
         ModelError: an item has no id or no name, or one occurs twice.
     """
-    text = re.sub(r"#[^\n]*", "", text)
-    pairs = []
-    for match in re.finditer(r"item\s*:?\s*\{(.*?)\}", text, re.DOTALL):
-        body, line = match.group(1), text.count("\n", 0, match.start()) + 1
-        fields = {key: value for key, _, value in re.findall(r"(\w+)\s*:\s*(['\"])(.*?)\2", body)}
-        number = re.search(r"\bid\s*:\s*(-?\d+)", body)
-        name = fields.get("display_name") or fields.get("name")
-        if number is None or not name:
-            raise ModelError("expected an id and a name in every item of the label map.", path=path, line=line)
-        if int(number.group(1)) > 0 and name.lower() not in BLANK:
-            pairs.append((name, int(number.group(1))))
+    try:
+        items = pbtxt_items(text, path)
+    except DataError as error:
+        raise ModelError(error.message, path=path, line=error.line) from None
+    pairs = [(name, number) for number, name, _ in items if number > 0 and name.lower() not in BLANK]
     return _class_map(pairs, path)
 
 

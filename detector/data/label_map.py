@@ -30,7 +30,7 @@ def read_label_map(path: str | os.PathLike) -> ClassMap:
         raise DataError("expected a label map in UTF-8, it holds other bytes.", path=path) from None
     except OSError as error:
         raise DataError(f"expected a label map, it cannot be read: {error.strerror or error}.", path=path) from None
-    rows = _pbtxt(text, path) if re.search(r"^\s*item\b\s*:?\s*\{", text, re.M) else _lines(text, path)
+    rows = pbtxt_items(text, path) if re.search(r"^\s*item\b\s*:?\s*\{", text, re.M) else _lines(text, path)
     if not rows:
         raise DataError("expected a label map with at least one class, it is empty.", path=path)
     ids: dict[int, int] = {}
@@ -55,7 +55,12 @@ def write_label_map(class_map: ClassMap, path: str | os.PathLike) -> None:
     Path(path).write_text("".join(items), encoding="utf-8")
 
 
-def _pbtxt(text: str, path) -> list[tuple[int, str, int]]:
+def pbtxt_items(text: str, path: str | os.PathLike) -> list[tuple[int, str, int]]:
+    """(id, name, line) of each item of a StringIntLabelMap, in order; [] of an empty text. `display_name` wins over `name`.
+
+    Raises:
+        DataError: malformed text, or an item without an id or a name; with its line.
+    """
     rows: list[tuple[int, str, int]] = []
     item: dict[str, str] | None = None
     depth, key, started, at = 0, "", 0, 0

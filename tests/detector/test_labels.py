@@ -39,6 +39,9 @@ def test_label_map_in_its_spellings():
     item { id: 0 name: 'background' }
     """
     assert parse_pbtxt(text) == ClassMap(("it's a dog", "cat"), (2, 5))
+    assert parse_pbtxt(r"item { id: 1 name: 'it\'s # 1' }" + ' item { id: 2 name: "a \\"b\\" }" }') == ClassMap(("it's # 1", 'a "b" }'), (1, 2))
+    with pytest.raises(ModelError, match="map.pbtxt:1.* ends inside"):
+        parse_pbtxt("item { id: 1 name: 'x'", "map.pbtxt")
     with pytest.raises(ModelError, match="map.pbtxt:3"):
         parse_pbtxt("\n\nitem { name: 'x' }", "map.pbtxt")
     with pytest.raises(ModelError, match="id.*2 occurs twice"):
