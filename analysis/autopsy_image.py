@@ -186,7 +186,9 @@ class Replay:
 
     def bears(self, anchors: np.ndarray, column: int) -> np.ndarray:
         """bool: which of these candidates can become a detection of this class."""
-        return self.candidates.scores[anchors].argmax(axis=1) == column if self.pooled else np.ones(len(anchors), bool)
+        scores = self.candidates.scores[anchors]
+        able = scores[:, column] > 0
+        return able & (scores.argmax(axis=1) == column) if self.pooled else able
 
     def changed(self, settings: PostprocessSettings, rule: str, value: float) -> PostprocessSettings:
         """The settings with one of them changed; a class cap may not exceed the total, and is the same where pooled."""

@@ -248,10 +248,10 @@ class _Case:
             return row, self.bench.try_([Change("threshold", cut, score)], self.base, j, score, "post-processing")
         value = float(self.replay.candidates.scores[best, k])
         row |= {"score": value, "iou": float(self.fit[best, j]), **self._where(best)}
-        if not self.replay.bears(np.array([best]), k)[0]:
-            return self._outvoted(j, k, best, cut, row)
         if value <= 0:
             return row, self._hopeless(j, k)
+        if not self.replay.bears(np.array([best]), k)[0]:
+            return self._outvoted(j, k, best, cut, row)
         proof, by = self._let_through(j, k, best, value, [Change("threshold", cut, value)])
         return row | by, proof
 
