@@ -116,7 +116,7 @@ def test_learns_the_drawn_bar_and_finds_it_where_it_is(tmp_path):
         name="scenes", format="memory", source="", class_map=ClassMap(("bar",)), sample_ids=["a"], files=[""], sizes=np.array([[97, 61]]),
         objects=ObjectTable.build([0], [[40, 21, 68, 41]], [0]), loader=lambda i: scene([(40, 21)]),
     )
-    recipe = QUICK.with_(steps=150, widths=(8, 12), dense=32, mosaics=10, evaluate_every=50)
+    recipe = QUICK.with_(steps=150, widths=(8, 12), dense=32, mosaics=10, evaluate_every=50, shift=3.0)  # windows are 4 pixels apart
     out = train_sliding_window(recipe, tmp_path / "run", patches=drawn_patches(60, 60), scenes=known)
     assert SlidingFolder(out).read_json("state.json")["figures"]["accuracy"] == 1
     found = load_detector(out).detect([scene([(10, 30), (60, 6)], seed=8)])[0].above(0.5)
