@@ -49,7 +49,7 @@ class TrainRecipe:
             `input_size` and `alpha` are then its. Number of classes and training settings are the recipe's.
         input_size: (width, height) in pixels; None takes the zoo's. FPN networks need multiples of 32.
         alpha: width multiplier; the zoo has 1.0.
-        start: "none" (fresh weights), "imagenet" (Keras downloads a backbone), or a path: a zoo archive's checkpoint,
+        start: "none" (fresh weights), "imagenet" (Keras downloads a backbone), or a path: a zoo archive or its checkpoint,
             a training's folder, or a `.h5` file of a `keras.applications` backbone without its top.
         fine_tune_type: what is taken from `start` when it is a detector: "classification" the backbone, "detection"
             backbone and neck, "few_shot" everything but the class head, "full" everything (same classes).

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from detector.archive import is_archive, unpack
 from detector.errors import ConfigError, ModelError
 from detector.ssd.config import SSDConfig
 from detector.ssd.layers import SUFFIX, checkpoint_variables
@@ -18,6 +19,7 @@ from detector.ssd.weights import assign_arrays, load_arrays
 
 BACKBONE = "model/_feature_extractor/classification_backbone/"
 EXTRACTOR = "model/_feature_extractor/"
+CLASSIFIER = "feature_extractor/"  # where a checkpoint made for the type "classification" keeps its backbone
 CLASS_HEAD = "/_prediction_heads/class_predictions_with_background/"
 
 RESTORED: dict[str, Callable[[str], bool]] = {
@@ -80,13 +82,16 @@ def read_detector_weights(source: str | Path) -> dict[str, np.ndarray]:
     """The weights of a detector by checkpoint key.
 
     Args:
-        source: a training's folder or its `.npz`; an unpacked zoo archive, a folder of checkpoints, or the prefix
-            of one (".../checkpoint/ckpt-0").
+        source: a training's folder or its `.npz`; a zoo archive (.tar.gz, unpacked once under `models/` of the data
+            directory) or its folder, a folder of checkpoints, or the prefix of one (".../checkpoint/ckpt-0"). A
+            checkpoint of a classification network (root key `feature_extractor`) gives its backbone.
 
     Raises:
-        ModelError: nothing of the kind lies there.
+        ModelError: nothing of the kind lies there, or the archive is damaged or would write outside its folder.
     """
     path = Path(source)
+    if path.is_file() and is_archive(path):
+        path = _network_folder(unpack(path), path)
     if path.is_dir() and (path / "weights.npz").is_file():
         path = path / "weights.npz"
     if path.suffix == ".npz":
@@ -97,8 +102,22 @@ def read_detector_weights(source: str | Path) -> dict[str, np.ndarray]:
         path = latest_checkpoint(path / "checkpoint" if (path / "checkpoint").is_dir() else path)
     checkpoint = Checkpoint(path)
     # A checkpoint of a training also holds optimiser slots; only the network's own tensors are wanted.
-    keys = [key for key in checkpoint.entries if key.startswith("model/") and key.endswith(SUFFIX)]
-    return {key: checkpoint.read(key) for key in keys if "/.OPTIMIZER_SLOT/" not in key}
+    keys = [key for key in checkpoint.entries if key.endswith(SUFFIX) and "/.OPTIMIZER_SLOT/" not in key]
+    own = {key: key for key in keys if key.startswith("model/")}
+    own = own or {BACKBONE + key.removeprefix(CLASSIFIER): key for key in keys if key.startswith(CLASSIFIER)}
+    return {key: checkpoint.read(stored) for key, stored in own.items()}
+
+
+def _network_folder(folder: Path, archive: Path) -> Path:
+    """The folder of an unpacked archive that holds the checkpoint or the training's weights.
+
+    Raises:
+        ModelError: none, or several.
+    """
+    found = {p.parent.parent for p in folder.rglob("checkpoint/*.index")} | {p.parent for p in folder.rglob("weights.npz")}
+    if len(found) != 1:
+        raise ModelError(f"expected one network with checkpoint/ckpt-*.index in the archive, found {len(found)}.", path=archive)
+    return found.pop()
 
 
 def _application(config: SSDConfig, weights: str | None) -> keras.Model:

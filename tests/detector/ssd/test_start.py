@@ -1,5 +1,7 @@
 """What each fine-tune type takes from another detector, and ImageNet backbones into ours."""
 
+import tarfile
+
 import numpy as np
 import pytest
 
@@ -85,6 +87,40 @@ def test_a_zoo_checkpoint(shared):
     for source in (shared / "golden" / name, shared / "golden" / name / "checkpoint" / "ckpt-0"):
         start = start_from(network(config, 0), config, str(source), "few_shot")
         assert (start.restored, start.fresh) == (381, 3)
+
+
+def archived(folder, archive):
+    with tarfile.open(archive, "w:gz") as file:
+        file.add(folder, arcname=folder.name)
+    return archive
+
+
+def test_an_archive_is_unpacked_and_a_classifier_s_checkpoint_gives_the_backbone(tmp_path):
+    from detector.ssd.start import BACKBONE, CLASSIFIER, read_detector_weights
+    from tests.detector.ssd.bundle import write_bundle
+
+    suffix, value = "/.ATTRIBUTES/VARIABLE_VALUE", np.arange(6, dtype=np.float32).reshape(2, 3)
+    kernel = "layer_with_weights-0/kernel" + suffix
+    write_bundle(tmp_path / "zoo" / "checkpoint" / "ckpt-0", {BACKBONE + kernel: value, "save_counter" + suffix: np.int64(1)})
+    write_bundle(tmp_path / "classifier" / "ckpt-1", {CLASSIFIER + kernel: value + 1, "other/" + kernel: value})
+    for source, want in (
+        (archived(tmp_path / "zoo", tmp_path / "zoo.tar.gz"), value), (tmp_path / "zoo", value), (tmp_path / "classifier" / "ckpt-1", value + 1),
+    ):
+        read = read_detector_weights(source)
+        assert list(read) == [BACKBONE + kernel] and np.array_equal(read[BACKBONE + kernel], want)
+
+
+def test_archives_that_are_refused(tmp_path):
+    from detector.ssd.start import read_detector_weights
+
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "readme").write_text("nothing")
+    with pytest.raises(ModelError, match="expected one network with checkpoint/ckpt-.*found 0"):
+        read_detector_weights(archived(tmp_path / "empty", tmp_path / "empty.tar.gz"))
+    with tarfile.open(tmp_path / "evil.tar.gz", "w:gz") as file:
+        file.add(tmp_path / "empty" / "readme", arcname="../outside")
+    with pytest.raises(ModelError, match="outside its folder"):
+        read_detector_weights(tmp_path / "evil.tar.gz")
 
 
 def test_refusals(tmp_path):
