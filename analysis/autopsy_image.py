@@ -153,10 +153,14 @@ class Replay:
         settings: those the detector works with.
         pooled: TFLite's fast NMS: a box has one class, its best, and boxes of all classes suppress each other. The cap of
             a class is then that of all.
+        numbers: int [A], the anchor each row of the candidates had before it was trimmed; None: its place.
     """
 
-    def __init__(self, candidates: Candidates, columns: np.ndarray, settings: PostprocessSettings, pooled: bool = False):
+    def __init__(
+        self, candidates: Candidates, columns: np.ndarray, settings: PostprocessSettings, pooled: bool = False, numbers: np.ndarray | None = None
+    ):
         self.candidates, self.settings, self.pooled = candidates, settings, pooled
+        self.numbers = np.arange(len(candidates)) if numbers is None else numbers
         self.columns = np.asarray(columns, np.int32)
         width, height = candidates.image_size
         self.window = (0, 0, width, height)
@@ -202,11 +206,11 @@ class Replay:
     def trimmed(self, at_least: float) -> Replay:
         """The same with only the rows that hold a score of at least this: enough for `boxes` down to there, and small.
 
-        Rows keep their order but not their numbers, so anchors are not to be asked for.
+        Rows keep their order; `numbers` says which anchors they were.
         """
         c = self.candidates
         rows = np.flatnonzero((c.scores >= np.float32(at_least)).any(axis=1))
-        return Replay(Candidates(c.xyxy[rows], c.scores[rows], c.image_size), self.columns, self.settings, self.pooled)
+        return Replay(Candidates(c.xyxy[rows], c.scores[rows], c.image_size), self.columns, self.settings, self.pooled, self.numbers[rows])
 
     def rank(self, settings: PostprocessSettings, anchor: int, column: int, *, of_all: bool = False) -> int:
         """The place of a candidate among the detections of its class (or `of_all` classes) were there no such cap."""
@@ -239,10 +243,10 @@ class Replay:
         fate, by = int(trace.fates[row]), int(trace.suppressed_by[row])
         if fate != SUPPRESSED:
             return fate, -1, -1.0
-        return fate, int(trace.anchor_ids[by]), _overlap(trace.boxes[row], trace.boxes[by])
+        return fate, int(trace.anchor_ids[by]), overlap_of(trace.boxes[row], trace.boxes[by])
 
 
-def _overlap(a: np.ndarray, b: np.ndarray) -> float:
+def overlap_of(a: np.ndarray, b: np.ndarray) -> float:
     """IoU as `detector.nms` computes it, in float32."""
     a, b = np.float32(a).reshape(2, 2), np.float32(b).reshape(2, 2)
     side = np.maximum(np.minimum(np.maximum(*a), np.maximum(*b)) - np.maximum(np.minimum(*a), np.minimum(*b)), np.float32(0))
@@ -289,4 +293,4 @@ def image_counts_of(bench: Bench, boxes: Boxes, cuts: np.ndarray) -> Counts:
     return counts(bench.match(boxes), cuts)
 
 
-__all__ = ["CLASS_CAP", "KEPT", "SETTINGS", "SUPPRESSED", "Bench", "Boxes", "Change", "Proof", "Replay", "agrees", "image_counts_of", "settings_in"]
+__all__ = ["CLASS_CAP", "KEPT", "SETTINGS", "SUPPRESSED", "Bench", "Boxes", "Change", "Proof", "Replay", "agrees", "image_counts_of", "overlap_of", "settings_in"]

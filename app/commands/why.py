@@ -73,7 +73,13 @@ def why(
         chosen = chosen[found.rows[chosen] == position]
     if json:
         value = found.to_dict(chosen.tolist(), proofs=image is not None)
-        print_json(value | {"images_replayed": len(found.replays), "images_shown": len(found.shown)})
+        value |= {"images_replayed": len(found.replays), "images_shown": len(found.shown)}
+        if position in found.replays:
+            from analysis.suppressors import graph_of
+
+            replay = found.replays[position]
+            value["suppressor_graph"] = graph_of(replay, float(found.cuts.min())).to_dict(stored.class_map.names)
+        print_json(value)
         return
     _print(found, chosen.tolist(), most, proofs=image is not None, summary=image is None)
 

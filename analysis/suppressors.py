@@ -1,0 +1,89 @@
+"""The suppressor graph of an image: which kept box ended which other, and at which IoU."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from analysis.autopsy_image import SUPPRESSED, Bench, Replay, overlap_of
+from analysis.autopsy_replay import open_replay
+from analysis.matches import Matches
+from detector.core import Candidates
+from detector.nms import PostprocessSettings, select
+
+
+@dataclass(frozen=True, eq=False)
+class SuppressorGraph:
+    """E suppressed boxes and what ended them, the best-scored first.
+
+    Args:
+        box, by_box: float32 [E, 4], clipped to the image.
+        score, by_score: float32 [E].
+        class_id, by_class: int32 [E], unified ids; they differ only where boxes of all classes suppress each other.
+        anchor, by_anchor: int32 [E], rows of the candidates.
+        iou: float32 [E], of the unclipped boxes, as post-processing measured it.
+        iou_threshold: the NMS IoU they exceed.
+    """
+
+    box: np.ndarray
+    by_box: np.ndarray
+    score: np.ndarray
+    by_score: np.ndarray
+    class_id: np.ndarray
+    by_class: np.ndarray
+    anchor: np.ndarray
+    by_anchor: np.ndarray
+    iou: np.ndarray
+    iou_threshold: float
+
+    def __len__(self) -> int:
+        return len(self.score)
+
+    def to_dict(self, names: tuple[str, ...]) -> dict[str, Any]:
+        return {
+            "iou_threshold": self.iou_threshold,
+            "edges": [
+                {
+                    "class": names[self.class_id[e]], "score": float(self.score[e]), "box": self.box[e].tolist(), "anchor": int(self.anchor[e]),
+                    "by": {"class": names[self.by_class[e]], "score": float(self.by_score[e]), "box": self.by_box[e].tolist(), "anchor": int(self.by_anchor[e])},
+                    "iou": float(self.iou[e]),
+                }
+                for e in range(len(self))
+            ],
+        }
+
+
+def suppressor_graph(
+    run: Any, m: Matches, i: int, candidates: Candidates, settings: Mapping[str, Any] | PostprocessSettings | None = None, at_least: float = 0.05
+) -> SuppressorGraph | None:
+    """Who suppressed whom in image i, among candidates that score `at_least`; None where post-processing cannot be replayed.
+
+    Args:
+        run, m: the run and its matches; candidates: of this image; settings: as `analysis.autopsy_run.autopsy` takes them.
+    """
+    replay, found = open_replay(run, Bench(run, m, i), candidates, settings)
+    return None if found is None else graph_of(replay, at_least)
+
+
+def graph_of(replay: Replay, at_least: float) -> SuppressorGraph:
+    """The graph of one replay."""
+    c = replay.candidates
+    values = c.scores.max(axis=1, keepdims=True) if replay.pooled else c.scores
+    floor = max(replay.settings.score_threshold, float(np.nextafter(np.float32(at_least), np.float32(0))))
+    trace = select(values, lambda rows: c.xyxy[rows], replace(replay.settings, score_threshold=max(0.0, floor)), window=replay.window, every=True)
+    fell = np.flatnonzero((trace.fates == SUPPRESSED) & (trace.suppressed_by >= 0))
+    by = trace.suppressed_by[fell]
+
+    def classes(rows: np.ndarray) -> np.ndarray:
+        columns = c.scores[trace.anchor_ids[rows]].argmax(axis=1) if replay.pooled else trace.class_ids[rows]
+        return replay.columns[columns]
+
+    boxes = np.clip(trace.boxes, 0, replay.limit)
+    iou = np.array([overlap_of(trace.boxes[a], trace.boxes[b]) for a, b in zip(fell, by)], np.float32)
+    return SuppressorGraph(
+        boxes[fell], boxes[by], trace.scores[fell], trace.scores[by], classes(fell), classes(by),
+        replay.numbers[trace.anchor_ids[fell]], replay.numbers[trace.anchor_ids[by]], iou, replay.settings.iou_threshold,
+    )

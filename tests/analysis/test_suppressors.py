@@ -1,0 +1,40 @@
+"""Who suppressed whom, on the planted picture of the autopsy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from analysis.autopsy_image import Replay
+from analysis.matching import match_run
+from analysis.suppressors import graph_of, suppressor_graph
+from detector.core import Candidates
+from detector.nms import PostprocessSettings
+from tests.analysis.test_autopsy_replay import DOG, DOGS, SIZE, planted
+
+
+def test_the_one_suppressed_dog_is_an_edge():
+    run, shown, _ = planted(DOGS)
+    graph = suppressor_graph(run, match_run(run), 0, shown, DOGS, at_least=0.05)
+    assert len(graph) == 1 and (graph.anchor[0], graph.by_anchor[0], graph.class_id[0], graph.by_class[0]) == (5, 4, DOG, DOG)
+    assert graph.iou[0] == pytest.approx(0.6) and graph.score[0] == pytest.approx(0.71) and graph.by_score[0] == pytest.approx(0.92)
+    edge = graph.to_dict(run.class_map.names)["edges"][0]
+    assert edge["class"] == "dog" and edge["box"] == [110, 50, 150, 90] and edge["by"]["box"] == [100, 50, 140, 90]
+    assert suppressor_graph(run, match_run(run), 0, shown, PostprocessSettings(0.001, 0.9, 2, 2)) is None, "these settings give other detections"
+
+
+def test_every_edge_lies_above_the_threshold_and_leads_to_a_kept_box():
+    rng = np.random.default_rng(3)
+    low = rng.integers(0, 60, (80, 2))
+    boxes = np.concatenate([low, low + rng.integers(9, 40, (80, 2))], axis=1)
+    shown = Candidates(boxes, rng.random((80, 3)), SIZE)
+    for pooled in (False, True):
+        replay = Replay(shown, np.arange(3), PostprocessSettings(0.0, 0.3, 100, 100), pooled)
+        graph, kept = graph_of(replay, 0.1), replay.boxes(at_least=0.1)
+        assert len(graph) > 20 and (graph.iou > 0.3).all() and (graph.by_score >= graph.score).all()
+        assert set(zip(graph.by_anchor.tolist(), graph.by_class.tolist())) <= set(zip(kept.anchors.tolist(), kept.class_ids.tolist()))
+        assert (graph.by_class == graph.class_id).all() != pooled, "only fast NMS lets classes suppress each other"
+        trimmed = graph_of(replay.trimmed(0.5), 0.5)
+        assert np.array_equal(trimmed.anchor, graph_of(replay, 0.5).anchor), "trimmed, a replay still names the anchors"
+        total = (shown.scores.max(axis=1) >= 0.1).sum() if pooled else (shown.scores >= 0.1).sum()
+        assert len(graph) + len(kept.scores) == total, "every candidate is kept or suppressed: no cap binds here"
