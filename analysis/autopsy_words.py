@@ -29,6 +29,14 @@ def _n(name: str) -> str:
     return "n" if name[:1].lower() in "aeiou" else ""
 
 
+def _window_widths(run: Any) -> list[float] | None:
+    """The widths in pixels that a sliding-window detector looks for; None for other detectors, whose anchors adapt."""
+    detector = getattr(getattr(run, "manifest", None), "detector", None)
+    if detector is None or detector.kind != "sliding_window":
+        return None
+    return [float(w) for w in detector.settings["window_widths"]]
+
+
 def sentence(result: Any, q: int) -> str:
     """What became of miss `q` of an `Autopsy`, in one sentence."""
     e, m, names = result.evidence, result.matches, result.run.class_map.names
@@ -57,6 +65,9 @@ def sentence(result: Any, q: int) -> str:
     if cause == "outscored":
         return f"{a(name)} of {score:.2f} fits this object with IoU {iou:.2f}, but in matching it went to another {name} (object {result.run.truth.ids[e.rival[q]]})."
     if cause == "no anchor":
+        if (widths := _window_widths(result.run)) is not None:
+            sizes = f"{min(widths):g}" if len(widths) == 1 else f"{min(widths):g} to {max(widths):g}"
+            return f"No window of this size is looked at here: this {name} has {width:.0f}×{height:.0f} pixels, the detector's windows are {sizes} wide, and the best has IoU {iou:.2f}."
         return f"No anchor reaches this {name} of {width:.0f}×{height:.0f} pixels (best anchor IoU {e.anchor_iou[q]:.2f}), and no decoded box fits it (best box IoU {iou:.2f})."
     if cause == "no box":
         if e.anchor_iou[q] < 0:
