@@ -37,7 +37,7 @@ def test_broken_promises_come_first_and_a_score_may_be_missing():
 
 
 @pytest.fixture
-def promised(pictures, tmp_path):  # noqa: F811
+def promised(pictures, tmp_path):
     run = run_of(pictures, tmp_path / "r")
     source = open_run(run).manifest.dataset.source
     save_promises([Promise("must-detect", "1", 1, "dog", (10.0, 10.0, 70.0, 50.0)), Promise("ok-to-miss", "2", 3, "dog", (80.0, 10.0, 110.0, 70.0))], promises_file(source))
