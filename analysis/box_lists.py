@@ -81,10 +81,10 @@ def of_kind(run: Any, errors: Errors, kind: str, threshold: Threshold = 0.5, *, 
     det_codes, object_codes = errors.at(threshold)
     if code == MISSED:
         objects = np.flatnonzero(object_codes == MISSED)
-        return _listed(run, kind, np.full(len(objects), -1), objects, errors.matches.truth_score, images, class_ids)
+        return _listed(run, "missed objects", np.full(len(objects), -1), objects, errors.matches.truth_score, images, class_ids)
     dets = np.flatnonzero(det_codes == code)
     on = errors.det_truth[dets] if code in (CLASSIFICATION, LOCALISATION, DUPLICATE_OF) else np.full(len(dets), -1)
-    return _listed(run, kind, dets, on, errors.matches.truth_score, images, class_ids)
+    return _listed(run, f"{kind} mistakes", dets, on, errors.matches.truth_score, images, class_ids)
 
 
 def of_cell(run: Any, matches: Matches, confusion: Confusion, truth: int, predicted: int, *, images: np.ndarray | None = None) -> BoxList:

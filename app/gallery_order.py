@@ -28,6 +28,14 @@ UNJUDGED_SORTS = {
 SHOWS = ("missed", "wrong", "duplicate", "all correct")
 
 
+@dataclass(frozen=True, eq=False)
+class Only:
+    """A set of images another page sent here: `rows` int64, positions in the run; `words` what they are."""
+
+    words: str
+    rows: np.ndarray
+
+
 @dataclass(frozen=True)
 class Filters:
     """What an image must have: any of `shows`, an object of any of `sizes`, of any of `flags`, be in one of `splits`, an
@@ -39,6 +47,7 @@ class Filters:
     splits: tuple[str, ...] = ()
     name: str = ""
     causes: tuple[str, ...] = ()
+    only: Only | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +77,8 @@ def arrange(s: Any, sort: str, filters: Filters) -> Order:
 
     apply(s.run.done, "not run yet")
     apply(s.images, "by class")
+    if filters.only is not None:
+        apply(np.isin(np.arange(len(s.run)), filters.only.rows), "not in the set")
     if filters.shows:
         apply(_showing(s, filters.shows), "by verdict")
     if filters.sizes:

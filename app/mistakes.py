@@ -132,7 +132,7 @@ def boxes_of(s: Any, asked: Asked) -> BoxList | None:
         ids = [class_id(s, name) for name in asked.parts]
         return None if None in ids else box_lists.of_cell(s.run, s.matches, confusion_of(s), *ids, images=images)
     mask = objects_in(s, *asked.parts)
-    what = f"missed, {label_of(*asked.parts)}"
+    what = f"missed objects, {label_of(*asked.parts)}"
     return None if mask is None else box_lists.missed_among(s.run, s.matches, what, mask, s.cuts, images=images, class_ids=s.counted_classes)
 
 

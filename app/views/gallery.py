@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import streamlit as st
 
 from analysis.autopsy_causes import RUN_CAUSES as CAUSES
@@ -90,6 +92,17 @@ def _tiles(s: state.Shared, rows: list[int]) -> dict[str, list[str]]:
     return {"tiles": [tile_text(s.run, s.matches, i, key) for i in rows], "urls": urls, "errors": errors}
 
 
+def _set(s: state.Shared) -> gallery_order.Only | None:
+    """The images another page sent here, with the way back to all."""
+    name, only = st.session_state.get("_only", (None, None))
+    if name != s.name or only is None:
+        return None
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.markdown(f":material/filter_alt: Only images with **{only.words}**, as they were when you came from Mistakes.", width="stretch")
+        st.button("Show all", icon=":material/close:", type="tertiary", on_click=lambda: st.session_state.pop("_only", None))
+    return only
+
+
 def main() -> None:
     state.go_if_asked()
     s = state.shared()
@@ -101,6 +114,8 @@ def main() -> None:
     if s.name == demo.NAME:
         _first_clicks()
     sort, filters = _controls(s)
+    if (only := _set(s)) is not None:
+        filters = replace(filters, only=only)
     order = gallery_order.arrange(s, sort, filters)
     st.session_state["_order"] = (s.name, order.rows)
     pages = max(1, -(-len(order.rows) // PAGE))

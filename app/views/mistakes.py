@@ -10,7 +10,7 @@ from streamlit.delta_generator import DeltaGenerator
 from analysis.box_lists import BoxList, as_coco, as_csv
 from analysis.errors import KINDS, NOT_ADDITIVE
 from analysis.operating_point import operating_point
-from app import crops, misses, mistakes, state
+from app import crops, gallery_order, misses, mistakes, state
 from app.components import empty
 from app.mistakes import Asked
 from app.viewer.panels import bar_rows, confusion_matrix, crop_strip
@@ -43,6 +43,10 @@ def _open(s: state.Shared, boxes: BoxList) -> None:
         st.session_state["image_id"], st.session_state["selected"] = crops.selection_of(s.run, boxes, at)
         st.session_state["_order"] = (s.name, crops.image_order(s.run, boxes))
         st.session_state["_go"] = "views/image.py"
+
+
+def _to_gallery(s: state.Shared, boxes: BoxList) -> None:
+    st.session_state.update(_only=(s.name, gallery_order.Only(boxes.what, crops.image_order(s.run, boxes))), _go="views/gallery.py")
 
 
 def _kinds(s: state.Shared, asked: Asked | None, line: DeltaGenerator) -> None:
@@ -135,6 +139,7 @@ def _boxes(s: state.Shared, asked: Asked) -> None:
                            disabled=not len(boxes), help="Every box of this list, with the operating point.")
         st.download_button("COCO", lambda: json.dumps(as_coco(s.run, boxes, point)), f"{name}.json", "application/json", icon=":material/download:", type="tertiary",
                            on_click="ignore", disabled=not len(boxes), help="Its objects as annotations, its detections as predictions.")
+        st.button("Gallery", icon=":material/grid_view:", type="tertiary", on_click=_to_gallery, args=(s, boxes), disabled=not len(boxes), help="These images, whole, in the gallery.")
         st.button("Close", icon=":material/close:", type="tertiary", on_click=_ask, args=(None,))
     if not len(boxes):
         st.caption("There are none at this operating point.")

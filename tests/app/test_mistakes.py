@@ -81,7 +81,7 @@ def test_a_kind_opens_its_boxes(app, tiny_run):
     (crop,) = component(at, "crops")["crops"]
     assert (crop["name"], crop["score"], crop["where"]) == ("cat → dog", "0.60", "b.png")
     assert [(b["verdict"], b["dashed"]) for b in crop["boxes"]] == [("truth", True), ("wrong", False)]
-    assert any("**1** classification in 1 image ·" in m.value for m in at.markdown)
+    assert any("**1** classification mistakes in 1 image ·" in m.value for m in at.markdown)
 
 
 def test_a_missed_object_shows_what_lies_below_the_threshold(app, tiny_run):
@@ -129,6 +129,19 @@ def test_slices_open_what_they_miss(app, tiny_run):
     at.session_state["boxes"] = rows["dog"]["id"]
     at.run()
     assert [c["where"] for c in component(at, "crops")["crops"]] == ["a.png"]
+
+
+def test_the_images_of_a_list_open_in_the_gallery(app, tiny_run):
+    at = app(PAGE)
+    at.session_state["boxes"] = "kind/background"
+    at.run()
+    next(b for b in at.button if b.label == "Gallery").click().run()
+    at.switch_page("views/gallery.py").run()
+    no_trouble(at)
+    assert [t["name"] for t in component(at, "grid")["tiles"]] == ["b.png"]
+    assert any("**1** of 4 images · left out: 3 not in the set" in m.value for m in at.markdown)
+    next(b for b in at.button if b.label == "Show all").click().run()
+    assert len(component(at, "grid")["tiles"]) == 4
 
 
 def test_links_to_what_is_not_there_are_no_trouble(app, tiny_run):
