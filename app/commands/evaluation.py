@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-from app.commands.common import IouOption, JsonFlag, ThresholdOption, print_json, read_run
+from app.commands.common import (
+    IouOption,
+    JsonFlag,
+    ThresholdOption,
+    ThresholdsOption,
+    class_thresholds,
+    print_json,
+    read_run,
+    split_names,
+)
 from detector.errors import InputError
 
 RULES = ("iou", "uiuc")
@@ -22,7 +31,16 @@ def evaluate(
     truth: Annotated[Path | None, typer.Option(help="COCO ground truth json, instead of a run.")] = None,
     predictions: Annotated[Path | None, typer.Option(help="COCO results json, with --truth.")] = None,
     threshold: ThresholdOption = 0.5,
+    thresholds: ThresholdsOption = None,
     iou: IouOption = 0.5,
+    classes: Annotated[str | None, typer.Option(help="Only these classes, separated by commas.")] = None,
+    crowd: Annotated[str, typer.Option(help="Crowd regions: ignore (COCO), count, or \"leave out\".")] = "ignore",
+    difficult: Annotated[str, typer.Option(help="Objects flagged difficult: count (COCO) or ignore (VOC).")] = "count",
+    area: Annotated[str, typer.Option(help="What sizes an object: file (its stated area, COCO) or box.")] = "file",
+    interpolation: Annotated[str, typer.Option(help="Recall points: 101 (COCO), 11 or all (VOC).")] = "101",
+    max_detections: Annotated[int, typer.Option(min=3, help="Most detections an image and class (COCO: 100).")] = 100,
+    empty_classes: Annotated[str, typer.Option(help="Classes without objects: \"leave out\" of the mean (COCO), or zero.")] = "leave out",
+    parity: Annotated[bool, typer.Option("--parity", help="Put pycocotools' figures beside, and what other conventions give.")] = False,
     rule: Annotated[str, typer.Option(help="iou (COCO's matching), or uiuc: the location rule of the UIUC car benchmark.")] = "iou",
     plot: Annotated[Path | None, typer.Option(help="With --rule uiuc: draw the curves into this picture (.png, .svg, .pdf).")] = None,
     excuse_tagged: Annotated[bool, typer.Option("--excuse-tagged", help="Objects tagged ok-to-miss or label-wrong in FiftyOne are neither found nor missed.")] = False,
@@ -38,6 +56,13 @@ def evaluate(
         return
     if plot is not None:
         raise InputError("--plot: it draws the curves of --rule uiuc; add that.")
+    choices = {
+        "classes": None if classes is None else split_names(classes), "crowd": crowd, "difficult": difficult, "area": area, "interpolation": interpolation,
+        "classes_without_truth": empty_classes, "max_detections": (1, min(10, max_detections - 1), max_detections),
+    }
+    if parity:
+        _parity(run, truth, predictions, json)
+        return
     if run is not None and truth is None and predictions is None:
         from analysis.counts import counts
         from analysis.matching import match_run
@@ -46,10 +71,12 @@ def evaluate(
         stored = read_run(run)
         if excuse_tagged:
             stored, excused = _excused(stored)
-        result = analysis.evaluate(stored)
-        at, point = counts(match_run(stored, iou=iou), threshold), operating_point(stored, threshold, iou=iou)
+        result = analysis.evaluate(stored, **choices)
+        cuts = class_thresholds(threshold, thresholds, stored)
+        at = counts(match_run(stored, iou=iou, difficult=difficult), cuts)
+        point = operating_point(stored, cuts, iou=iou, difficult=difficult)
     elif run is None and truth is not None and predictions is not None and not excuse_tagged:
-        result, at, point = analysis.evaluate(truth=truth, predictions=predictions), None, None
+        result, at, point = analysis.evaluate(truth=truth, predictions=predictions, **choices), None, None
     else:
         raise InputError("expected either a RUN, or --truth FILE with --predictions FILE.")
     figures = result.to_dict()
@@ -66,6 +93,23 @@ def evaluate(
     if at is not None:
         print(f"at {point}: {at.objects} objects, {at.tp} correct, {at.fp} wrong, {at.fn} missed")
         print(f"precision {_percent(at.precision)}, recall {_percent(at.recall)}, F1 {_percent(at.f1)}")
+
+
+def _parity(run: Path | None, truth: Path | None, predictions: Path | None, json: bool) -> None:
+    from analysis.parity import parity
+
+    found = parity(read_run(run) if run is not None else None, truth=truth, predictions=predictions)
+    if json:
+        print_json(found.to_dict())
+        return
+    print(f"{'':8} {'Boxscope':>12} {'pycocotools':>12}")
+    for row in found.rows:
+        ours, theirs = ("-" if v is None else f"{v:.6f}" for v in (row.ours, row.pycocotools))
+        print(f"{row.name:8} {ours:>12} {theirs:>12}" + ("" if row.difference == 0 else f"  {row.difference:+.2e}"))
+    for reason in found.reasons:
+        print(reason)
+    for c in found.conventions:
+        print(f"{c.name}, {c.figure}: {'-' if c.value is None else format(c.value, '.3f')}: {c.why}")
 
 
 def _excused(run):
