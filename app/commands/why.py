@@ -25,9 +25,10 @@ from detector.errors import BoxscopeError, InputError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from analysis.autopsy_again import Again
     from analysis.autopsy_run import Autopsy
     from analysis.store import Run
-    from detector.core import Candidates
+    from detector.core import Candidates, Detector
 
 
 def register(app: typer.Typer) -> None:
@@ -41,6 +42,7 @@ def why(
     thresholds: ThresholdsOption = None,
     iou: IouOption = 0.5,
     exact: Annotated[bool, typer.Option("--exact", help="Ask the detector for its candidates of every image: exact verdicts and prices, as slow as detecting anew.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="With --image: also look for its misses in crops, with more contrast, with neighbours hidden.")] = False,
     cause: Annotated[str | None, typer.Option(help="Only misses of this cause.")] = None,
     most: Annotated[int, typer.Option(min=0, help="Print at most so many misses; JSON holds them all.")] = 50,
     json: JsonFlag = False,
@@ -51,6 +53,8 @@ def why(
     from analysis import autopsy
     from analysis.matching import match_run
 
+    if again and image is None:
+        raise InputError("--again runs the network again on one image: give --image ID with it.")
     stored = read_run(run)
     if not stored.usable.any():
         raise InputError(f"{stored.name}: expected images with ground truth, found none; nobody can say what was missed.")
@@ -64,13 +68,17 @@ def why(
         found = autopsy(stored, cuts, iou, matches=matches)
     else:
         images = np.flatnonzero(matches.judged).tolist() if exact else [position]
-        source = _candidates_of(stored)
+        detector = _detector_of(stored)
+        source = _candidates_of(stored, detector)
         with progress_bar("Asking the detector") as update:
             asked = None if source is None else _counted(source, len(images), update)
             found = autopsy(stored, cuts, iou, matches=matches, candidates=asked, images=images)
     chosen = np.arange(len(found)) if cause is None else found.of(cause)
+    tries: dict[int, list[Again]] = {}
     if position is not None:
         chosen = chosen[found.rows[chosen] == position]
+        if again and detector is not None:
+            tries = _again(found, detector, position, chosen.tolist())
     if json:
         value = found.to_dict(chosen.tolist(), proofs=image is not None)
         value |= {"images_replayed": len(found.replays), "images_shown": len(found.shown)}
@@ -79,18 +87,21 @@ def why(
 
             replay = found.replays[position]
             value["suppressor_graph"] = graph_of(replay, float(found.cuts.min())).to_dict(stored.class_map.names)
+        for entry, q in zip(value["misses"], chosen.tolist()):
+            if q in tries:
+                entry["again"] = [t.to_dict() for t in tries[q]]
         print_json(value)
         return
-    _print(found, chosen.tolist(), most, proofs=image is not None, summary=image is None)
+    _print(found, chosen.tolist(), most, proofs=image is not None, summary=image is None, tries=tries)
 
 
-def _candidates_of(stored: Run) -> Callable[[int], Candidates | None] | None:
-    """Ask the run's own detector, or say why not."""
+def _detector_of(stored: Run) -> Detector | None:
+    """The run's own detector, or why it is not to be had."""
     from app.detector_spec import spec_of
 
     record, spec = stored.manifest.detector, spec_of(stored.manifest)
-    if "candidates" not in record.capabilities or spec is None:
-        say(f"{record.name} does not show its candidates: the verdicts rest on the detections the run kept.")
+    if spec is None:
+        say("The run does not say how to load its detector: the verdicts rest on the detections the run kept.")
         return None
     from detector import load_dataset, load_detector
 
@@ -106,7 +117,36 @@ def _candidates_of(stored: Run) -> Callable[[int], Candidates | None] | None:
     if detector.info.weights_hash != record.weights_hash:
         say("The detector has changed since the run was made: the verdicts rest on the detections the run kept.")
         return None
+    return detector
+
+
+def _candidates_of(stored: Run, detector: Detector | None) -> Callable[[int], Candidates] | None:
+    """Its candidates by image position; says so where it shows none."""
+    if detector is None:
+        return None
+    if "candidates" not in detector.info.capabilities:
+        say(f"{detector.info.name} does not show its candidates: the verdicts rest on the detections the run kept.")
+        return None
     return lambda i: detector.candidates([stored.load_image(i)])[0]
+
+
+def _again(found: Autopsy, detector: Detector, position: int, chosen: list[int]) -> dict[int, list[Again]]:
+    """The misses of one image looked for in changed pictures; those of a class the detector lacks are left out."""
+    import numpy as np
+
+    from analysis.autopsy_again import try_again
+
+    run, image = found.run, found.run.load_image(position)
+    own = {link.class_id: k for k, link in enumerate(run.manifest.classes.links)}
+    rows = np.arange(run.truth_offsets[position], run.truth_offsets[position + 1])
+    tries = {}
+    for q in chosen:
+        j = int(found.evidence.truth[q])
+        c = int(run.truth.class_ids[j])
+        if c in own:
+            others = run.truth.xyxy[rows[rows != j]]
+            tries[q] = try_again(detector.detect, image, run.truth.xyxy[j], own[c], cut=float(found.cuts[c]), bound=found.matches.iou, others=others)
+    return tries
 
 
 def _counted(source: Callable[[int], Any], total: int, update: Callable[..., None]) -> Callable[[int], Any]:
@@ -121,7 +161,7 @@ def _counted(source: Callable[[int], Any], total: int, update: Callable[..., Non
     return ask
 
 
-def _print(found: Autopsy, chosen: list[int], most: int, *, proofs: bool, summary: bool) -> None:
+def _print(found: Autopsy, chosen: list[int], most: int, *, proofs: bool, summary: bool, tries: dict[int, list[Again]]) -> None:
     run, names = found.run, found.run.class_map.names
     for q in chosen[:most]:
         t = int(found.evidence.truth[q])
@@ -131,6 +171,9 @@ def _print(found: Autopsy, chosen: list[int], most: int, *, proofs: bool, summar
             print(f"  {'proof' if proof.holds else 'NOT PROVED'}: {proof.sentence()}")
         for rescue in found.rescues(q)[: 3 if proofs else 1]:
             print(f"  rescue: {rescue.sentence(names)}")
+        for t in tries.get(q, ()):
+            what = f"{'found' if t.found else 'still below the threshold'}, score {t.score:.2f}, IoU {t.iou:.2f}" if t.score >= 0 else "nothing fits it"
+            print(f"  again: {t.change}: {what}")
     if len(chosen) > most:
         say(f"... {len(chosen) - most:,} more (--most {len(chosen)}, or --json for all)")
     if found.shown:

@@ -90,10 +90,10 @@ def test_why_of_an_image_proves_it_and_says_what_it_rests_on(why):
     result = why("--image", "1")
     assert result.exit_code == 0, result.output
     assert "  proof: The stored detections matched again" in result.stdout and "2\t3" not in result.stdout
-    assert "does not show its candidates" in result.stderr
+    assert "does not say how to load its detector" in result.stderr
     value = json.loads(why("--image", "2", "--json").stdout)
     assert [(m["cause"], m["proof"]["holds"]) for m in value["misses"]] == [("wrong class", True)] and value["images_replayed"] == 0
-    assert why("--image", "9").exit_code == 1
+    assert why("--image", "9").exit_code == 1 and why("--again").exit_code == 1
 
 
 def test_why_of_the_demo_detector_uses_its_candidates(boxscope_home):
@@ -109,6 +109,9 @@ def test_why_of_the_demo_detector_uses_its_candidates(boxscope_home):
     detect_run(FakeDetector(dataset), dataset, boxscope_home / "runs" / "four")
     plain = json.loads(CliRunner().invoke(app, ["why", "four", "--json"]).stdout)
     exact = json.loads(CliRunner().invoke(app, ["why", "four", "--exact", "--json"]).stdout)
+    image = exact["misses"][0]["sample"]
+    again = json.loads(CliRunner().invoke(app, ["why", "four", "--image", image, "--again", "--json"]).stdout)["misses"]
+    assert all("contrast stretched" in [t["change"] for t in m["again"]] and not any(t["found"] for t in m["again"]) for m in again), "it knows no changed picture"
     assert exact["images_shown"] == 4 and len(exact["misses"]) == len(plain["misses"]) > 0
     assert exact["causes"]["not stored"] == 0 < plain["causes"]["not stored"]
     assert all(np.isfinite(m["anchor_iou"]) for m in exact["misses"] if m["from"] == "candidates")
