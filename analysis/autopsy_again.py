@@ -100,5 +100,5 @@ def try_again(
         fits = np.flatnonzero(overlap >= bound)
         best = int(fits[np.argmax(mine.scores[fits])]) if len(fits) else -1
         score = float(mine.scores[best]) if best >= 0 else -1.0
-        out.append(Again(change, score, float(overlap[best]) if best >= 0 else 0.0, score >= np.float32(cut)))
+        out.append(Again(change, score, float(overlap[best]) if best >= 0 else 0.0, bool(score >= np.float32(cut))))
     return sorted(out, key=lambda a: -a.score)
