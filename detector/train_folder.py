@@ -2,14 +2,14 @@
 
     recipe.yaml     the recipe, as `boxscope train` takes it
     start.json      versions, data set fingerprints and counts, what the weights started from
-    history.jsonl   one line a logged step or evaluation
+    history.jsonl   one line a logged step or evaluation;  tensorboard/ the same for TensorBoard
     state.json      running | done | stopped | failed, the step, the best figure
     last.npz        the newest checkpoint: weights, optimiser, step; what --resume goes on from
     weights.npz     the best weights so far by checkpoint key; the detector this folder is
     detector.json   the network's config and classes;  label_map.pbtxt for other tools
     pipeline.config the network and this training's settings as the Object Detection API writes them
 
-Every file that changes, but for history.jsonl, is replaced as a whole: a kill leaves the old content or the new one.
+Every file that changes, but for history.jsonl and the TensorBoard log, is replaced as a whole: a kill leaves the old content or the new one.
 """
 
 from __future__ import annotations
@@ -31,9 +31,11 @@ from detector.recipe import TrainRecipe, load_recipe
 from detector.ssd.config import BatchNorm, Initializer, MultiscaleAnchors, SSDAnchors, SSDConfig
 from detector.ssd.postprocess import PostprocessSettings
 from detector.ssd.weights import load_arrays, save_arrays
+from detector.tensorboard_log import event_file, scalars_record
 
 SCHEMA = 1
 KIND = "boxscope ssd"
+EVENTS = "tensorboard/events.out.tfevents.1.boxscope"  # TensorBoard asks for "tfevents" and sorts by the number
 
 
 class TrainFolder:
@@ -112,6 +114,9 @@ class TrainFolder:
     def append_history(self, line: Mapping[str, Any]) -> None:
         with open(self / "history.jsonl", "a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
+        (self / EVENTS).parent.mkdir(exist_ok=True)
+        with open(self / EVENTS, "ab") as file:
+            file.write(scalars_record(line))
 
     def history(self) -> list[dict[str, Any]]:
         """The lines written so far; a last line torn by a kill is left out. Empty before the first."""
@@ -130,6 +135,7 @@ class TrainFolder:
         """Forget what was logged after this step: a resumed training goes through it again."""
         kept = [line for line in self.history() if line["step"] <= step]
         write_atomically(self / "history.jsonl", "".join(json.dumps(line) + "\n" for line in kept).encode())
+        write_atomically(self / EVENTS, event_file(kept))
 
     def save_checkpoint(self, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> None:
         save_arrays(self / "last.npz", arrays, meta)
