@@ -165,6 +165,7 @@ def slice_run(
     iou: float = 0.5,
     matches: Matches | None = None,
     extra: dict[tuple[str, str], np.ndarray] | None = None,
+    parts: tuple[dict[tuple[str, str], np.ndarray], dict[tuple[str, str], np.ndarray]] | None = None,
     samples: int = 1000,
     confidence: float = 0.95,
     seed: int = 0,
@@ -176,6 +177,7 @@ def slice_run(
         threshold: one number, or one a class.
         matches: class-aware matches of this run at this IoU, to save time.
         extra: further slices of images, (group, name) -> bool [N].
+        parts: what `object_slices` and `image_slices` gave for this run, to save time: they do not depend on the threshold.
         samples, confidence, seed: of the bootstrap over the judged images.
 
     Raises:
@@ -195,13 +197,14 @@ def slice_run(
     # From here on detections are the judged ones alone: usually few of all that are stored.
     det_rows, det_classes, correct = m.det_rows[judged], m.det_classes[judged], m.det_kind[judged] == CORRECT
 
+    of_objects, of_images = parts or (object_slices(run, counted), image_slices(run, counted))
     objects: list[tuple[str, str, np.ndarray, np.ndarray | None]] = [
         ("everything", "everything", counted, np.ones(len(det_rows), bool))
     ]
-    objects += [(g, name, counted & mask, None) for (g, name), mask in object_slices(run, counted).items()]
+    objects += [(g, name, counted & mask, None) for (g, name), mask in of_objects.items()]
     for k in range(m.num_classes):
         objects.append(("class", run.class_map.names[k], counted & (t.class_ids == k), det_classes == k))
-    for (g, name), mask in {**image_slices(run, counted), **(extra or {})}.items():
+    for (g, name), mask in {**of_images, **(extra or {})}.items():
         mask = np.asarray(mask, bool)
         if mask.shape != (n,):
             raise InputError(f"slice_run: expected a mask over {n} images for {name!r}, got {list(mask.shape)}.")
@@ -209,18 +212,18 @@ def slice_run(
     objects = [o for o in objects if o[2].any() or (o[3] is not None and o[3].any()) or o[0] == "everything"]
 
     # One column a slice, one row an image: objects, found, judged detections, correct ones.
-    tables = np.zeros((4, n, len(objects)))
+    tables = np.zeros((4, n, len(objects)), np.float32)
     for j, (_, _, mine, dets) in enumerate(objects):
         tables[0, :, j] = np.bincount(t.rows[mine], minlength=n)
         tables[1, :, j] = np.bincount(t.rows[mine & found], minlength=n)
         if dets is not None:
             tables[2, :, j] = np.bincount(det_rows[dets], minlength=n)
             tables[3, :, j] = np.bincount(det_rows[dets & correct], minlength=n)
-    tables = tables[:, m.judged]
+    tables = tables if m.judged.all() else tables[:, m.judged]
     weights = bootstrap_weights(tables.shape[1], samples, seed)
     recall = _intervals(weights, tables[1], tables[0], confidence)
     precision = _intervals(weights, tables[3], tables[2], confidence)
-    sums = tables.sum(axis=1).astype(int)
+    sums = tables.sum(axis=1, dtype=np.float64).astype(int)
     rows = []
     for j, (group, name, _, dets) in enumerate(objects):
         o, f, d, c = sums[:, j].tolist()
@@ -257,7 +260,7 @@ def _intervals(
     weights: np.ndarray, part: np.ndarray, whole: np.ndarray, confidence: float
 ) -> list[tuple[float, float] | None]:
     """Percentile intervals of sum(part) / sum(whole) over resampled images, one a column; None where whole is 0."""
-    top, bottom = weights @ part.astype(np.float32), weights @ whole.astype(np.float32)
+    top, bottom = weights @ part, weights @ whole
     ratio = np.divide(top, bottom, out=np.full(top.shape, np.nan, np.float32), where=bottom > 0)
     tails = 100 * np.array([(1 - confidence) / 2, (1 + confidence) / 2])
     out: list[tuple[float, float] | None] = [None] * ratio.shape[1]

@@ -90,7 +90,7 @@ def slices_of(s: Any, samples: int = 400) -> Slices:
 @st.cache_resource(max_entries=8, show_spinner="Resampling images for the intervals")
 def _slices(key: tuple, cuts: tuple, choice: tuple | None, samples: int, _s: Any) -> Slices:
     matches = _s.matches if choice is None else set_aside(_s.matches, _s.images, _s.counted_classes)
-    return slice_run(_s.run, _s.cuts, iou=_s.iou, matches=matches, samples=samples)
+    return slice_run(_s.run, _s.cuts, iou=_s.iou, matches=matches, parts=_masks(key, _s) if choice is None else None, samples=samples)
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)

@@ -85,20 +85,28 @@ def live_curve(per_class: list[Curve], whole: Curve, classes: list[int] | None) 
     return Curve(whole.thresholds, sum((c.tp for c in mine), zero), sum((c.fp for c in mine), zero), sum(c.objects for c in mine))
 
 
-def curve_payload(grid: Curve, exact: Curve, *, threshold: float, floor: float, fixed: Counts | None = None, marks: list[float] = (), points: int = 400) -> dict[str, Any]:
+def precision_recall(exact: Curve, points: int = 400) -> dict[str, list[float | None]]:
+    """Precision over recall at some of a curve's points, for drawing."""
+    n = len(exact.thresholds)
+    at = np.unique(np.linspace(0, n - 1, min(points, n)).round().astype(int)) if n else np.zeros(0, int)
+    some = Curve(exact.thresholds[at], exact.tp[at], exact.fp[at], exact.objects, exact.class_id)
+    return {"pr_recall": _plain(some.recall), "pr_precision": _plain(some.precision)}
+
+
+def _plain(values: np.ndarray) -> list[float | None]:
+    return [None if np.isnan(v) else round(float(v), 6) for v in values]
+
+
+def curve_payload(grid: Curve, points: dict[str, list[float | None]], *, threshold: float, floor: float, fixed: Counts | None = None, marks: list[float] = ()) -> dict[str, Any]:
     """What the live curves are given.
 
     Args:
-        grid: at 0, .01 .. 1, for the lines over confidence; exact: every distinct score, for precision over recall.
+        grid: at 0, .01 .. 1, for the lines over confidence; points: `precision_recall`'s.
         fixed: counts at thresholds per class, which take the place of the movable line.
         marks: suggested thresholds, drawn as dotted lines.
     """
-    def plain(values: np.ndarray) -> list[float | None]:
-        return [None if np.isnan(v) else round(float(v), 6) for v in values]
-
-    at = np.unique(np.linspace(0, len(exact.thresholds) - 1, min(points, len(exact.thresholds))).round().astype(int)) if len(exact.thresholds) else []
-    data = {name: plain(getattr(grid, name)) for name in ("precision", "recall", "f1")}
-    data |= {"pr_recall": plain(exact.recall[at]), "pr_precision": plain(exact.precision[at]), "threshold": threshold, "floor": floor, "marks": [float(m) for m in marks]}
+    data = {name: _plain(getattr(grid, name)) for name in ("precision", "recall", "f1")}
+    data |= points | {"threshold": threshold, "floor": floor, "marks": [float(m) for m in marks]}
     if fixed is not None:
         data["fixed"] = {name: None if np.isnan(getattr(fixed, name)) else getattr(fixed, name) for name in ("precision", "recall", "f1")}
     return data

@@ -16,6 +16,8 @@ from app.viewer import box_viewer
 from app.viewer.payload import boxes_of, exact
 from detector.errors import BoxscopeError
 
+MOST = 1000
+"""So many flips are listed; more would only slow the table down."""
 WAYS = ("Another threshold", "Another run", "Stricter NMS", "Another IoU")
 
 
@@ -118,7 +120,7 @@ def _list(s: state.Shared, c: Comparison, within: np.ndarray | None) -> int | No
     with st.container(horizontal=True, vertical_alignment="center"):
         changes = st.pills("Show", help=f"Moved: found by both, with a score {comparisons.MOVED_SCORE} or an IoU {comparisons.MOVED_IOU} apart.", options=list(comparisons.CHANGES), selection_mode="multi", default=["lost", "gained"], key="changes", label_visibility="collapsed") or []
         rows = comparisons.flips(c, tuple(changes), within)
-        st.markdown(f"**{len(rows):,}** objects, the largest change of score first", width="stretch")
+        st.markdown(f"**{len(rows):,}** object{'s' if len(rows) != 1 else ''}, the largest change of score first{f'; the first {MOST:,} are listed, the CSV file has all' if len(rows) > MOST else ''}", width="stretch")
         st.download_button("CSV", lambda: comparisons.as_csv(c, rows), f"{s.name}-flips.csv", "text/csv", icon=":material/download:", type="tertiary", on_click="ignore", disabled=not len(rows),
                            help=f"These {len(rows):,} objects with both operating points.")
     if not len(rows):
@@ -131,10 +133,10 @@ def _list(s: state.Shared, c: Comparison, within: np.ndarray | None) -> int | No
 
     key = f"flips-{s.name}"
     held = st.session_state.get(key, {}).get("selection", {}).get("rows", [])
-    if not held or held[0] >= len(rows):
+    if not held or held[0] >= min(len(rows), MOST):
         st.session_state[key] = {"selection": {"rows": [0]}}
     shown = st.dataframe(
-        comparisons.table(c, rows), key=key, hide_index=True, width="stretch", height=min(31 * len(rows) + 34, 222), on_select="rerun", selection_mode="single-row", placeholder="–",
+        comparisons.table(c, rows[:MOST]), key=key, hide_index=True, width="stretch", height=min(31 * len(rows) + 34, 222), on_select="rerun", selection_mode="single-row", placeholder="–",
         column_config={"IoU before": number, "IoU after": number, "before": score("before"), "after": score("after"), "area": st.column_config.NumberColumn(format="%d", help="Square pixels.")},
     )
     at = shown.selection.rows

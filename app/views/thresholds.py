@@ -41,6 +41,16 @@ def _exact(key: tuple, class_id: int | None, _s: Any) -> rules.Curve:
     return rules.exact_curve(_s.chosen, class_id)
 
 
+@st.cache_data(max_entries=64, show_spinner=False)
+def _best(key: tuple, class_id: int | None, _s: Any) -> rules.Suggestion:
+    return rules.best_f1(_exact(key, class_id, _s))
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _precision_recall(key: tuple, class_id: int | None, _s: Any) -> dict[str, list[float | None]]:
+    return threshold_table.precision_recall(_exact(key, class_id, _s))
+
+
 @st.cache_data(max_entries=16, show_spinner="Trying every threshold")
 def _suggest(key: tuple, rule: tuple, _s: Any) -> tuple[rules.Suggestion, list[rules.Suggestion]]:
     return rules.suggest(_s.chosen, threshold_table.rule_of(*rule)[1])
@@ -54,7 +64,7 @@ def _curves(s: state.Shared, line: DeltaGenerator) -> None:
     names = s.run.class_map.names
     with line:
         of = st.selectbox("Curve of", [None, *classes], format_func=lambda k: "all classes together" if k is None else names[k], key="curve_of", label_visibility="collapsed", width=220)
-        suggestion = rules.best_f1(_exact(_key(s), of, s))
+        suggestion = _best(_key(s), of, s)
         if suggestion.threshold is not None and s.saved is None:
             st.button(f"Best F1: {suggestion.threshold:.2f}", icon=":material/adjust:", on_click=_set_threshold, args=(suggestion.threshold,), disabled=round(suggestion.threshold, 2) == s.threshold,
                       help=f"{suggestion.tp:,} correct, {suggestion.fp:,} wrong, {suggestion.fn:,} missed there: F1 {suggestion.f1:.1%}. Chosen on this data, which flatters it a little.")
@@ -63,7 +73,7 @@ def _curves(s: state.Shared, line: DeltaGenerator) -> None:
     if s.saved is not None:
         fixed = s.counts if of is None else _one_class(s, of)
     live_curves(
-        threshold_table.curve_payload(grid, _exact(_key(s), of, s), threshold=s.threshold, floor=s.manifest.floor if s.calibration is None else 0.0, fixed=fixed,
+        threshold_table.curve_payload(grid, _precision_recall(_key(s), of, s), threshold=s.threshold, floor=s.manifest.floor if s.calibration is None else 0.0, fixed=fixed,
                                       marks=[suggestion.threshold] if suggestion.threshold is not None else []),
         key="curves", on_threshold=_dragged,
     )
@@ -117,7 +127,7 @@ def _table(s: state.Shared) -> None:
             store["_editor"] = store.get("_editor", 0) + 1
             st.rerun()
     base = s.counts if s.saved is None else counts(s.chosen, s.threshold)
-    editor = f"cuts-{s.name}-{store.get('_editor', 0)}-{s.threshold if not touched else ''}"
+    editor = f"cuts-{s.name}-{store.get('_editor', 0)}"
 
     def on_edit() -> None:
         keep(threshold_table.edited(cuts, classes, store[editor]["edited_rows"]), "edited by hand", {})

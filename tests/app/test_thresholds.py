@@ -49,14 +49,14 @@ def test_a_class_without_a_suggestion_keeps_its_threshold():
 def test_the_curve_is_the_counts(run):
     m = match_run(run)
     whole, per_class = rules.grid_curves(m)
-    payload = threshold_table.curve_payload(whole, rules.exact_curve(m), threshold=0.5, floor=0.01)
+    payload = threshold_table.curve_payload(whole, threshold_table.precision_recall(rules.exact_curve(m)), threshold=0.5, floor=0.01)
     for at in (0, 30, 31, 55, 71, 100):
         c = counts(m, at / 100)
         assert payload["recall"][at] == pytest.approx(c.recall, abs=1e-6)
         assert payload["precision"][at] == (None if np.isnan(c.precision) else pytest.approx(c.precision, abs=1e-6))
     dogs = threshold_table.live_curve(per_class, whole, [1])
     assert dogs.objects == 2 and dogs.tp[50] == 1 and dogs.fp[50] == 2
-    assert threshold_table.curve_payload(whole, rules.exact_curve(m), threshold=0.5, floor=0, fixed=counts(m, 0.5))["fixed"]["recall"] == 0.5
+    assert threshold_table.curve_payload(whole, threshold_table.precision_recall(rules.exact_curve(m)), threshold=0.5, floor=0, fixed=counts(m, 0.5))["fixed"]["recall"] == 0.5
 
 
 @pytest.mark.parametrize("name", ["", "../up", "a/b", ".hidden", "one for all classes", "x" * 81, "ends.", "tab\t"])
