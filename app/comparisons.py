@@ -120,7 +120,7 @@ def verdict(c: Comparison) -> str:
     if not gained + lost:
         return "Not one object changed: what differs is in the false alarms (false positives) alone."
     if c.a.matches is c.b.matches:
-        return "A threshold only decides which of the same boxes count, so a flip list of one is a bill, not a contest: no test is made of it."
+        return "A threshold only decides which of the same boxes count, so the flips are what it costs and buys; no test is made of them."
     if p < 0.05:
         way = "more gained than lost" if gained > lost else "more lost than gained"
         return f"{way[0].upper()}{way[1:]}, and a coin would split {gained + lost:,} flips this unevenly with probability {p:.2g} (sign test over objects, which takes them as independent)."

@@ -28,7 +28,7 @@ def test_a_lower_threshold_gains_the_dog(run):
     assert [table[k].tolist() for k in ("change", "image", "class", "before", "after")] == [["gained"], ["1"], ["dog"], [0.3], [0.3]]
     assert len(comparisons.flips(c, ())) == 0 and len(comparisons.flips(c, ("lost",))) == 0
     assert len(comparisons.flips(c, ("gained",), within=np.zeros(4, bool))) == 0
-    assert "bill, not a contest" in comparisons.verdict(c)
+    assert "costs and buys" in comparisons.verdict(c)
     line = next(csv.DictReader(io.StringIO(comparisons.as_csv(c, rows))))
     assert (line["sample"], line["object"], line["change"], line["x1"]) == ("1", "2", "gained", "50")
     assert line["before"].startswith("confidence ≥ 0.50") and line["after"].startswith("confidence ≥ 0.25")
