@@ -290,9 +290,13 @@ def _evaluate(s: state.Shared) -> None:
             st.markdown(f":material/warning: Not COCO's own settings: {'; '.join(changed)}.")
         left, right = st.columns([1, 1.25], gap="large")
         figure = st.column_config.NumberColumn(format="%.3f", width=72)
-        left.dataframe(evaluation_panel.figure_rows(evaluation), hide_index=True, width="stretch", height=458, placeholder="–", column_config={"value": figure})
-        right.dataframe(evaluation_panel.class_rows(evaluation), hide_index=True, width="stretch", height=458, placeholder="–",
-                        column_config={"AP": figure, "AP50": figure, "AR": figure})
+        left.dataframe(evaluation_panel.figure_rows(evaluation), hide_index=True, width="stretch", height=406, placeholder="–", column_config={"value": figure})
+        rows = evaluation_panel.class_rows(evaluation)
+        at = right.dataframe(rows, key="class_ap", hide_index=True, width="stretch", height=406, placeholder="–", on_select="rerun", selection_mode="single-row",
+                             column_config={"AP": figure, "AP50": figure, "AR": figure}).selection.rows
+        if at and at[0] < len(rows) and rows[at[0]]["class"] in s.run.class_map:
+            name = rows[at[0]]["class"]
+            right.button(f"Show the mistakes of {name}", icon=":material/rule:", on_click=lambda: st.session_state.update(classes=[name], _go="views/mistakes.py"))
         st.caption(f"{evaluation.operating_point} · {evaluation.images:,} images, {evaluation.objects:,} objects, {evaluation.detections:,} detections. The confidence threshold does not enter AP.")
         for note in evaluation.notes:
             st.caption(note)
