@@ -269,6 +269,10 @@ def _stored_proof(a: Autopsy, q: int) -> Proof:
     return bench.hopeless(type(boxes)(*(c[mine] for c in boxes)), local, "matching")
 
 
+COLUMNS = ("miss_cause", "miss_reason", "miss_score", "miss_iou", "miss_seen_as", "rescue_threshold", "rescue_false_positives")
+"""What `autopsy_columns` returns, in order."""
+
+
 def autopsy_columns(run: Any, threshold: Threshold = 0.5, iou: float = 0.5, *, result: Autopsy | None = None) -> dict[str, np.ndarray]:
     """Columns [M] beside the truth table, for a push to FiftyOne (`truth_columns`): the cause of each miss and its numbers.
 

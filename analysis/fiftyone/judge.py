@@ -52,6 +52,20 @@ class Judged:
     truth_columns: dict[str, np.ndarray] = field(default_factory=dict)
 
 
+def by_class(run: Any, threshold: Any) -> Any:
+    """{class name: number} as one number a class, others at 0.5; anything else as it is.
+
+    Raises:
+        InputError: an unknown class.
+    """
+    if not isinstance(threshold, Mapping):
+        return threshold
+    values = np.full(len(run.class_map), 0.5)
+    for name, value in threshold.items():
+        values[run.class_map.index(name)] = value
+    return values
+
+
 def judge(
     run: Any, threshold: Any = 0.5, bound: float = 0.5, *, det_columns: Mapping[str, Any] | None = None,
     truth_columns: Mapping[str, Any] | None = None,
@@ -66,11 +80,7 @@ def judge(
     Raises:
         InputError: an unknown class, a number out of range, a column of another length or with a taken name.
     """
-    if isinstance(threshold, Mapping):
-        values = np.full(len(run.class_map), 0.5)
-        for name, value in threshold.items():
-            values[run.class_map.index(name)] = value
-        threshold = values
+    threshold = by_class(run, threshold)
     cuts = class_cuts(threshold, len(run.class_map))
     if len(cuts) and cuts.max() > 1:
         raise InputError(f"threshold: expected at most 1, got {cuts.max():g}.")
@@ -80,13 +90,20 @@ def judge(
     point = operating_point(run, plain, iou=bound)
     checked = {
         "det_columns": _columns(det_columns, len(run.detections), "detection"),
-        "truth_columns": _columns(truth_columns, len(run.truth), "ground-truth"),
+        "truth_columns": _causes(run, matches, plain, bound) | _columns(truth_columns, len(run.truth), "ground-truth"),
     }
     return Judged(
         point=point.to_dict(run.class_map), words=str(point), matches=matches, cuts=cuts, det_verdict=verdict.detections,
         truth_verdict=verdict.objects, **_mistakes(run, matches, plain, bound),
         counts=counts(matches, plain).to_dict(), **checked,
     )
+
+
+def _causes(run: Any, matches: Matches, threshold: Any, bound: float) -> dict[str, np.ndarray]:
+    """The cause of each miss and its rescue, as far as the stored detections tell; none without labelled images."""
+    from analysis.autopsy_run import autopsy_columns
+
+    return autopsy_columns(run, threshold, bound) if len(run.truth) and matches.judged.any() else {}
 
 
 def _mistakes(run: Any, matches: Matches, threshold: Any, bound: float) -> dict[str, np.ndarray]:

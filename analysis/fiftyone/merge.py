@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from analysis.autopsy_run import COLUMNS
 from analysis.fiftyone.fields import TRUTH, Names
 
 
@@ -79,7 +80,8 @@ def _merge(doc: dict, old: dict, names: Names, discard_edits: bool) -> int:
 def truth_fields(names: Names, labels: Any) -> set[str]:
     """Fields on the ground truth that this run owns: they are replaced, not kept."""
     key = names.eval_key
-    return {key, f"{key}_id", f"{key}_iou", names.truth_verdict, names.truth_error, names.seen_at, *(k for label in labels for k in label)}
+    causes = (names.of_truth(name) for name in COLUMNS)
+    return {key, f"{key}_id", f"{key}_iou", names.truth_verdict, names.truth_error, names.seen_at, *causes, *(k for label in labels for k in label)}
 
 
 def is_edited(label: dict, pushed: dict, tolerance: float = 1e-9) -> bool:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from analysis import autopsy, autopsy_columns
 from analysis.autopsy_causes import CAUSES
 from analysis.autopsy_prices import lowered, threshold_prices
+from analysis.autopsy_run import COLUMNS
 from analysis.counts import counts
 from analysis.errors import find_errors
 from analysis.matching import match_run
@@ -138,6 +139,7 @@ def test_json_is_plain_and_whole():
 def test_columns_for_a_push_stand_beside_the_truth():
     run = make_run(DETECTIONS, OBJECTS)
     columns = autopsy_columns(run)
+    assert tuple(columns) == COLUMNS
     assert all(len(c) == len(OBJECTS) for c in columns.values())
     assert columns["miss_cause"].tolist() == ["", "below threshold", "wrong class", "", "outscored", "not stored", "", "not stored", ""]
     assert columns["miss_seen_as"][2] == "dog" and columns["miss_score"][1] == pytest.approx(0.31)
