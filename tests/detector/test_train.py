@@ -53,7 +53,7 @@ def average_precision_50(detector, dataset) -> float:
 
 
 OVERFIT = {
-    "ssd_mobilenet_v2_fpnlite": {"steps": 170, "input_size": (160, 160), "alpha": 0.35, "learning_rate": 0.1},
+    "ssd_mobilenet_v2_fpnlite": {"steps": 160, "input_size": (128, 128), "alpha": 0.35, "learning_rate": 0.1},
     "ssd_mobilenet_v2": {"steps": 250, "input_size": (160, 160), "alpha": 0.5, "learning_rate": 0.05},
     "ssd_resnet50_v1_fpn": {"steps": 300, "input_size": (160, 160), "alpha": 0.25, "learning_rate": 0.04},
 }
