@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 from analysis.run_lock import WorkerLock
@@ -17,6 +18,7 @@ def run_job(job: Job) -> Job:
     from analysis.runs import default_folder, detect_run, find_same_run
     from detector import load_detector
     from detector.paths import data_dir
+    from detector.side_by_side import load_side_by_side
 
     def wished_to_stop() -> bool:
         return (job.folder / "cancel").exists()
@@ -36,13 +38,14 @@ def run_job(job: Job) -> Job:
             told = time.monotonic()
             job.save(stage="fetching the detector", fetched=(done, total))
 
-    detector = load_detector(job.model, dataset=dataset, progress=fetching, **job.options)
+    detectors = load_side_by_side(partial(load_detector, job.model, dataset=dataset, progress=fetching, **job.options))
+    detector = detectors[0]
     if wished_to_stop():
         return job.save(stage="cancelled")
     root = data_dir("runs")
     out = find_same_run(root, dataset.fingerprint, detector.info.weights_hash, job.floor) or default_folder(root, dataset, detector.info, job.floor)
     job = job.save(stage="detecting", run=str(out))
-    run = detect_run(detector, dataset, out, floor=job.floor, should_stop=wished_to_stop)
+    run = detect_run(detectors, dataset, out, floor=job.floor, should_stop=wished_to_stop)
     return job.save(stage="done" if run.manifest.state == "done" else "cancelled")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -33,6 +34,7 @@ def detect(
     """Run a detector over a data set and store the run. Killed or cancelled, the same command goes on where it stopped."""
     from analysis.runs import detect_run
     from detector import load_detector
+    from detector.side_by_side import load_side_by_side
 
     dataset = open_source(data, say=say)
     if split:
@@ -42,14 +44,15 @@ def detect(
     say_problems(dataset.problems)
     options = {"labels": labels} if labels else {}
     with without_native_chatter():
-        detector = load_detector(model, dataset=dataset, **options)
+        detectors = load_side_by_side(partial(load_detector, model, dataset=dataset, **options))
+    detector = detectors[0]
     for note in detector.info.notes:
         say(f"note: {note}")
     stopping: list[int] = []
     signal.signal(signal.SIGINT, lambda number, frame: stopping.append(number))
     with progress_bar(f"{detector.info.name} on {dataset.name}") as update:
         run = detect_run(
-            detector, dataset, out, floor=floor, limit=limit, batch_size=batch_size,
+            detectors, dataset, out, floor=floor, limit=limit, batch_size=batch_size,
             progress=lambda p: update(p.done, p.total, p.rate), should_stop=lambda: bool(stopping),
         )
     summary = {
