@@ -7,8 +7,9 @@ runs one detector: how many threads TensorFlow uses inside an operation is settl
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from detector.core import Detector
 
@@ -20,11 +21,24 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+@contextlib.contextmanager
+def _one_thread_inside() -> Iterator[None]:
+    """TensorFlow, imported in here, gives an operation one thread, unless the user said otherwise; children see nothing."""
+    if "TF_NUM_INTRAOP_THREADS" in os.environ:
+        yield
+        return
+    os.environ["TF_NUM_INTRAOP_THREADS"] = "1"
+    try:
+        yield
+    finally:
+        del os.environ["TF_NUM_INTRAOP_THREADS"]
+
+
 def load_side_by_side(load: Callable[..., Detector], *, workers: int | None = None) -> list[Detector]:
     """The detectors to hand to `analysis.runs.detect_run`: at least one, equal in every answer.
 
-    Call it before TensorFlow is imported: where several are wanted it sets TF_NUM_INTRAOP_THREADS to 1, unless the
-    user set it. A SavedModel may be called from several threads, so one instance serves them all; `.tflite` files get
+    Call it before TensorFlow is imported: where several are wanted, TF_NUM_INTRAOP_THREADS is 1 while the first is
+    loaded, unless the user set it. A SavedModel may be called from several threads, so one instance serves them all; `.tflite` files get
     an interpreter a worker; the other kinds share their work between the cores themselves, or need no sharing.
 
     Args:
@@ -34,8 +48,8 @@ def load_side_by_side(load: Callable[..., Detector], *, workers: int | None = No
     wanted = workers or min(MOST, usable_cores())
     if wanted < 2:
         return [load()]
-    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
-    first = load()
+    with _one_thread_inside():
+        first = load()
     if first.info.kind == "saved_model":
         return [first] * wanted
     if first.info.kind == "tflite":

@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -86,6 +87,24 @@ def free_port(preferred: int | None = None) -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+@contextlib.contextmanager
+def claimed_port(preferred: int) -> Iterator[int]:
+    """A free port that no other Boxscope process, of any data directory, is about to use; the preferred one if it can be.
+
+    A server listens only seconds after its start; until then the claim, a lock on a file, speaks for it.
+    """
+    for port in (preferred, free_port(), free_port()):
+        with open(Path(tempfile.gettempdir(), f"boxscope-{os.getuid()}-port-{port}.lock"), "a") as claim:
+            try:
+                fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                continue
+            if port_is_free(port):
+                yield port
+                return
+    raise UnavailableError("No free port was found on this machine for FiftyOne's App; try again.")
 
 
 def port_is_free(port: int) -> bool:

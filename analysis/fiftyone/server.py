@@ -6,6 +6,7 @@ started. $FIFTYONE_DATABASE_URI makes us use that database instead and start non
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -119,7 +120,7 @@ def start_app(*, port: int | None = None, say: Say | None = None, patience: floa
     """
     uri = start_database(say)
     state = state_file()
-    with state.lock("app", wait=patience):
+    with state.lock("app", wait=patience), contextlib.ExitStack() as claims:
         record = state.read().get("app")
         if processes.is_running(record):
             if record.get("uri") == uri and port in (None, record["port"]) and _app_version(record["port"]):
@@ -130,7 +131,7 @@ def start_app(*, port: int | None = None, say: Say | None = None, patience: floa
             raise UnavailableError(
                 f"Port {port} is taken by another program, so FiftyOne's App cannot use it; free it or choose another port."
             )
-        chosen = port or processes.free_port(DEFAULT_APP_PORT)
+        chosen = port or claims.enter_context(processes.claimed_port(DEFAULT_APP_PORT))
         log = around.home() / "logs" / "app.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_bytes(b"")

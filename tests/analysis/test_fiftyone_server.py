@@ -188,11 +188,21 @@ def test_the_app_needs_its_port(fifty):
             server.start_app(port=port)
 
 
-def test_the_app_says_why_it_stops(fifty, monkeypatch):
-    monkeypatch.setattr(server.around, "child_environment", lambda uri: dict(os.environ) | {"PYTHONPATH": "/nonexistent"})
-    monkeypatch.setattr(server.around, "ROOT", Path("/"))
-    with pytest.raises(UnavailableError, match="App stopped while starting: .*No module named 'analysis'"):
+def test_the_app_says_why_it_stops(fifty, monkeypatch, tmp_path):
+    (tmp_path / "analysis").mkdir()
+    (tmp_path / "analysis" / "__init__.py").write_text("raise ImportError('this installation is broken')")
+    monkeypatch.setattr(server.around, "child_environment", lambda uri: dict(os.environ) | {"PYTHONPATH": str(tmp_path)})
+    monkeypatch.setattr(server.around, "ROOT", tmp_path)
+    with pytest.raises(UnavailableError, match="App stopped while starting: .*this installation is broken"):
         server.start_app()
+
+
+def test_two_that_start_at_once_do_not_choose_one_port():
+    preferred = processes.free_port()
+    with processes.claimed_port(preferred) as first, processes.claimed_port(preferred) as second:
+        assert first == preferred and second != preferred
+    with processes.claimed_port(preferred) as again:
+        assert again == preferred
 
 
 def test_a_push_needs_a_stored_run(tmp_path):
