@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +20,14 @@ def shared() -> Path:
     if not (folder / "data").is_dir():
         pytest.skip(f"reference material is not on this machine (looked in {folder}; set BOXSCOPE_SHARED)")
     return folder
+
+
+@pytest.fixture
+def alone() -> Iterator[None]:
+    """No other test that asks for it runs meanwhile, in whichever worker: FiftyOne's App and a browser fill two cores."""
+    with open(Path(tempfile.gettempdir(), f"boxscope-tests-{os.getuid()}.lock"), "a") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
 
 
 @pytest.fixture(autouse=True)

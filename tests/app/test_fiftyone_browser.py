@@ -47,7 +47,7 @@ def in_fiftyone(code: str, dataset: str) -> str:
     return result.stdout.strip().splitlines()[-1]
 
 
-def test_pushed_from_the_page_tagged_there_and_brought_home(stopped_afterwards, page, server):
+def test_pushed_from_the_page_tagged_there_and_brought_home(alone, stopped_afterwards, page, server):
     page.goto(f"{server}/fiftyone")
     page.get_by_role("button", name="Push").first.click()
     link = page.get_by_role("link", name="Open in FiftyOne")
