@@ -2,7 +2,8 @@
 
 Measured from the browser's message to the last message of the answer. The
 other side, moved in turn, is an empty Streamlit page with one slider: what Streamlit itself takes here.
-A detector is loaded in the model process meanwhile. Needs /usr/bin/chromium and playwright.
+Detectors live in a process of their own, so the page's process is the same with one loaded. Needs /usr/bin/chromium
+and playwright.
 """
 
 from __future__ import annotations
