@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.app.test_browser import CHROMIUM, page, server, strip, url_says  # noqa: F401 (fixtures)
+from tests.app.test_browser import CHROMIUM, page, server, strip_says, url_says  # noqa: F401 (fixtures)
 
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(not CHROMIUM.exists(), reason=f"{CHROMIUM} is not there (Debian: apt install chromium)")]
 
@@ -41,7 +41,7 @@ def test_from_figures_to_boxes(page, server, boxscope_home):  # noqa: F811
     expect(line).to_have_attribute("aria-valuetext", "0.30")
     url_says(page, "conf=0.3")
     expect(page.locator(".strip .point")).to_contain_text("≥ 0.30")
-    assert strip(page).startswith("4 objects 3 correct 3 wrong 1 missed")
+    strip_says(page, "4 objects 3 correct 3 wrong 1 missed")
     expect(page.locator(".st-key-conf input[type=range]")).to_have_attribute("aria-valuetext", "0.30")
 
     # A threshold for each class, suggested, saved, followed.
