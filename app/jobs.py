@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -77,8 +78,8 @@ class Job:
 
 
 def start(title: str, model: str, data: str, *, options: dict[str, Any] | None = None, floor: float = 0.01, limit: int | None = None) -> Job:
-    """Start a detection in the background."""
-    job = Job(f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}", title, model, data, options or {}, floor, limit, started=time.time()).save()
+    """Start a detection in the background. Its id begins with the time to the microsecond: jobs sort by it."""
+    job = Job(f"{datetime.now():%Y%m%d-%H%M%S-%f}-{secrets.token_hex(3)}", title, model, data, options or {}, floor, limit, started=time.time()).save()
     environment = os.environ | {
         "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2"), "BOXSCOPE_ROOTS": os.pathsep.join(map(str, roots()[1:])),
     }
