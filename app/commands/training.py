@@ -21,6 +21,7 @@ def train(
     data: Annotated[str | None, typer.Option(help="The data set (SSD) or patches (sliding window), instead of the recipe's `data`.")] = None,
     train_split: Annotated[str | None, typer.Option(help="Train on this split of the data only.")] = None,
     val_split: Annotated[str | None, typer.Option(help="Validate on this split of the data.")] = None,
+    start: Annotated[str | None, typer.Option(help="Starting weights (SSD), instead of the recipe's `start`: none, imagenet, or a path.")] = None,
     out: Annotated[Path | None, typer.Option(help="The folder of the training; by default one named after the recipe under the data directory.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the training in that folder.")] = False,
     json: JsonFlag = False,
@@ -34,11 +35,11 @@ def train(
     wanted = read_recipe(recipe)
     if data is not None:
         wanted = wanted.with_(data=data)
-    splits = {name: value for name, value in (("train_split", train_split), ("val_split", val_split)) if value}
-    if splits and not isinstance(wanted, TrainRecipe):
-        raise InputError("--train-split and --val-split are for SSD networks; a sliding-window detector holds patches out by its recipe.")
-    if splits:
-        wanted = wanted.with_(**splits)
+    changes = {name: value for name, value in (("train_split", train_split), ("val_split", val_split), ("start", start)) if value}
+    if changes and not isinstance(wanted, TrainRecipe):
+        raise InputError("--train-split, --val-split and --start are for SSD networks; a sliding-window detector starts fresh and holds patches out by its recipe.")
+    if changes:
+        wanted = wanted.with_(**changes)
     if not wanted.data:
         raise InputError(f"{recipe}: it names no data; give the folder with --data.")
     # Every zoo file is called pipeline.config; its folder tells them apart.
