@@ -26,7 +26,7 @@ __all__ = [
 
 def push_to_fiftyone(
     run: Any, *, name: str | None = None, threshold: Any = 0.5, iou: float = 0.5, lowest: float = 0.05, pages: str = DEFAULT_PAGES,
-    eval_key: str = "eval", figures: bool = True, discard_edits: bool = False, detection_columns: Mapping[str, Any] | None = None,
+    eval_key: str = "eval", figures: bool = True, discard_edits: bool = False, heatmaps: bool = False, detection_columns: Mapping[str, Any] | None = None,
     truth_columns: Mapping[str, Any] | None = None, progress: Callable[[PushProgress], None] | None = None,
     stage: Callable[[str], None] | None = None, should_stop: Callable[[], bool] | None = None,
 ) -> PushReport:
@@ -47,6 +47,8 @@ def push_to_fiftyone(
         pages: where our app answers, for the links; "" for none.
         eval_key: the evaluation's name in FiftyOne.
         figures: compute AP, AP50 and AP75 and show them in the panel.
+        heatmaps: write confidence maps too, of every class and of the missed objects' classes, as Heatmap labels (PNG files
+            in the data directory, about 5 KB and 5 ms each).
         discard_edits: put our ground truth back where people changed it in FiftyOne.
         detection_columns, truth_columns: more values for the labels, by field name, one a row of `run.detections` and
             `run.truth` (error kind, miss cause, ...).
@@ -57,7 +59,7 @@ def push_to_fiftyone(
         InputError: a value or the name cannot be used.
     """
     options: dict[str, Any] = dict(
-        name=name, threshold=threshold, iou=iou, lowest=lowest, pages=pages, eval_key=eval_key, figures=figures, discard_edits=discard_edits,
+        name=name, threshold=threshold, iou=iou, lowest=lowest, pages=pages, eval_key=eval_key, figures=figures, discard_edits=discard_edits, heatmaps=heatmaps,
         detection_columns=detection_columns, truth_columns=truth_columns, progress=progress, stage=stage, should_stop=should_stop,
     )
     path = getattr(run, "path", run)

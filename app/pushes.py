@@ -52,7 +52,7 @@ def of(run: str) -> Push | None:
     return _pushes.get(run)
 
 
-def start(path: Path, *, threshold: float | dict[str, float], iou: float, pages: str, push: bool = True, dataset: str | None = None) -> Push:
+def start(path: Path, *, threshold: float | dict[str, float], iou: float, pages: str, push: bool = True, dataset: str | None = None, heatmaps: bool = False) -> Push:
     """Begin to push a run and open the App on it, or (push=False) only to open the App; one at a time a run."""
     key = str(path)
     with _lock:
@@ -60,7 +60,7 @@ def start(path: Path, *, threshold: float | dict[str, float], iou: float, pages:
         if current is not None and not current.over:
             return current
         state = _pushes[key] = Push(key)
-    threading.Thread(target=_work, args=(state, path, threshold, iou, pages, push, dataset), daemon=True, name="push").start()
+    threading.Thread(target=_work, args=(state, path, threshold, iou, pages, push, dataset, heatmaps), daemon=True, name="push").start()
     return state
 
 
@@ -92,7 +92,7 @@ def connection() -> dict[str, str]:
     return {"state": found.state, "message": found.message, "url": found.app_url or ""}
 
 
-def _work(state: Push, path: Path, threshold: float | dict[str, float], iou: float, pages: str, push: bool, dataset: str | None) -> None:
+def _work(state: Push, path: Path, threshold: float | dict[str, float], iou: float, pages: str, push: bool, dataset: str | None, heatmaps: bool) -> None:
     def stage(words: str) -> None:
         state.stage = words
 
@@ -104,7 +104,7 @@ def _work(state: Push, path: Path, threshold: float | dict[str, float], iou: flo
         from analysis.fiftyone_bridge import launch, push_in_process
 
         if push:
-            report = push_in_process(path, threshold=threshold, iou=iou, pages=pages, progress=progress, stage=stage, should_stop=state._stop.is_set)
+            report = push_in_process(path, threshold=threshold, iou=iou, pages=pages, heatmaps=heatmaps, progress=progress, stage=stage, should_stop=state._stop.is_set)
             state.result = report.to_dict()
             dataset = report.dataset
             _note_pushed(path, dataset)

@@ -17,6 +17,7 @@ import numpy as np
 from bson import ObjectId
 
 from analysis.fiftyone.fields import FLAG_FIELDS, LINK, SAMPLE_ID, SOURCE, SPLIT, TRUTH, Names
+from analysis.fiftyone.heatmaps import HeatMaps
 from analysis.fiftyone.ids import object_ids, sample_ids_of
 from analysis.fiftyone.judge import COUNTED_DETECTIONS, COUNTED_OBJECTS, Judged, sizes
 from analysis.fiftyone.links import page_link
@@ -34,12 +35,14 @@ class Documents:
         pages: base address of our app, or "" for no links; run_name: what a link calls the run.
         lowest: detections with a lower score are not written.
         media: where FiftyOne finds each image.
+        maps: writes heat maps (`analysis.fiftyone.heatmaps`); None for none.
     """
 
     def __init__(
-        self, run: Any, judged: Judged, names: Names, *, owner: str, pages: str, run_name: str, lowest: float, media: Media
+        self, run: Any, judged: Judged, names: Names, *, owner: str, pages: str, run_name: str, lowest: float, media: Media,
+        maps: HeatMaps | None = None,
     ):
-        self.run, self.judged, self.names, self.media = run, judged, names, media
+        self.run, self.judged, self.names, self.media, self.maps = run, judged, names, media, maps
         self.pages, self.run_name, self.lowest = pages, run_name, lowest
         self.owner = owner
         self.truth_starts = np.searchsorted(run.truth.rows, np.arange(len(run.sample_ids) + 1))
@@ -112,6 +115,8 @@ class Documents:
             doc[TRUTH] = {"_cls": "Detections", "detections": objects}
         if run.done[i] and sample_id not in run.failed and size is not None:
             doc[names.predictions] = {"_cls": "Detections", "detections": predictions}
+        if self.maps is not None:
+            doc |= self.maps.of(i)
         if self.judged.matches.judged[i]:
             doc[f"{names.eval_key}_tp"], doc[f"{names.eval_key}_fp"], doc[f"{names.eval_key}_fn"] = tally
         return doc

@@ -52,6 +52,14 @@ class Names:
     def problem(self) -> str:
         return "problem" + self.suffix
 
+    @property
+    def confidence_map(self) -> str:
+        return "confidence_map" + self.suffix
+
+    @property
+    def missed_map(self) -> str:
+        return "missed_map" + self.suffix
+
     def of_truth(self, name: str) -> str:
         """The field on the ground truth for an extra column."""
         return name + self.suffix

@@ -16,6 +16,7 @@ from analysis.fiftyone.documents import Documents
 from analysis.fiftyone.evaluation import register
 from analysis.fiftyone.failures import as_unavailable, is_connection_loss
 from analysis.fiftyone.fields import INFO, Names
+from analysis.fiftyone.heatmaps import HeatMaps
 from analysis.fiftyone.ids import owner_key
 from analysis.fiftyone.judge import Judged
 from analysis.fiftyone.links import DEFAULT_PAGES
@@ -35,7 +36,7 @@ def default_name(run: Any) -> str:
 
 def push(
     run: Any, judged: Judged, *, name: str | None = None, lowest: float = 0.05, pages: str = DEFAULT_PAGES, run_name: str | None = None,
-    eval_key: str = "eval", discard_edits: bool = False, figures: Mapping[str, float | None] | None = None,
+    eval_key: str = "eval", discard_edits: bool = False, heatmaps: bool = False, figures: Mapping[str, float | None] | None = None,
     progress: Callable[[PushProgress], None] | None = None, should_stop: Callable[[], bool] | None = None, batch: int = BATCH,
 ) -> PushReport:
     """Write a judged run through the FiftyOne of this process. `analysis.fiftyone_bridge` says what each means.
@@ -52,12 +53,14 @@ def push(
     done = 0
     try:
         dataset, names, all_names = _open(run, name, eval_key)
+        owner = owner_key(run.manifest.dataset.fingerprint)
+        folder = around.home() / "media" / owner
         documents = Documents(
-            run, judged, names, owner=owner_key(run.manifest.dataset.fingerprint), pages=pages, lowest=lowest,
+            run, judged, names, owner=owner, pages=pages, lowest=lowest,
             run_name=run_name or (run.path.name if run.path else run.manifest.name),
-            media=Media(run, around.home() / "media" / owner_key(run.manifest.dataset.fingerprint)),
+            media=Media(run, folder), maps=HeatMaps(run, judged, names, owner, folder / run.manifest.identity) if heatmaps else None,
         )
-        declare(dataset, run, judged, names, copies=any(map(documents.media.needs_copy, range(len(run.sample_ids)))))
+        declare(dataset, run, judged, names, heatmaps=heatmaps, copies=any(map(documents.media.needs_copy, range(len(run.sample_ids)))))
         _note(dataset, run, judged, names, "pushing", pages)
         tally = {"inserted": 0, "updated": 0, "objects": 0, "detections": 0, "kept_edits": 0}
         collection = dataset._sample_collection

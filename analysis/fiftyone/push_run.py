@@ -16,7 +16,7 @@ from detector.errors import BoxscopeError
 
 def push_run(
     run: Any, *, name: str | None = None, threshold: Any = 0.5, iou: float = 0.5, lowest: float = 0.05, pages: str = DEFAULT_PAGES,
-    run_name: str | None = None, eval_key: str = "eval", figures: bool = True, discard_edits: bool = False,
+    run_name: str | None = None, eval_key: str = "eval", figures: bool = True, discard_edits: bool = False, heatmaps: bool = False,
     detection_columns: Mapping[str, Any] | None = None, truth_columns: Mapping[str, Any] | None = None,
     progress: Callable[[PushProgress], None] | None = None, should_stop: Callable[[], bool] | None = None,
     stage: Callable[[str], None] | None = None,
@@ -42,7 +42,7 @@ def push_run(
     with state_file().lock("push", wait=600.0):
         return push(
             run, judged, name=name or default_name(run), lowest=lowest, pages=pages, run_name=run_name, eval_key=eval_key,
-            figures=measured, discard_edits=discard_edits, progress=progress, should_stop=should_stop,
+            figures=measured, discard_edits=discard_edits, heatmaps=heatmaps, progress=progress, should_stop=should_stop,
         )
 
 

@@ -12,7 +12,7 @@ from analysis.fiftyone.judge import COUNTED_DETECTIONS, COUNTED_OBJECTS, Judged
 from analysis.style import STROKES, object_stroke
 
 
-def declare(dataset: Any, run: Any, judged: Judged, names: Names, *, copies: bool = False) -> None:
+def declare(dataset: Any, run: Any, judged: Judged, names: Names, *, copies: bool = False, heatmaps: bool = False) -> None:
     """Tell FiftyOne the fields in one step; those that exist are left as they are."""
     import fiftyone as fo
 
@@ -48,6 +48,9 @@ def declare(dataset: Any, run: Any, judged: Judged, names: Names, *, copies: boo
         schema[SOURCE] = text(description="The original file, where FiftyOne is shown an upright copy.")
     if run.failed or not run.done.all():
         schema[names.problem] = text(description="Why there are no detections for this image.")
+    if heatmaps:
+        schema[names.confidence_map] = fo.EmbeddedDocumentField(fo.Heatmap, description=f"Where {run.manifest.name} believes any object is; 0 to 1, not stretched.")
+        schema[names.missed_map] = fo.EmbeddedDocumentField(fo.Heatmap, description="The same for the classes of the image's missed objects only.")
     for flag, name in FLAG_FIELDS.items():
         if getattr(run.truth, flag).any():
             schema[f"{gt}.{name}"] = fo.BooleanField(description=f"The annotation is flagged {flag}.")
@@ -72,8 +75,10 @@ def arrange(dataset: Any, all_names: list[Names], words: str) -> None:
     """Sidebar groups that a newcomer finds, and verdicts in the colours of every other page."""
     import fiftyone as fo
 
+    maps = [field for n in all_names for field in (n.confidence_map, n.missed_map)]
     groups = [
         ("labels", [TRUTH, *(n.predictions for n in all_names)], True),
+        ("heat maps", maps, True),
         ("tags", ["tags", "_label_tags"], True),
     ]
     for n in all_names:
@@ -85,10 +90,12 @@ def arrange(dataset: Any, all_names: list[Names], words: str) -> None:
     ]
     known = list(dataset.get_field_schema(flat=False))
     there = {*known, "_label_tags", *(path for path in groups[-1][1])}
-    groups = [(name, [path for path in paths if path in there], expanded) for name, paths, expanded in groups]
+    groups = [(name, kept, expanded) for name, paths, expanded in groups if (kept := [path for path in paths if path in there]) or name != "heat maps"]
     ours = {path for _, paths, _ in groups for path in paths}
     rest = [p for p in ["id", "filepath", "created_at", "last_modified_at", *known] if p not in ours and p != "metadata"]
     groups.append(("other", list(dict.fromkeys(rest)), False))
+    if there.intersection(maps):  # shown when ticked: over every thumbnail they would hide the boxes
+        dataset.app_config.active_fields = fo.ActiveFields(paths=[path for path in maps if path in there], exclude=True)
     dataset.app_config.sidebar_groups = [fo.SidebarGroupDocument(name=n, paths=p, expanded=e) for n, p, e in groups]
 
     def colours(path: str, attribute: str, pairs: list[tuple[str, str]], field: str) -> dict[str, Any]:
@@ -97,7 +104,7 @@ def arrange(dataset: Any, all_names: list[Names], words: str) -> None:
     detections = [(v, STROKES[v].colour) for v in ("correct", "wrong", "duplicate", "ignored", "unlabelled", "below")]
     objects = [(v, object_stroke(v).colour) for v in ("found", "missed", "ignored", "unlabelled")]
     dataset.app_config.color_scheme = fo.ColorScheme(
-        color_by="value",
+        color_by="value", default_colorscale={"name": "viridis", "list": None},
         fields=[
             colours(TRUTH, all_names[0].truth_verdict, objects, STROKES["missed"].colour),
             *(colours(n.predictions, "verdict", detections, STROKES["correct"].colour) for n in all_names),

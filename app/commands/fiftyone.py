@@ -39,6 +39,7 @@ def push(
     iou: IouOption = 0.5,
     lowest: Annotated[float, typer.Option(min=0.0, max=1.0, help="Detections scoring lower stay out of FiftyOne.")] = 0.05,
     discard_edits: Annotated[bool, typer.Option("--discard-edits", help="Put our ground truth back where people changed it in FiftyOne.")] = False,
+    heatmaps: Annotated[bool, typer.Option("--heatmaps", help="Write confidence maps too, as FiftyOne Heatmap labels.")] = False,
     open_app: Annotated[bool, typer.Option("--open/--no-open", help="Start FiftyOne's App and print its address.")] = True,
     json: JsonFlag = False,
 ) -> None:
@@ -49,7 +50,7 @@ def push(
     with progress_bar("pushing to FiftyOne") as update:
         report = push_in_process(
             folder, name=name, threshold=chosen_threshold(threshold, thresholds, folder), iou=iou, lowest=lowest,
-            discard_edits=discard_edits, progress=lambda p: update(p.done, p.total, p.rate), stage=say,
+            discard_edits=discard_edits, heatmaps=heatmaps, progress=lambda p: update(p.done, p.total, p.rate), stage=say,
         )
     address = launch(report.dataset, say=say) if open_app else None
     if json:

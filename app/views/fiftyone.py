@@ -83,11 +83,13 @@ def main() -> None:
             "What it would add: every image of the run in FiftyOne's browser with our verdict on each label, saved views of the misses, "
             "false alarms (false positives) and confusions, embeddings, tags and label editing. Everything else here works without it."
         )
+    heatmaps = available and st.checkbox(
+        "Confidence maps too", key="push_heatmaps", help="Where the model believes an object is, as FiftyOne Heatmap labels: of every class, and of the missed objects' classes.")
     with st.container(horizontal=True, vertical_alignment="center"):
         pushed = current is not None and bool(current.result)
         if st.button("Push again" if pushed else f"Push {s.name}", type="secondary" if pushed else "primary", icon=":material/upload:", disabled=not available,
                      help="Writes images, ground truth, predictions, verdicts and an evaluation. Pushing again updates and never doubles."):
-            pushes.start(s.path, threshold=s.named_cuts, iou=s.iou, pages=_pages())
+            pushes.start(s.path, threshold=s.named_cuts, iou=s.iou, pages=_pages(), heatmaps=heatmaps)
             st.rerun()
         if connection["url"]:
             st.link_button("Open FiftyOne", connection["url"], icon=":material/open_in_new:")

@@ -41,6 +41,25 @@ def documents(fo, name):
     return [{k: v for k, v in doc.items() if k not in (*TIMES, "_dataset_id")} for doc in found]
 
 
+def test_heat_maps_on_request_and_gone_without(fo, tmp_path):
+    import cv2
+
+    run = hand_made(tmp_path)
+    push_to_fiftyone(run, name="warm", heatmaps=True)
+    first, second = list(fo.load_dataset("warm"))
+    everything = cv2.imread(first.confidence_map.map_path, cv2.IMREAD_UNCHANGED)
+    assert everything.shape == (80, 100) and everything[24, 30] == round(255 * 0.9)  # the found car's centre: its score
+    missed = cv2.imread(first.missed_map.map_path, cv2.IMREAD_UNCHANGED)
+    assert missed[40, 75] == round(255 * 0.3) and missed[24, 30] == 0  # the missed dog alone
+    assert list(first.confidence_map.range) == [0, 255]
+    seen_on_b = cv2.imread(second.missed_map.map_path, cv2.IMREAD_UNCHANGED)
+    assert seen_on_b.max() == round(255 * 0.02)  # the car there was called a dog: only the 0.02 one is a car
+    shown = fo.load_dataset("warm").app_config.active_fields
+    assert shown.exclude and shown.paths == ["confidence_map", "missed_map"]
+    push_to_fiftyone(run, name="warm")
+    assert fo.load_dataset("warm").first().confidence_map is None
+
+
 def test_nothing_to_push(fo):
     data = Dataset(name="none", format="folder", source="x", class_map=ClassMap(("car",)), sample_ids=[], files=[])
     info = DetectorInfo(name="d", kind="fake", class_map=ClassMap(("car",)), weights_hash="e")
