@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from detector.errors import ConfigError
 from detector.recipe import TrainRecipe, load_recipe
@@ -34,6 +35,15 @@ def read_recipe(path: str | Path) -> Recipe:
     if kind is not None:
         raise ConfigError(f"kind: expected {KIND!r}, or no kind for an SSD network, got {kind!r}.", path=path)
     return load_recipe(path)
+
+
+def changed(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
+    """The recipe with these keys changed, whatever its kind.
+
+    Raises:
+        ConfigError: a key that recipes of this kind do not have, or a value that does not fit the others.
+    """
+    return type(recipe).from_dict({**recipe.as_dict(), **values}) if values else recipe
 
 
 def train_by(

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from app.commands.common import JsonFlag, print_json, say, training_bar, without_native_chatter
 from detector.errors import InputError
+
+NUMBER = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")
 
 
 def register(app: typer.Typer) -> None:
@@ -21,7 +24,9 @@ def train(
     data: Annotated[str | None, typer.Option(help="The data set (SSD) or patches (sliding window), instead of the recipe's `data`.")] = None,
     train_split: Annotated[str | None, typer.Option(help="Train on this split of the data only.")] = None,
     val_split: Annotated[str | None, typer.Option(help="Validate on this split of the data.")] = None,
+    val_data: Annotated[str | None, typer.Option(help="Another data set to validate on.")] = None,
     start: Annotated[str | None, typer.Option(help="Starting weights (SSD), instead of the recipe's `start`: none, imagenet, or a path.")] = None,
+    changes: Annotated[list[str] | None, typer.Option("--set", help="Any key of the recipe, e.g. --set steps=800; may be given several times.", metavar="KEY=VALUE")] = None,
     out: Annotated[Path | None, typer.Option(help="The folder of the training; by default one named after the recipe under the data directory.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the training in that folder.")] = False,
     json: JsonFlag = False,
@@ -29,17 +34,11 @@ def train(
     """Train a detector by a recipe. Killed or stopped (Ctrl-C), the same command with --resume goes on where it was."""
     from analysis.validation import average_precision
     from detector.paths import data_dir
-    from detector.recipe import TrainRecipe
-    from detector.recipes import read_recipe, train_by, training_state
+    from detector.recipes import changed, read_recipe, train_by, training_state
 
     wanted = read_recipe(recipe)
-    if data is not None:
-        wanted = wanted.with_(data=data)
-    changes = {name: value for name, value in (("train_split", train_split), ("val_split", val_split), ("start", start)) if value}
-    if changes and not isinstance(wanted, TrainRecipe):
-        raise InputError("--train-split, --val-split and --start are for SSD networks; a sliding-window detector starts fresh and holds patches out by its recipe.")
-    if changes:
-        wanted = wanted.with_(**changes)
+    given = {"data": data, "train_split": train_split, "val_split": val_split, "val_data": val_data, "start": start}
+    wanted = changed(wanted, {name: value for name, value in given.items() if value is not None} | parsed(changes or []))
     if not wanted.data:
         raise InputError(f"{recipe}: it names no data; give the folder with --data.")
     # Every zoo file is called pipeline.config; its folder tells them apart.
@@ -61,3 +60,25 @@ def train(
     if stopping and state.get("state") != "done":
         say(f"stopped at step {state.get('step')} of {state.get('steps')}; --resume goes on from here.")
         raise typer.Exit(130)
+
+
+def parsed(changes: list[str]) -> dict[str, Any]:
+    """["steps=800", "augment=[]"] -> {"steps": 800, "augment": []}; values are read as YAML.
+
+    Raises:
+        InputError: one is not KEY=VALUE, or its value is no YAML.
+    """
+    import yaml
+
+    values = {}
+    for text in changes:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise InputError(f"--set: expected KEY=VALUE, got {text!r}.")
+        try:
+            read = yaml.safe_load(value)
+            # YAML takes 1e-3 (without a point) for text.
+            values[key.strip()] = float(read) if isinstance(read, str) and NUMBER.fullmatch(read) else read
+        except yaml.YAMLError:
+            raise InputError(f"--set {key.strip()}: expected a value as in a recipe, got {value!r}.") from None
+    return values

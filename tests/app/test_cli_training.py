@@ -93,4 +93,20 @@ def test_a_pipeline_config_is_a_recipe(tmp_path, monkeypatch):
 
 def test_splits_are_no_setting_of_a_sliding_window_detector(recipe, patches, tmp_path):
     said = invoke("train", recipe, "--data", patches, "--train-split", "train", "--out", tmp_path / "x").exception
-    assert isinstance(said, InputError) and "--train-split" in str(said)
+    assert isinstance(said, ConfigError) and "no key 'train_split'" in str(said)
+
+
+def test_any_key_is_set_on_the_command_line(tmp_path, monkeypatch):
+    given = {}
+    monkeypatch.setattr("detector.recipes.train_by", lambda recipe, out, **rest: given.update(recipe=recipe))
+    file = tmp_path / "own.yaml"
+    file.write_text("steps: 30\nname: Own\n")
+    asked = ("--data", tmp_path, "--val-data", "elsewhere", "--set", "steps=8", "--set", "augment=[]", "--set", "alpha=0.35", "--start", "none", "--set", "learning_rate=2e-3")
+    done = invoke("train", file, *asked)
+    assert done.exit_code == 0, (done.output, done.exception)
+    recipe = given["recipe"]
+    assert (recipe.steps, recipe.augment, recipe.alpha, recipe.val_data, recipe.name, recipe.learning_rate) == (8, (), 0.35, "elsewhere", "Own", 0.002)
+    assert "did you mean 'steps'" in str(invoke("train", file, "--data", tmp_path, "--set", "step=8").exception)
+    assert "expected KEY=VALUE" in str(invoke("train", file, "--data", tmp_path, "--set", "steps").exception)
+    assert "a whole number" in str(invoke("train", file, "--data", tmp_path, "--set", "steps=many").exception)
+    assert "expected a value" in str(invoke("train", file, "--data", tmp_path, "--set", "steps=[").exception)
