@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from detector.data import remote
 from detector.errors import ImageError
 
 MAX_PIXELS = 150_000_000
@@ -101,7 +102,7 @@ def read_header(source: str | os.PathLike | bytes, *, max_pixels: int = MAX_PIXE
         return _header(io.BytesIO(data), path, max_pixels)
     path = os.fspath(source)
     try:
-        with open(path, "rb") as file:
+        with remote.open_file(path) if remote.is_remote(path) else open(path, "rb") as file:
             return _header(file, path, max_pixels)
     except OSError as error:
         raise _no_file(path, error) from None
@@ -168,7 +169,7 @@ def _read_bytes(source) -> tuple[bytes, str | None]:
     else:
         path = os.fspath(source)
         try:
-            data = Path(path).read_bytes()
+            data = remote.read_bytes(path) if remote.is_remote(path) else Path(path).read_bytes()
         except OSError as error:
             raise _no_file(path, error) from None
     if not data:
