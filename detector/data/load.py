@@ -7,12 +7,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from detector.data.dataset import Dataset
 from detector.data.draft import Draft, assemble
 from detector.data.files import is_picture, walk_pictures
+from detector.data.index import IndexedDataset, is_index
+from detector.data.remote import is_remote
 from detector.errors import DataError, InputError
 
-FORMATS = ("coco", "voc", "yolo", "csv", "uiuc", "folder")
+FORMATS = ("coco", "voc", "yolo", "csv", "uiuc", "folder", "index")
 
 
 @dataclass(frozen=True)
@@ -96,11 +100,17 @@ def load_dataset(
         DataError: nothing readable is there, or several readings are possible; the message lists them.
         InputError: an unknown format, a split that is not there, a limit below 1.
     """
+    if is_remote(path):
+        raise DataError("an object store is listed once, then used: `boxscope index ADDRESS --out NAME.parquet`, and name that file.", path=path)
     if format is not None and format not in FORMATS:
         raise InputError(f"format: expected one of {', '.join(FORMATS)}, got {format!r}.")
     if limit is not None and limit < 1:
         raise InputError(f"limit: expected at least 1, got {limit}.")
     place = Path(path).expanduser()
+    if format == "index" or (format is None and is_index(place)):
+        indexed = IndexedDataset(place)
+        indexed = indexed if split is None else indexed.split(split)
+        return indexed if limit is None else indexed.subset(np.arange(min(limit, len(indexed))))
     named = "" if place.exists() else str(path)
     if named:
         place = _named(named, place)
