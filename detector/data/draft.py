@@ -23,6 +23,14 @@ HEADER_LIMIT = 10_000
 """Up to this many pictures their headers are read when a data set is opened (about 0.1 ms each); beyond it sizes
 are taken from the annotation file, and `check_images` compares them."""
 
+BOXES_IGNORED = "boxes ignored"
+"""The kind of the one problem of a data set that was read for its classes alone; see `boxes_ignored`."""
+
+
+def boxes_ignored(dataset: Dataset) -> bool:
+    """Whether a data set was read with `boxes="ignore"`: its boxes are whole pictures, and nothing may learn from them."""
+    return any(problem.kind == BOXES_IGNORED for problem in dataset.problems)
+
 
 @dataclass
 class Draft:
@@ -35,6 +43,7 @@ class Draft:
         place: object -> where it stands, for messages.
         fractions: True where the format states parts of the image (YOLO), which need the image's size.
         shift, numbers: as for `check_boxes`.
+        whole_frame: True where the stated boxes are not wanted: each object gets the whole picture for a box.
         annotation_file: sample -> (path, line) of what states it, for messages.
     """
 
@@ -57,6 +66,7 @@ class Draft:
     fractions: bool = False
     shift: tuple[float, float] = (0.0, 0.0)
     numbers: tuple[str, str] = ("x1, y1, x2, y2", "pixels")
+    whole_frame: bool = False
     problems: list[Problem] = field(default_factory=list)
     annotation_file: Callable[[int], tuple[str, int | None]] | None = None
 
@@ -80,7 +90,7 @@ class Draft:
             place=lambda k: place(int(objects[k])), ids=None if self.ids is None else self.ids[objects],
             area=None if self.area is None else self.area[objects],
             flags={flag: np.asarray(values)[objects] for flag, values in self.flags.items()},
-            fractions=self.fractions, shift=self.shift, numbers=self.numbers,
+            fractions=self.fractions, shift=self.shift, numbers=self.numbers, whole_frame=self.whole_frame,
             problems=[p for p in self.problems if p.sample_id is None or p.sample_id in ids],
             annotation_file=lambda i: stated(int(keep[i])),
         )
@@ -96,7 +106,7 @@ def assemble(draft: Draft, *, headers: bool | None = None) -> Dataset:
     problems = list(draft.problems)
     present = _present(draft, problems)
     if headers is None:
-        headers = draft.fractions or int(present.sum()) <= HEADER_LIMIT
+        headers = draft.fractions or draft.whole_frame or int(present.sum()) <= HEADER_LIMIT
     sizes = np.array(draft.sizes, np.int64).reshape(n, 2)
     sizes[(sizes <= 0).any(axis=1)] = 0
     rows = np.asarray(draft.rows, np.int64).reshape(-1)
@@ -115,7 +125,13 @@ def assemble(draft: Draft, *, headers: bool | None = None) -> Dataset:
         if (xyxy[at].max(axis=0, initial=0)[2:] <= np.array(header.stored_size) + 1).all():
             shifted = xyxy[at] + (*draft.shift, 0, 0)
             xyxy[at] = turn_boxes(shifted, header.stored_size, header.orientation) - (*draft.shift, 0, 0)
-    boxes, keep, faults = check_boxes(xyxy, sizes[rows], draft.place, shift=draft.shift, numbers=draft.numbers)
+    if draft.whole_frame:
+        xyxy, shift = np.concatenate([np.zeros((len(rows), 2)), sizes[rows]], axis=1), (0.0, 0.0)
+        xyxy[(sizes[rows] == 0).any(axis=1)] = np.nan
+        problems.append(Problem(BOXES_IGNORED, f"its {len(rows)} boxes are not used, as was asked; the whole picture stands in for each.", draft.source))
+    else:
+        shift = draft.shift
+    boxes, keep, faults = check_boxes(xyxy, sizes[rows], draft.place, shift=shift, numbers=draft.numbers)
     problems += faults
 
     def kept(values):

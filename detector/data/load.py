@@ -16,7 +16,8 @@ from detector.data.index import IndexedDataset, is_index
 from detector.data.remote import is_remote
 from detector.errors import DataError, InputError
 
-FORMATS = ("coco", "voc", "yolo", "csv", "uiuc", "folder", "index")
+FORMATS = ("coco", "voc", "yolo", "csv", "uiuc", "stanford_cars", "tiny_imagenet", "folder", "index")
+BOXES = ("keep", "ignore")
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ def recognise(path: Path) -> list[Reading]:
     """The formats a path can be read as, labelled ones before the plain folder; [] where there is nothing to read."""
     from detector.data.coco import find_coco
     from detector.data.csv_table import find_csv
+    from detector.data.stanford_cars import find_stanford_cars
+    from detector.data.tiny_imagenet import find_tiny_imagenet
     from detector.data.uiuc import PARTS, find_uiuc
     from detector.data.voc import find_voc
     from detector.data.yolo import find_yolo
@@ -46,6 +49,10 @@ def recognise(path: Path) -> list[Reading]:
         found.append(Reading("yolo", because))
     if (root := find_uiuc(path)) is not None:
         found.append(Reading("uiuc", next(name for name in PARTS.values() if (root / name).is_file())))
+    if (layout := find_stanford_cars(path)) is not None:
+        found.append(Reading("stanford_cars", "Stanford Cars' " + ("names.csv and anno_*.csv" if layout.kind == "kaggle" else ".mat files")))
+    if find_tiny_imagenet(path) is not None:
+        found.append(Reading("tiny_imagenet", "wnids.txt"))
     if not found and (tables := find_csv(path)):
         found.append(Reading("csv", tables[0].name))
     return found or ([Reading("folder", "pictures")] if walk_pictures(path) else [])
@@ -61,6 +68,8 @@ def _recognise_file(path: Path) -> list[Reading]:
         return [Reading("yolo", "a yaml file")]
     if suffix in (".csv", ".tsv"):
         return [Reading("csv", "a table")]
+    if suffix == ".mat":
+        return [Reading("stanford_cars", "a .mat file")]
     return [Reading("folder", "a picture")] if is_picture(path.name) else []
 
 
@@ -71,7 +80,7 @@ def _name(root: Path, path: Path) -> str:
 _LOOKED_FOR = (
     "COCO (annotations/*.json with images, annotations and categories), Pascal VOC (Annotations/*.xml with JPEGImages or images, or XML "
     "beside pictures), YOLO (data.yaml, or images/ and labels/*.txt), a CSV with filename, class, xmin, ymin, xmax, ymax, the UIUC car database (TestImages, "
-    "trueLocations.txt), and plain pictures"
+    "trueLocations.txt), Stanford Cars (cars_train_annos.mat, or anno_train.csv with names.csv), Tiny ImageNet (wnids.txt), and plain pictures"
 )
 
 
@@ -82,16 +91,19 @@ def load_dataset(
     images: str | os.PathLike | None = None,
     split: str | None = None,
     limit: int | None = None,
+    boxes: str = "keep",
 ) -> Dataset:
     """Read a data set of any known format. No pixels are read, only headers (up to `HEADER_LIMIT` pictures).
 
     Args:
-        path: a COCO json or folder, a VOC, YOLO, or CSV data set, the UIUC car database, a folder of pictures, one picture, or the name of a
-            sample set ("demo", "coco-2017-val", ...; nothing is downloaded for it).
+        path: a COCO json or folder, a VOC, YOLO, or CSV data set, the UIUC car database, Stanford Cars, Tiny ImageNet, a folder of
+            pictures, one picture, or the name of a sample set ("demo", "coco-2017-val", ...; nothing is downloaded for it).
         format: one of `FORMATS`, where the path could be read in several ways.
         images: the folder with the pictures, where it is not in a usual place.
         split: only this split ("train", "val", "test").
         limit: only the first so many samples.
+        boxes: "keep", or "ignore" for the classes alone: the whole picture stands in for every box, which the data set's
+            problems say and `detector.data.draft.boxes_ignored` tells. For networks that learn to name, not to place.
 
     Returns:
         A Dataset whose `problems` name everything odd or left out.
@@ -104,6 +116,8 @@ def load_dataset(
         raise DataError("an object store is listed once, then used: `boxscope index ADDRESS --out NAME.parquet`, and name that file.", path=path)
     if format is not None and format not in FORMATS:
         raise InputError(f"format: expected one of {', '.join(FORMATS)}, got {format!r}.")
+    if boxes not in BOXES:
+        raise InputError(f"boxes: expected one of {', '.join(BOXES)}, got {boxes!r}.")
     if limit is not None and limit < 1:
         raise InputError(f"limit: expected at least 1, got {limit}.")
     place = Path(path).expanduser()
@@ -116,7 +130,8 @@ def load_dataset(
         place = _named(named, place)
     if format is None:
         format = _choose(place)
-    draft = _drafts()[format](place, images, split)
+    draft = _drafts(boxes)[format](place, images, split)
+    draft.whole_frame = boxes == "ignore"
     dataset = assemble(select(draft, split, limit))
     if named:
         dataset.name, dataset.format = named, "demo" if named == "demo" else dataset.format
@@ -155,10 +170,12 @@ def select(draft: Draft, split: str | None, limit: int | None) -> Draft:
     return draft.take(keep[:limit])
 
 
-def _drafts() -> dict[str, Callable[..., Draft]]:
+def _drafts(boxes: str) -> dict[str, Callable[..., Draft]]:
     from detector.data.coco import coco_draft
     from detector.data.csv_table import csv_draft
     from detector.data.folder import folder_draft
+    from detector.data.stanford_cars import stanford_cars_draft
+    from detector.data.tiny_imagenet import tiny_imagenet_draft
     from detector.data.uiuc import uiuc_draft
     from detector.data.voc import voc_draft
     from detector.data.yolo import yolo_draft
@@ -169,5 +186,7 @@ def _drafts() -> dict[str, Callable[..., Draft]]:
         "yolo": lambda path, images, split: yolo_draft(path, images=images),
         "csv": lambda path, images, split: csv_draft(path, images=images),
         "uiuc": lambda path, images, split: uiuc_draft(path),
+        "stanford_cars": lambda path, images, split: stanford_cars_draft(path, images=images, boxes=boxes),
+        "tiny_imagenet": lambda path, images, split: tiny_imagenet_draft(path),
         "folder": lambda path, images, split: folder_draft(path),
     }
