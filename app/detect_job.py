@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from analysis.run_lock import WorkerLock
+from app.background import sentence
 from app.jobs import Job, read
 from app.roots import inside_roots
 from detector.errors import BoxscopeError, InputError
@@ -25,6 +26,8 @@ def run_job(job: Job) -> Job:
 
     job = job.save(stage="reading the pictures")
     dataset = open_data(job.data)
+    if job.split is not None:
+        dataset = dataset.split(job.split)
     if job.limit is not None:
         dataset = dataset.subset(range(min(job.limit, len(dataset))))
     if not len(dataset):
@@ -81,7 +84,7 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
     except Exception as error:
-        (read(job.id) or job).save(stage="failed", error=f"The detector failed ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}); its log is {job.folder / 'log.txt'}.")
+        (read(job.id) or job).save(stage="failed", error=sentence(error, "The detector", job.folder))
         raise
     finally:
         lock.release()

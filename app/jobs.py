@@ -9,25 +9,17 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
-import signal
-import subprocess
-import sys
 import time
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from analysis.run_lock import is_locked
 from analysis.run_progress import Progress, request_cancel, watch
-from app.roots import roots
+from app import background
 from detector.errors import BoxscopeError
 from detector.paths import data_dir, write_atomically
-
-ROOT = Path(__file__).resolve().parent.parent
-_children: dict[str, subprocess.Popen] = {}
 
 
 @dataclass(frozen=True)
@@ -35,7 +27,7 @@ class Job:
     """One detection that was asked for.
 
     Args:
-        model, data, options, floor, limit: as `app.detect_job` takes them.
+        model, data, options, floor, limit, split: as `app.detect_job` takes them.
         stage: "starting", "reading the pictures", "loading the detector", "fetching the detector", "detecting",
             "done", "cancelled" or "failed".
         run: the run's folder, once known; fetched: (bytes done, bytes in all or None) of a download.
@@ -48,6 +40,7 @@ class Job:
     options: dict[str, Any] = field(default_factory=dict)
     floor: float = 0.01
     limit: int | None = None
+    split: str | None = None
     stage: str = "starting"
     run: str | None = None
     fetched: tuple[int, int | None] | None = None
@@ -77,17 +70,13 @@ class Job:
         return job
 
 
-def start(title: str, model: str, data: str, *, options: dict[str, Any] | None = None, floor: float = 0.01, limit: int | None = None) -> Job:
+def start(
+    title: str, model: str, data: str, *, options: dict[str, Any] | None = None, floor: float = 0.01, limit: int | None = None, split: str | None = None
+) -> Job:
     """Start a detection in the background. Its id begins with the time to the microsecond: jobs sort by it."""
-    job = Job(f"{datetime.now():%Y%m%d-%H%M%S-%f}-{secrets.token_hex(3)}", title, model, data, options or {}, floor, limit, started=time.time()).save()
-    environment = os.environ | {
-        "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2"), "BOXSCOPE_ROOTS": os.pathsep.join(map(str, roots()[1:])),
-    }
-    with open(job.folder / "log.txt", "ab") as log:
-        _children[job.id] = subprocess.Popen(
-            [sys.executable, "-m", "app.detect_job", job.id], cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-            start_new_session=True,  # Ctrl-C at the server, or a closed tab, does not end it
-        )
+    name = f"{datetime.now():%Y%m%d-%H%M%S-%f}-{secrets.token_hex(3)}"
+    job = Job(name, title, model, data, options or {}, floor, limit, split, started=time.time()).save()
+    background.spawn("app.detect_job", job.id, job.folder)
     return job
 
 
@@ -99,20 +88,13 @@ def read(job_id: str) -> Job | None:
         job = Job(**stored | {"fetched": tuple(stored["fetched"]) if stored.get("fetched") else None})
     except (OSError, ValueError, TypeError):
         return None
-    if job.over or _alive(job):
+    if job.over or background.alive(folder, job.started):
         return job
     again = json.loads((folder / "job.json").read_bytes())
     if again["stage"] in ("done", "cancelled", "failed"):  # it ended between the two looks
         return replace(job, stage=again["stage"], run=again["run"], error=again["error"])
     kept = " What was done is kept: start it again to go on." if job.run else ""
     return replace(job, stage="failed", error=f"The process ended without a word (out of memory, or the machine was restarted).{kept}")
-
-
-def _alive(job: Job) -> bool:
-    child = _children.get(job.id)
-    if child is not None:
-        return child.poll() is None
-    return is_locked(job.folder) or time.time() - job.started < 5  # the lock comes with the process' first second
 
 
 def jobs(most: int = 20) -> list[Job]:
@@ -130,12 +112,5 @@ def cancel(job: Job) -> None:
             return
         except BoxscopeError:
             pass
-    child = _children.get(job.id)
-    if child is not None and child.poll() is None:
-        child.terminate()
-    elif is_locked(job.folder):
-        try:
-            os.kill(int((job.folder / "lock-job").read_bytes()), signal.SIGTERM)
-        except (ValueError, OSError):
-            return
-    job.save(stage="cancelled")
+    if background.terminate(job.folder, "job"):
+        job.save(stage="cancelled")

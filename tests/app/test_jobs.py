@@ -9,7 +9,7 @@ import time
 import pytest
 
 from analysis.store import open_run
-from app import jobs
+from app import background, jobs
 
 
 def wait(job_id: str, until, seconds: float = 30.0) -> jobs.Job:
@@ -59,16 +59,16 @@ def test_stopped_early_it_says_so(pictures, blow):
         jobs.cancel(job)
         assert wait(job.id, lambda j: j.over).stage in ("cancelled", "done")
         return
-    os.kill(jobs._children[job.id].pid, signal.SIGKILL)
+    os.kill(background._children[str(job.folder)].pid, signal.SIGKILL)
     job = wait(job.id, lambda j: j.over)
     assert job.stage == "failed" and "ended without a word" in job.error
 
 
 def test_another_server_sees_a_job_that_died(pictures, monkeypatch):
     job = jobs.start("t", "fake:", str(pictures / "instances.json"))
-    os.kill(jobs._children[job.id].pid, signal.SIGKILL)
-    jobs._children[job.id].wait()
-    monkeypatch.setattr(jobs, "_children", {})
+    os.kill(background._children[str(job.folder)].pid, signal.SIGKILL)
+    background._children[str(job.folder)].wait()
+    monkeypatch.setattr(background, "_children", {})
     job.save(started=time.time() - 60)
     assert jobs.read(job.id).stage == "failed"
     assert jobs.read("no-such-job") is None
