@@ -113,7 +113,7 @@ def load_detector(
     - a TF Hub or Kaggle handle, or the address of an archive or a .tflite file
     - a SavedModel folder, a zoo folder (pipeline.config and checkpoint/), an archive of either, a .tflite file
     - the folder of a training (`boxscope train`): its best weights so far
-    - the folder of a sliding-window detector
+    - the folder of a sliding-window or a two-head detector
     - a COCO results .json, which needs `dataset`
     - "fake:PATH", the simulated detector on the data set at PATH
 
@@ -163,7 +163,7 @@ class _Request:
 
 
 def recognise(path: Path) -> str:
-    """What lies at a path: "saved_model", "zoo", "trained", "sliding_window", "archive", "tflite", "results".
+    """What lies at a path: "saved_model", "zoo", "trained", "sliding_window", "two_head", "archive", "tflite", "results".
 
     Raises:
         ModelError: nothing Boxscope can read; the message says what it is and what would work.
@@ -173,6 +173,10 @@ def recognise(path: Path) -> str:
 
         if is_sliding_window(path):
             return "sliding_window"
+        from detector.two_head.folder import is_two_head
+
+        if is_two_head(path):
+            return "two_head"
         if (path / "pipeline.config").is_file() and list((path / "checkpoint").glob("ckpt-*.index")):
             return "zoo"
         if (path / "detector.json").is_file() and any((path / name).is_file() for name in ("weights.npz", "recipe.yaml")):
@@ -219,6 +223,10 @@ def load_path(path: Path, request: _Request) -> Detector:
         from detector.models.sliding_window import load_sliding_window
 
         return _make(load_sliding_window, path, **request.common())
+    if kind == "two_head":
+        from detector.models.two_head import load_two_head
+
+        return _make(load_two_head, path, **request.common())
     if kind == "tflite":
         from detector.models.tflite import TFLiteDetector
 

@@ -1,4 +1,4 @@
-"""A recipe file of either kind, and the trainer it belongs to: SSD networks, or a sliding-window detector."""
+"""A recipe file of any kind, and the trainer it belongs to: SSD, sliding-window or two-head networks."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from detector.errors import ConfigError
 from detector.recipe import TrainRecipe, load_recipe
 from detector.sliding.recipe import KIND, SlidingRecipe, load_sliding_recipe
 from detector.train import TrainProgress, Validate
+from detector.two_head.recipe import KIND as TWO_HEAD
+from detector.two_head.recipe import TwoHeadRecipe, load_two_head_recipe
 
-Recipe = TrainRecipe | SlidingRecipe
+Recipe = TrainRecipe | SlidingRecipe | TwoHeadRecipe
 
 
 def read_recipe(path: str | Path) -> Recipe:
-    """The recipe in a YAML file: a sliding-window one where it says `kind: sliding_window`, else one of an SSD. A file
+    """The recipe in a YAML file: of the kind it names (`sliding_window`, `two_head`), else one of an SSD. A file
     ending in .config is a `pipeline.config` of the Object Detection API.
 
     Raises:
@@ -32,8 +34,10 @@ def read_recipe(path: str | Path) -> Recipe:
     kind = values.get("kind") if isinstance(values, dict) else None
     if kind == KIND:
         return load_sliding_recipe(path)
+    if kind == TWO_HEAD:
+        return load_two_head_recipe(path)
     if kind is not None:
-        raise ConfigError(f"kind: expected {KIND!r}, or no kind for an SSD network, got {kind!r}.", path=path)
+        raise ConfigError(f"kind: expected {KIND!r} or {TWO_HEAD!r}, or no kind for an SSD network, got {kind!r}.", path=path)
     return load_recipe(path)
 
 
@@ -50,14 +54,18 @@ def train_by(
     recipe: Recipe, out: str | Path, *, progress: Callable[[TrainProgress], None] | None = None,
     should_stop: Callable[[], bool] | None = None, validate: Validate | None = None, resume: bool = False,
 ) -> Path:
-    """Train as the recipe says, and return the folder of the result; see `detector.train.train` and
-    `detector.sliding.training.train_sliding_window`. `validate` is of use to SSD networks only: a sliding-window
-    detector is judged by its held-out patches.
+    """Train as the recipe says, and return the folder of the result; see `detector.train.train`,
+    `detector.sliding.training.train_sliding_window` and `detector.two_head.training.train_two_head`. `validate` is of
+    use to SSD networks only: the others are judged by what they hold out.
     """
     if isinstance(recipe, SlidingRecipe):
         from detector.sliding.training import train_sliding_window
 
         return train_sliding_window(recipe, out, progress=progress, should_stop=should_stop, resume=resume)
+    if isinstance(recipe, TwoHeadRecipe):
+        from detector.two_head.training import train_two_head
+
+        return train_two_head(recipe, out, progress=progress, should_stop=should_stop, resume=resume)
     from detector.train import train
 
     return train(recipe, out, progress=progress, should_stop=should_stop, validate=validate, resume=resume)

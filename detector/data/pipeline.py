@@ -1,4 +1,4 @@
-"""The input of training: a labelled data set to batches of preprocessed images and anchor targets.
+"""The input of training: a labelled data set to batches of preprocessed images and their targets.
 
 Batch number s is a function of (data set, settings, seed, s) alone: which samples it holds, how each is
 augmented, and in which order they stand do not depend on threads, on the batches made before, or on the
@@ -9,6 +9,7 @@ imports a deep-learning library, so every Keras backend trains from it.
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +24,7 @@ from detector.ssd.coder import BoxCoder
 from detector.ssd.targets import assign_targets
 
 Batch = tuple[np.ndarray, dict[str, np.ndarray]]
-"""Images float32 [B, h, w, 3] and the targets `detector.ssd.losses.detection_loss` asks for."""
+"""Images float32 [B, h, w, 3] and the targets the network's loss asks for (`detector.ssd.losses.detection_loss`)."""
 
 ORDER, AUGMENT = 0, 1  # the two uses of the seed, kept apart
 
@@ -90,51 +91,29 @@ def check_training_set(dataset: Dataset, num_classes: int, purpose: str = "train
     return counts
 
 
-class TrainingBatches:
-    """Batches by number, made by threads ahead of their use.
+class NumberedBatches(ABC):
+    """Batches by number, made by threads ahead of their use; a subclass says what a sample is (`_sample`).
 
     Args:
-        dataset: labelled images; objects of zero area are not trained on, crowd regions get weight 0.
-        anchors: float32 [A, 4] normalised (ymin, xmin, ymax, xmax).
-        preprocess: RGB uint8 [H, W, 3] to float32 [h, w, 3], the network's own.
-        num_classes: outputs of the network without background.
+        dataset: where the images come from; rows: int [N], the positions that are used.
         batch_size: images a batch.
-        augment: names of `detector.ssd.augment.AUGMENTATIONS`, applied in this order.
         seed: decides order and augmentation.
         shuffle: False keeps the data set's order (validation).
-        threshold: matching IoU; coder: the network's box coder.
         workers: threads; decoding and resizing release the interpreter lock.
 
-    An epoch is one pass over the labelled samples; its last batch is filled up from the next epoch, so every
-    batch is full and a data set smaller than a batch works too.
-
-    Raises:
-        DataError: see `check_training_set`.
+    An epoch is one pass over the rows; its last batch is filled up from the next epoch, so every batch is full and
+    a data set smaller than a batch works too.
     """
 
-    def __init__(
-        self,
-        dataset: Dataset,
-        *,
-        anchors: np.ndarray,
-        preprocess: Callable[[np.ndarray], np.ndarray],
-        num_classes: int,
-        batch_size: int,
-        augment: Sequence[str] = (),
-        seed: int = 0,
-        shuffle: bool = True,
-        threshold: float = 0.5,
-        coder: BoxCoder | None = None,
-        workers: int | None = None,
-    ):
-        self.dataset, self.anchors, self.preprocess = dataset, np.asarray(anchors, np.float32), preprocess
-        self.summary = check_training_set(dataset, num_classes)
-        self.rows, self.usable = self.summary.rows, _usable(dataset)
-        self.batch_size, self.seed, self.shuffle, self.threshold = int(batch_size), int(seed), shuffle, threshold
-        self.coder = coder or BoxCoder()
-        self.augment = compose(augment)
+    def __init__(self, dataset: Dataset, rows: np.ndarray, *, batch_size: int, seed: int = 0, shuffle: bool = True, workers: int | None = None):
+        self.dataset, self.rows = dataset, rows
+        self.batch_size, self.seed, self.shuffle = int(batch_size), int(seed), shuffle
         self.workers = workers or max(1, os.cpu_count() or 1)
         self._orders: dict[int, np.ndarray] = {}
+
+    @abstractmethod
+    def _sample(self, row: int, epoch: int) -> Batch:
+        """Image and targets of the sample at a data set position in an epoch, without the batch axis."""
 
     @property
     def steps_per_epoch(self) -> float:
@@ -197,6 +176,45 @@ class TrainingBatches:
                 order = np.random.default_rng([self.seed, ORDER, epoch]).permutation(len(self.rows))
             self._orders = {e: o for e, o in self._orders.items() if e >= epoch - 1} | {epoch: order}
         return self._orders[epoch]
+
+
+class TrainingBatches(NumberedBatches):
+    """The batches of a detector with anchors.
+
+    Args:
+        dataset: labelled images; objects of zero area are not trained on, crowd regions get weight 0.
+        anchors: float32 [A, 4] normalised (ymin, xmin, ymax, xmax).
+        preprocess: RGB uint8 [H, W, 3] to float32 [h, w, 3], the network's own.
+        num_classes: outputs of the network without background.
+        batch_size, seed, shuffle, workers: see `NumberedBatches`.
+        augment: names of `detector.ssd.augment.AUGMENTATIONS`, applied in this order.
+        threshold: matching IoU; coder: the network's box coder.
+
+    Raises:
+        DataError: see `check_training_set`.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        *,
+        anchors: np.ndarray,
+        preprocess: Callable[[np.ndarray], np.ndarray],
+        num_classes: int,
+        batch_size: int,
+        augment: Sequence[str] = (),
+        seed: int = 0,
+        shuffle: bool = True,
+        threshold: float = 0.5,
+        coder: BoxCoder | None = None,
+        workers: int | None = None,
+    ):
+        self.summary = check_training_set(dataset, num_classes)
+        super().__init__(dataset, self.summary.rows, batch_size=batch_size, seed=seed, shuffle=shuffle, workers=workers)
+        self.anchors, self.preprocess = np.asarray(anchors, np.float32), preprocess
+        self.usable, self.threshold = _usable(dataset), threshold
+        self.coder = coder or BoxCoder()
+        self.augment = compose(augment)
 
     def _sample(self, row: int, epoch: int) -> Batch:
         image = self.dataset.load_image(row)

@@ -1,0 +1,1 @@
+"""One object a picture: a classification backbone with a head that names the class and a head that places the box."""
