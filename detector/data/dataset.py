@@ -168,6 +168,7 @@ class Dataset:
         splits: N names or None.
         problems: everything the reader found odd.
         loader: (position) -> RGB uint8, for images that are not files.
+        place: (row of the object table) -> (file, line or None) that states it, where the reader knows.
     """
 
     def __init__(
@@ -185,6 +186,7 @@ class Dataset:
         splits: Sequence[str | None] | None = None,
         problems: Sequence[Problem] = (),
         loader: Callable[[int], np.ndarray] | None = None,
+        place: Callable[[int], tuple[str, int | None]] | None = None,
     ):
         self.name, self.format, self.source = name, format, str(source)
         self.class_map = class_map
@@ -198,7 +200,7 @@ class Dataset:
         self.labelled = frozen_array(labelled, bool, (n,), "Dataset.labelled")
         self.splits = [None] * n if splits is None else list(splits)
         self.problems = tuple(problems)
-        self._loader = loader
+        self._loader, self._place = loader, place
         if len(self.files) != n or len(self.splits) != n:
             raise InputError(f"Dataset {name}: {n} sample ids, {len(self.files)} files, {len(self.splits)} splits.")
         self._position = {s: i for i, s in enumerate(self.sample_ids)}
@@ -248,6 +250,10 @@ class Dataset:
 
         return read_image(self.files[i])
 
+    def place_of(self, k: int) -> tuple[str, int | None]:
+        """The file, and the 1-based line where there is one, that states object k; ("", None) where nobody knows."""
+        return ("", None) if self._place is None else self._place(k)
+
     def annotations(self, i: int) -> Annotations | None:
         """The objects of the i-th sample; None where it is not labelled.
 
@@ -274,6 +280,7 @@ class Dataset:
         old = np.flatnonzero(keep)
         new_rows = np.cumsum(keep) - 1
         ids = {self.sample_ids[i] for i in old}
+        kept = np.flatnonzero(keep[self.objects.rows])
         return Dataset(
             name=name or self.name, format=self.format, source=self.source, class_map=self.class_map,
             sample_ids=[self.sample_ids[i] for i in old], files=[self.files[i] for i in old],
@@ -281,6 +288,7 @@ class Dataset:
             splits=[self.splits[i] for i in old],
             problems=[p for p in self.problems if p.sample_id is None or p.sample_id in ids],
             loader=None if self._loader is None else lambda i: self._loader(int(old[i])),
+            place=None if self._place is None else lambda k: self._place(int(kept[k])),
         )
 
     def split(self, name: str) -> Dataset:
@@ -312,7 +320,7 @@ class Dataset:
         return Dataset(
             name=self.name, format=self.format, source=self.source, class_map=class_map, sample_ids=self.sample_ids,
             files=self.files, sizes=self.sizes, labelled=self.labelled, objects=moved, splits=self.splits,
-            problems=self.problems, loader=self._loader,
+            problems=self.problems, loader=self._loader, place=self._place,
         )
 
     @cached_property

@@ -141,10 +141,16 @@ def assemble(draft: Draft, *, headers: bool | None = None) -> Dataset:
         rows[keep], boxes[keep], np.asarray(draft.class_ids, np.int64).reshape(-1)[keep], ids=kept(draft.ids),
         area=kept(draft.area), **{flag: kept(draft.flags.get(flag)) for flag in FLAGS},
     )
+    source = np.flatnonzero(keep)[np.argsort(rows[keep], kind="stable")]  # the order ObjectTable.build gives them
+
+    def place(k: int) -> tuple[str, int | None]:
+        at = draft.place(int(source[k]))
+        return at.path, at.line
+
     return Dataset(
         name=draft.name, format=draft.format, source=draft.source, class_map=draft.class_map,
         sample_ids=draft.sample_ids, files=draft.files, sizes=sizes, labelled=draft.labelled, objects=objects,
-        splits=draft.splits, problems=problems,
+        splits=draft.splits, problems=problems, place=place,
     )
 
 
