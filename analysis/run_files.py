@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,11 +27,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from detector.core import FLAGS
-from detector.data.dataset import ObjectTable, Problem
+from detector.data.dataset import Dataset, ObjectTable, Problem
 from detector.errors import RunError
 from detector.paths import write_atomically
 
 BOX = ("x1", "y1", "x2", "y2")
+ROW_GROUP = 131_072
 
 
 def _schema(**columns: pa.DataType) -> pa.Schema:
@@ -74,12 +76,43 @@ def write_table(path: Path, columns: dict[str, object], schema: pa.Schema) -> No
         arrays.append(array)
         fields.append(pa.field(field.name, array.type, field.nullable))
     sink = pa.BufferOutputStream()
-    pq.write_table(pa.Table.from_arrays(arrays, schema=pa.schema(fields)), sink, compression="zstd", row_group_size=131_072)
+    pq.write_table(pa.Table.from_arrays(arrays, schema=pa.schema(fields)), sink, compression="zstd", row_group_size=ROW_GROUP)
     write_atomically(path, sink.getvalue().to_pybytes())
 
 
-def read_table(path: Path, schema: pa.Schema) -> pa.Table:
-    """Read a table that `write_table` wrote.
+def write_samples(path: Path, dataset: Dataset) -> None:
+    """samples.parquet of a data set, a row group at a time: a list that stays in its file is never gathered."""
+    columns: dict[str, Sequence] = {"sample": dataset.sample_ids, "file": dataset.files, "split": dataset.splits, "labelled": dataset.labelled}
+    columns |= {"width": dataset.sizes[:, 0], "height": dataset.sizes[:, 1]}
+    try:
+        _stream(path, columns, len(dataset), SAMPLES)
+    except UnicodeEncodeError:  # as in `texts`: the whole column goes in as bytes
+        binary = pa.schema([pa.field(f.name, pa.binary() if pa.types.is_string(f.type) else f.type, f.nullable) for f in SAMPLES])
+        _stream(path, columns, len(dataset), binary)
+
+
+def _stream(path: Path, columns: dict[str, Sequence], count: int, schema: pa.Schema) -> None:
+    def array(field: pa.Field, values: Sequence) -> pa.Array:
+        if pa.types.is_binary(field.type):
+            values = [None if v is None else v.encode("utf-8", "surrogateescape") for v in values]
+        return pa.array(values, field.type)
+
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.part")
+    try:
+        with pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+            for first in range(0, count, ROW_GROUP):
+                part = slice(first, min(first + ROW_GROUP, count))
+                arrays = [array(field, columns[field.name][part]) for field in schema]
+                writer.write_table(pa.Table.from_arrays(arrays, schema=schema), row_group_size=ROW_GROUP)
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_table(path: Path, schema: pa.Schema, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read a table that `write_table` wrote, or only these columns of it.
 
     Raises:
         RunError: the file is missing, broken, or has other columns.
@@ -87,14 +120,17 @@ def read_table(path: Path, schema: pa.Schema) -> pa.Table:
     try:
         # One thread: these files are small, and a page may open a run while a detector holds the cores.
         with pa.OSFile(str(path)) as file:
-            table = pq.ParquetFile(file).read(use_threads=False)
+            stored = pq.ParquetFile(file)
+            table = stored.read(columns=None if columns is None else list(columns), use_threads=False)
+            names = stored.schema_arrow.names
     except FileNotFoundError:
         raise RunError("This file of the run is missing; detect again into an empty folder, or bring the file back.", path=path) from None
     except (pa.ArrowException, OSError, ValueError) as error:
         raise RunError(f"This file of the run is broken or half there ({str(error).splitlines()[0][:120]}); {_remedy(path)}.", path=path) from error
-    if table.column_names != schema.names:
-        raise RunError(f"Expected the columns {', '.join(schema.names)}, found {', '.join(table.column_names)}.", path=path)
-    for have, want in zip(table.schema, schema):
+    if names != schema.names:
+        raise RunError(f"Expected the columns {', '.join(schema.names)}, found {', '.join(names)}.", path=path)
+    for have in table.schema:
+        want = schema.field(have.name)
         text = pa.types.is_string(want.type) and pa.types.is_binary(have.type)
         if have.type != want.type and not text:
             raise RunError(f"Expected column {want.name} as {want.type}, found {have.type}.", path=path)

@@ -36,14 +36,7 @@ def create_run(
     refuse_strangers(folder)
     manifest = describe(dataset, info, unify(dataset.class_map, info.class_map), floor=floor, name=name)
     (folder / "parts").mkdir(parents=True, exist_ok=True)
-    files.write_table(
-        folder / "samples.parquet",
-        {
-            "sample": dataset.sample_ids, "file": dataset.files, "width": dataset.sizes[:, 0], "height": dataset.sizes[:, 1],
-            "split": dataset.splits, "labelled": dataset.labelled,
-        },
-        files.SAMPLES,
-    )
+    files.write_samples(folder / "samples.parquet", dataset)
     files.write_truth(folder / "truth.parquet", dataset.objects)
     files.write_problems(folder / "problems.parquet", dataset.problems)
     write_manifest(folder, manifest)

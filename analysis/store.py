@@ -16,6 +16,7 @@ from analysis import run_files as files
 from analysis.classes import unify
 from analysis.manifest import Counts, Manifest, describe, now, read_manifest
 from analysis.run_lock import is_locked
+from analysis.run_parts import read_parts
 from analysis.run_writer import RunWriter, above_floor, create_run, to_unified
 from analysis.tables import DetectionTable
 from analysis.truth_frames import fit_truth
@@ -208,13 +209,14 @@ def open_run(path: str | Path) -> Run:
     if n != manifest.dataset.count:
         raise RunError(f"The manifest speaks of {manifest.dataset.count} images, samples.parquet holds {n}.", path=path)
     stated = files.numbers(samples, "width", "height").astype(np.int32).reshape(n, 2)
-    done, decoded, errors, detections = _read_parts(path, n)
+    parts = read_parts(path, n)
+    done, decoded, errors, detections = parts.done, parts.decoded, parts.errors, parts.detections(0, n)
     failed = {sample_ids[row]: errors[row] for row in sorted(errors)}
     known = done & (decoded > 0).all(axis=1)
     paths = files.as_texts(samples.column("file"))
     truth, problems = fit_truth(files.read_truth(path / "truth.parquet"), stated, np.where(known[:, None], decoded, 0), sample_ids, paths)
-    problems = [*files.read_problems(path / "problems.parquet"), *_class_problems(manifest), *problems]
-    problems += _failures(errors, sample_ids, paths, problems)
+    problems = [*files.read_problems(path / "problems.parquet"), *class_problems(manifest), *problems]
+    problems += failures(errors, sample_ids, paths, problems)
     return Run(
         path=path, manifest=manifest, sample_ids=sample_ids, files=paths, sizes=np.where(known[:, None], decoded, stated),
         splits=files.as_texts(samples.column("split")), labelled=samples.column("labelled").to_numpy(), truth=truth,
@@ -222,41 +224,7 @@ def open_run(path: str | Path) -> Run:
     )
 
 
-def _read_parts(path: Path, n: int) -> tuple[np.ndarray, np.ndarray, dict[int, str], DetectionTable]:
-    done, decoded, errors = np.zeros(n, bool), np.zeros((n, 2), np.int32), {}
-    columns: list[tuple[np.ndarray, ...]] = []
-    for part in files.finished_parts(path):
-        image_file, detection_file = (files.part_path(path, kind, *part) for kind in ("images", "detections"))
-        images, found = files.read_table(image_file, files.IMAGES), files.read_table(detection_file, files.DETECTIONS)
-        rows, owners = files.numbers(images, "row"), files.numbers(found, "row")
-        if len(rows) and (rows.min() < 0 or rows.max() >= n):
-            raise RunError(f"A row points outside the run's {n} images.", path=image_file)
-        promised = np.zeros(n, np.int32)
-        promised[rows] = files.numbers(images, "detections")
-        astray = len(owners) > 0 and (owners.min() < 0 or owners.max() >= n)
-        if astray or not np.array_equal(np.bincount(owners, minlength=n), promised):
-            raise RunError("It holds other detections than its images part counted; delete both and detect again.", path=detection_file)
-        # Two workers may have done one image when work of a lost worker was given out again: the first counts.
-        again = done[rows]
-        keep = slice(None)
-        if again.any():
-            keep = ~np.isin(owners, rows[again])
-        fresh = np.flatnonzero(~again)
-        done[rows[fresh]] = True
-        decoded[rows[fresh]] = files.numbers(images, "width", "height")[fresh]
-        if images.column("error").null_count < len(images):
-            messages = files.as_texts(images.column("error"))
-            errors |= {int(rows[k]): messages[k] for k in fresh if messages[k] is not None}
-        columns.append(tuple(
-            column[keep] for column in (owners, files.numbers(found, *files.BOX), *(files.numbers(found, c) for c in ("score", "class_id", "anchor_id")))
-        ))
-    if not columns:
-        return done, decoded, errors, DetectionTable.empty(n)
-    rows, boxes, scores, class_ids, anchor_ids = (np.concatenate(c) for c in zip(*columns))
-    return done, decoded, errors, DetectionTable.build(rows, boxes, scores, class_ids, anchor_ids=anchor_ids, count=n)
-
-
-def _failures(errors: dict[int, str], sample_ids: list[str], paths: list[str], known: list[Problem]) -> list[Problem]:
+def failures(errors: dict[int, str], sample_ids: Sequence[str], paths: Sequence[str], known: list[Problem]) -> list[Problem]:
     """A problem for each failed image, unless the data set's reader had found it unreadable before."""
     told = {p.sample_id for p in known if p.kind == "unreadable image"}
     found = []
@@ -267,7 +235,8 @@ def _failures(errors: dict[int, str], sample_ids: list[str], paths: list[str], k
     return found
 
 
-def _class_problems(manifest: Manifest) -> list[Problem]:
+def class_problems(manifest: Manifest) -> list[Problem]:
+    """A problem where the detector knows none of the classes that there are objects of."""
     if manifest.dataset.objects == 0 or any(link.dataset is not None for link in manifest.classes.links):
         return []
     theirs, ours = ", ".join(manifest.detector.class_names[:4]), ", ".join(manifest.classes.names[:4])
@@ -311,5 +280,5 @@ def run_from_detections(
     return Run(
         path=None, manifest=manifest, sample_ids=dataset.sample_ids, files=dataset.files,
         sizes=np.where(done[:, None], decoded, dataset.sizes), splits=dataset.splits, labelled=dataset.labelled, truth=truth,
-        detections=table, done=done, failed={}, problems=[*dataset.problems, *_class_problems(manifest), *problems], loader=dataset.load_image,
+        detections=table, done=done, failed={}, problems=[*dataset.problems, *class_problems(manifest), *problems], loader=dataset.load_image,
     )
