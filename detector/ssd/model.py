@@ -46,6 +46,13 @@ def feature_maps(model: keras.Model) -> dict[str, keras.KerasTensor]:
     return {name: model.get_layer(name).output for name in sorted(names)}
 
 
+def stride_8(model: keras.Model) -> keras.KerasTensor:
+    """The backbone's map of stride 8: everything the network knows of the image passes through it."""
+    # The first convolution after that map: block 6's expansion of MobileNetV2, stage 4's of ResNet-50.
+    first_after = "backbone_46" if model.name == "ssd_resnet50_v1_fpn" else "backbone_36"
+    return model.get_layer(first_after).input
+
+
 def with_features(model: keras.Model) -> keras.Model:
     """The same network (same weights) whose output dict also holds its feature maps."""
     return keras.Model(model.input, {**model.output, **feature_maps(model)}, name=f"{model.name}_with_features")
