@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from detector.data.draft import Draft, assemble
 from detector.data.files import is_picture, walk_pictures
 from detector.data.index import IndexedDataset, is_index
 from detector.data.remote import is_remote
+from detector.data.splits_file import apply_splits, is_splits_file, read_splits
 from detector.errors import DataError, InputError
 
 FORMATS = ("coco", "voc", "yolo", "csv", "uiuc", "stanford_cars", "tiny_imagenet", "folder", "index")
@@ -92,18 +94,21 @@ def load_dataset(
     split: str | None = None,
     limit: int | None = None,
     boxes: str = "keep",
+    splits: str | os.PathLike | None = None,
 ) -> Dataset:
     """Read a data set of any known format. No pixels are read, only headers (up to `HEADER_LIMIT` pictures).
 
     Args:
         path: a COCO json or folder, a VOC, YOLO, or CSV data set, the UIUC car database, Stanford Cars, Tiny ImageNet, a folder of
-            pictures, one picture, or the name of a sample set ("demo", "coco-2017-val", ...; nothing is downloaded for it).
+            pictures, one picture, a splits file of `boxscope split` (it names its data set), or the name of a sample set
+            ("demo", "coco-2017-val", ...; nothing is downloaded for it).
         format: one of `FORMATS`, where the path could be read in several ways.
         images: the folder with the pictures, where it is not in a usual place.
         split: only this split ("train", "val", "test").
         limit: only the first so many samples.
         boxes: "keep", or "ignore" for the classes alone: the whole picture stands in for every box, which the data set's
             problems say and `detector.data.draft.boxes_ignored` tells. For networks that learn to name, not to place.
+        splits: a splits file whose parts are laid over the data set, instead of the splits it has itself.
 
     Returns:
         A Dataset whose `problems` name everything odd or left out.
@@ -128,6 +133,10 @@ def load_dataset(
     named = "" if place.exists() else str(path)
     if named:
         place = _named(named, place)
+    if splits is None and format is None and place.is_file() and is_splits_file(place):
+        return _through_splits(place, None, images=images, boxes=boxes, split=split, limit=limit)
+    if splits is not None:
+        return _through_splits(Path(splits), path, format=format, images=images, boxes=boxes, split=split, limit=limit)
     if format is None:
         format = _choose(place)
     draft = _drafts(boxes)[format](place, images, split)
@@ -136,6 +145,17 @@ def load_dataset(
     if named:
         dataset.name, dataset.format = named, "demo" if named == "demo" else dataset.format
     return dataset
+
+
+def _through_splits(file: Path, path: str | os.PathLike | None, *, split: str | None, limit: int | None, **told: Any) -> Dataset:
+    """The data set a splits file names (or `path` instead) with the file's parts; what the caller tells wins over the file."""
+    parts, data, reading = read_splits(file)
+    given = {name: value for name, value in told.items() if value not in (None, "keep")}
+    whole = load_dataset(path if path is not None else data, **{**reading, **given})
+    dataset = apply_splits(whole, parts, file if path is None else "")
+    if split is not None:
+        dataset = dataset.split(split)
+    return dataset if limit is None else dataset.subset(np.arange(min(limit, len(dataset))))
 
 
 def _named(name: str, place: Path) -> Path:
