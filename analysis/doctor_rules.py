@@ -13,7 +13,7 @@ from analysis.doctor_kinds import counted
 from analysis.duplicates import Copies, describe_rows
 from detector.boxes import iou as box_iou
 from detector.core import ClassMap
-from detector.data.class_names import look_alikes
+from detector.data.class_names import look_alikes, plain_name
 from detector.data.dataset import Dataset
 
 EXPLAINED = ("no annotation", "missing label file", "unreadable annotation")
@@ -99,14 +99,10 @@ def _alike(names: Sequence[str], message: str) -> list[int]:
     return [k for k, name in enumerate(names) if repr(name) in message]
 
 
-def _plain(name: str) -> str:
-    return "".join(c for c in name.lower() if c not in " \t_-")
-
-
 def _label_map(dataset: Dataset, label_map: ClassMap, counts: np.ndarray) -> list[Finding]:
     names = dataset.class_map.names
-    wanted = {_plain(name): name for name in label_map.names}
-    near = {name: wanted[_plain(name)] for name in names if name not in label_map and _plain(name) in wanted}
+    wanted = {plain_name(name): name for name in label_map.names}
+    near = {name: wanted[plain_name(name)] for name in names if name not in label_map and plain_name(name) in wanted}
     missing = [name for name in names if name not in label_map and name not in near and counts[dataset.class_map.index(name)]]
     found = []
 
@@ -209,15 +205,16 @@ def overlapping(dataset: Dataset, least: float) -> Iterator[tuple[int, int, floa
 
 # ---- copies
 
+def _objects_of(dataset: Dataset, row: int) -> tuple:
+    """An image's objects as a value that does not depend on their order: classes, crowd flags, boxes."""
+    t, at = dataset.objects, slice(dataset.offsets[row], dataset.offsets[row + 1])
+    objects = sorted((int(c), bool(w), *map(float, b)) for c, w, b in zip(t.class_ids[at], t.crowd[at], t.xyxy[at]))
+    return bool(dataset.labelled[row]), *objects
+
+
 def same_labels(dataset: Dataset, i: int, j: int) -> bool:
-    """Whether two images carry the same objects: classes, crowd flags and boxes, in any order; or are both unlabelled."""
-    t = dataset.objects
-
-    def content(row: int) -> tuple[bool, list[tuple]]:
-        at = slice(dataset.offsets[row], dataset.offsets[row + 1])
-        return bool(dataset.labelled[row]), sorted((int(c), bool(w), *map(float, b)) for c, w, b in zip(t.class_ids[at], t.crowd[at], t.xyxy[at]))
-
-    return content(i) == content(j)
+    """Whether two images carry the same objects, or are both unlabelled."""
+    return _objects_of(dataset, i) == _objects_of(dataset, j)
 
 
 def copies(dataset: Dataset, groups: Sequence[Copies]) -> list[Finding]:
@@ -232,11 +229,11 @@ def copies(dataset: Dataset, groups: Sequence[Copies]) -> list[Finding]:
         if chosen:
             found.append(Finding(kind, severity, len(chosen), counted(sentence, len(chosen)), advice, places(chosen, words), fixable))
 
-    add("leak between splits", "error", [g for g in exact if g.leaks], "{n} picture{s} stand{v} in more than one split, by content.", "Take each out of train: what was trained on cannot judge the training. A fixed copy does.", True)
+    add("leak between splits", "error", [g for g in exact if g.leaks], "{n} picture{s} stand{v} in more than one split, by content.", "Take each out of train: what was trained on cannot judge the training. A fixed copy does, where the copies carry the same objects.", True)
     add("near leak between splits", "warning", [g for g in near if g.leaks], "{n} group{s} of near-duplicates lie{v} in more than one split (perceptual hash, thumbnails compared).", "Look at them; frames of one scene belong into one split.", False, "near-duplicates")
-    labels = [g for g in exact if any(not same_labels(dataset, g.rows[0], j) for j in g.rows[1:])]
-    add("copies labelled differently", "warning", labels, "{n} picture{s} occur{v} several times with different objects.", "Keep the better one.", False)
-    add("copy", "warning", [g for g in exact if not g.leaks], "{n} picture{s} occur{v} several times, by content.", "Keep one. A fixed copy does, where the copies carry the same objects.", True)
+    labels = {g: len({_objects_of(dataset, i) for i in g.rows}) for g in exact}
+    add("copies labelled differently", "warning", [g for g in exact if labels[g] > 1], "{n} picture{s} occur{v} several times with different objects.", "Keep the better one.", False)
+    add("copy", "warning", [g for g in exact if not g.leaks and labels[g] < len(g.rows)], "{n} picture{s} occur{v} several times with the same objects, by content.", "Keep one; a fixed copy does.", True)
     add("near copy", "note", [g for g in near if not g.leaks], "{n} group{s} of near-duplicates (perceptual hash, thumbnails compared).", "Keep each group in one split, or keep one of it.", False, "near-duplicates")
     return found
 

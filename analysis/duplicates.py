@@ -207,6 +207,8 @@ class _Groups:
 
 def _join_alike(dataset: Dataset, look: Look, rows: list[int], strength: tuple[_Groups, _Groups, _Groups]) -> None:
     _, pixels, near = strength
+    if len(rows) < 2:
+        return
     at = np.array(rows, np.int64)
     thumbs = look.thumbs[at]
     hashes, flat = difference_hash(thumbs), thumbs.reshape(len(at), -1).std(axis=1) < FLAT
