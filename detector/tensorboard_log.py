@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from detector.ssd.crc32c import masked_crc32c
+from detector.crc32c import masked_crc32c
 
 
 def start_record(wall_time: float = 0.0) -> bytes:

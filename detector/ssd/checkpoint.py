@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
+from detector.crc32c import masked_crc32c
 from detector.errors import ModelError
 from detector.ssd import snappy
-from detector.ssd.crc32c import masked_crc32c
 
 _MAGIC = 0xDB4775248B80FB57
 _DTYPES = {

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from detector.ssd.crc32c import masked_crc32c
+from detector.crc32c import masked_crc32c
 
 _DTYPES = {"float32": 1, "int32": 3, "int64": 9}
 

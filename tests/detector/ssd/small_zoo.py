@@ -55,7 +55,7 @@ def write_zoo_folder(folder: Path, arrays: Mapping[str, np.ndarray], *, labels: 
 
 def published(arrays: Mapping[str, np.ndarray]) -> ZooRecord:
     """A record as if these weights had been the published FPNLite."""
-    from detector.ssd.crc32c import masked_crc32c
+    from detector.crc32c import masked_crc32c
 
     real = zoo_records()["ssd_mobilenet_v2_fpnlite_320x320_coco17_tpu-8"]
     return ZooRecord(real.name, 1, 1, {key: masked_crc32c(arrays[key]) for key in real.masked_crcs}, real.saved_model_keys)

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from detector import crc32c as crc_module
+from detector.crc32c import crc32c, masked_crc32c
 from detector.errors import ModelError
-from detector.ssd import crc32c as crc_module
 from detector.ssd.checkpoint import Checkpoint, latest_checkpoint
-from detector.ssd.crc32c import crc32c, masked_crc32c
 from detector.ssd.snappy import decompress
 from tests.detector.ssd.bundle import write_bundle
 
@@ -30,7 +30,7 @@ def test_crc_of_the_standard_strings():
     assert crc32c(b"\xff" * 32) == 0x62A8AB43
 
 
-@pytest.mark.parametrize("size", [1, 3, 4, 5, 127, 128, 129, 4095, 16383, 16385, 70001, (1 << 18) + 1, (1 << 18) + 16383])
+@pytest.mark.parametrize("size", [1, 3, 4, 5, 127, 128, 129, 199, 200, 4095, 16383, 16385, 65535, 70001, (1 << 18) + 1, (1 << 18) + 16383])
 def test_lanes_equal_one_byte_after_another(size):
     data = np.random.default_rng(size).integers(0, 256, size, dtype=np.uint8)
     assert crc32c(data) == crc_module._by_byte(data)

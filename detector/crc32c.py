@@ -16,9 +16,9 @@ _POLYNOMIAL = 0x82F63B78  # Castagnoli, bits reversed
 def crc32c(data: bytes | np.ndarray) -> int:
     """CRC-32C of bytes, or of an array's bytes in memory order; 0 for nothing."""
     raw = np.frombuffer(data, np.uint8) if isinstance(data, (bytes, bytearray, memoryview)) else _bytes(data)
-    if raw.size < 4:
+    if raw.size < 200:
         return _by_byte(raw)
-    lanes = 32 if raw.size < 1 << 14 else 256 if raw.size < 1 << 18 else 4096
+    lanes = 32 if raw.size < 1 << 12 else 256 if raw.size < 1 << 14 else 1024 if raw.size < 1 << 16 else 4096
     first = -raw.size % (4 * lanes)
     # Zeros in front do not change a CRC that starts at 0; the usual start of all ones flips the first four bytes.
     head = np.zeros(4 * lanes, np.uint8)
