@@ -388,6 +388,30 @@ class Detector(Protocol):
         ...
 
 
+@runtime_checkable
+class Staged(Protocol):
+    """A detector whose preprocessing comes apart from its network, so that another's can take its place.
+
+    Handed over is the resized picture: float32 [height, width, 3] RGB, pixels 0..255, not rounded, of
+    `info.input_size`; normalising and quantising it is the network's own business.
+    Law: `detect_resized([resized(image)], [(W, H)])` is `detect([image])` up to rounding.
+    """
+
+    info: DetectorInfo
+
+    def resized(self, image: np.ndarray) -> np.ndarray:
+        """RGB uint8 [H, W, 3] as it goes into the network."""
+        ...
+
+    def detect_resized(self, pixels: Sequence[np.ndarray], sizes: Sequence[tuple[int, int]]) -> list[Detections]:
+        """Boxes of resized pictures, in the frames of the originals, whose (W, H) are `sizes`."""
+        ...
+
+    def candidates_resized(self, pixels: Sequence[np.ndarray], sizes: Sequence[tuple[int, int]]) -> list[Candidates]:
+        """Rows before NMS; raises CapabilityError where `info.capabilities` lacks "candidates"."""
+        ...
+
+
 def check_images(images: Sequence[np.ndarray]) -> None:
     """Refuse anything but a sequence of RGB uint8 [H, W, 3] arrays.
 

@@ -27,7 +27,8 @@ from detector.ssd.anchors import Anchors, anchors
 from detector.ssd.coder import BoxCoder
 from detector.ssd.config import SSDConfig
 from detector.ssd.litert import LiteRTRunner, litert_file, network_digest, weights_digest
-from detector.ssd.preprocess import preprocess
+from detector.ssd.opened import OpenedSSD
+from detector.ssd.preprocess import preprocess, unnormalise
 from detector.ssd.zoo import CLASS_BIAS, Restored, class_outputs, restore_checkpoint, restore_saved_model
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ RUNTIMES = ("auto", "litert", "keras")
 KERAS_BATCH = 8  # pictures a Keras call; a smaller rest is filled up, so that one graph serves all
 
 
-class KerasSSD:
+class KerasSSD(OpenedSSD):
     """A network of the SSD family with its weights. Safe to call from several threads.
 
     Args:
@@ -142,6 +143,18 @@ class KerasSSD:
         """Every anchor's decoded box, class scores and logits, one column a class, with anchors and levels."""
         return self._each(images, self._candidates)
 
+    def resized(self, image: np.ndarray) -> np.ndarray:
+        """One picture at the network's size, float32 pixels 0..255 (`detector.core.Staged`)."""
+        return unnormalise(self.preprocess(image), self.config)
+
+    def detect_resized(self, pixels: Sequence[np.ndarray], sizes: Sequence[tuple[int, int]]) -> list[Detections]:
+        """`detect` from `resized` pictures of originals of these sizes."""
+        return self._each(pixels, self._detections, sizes)
+
+    def candidates_resized(self, pixels: Sequence[np.ndarray], sizes: Sequence[tuple[int, int]]) -> list[Candidates]:
+        """`candidates` from `resized` pictures."""
+        return self._each(pixels, self._candidates, sizes)
+
     def trace(self, image: np.ndarray) -> postprocess.Trace:
         """The fate of every candidate of one picture above the score threshold; boxes are normalised yxyx and
         `class_ids` are network outputs."""
@@ -150,27 +163,29 @@ class KerasSSD:
     def _postprocess(self, codes: np.ndarray, logits: np.ndarray, *, every: bool = False) -> postprocess.Trace:
         return postprocess.postprocess(codes, logits, self.anchors.boxes, self.config.postprocess, self.coder, every=every)
 
-    def _detections(self, image: np.ndarray, codes: np.ndarray, logits: np.ndarray) -> Detections:
-        return postprocess.to_detections(self._postprocess(codes, logits), _size(image), self._class_of)
+    def _detections(self, size: tuple[int, int], codes: np.ndarray, logits: np.ndarray) -> Detections:
+        return postprocess.to_detections(self._postprocess(codes, logits), size, self._class_of)
 
-    def _candidates(self, image: np.ndarray, codes: np.ndarray, logits: np.ndarray) -> Candidates:
-        return postprocess.candidates(codes, logits, self.anchors.boxes, self.anchors.levels, _size(image), self.coder, self.outputs)
+    def _candidates(self, size: tuple[int, int], codes: np.ndarray, logits: np.ndarray) -> Candidates:
+        return postprocess.candidates(codes, logits, self.anchors.boxes, self.anchors.levels, size, self.coder, self.outputs)
 
-    def _each(self, images: Sequence[np.ndarray], finish: Callable[[np.ndarray, np.ndarray, np.ndarray], Any]) -> list:
-        """`finish(image, codes [A, 4], logits [A, K + 1])` of each image."""
-        check_images(images)
+    def _each(self, images: Sequence[np.ndarray], finish: Callable[..., Any], sizes: Sequence[tuple[int, int]] | None = None) -> list:
+        """`finish(size, codes [A, 4], logits [A, K + 1])` of each image, or of `resized` pictures where their originals' sizes are given."""
+        if sizes is None:
+            check_images(images)
+            sizes = [_size(image) for image in images]
         if not len(images):
             return []
 
-        def checked(image: np.ndarray, codes: np.ndarray, logits: np.ndarray) -> Any:
+        def checked(size: tuple[int, int], codes: np.ndarray, logits: np.ndarray) -> Any:
             # A sum is finite only if all its terms are, and costs a tenth of looking at each.
             if not np.isfinite(codes.sum() + logits.sum()) and not (np.isfinite(codes).all() and np.isfinite(logits).all()):
                 raise ModelError(f"{self.info.name}: the network answered with numbers that are not finite; its weights are broken.")
-            return finish(image, codes, logits)
+            return finish(size, codes, logits)
 
         runner = self._litert()
         if runner is not None:
-            return runner.map(lambda image, forward: checked(image, *forward(self.preprocess(image))), images)
+            return runner.map(lambda item, forward: checked(item[1], *forward(self.preprocess(item[0]))), list(zip(images, sizes)))
         answers = []
         for start in range(0, len(images), KERAS_BATCH):
             part = images[start : start + KERAS_BATCH]
@@ -181,7 +196,7 @@ class KerasSSD:
             network = self.network
             with self._run_lock:
                 out = network.predict_on_batch(batch)
-            answers += [checked(image, out["box_encodings"][i], out["class_logits"][i]) for i, image in enumerate(part)]
+            answers += [checked(sizes[start + i], out["box_encodings"][i], out["class_logits"][i]) for i in range(len(part))]
         return answers
 
     def _litert(self) -> LiteRTRunner | None:

@@ -8,6 +8,8 @@ of an SSD by whole units.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from detector.ssd.config import SSDConfig
@@ -54,24 +56,39 @@ def preprocess(image: np.ndarray, config: SSDConfig) -> np.ndarray:
     Returns:
         float32 [config.height, config.width, 3].
     """
-    if image.shape[:2] == (config.height, config.width):
-        return normalise(image, config)
-    top, bottom, fy = sample_points(image.shape[0], config.height)
-    left, right, fx = sample_points(image.shape[1], config.width)
-    # Along x only on the rows that are sampled; both normalising and choosing are per pixel, so they commute.
+    return _stretched(image, config.width, config.height, lambda rows: _normalise_rows(rows, config))
+
+
+def stretch(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The same resize alone: RGB [H, W, 3] to float32 [height, width, 3] of pixels 0..255, not rounded; size is (W, H)."""
+    return _stretched(image, *size, lambda rows: rows.astype(np.float32))
+
+
+def unnormalise(x: np.ndarray, config: SSDConfig) -> np.ndarray:
+    """A network input [..., 3] back to float32 pixels 0..255: the inverse of `normalise` up to rounding."""
+    return x + np.float32(CHANNEL_MEANS) if subtracts_means(config) else (x + np.float32(1)) * np.float32(127.5)
+
+
+def _stretched(image: np.ndarray, width: int, height: int, finish: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """`finish` takes rows [n, width * 3] of sampled pixels to a fresh float32 array; it is per pixel, so it commutes with the choice."""
+    if image.shape[:2] == (height, width):
+        return finish(image.reshape(height, -1)).reshape(height, width, 3)
+    top, bottom, fy = sample_points(image.shape[0], height)
+    left, right, fx = sample_points(image.shape[1], width)
+    # Along x only on the rows that are sampled.
     rows, place = np.unique(np.concatenate([top, bottom]), return_inverse=True)
     source = (image if len(rows) == image.shape[0] else image[rows]).reshape(len(rows), -1)
     left, right = ((3 * at[:, None] + np.arange(3)).reshape(-1) for at in (left, right))
-    x = _normalise_rows(np.take(source, left, axis=1), config)
-    step = _normalise_rows(np.take(source, right, axis=1), config)
+    x = finish(np.take(source, left, axis=1))
+    step = finish(np.take(source, right, axis=1))
     step -= x
     step *= np.repeat(fx, 3)
     x += step
-    out, step = x[place[: config.height]], x[place[config.height :]]
+    out, step = x[place[:height]], x[place[height:]]
     step -= out
     step *= fy[:, None]
     out += step
-    return out.reshape(config.height, config.width, 3)
+    return out.reshape(height, width, 3)
 
 
 def preprocess_tensor(images, config: SSDConfig):
