@@ -137,9 +137,32 @@ def find_errors(
     """
     if not 0 <= background_iou < iou <= 1:
         raise InputError(f"find_errors: expected 0 <= background_iou < iou <= 1, got {background_iou} and {iou}.")
+    if hasattr(run, "windows"):
+        from analysis.streamed_figures import find_errors_streamed
+
+        return find_errors_streamed(run, iou=iou, background_iou=background_iou, max_detections=max_detections, ignored_too=ignored_too)
     m = match_run(run, iou) if matches is None else matches
     if m.iou != iou or not m.class_aware or len(m.det_rows) != len(run.detections.rows):
         raise InputError("find_errors: expected class-aware matches of this run at this IoU.")
+    return put_together(m, kinds_of(run, m, iou, background_iou, max_detections, ignored_too), background_iou, max_detections)
+
+
+@dataclass(frozen=True, eq=False)
+class Kinds:
+    """The columns of `Errors` that look at one image at a time, and which detections (`part` bool [D]) and objects
+    (`unfound` bool [M]: counted, and found by none of these) they are about."""
+
+    det_error: np.ndarray
+    det_truth: np.ndarray
+    det_mends: np.ndarray
+    truth_error: np.ndarray
+    near_score: np.ndarray
+    part: np.ndarray
+    unfound: np.ndarray
+
+
+def kinds_of(run: Any, m: Matches, iou: float, background_iou: float, max_detections: int | None, ignored_too: bool) -> Kinds:
+    """The kind of every mistake of the images of a run; the arguments are `find_errors`'."""
     d, t = run.detections, run.truth
     counted = m.truth_counted
     rank = np.arange(len(d.rows)) - d.offsets[d.rows] if len(d.rows) else np.zeros(0, int)
@@ -180,11 +203,16 @@ def find_errors(
     truth_error[mended] = det_error[best[mended]]
     det_mends = np.zeros(len(d.rows), bool)
     det_mends[best[mended]] = True
-    counts = {name: int((det_error == code).sum()) for code, name in enumerate(KINDS, 1)}
-    counts["missed"] = int((truth_error == MISSED).sum())
-    ap, dap = _costs(m, t.class_ids, part, det_error, det_truth, det_mends, truth_error, counted & ~used, counted)
+    return Kinds(det_error, det_truth, det_mends, truth_error, near_score, part, open_)
+
+
+def put_together(m: Matches, k: Kinds, background_iou: float, max_detections: int | None) -> Errors:
+    """The counts of kinds over all images, and what each costs in AP."""
+    counts = {name: int((k.det_error == code).sum()) for code, name in enumerate(KINDS, 1)}
+    counts["missed"] = int((k.truth_error == MISSED).sum())
+    ap, dap = _costs(m, m.truth_classes, k.part, k.det_error, k.det_truth, k.det_mends, k.truth_error, k.unfound, m.truth_counted)
     return Errors(
-        m, background_iou, max_detections, det_error, det_truth, det_mends, truth_error, near_score, counts, ap, dap
+        m, background_iou, max_detections, k.det_error, k.det_truth, k.det_mends, k.truth_error, k.near_score, counts, ap, dap
     )
 
 

@@ -162,6 +162,10 @@ def match_run(run: Any, iou: float = 0.5, *, class_aware: bool = True, difficult
     Raises:
         InputError: the IoU is not in (0, 1], or a choice is unknown.
     """
+    if hasattr(run, "windows"):
+        from analysis.streamed_figures import match_streamed
+
+        return match_streamed(run, iou, class_aware=class_aware, difficult=difficult)
     d, t = run.detections, run.truth
     return match_columns(
         d.rows,

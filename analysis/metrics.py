@@ -21,7 +21,7 @@ from analysis.coco_choices import CROWD, EMPTY_CLASSES, IOUS, chosen_figures
 from analysis.coco_columns import Columns, Found, Truth, columns_of_files, columns_of_run
 from analysis.coco_json import Source, read_results, read_truth
 from analysis.matches import DIFFICULT
-from detector.errors import InputError
+from detector.errors import CapabilityError, InputError
 
 FIGURES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
 AREA_SOURCES = ("file", "box")
@@ -134,6 +134,7 @@ def evaluate(
 
     Raises:
         InputError: neither or both kinds of input, or an unknown choice.
+        CapabilityError: other choices than COCO's of a run that is read in windows (`analysis.streamed`).
         DataError: a file cannot be used, or its boxes or ids cannot be meant for this truth.
     """
     if (run is None) == (truth is None and predictions is None) or (truth is None) != (predictions is None):
@@ -152,6 +153,13 @@ def evaluate(
     caps = sorted(int(m) for m in max_detections)
     if len(caps) != 3 or caps[0] < 1:
         raise InputError(f"max_detections: expected three numbers of at least 1, got {list(max_detections)}.")
+    if hasattr(run, "windows"):
+        from analysis.streamed_figures import evaluate_streamed
+
+        if (chosen := {name: value for name, (value, _) in choices.items()}) != DEFAULTS:
+            other = ", ".join(f"{name} = {value!r}" for name, value in chosen.items() if value != DEFAULTS[name])
+            raise CapabilityError(f"A run read in windows is evaluated with COCO's own choices alone, not with {other}.")
+        return evaluate_streamed(run, classes, images, caps, area)
     if run is not None:
         columns = columns_of_run(run)
     else:
@@ -171,23 +179,17 @@ def _figures(c: Columns, caps: list[int], area: str, run: Any, choices: dict[str
     matcher = "COCO"
     if len(images) and c.class_ids and choices == DEFAULTS:
         arrays, matcher = _through_hotcoco(c, images, truth, found, caps)
-        p, r = arrays["precision"], arrays["recall"]
-        figures = _summary(p, r)
-        by_class = {"AP": p[:, :, :, 0, -1].transpose(2, 0, 1), "AP50": p[0, :, :, 0, -1].T, "AR": r[:, :, 0, -1].T}
+        figures, by_class = figures_of_arrays(arrays["precision"], arrays["recall"])
     elif len(images) and c.class_ids:
         figures, by_class = _chosen(c, truth, found, caps, choices)
     crowd = truth.crowd & (choices["crowd"] != "count") | truth.difficult & (choices["difficult"] == "ignore")
     objects = np.bincount(truth.kinds[~crowd], minlength=len(c.names))
     detections = np.bincount(found.kinds, minlength=len(c.names))
-    per_class = {}
-    for n, k in enumerate(c.class_ids):
-        name = c.names[k] if c.names.count(c.names[k]) == 1 else f"{c.names[k]} ({k})"
-        rates = {what: _mean(by_class[what][n]) if by_class else None for what in ("AP", "AP50", "AR")}
-        per_class[name] = {**rates, "objects": int(objects[k]), "detections": int(detections[k])}
+    per_class = figures_per_class(c.names, c.class_ids, by_class, objects, detections)
     return Evaluation(
         figures,
         per_class,
-        _settings(c, caps, area, run, choices, matcher),
+        settings_of(len(c.class_ids), caps, area, run, choices, matcher),
         images=len(images),
         objects=int((~crowd).sum()),
         crowd=int(crowd.sum()),
@@ -195,6 +197,24 @@ def _figures(c: Columns, caps: list[int], area: str, run: Any, choices: dict[str
         notes=tuple(c.notes),
         arrays=arrays,
     )
+
+
+def figures_of_arrays(p: np.ndarray, r: np.ndarray) -> tuple[dict[str, float | None], dict[str, np.ndarray]]:
+    """The twelve figures, and what each class' are the means of, from COCO's precision [T, R, K, area, cap] and recall [T, K, area, cap]."""
+    by_class = {"AP": p[:, :, :, 0, -1].transpose(2, 0, 1), "AP50": p[0, :, :, 0, -1].T, "AR": r[:, :, 0, -1].T}
+    return _summary(p, r), by_class
+
+
+def figures_per_class(
+    names: list[str], class_ids: list[int], by_class: dict[str, np.ndarray], objects: np.ndarray, detections: np.ndarray
+) -> dict[str, dict[str, Any]]:
+    """`Evaluation.per_class`; objects and detections are counts int64 [K], `by_class` is empty where nothing was measured."""
+    per_class = {}
+    for n, k in enumerate(class_ids):
+        name = names[k] if names.count(names[k]) == 1 else f"{names[k]} ({k})"
+        rates = {what: _mean(by_class[what][n]) if by_class else None for what in ("AP", "AP50", "AR")}
+        per_class[name] = {**rates, "objects": int(objects[k]), "detections": int(detections[k])}
+    return per_class
 
 
 def _through_hotcoco(
@@ -269,9 +289,10 @@ def _summary(p: np.ndarray, r: np.ndarray) -> dict[str, float | None]:
     )
 
 
-def _settings(
-    c: Columns, caps: list[int], area: str, run: Any, choices: dict[str, str], matcher: str
+def settings_of(
+    num_classes: int, caps: list[int], area: str, run: Any, choices: dict[str, str], matcher: str
 ) -> dict[str, Any]:
+    """What decided the figures (`Evaluation.settings`)."""
     from analysis.operating_point import operating_point
 
     who = operating_point(run)
@@ -283,7 +304,7 @@ def _settings(
         "area": area,
         "area_bounds": [32**2, 96**2],
         **choices,
-        "classes": len(c.class_ids),
+        "classes": num_classes,
         "matcher": matcher,
         "detector": who.detector,
         "weights_hash": who.weights_hash,

@@ -57,7 +57,7 @@ def sides(source: Any, side: str | None) -> str:
     Raises:
         InputError: no such side, or predictions are asked of a data set.
     """
-    has_predictions = hasattr(source, "detections")
+    has_predictions = hasattr(source, "detections") or hasattr(source, "windows")
     if side is None:
         return "predictions" if has_predictions else "truth"
     if side not in SIDES:
@@ -121,6 +121,8 @@ def images_with_classes(
         raise InputError(f"min_count: expected a whole number of at least 1, got {min_count!r}.")
     side = sides(source, side)
     wanted = sorted(set(class_ids_of(source.class_map, classes)))
+    if hasattr(source, "windows"):
+        return _over_windows(source, wanted, mode, min_count, threshold, side)
     n = len(source.sample_ids)
     # One image's state is unknown where nobody labelled it or no detector ran: it matches nothing, "none" included.
     known = np.asarray(source.labelled if side == "truth" else _seen(source), bool)
@@ -141,6 +143,13 @@ def images_with_classes(
     if mode == "only":
         return known & (there > 0) & (inside == index.totals)
     return known & (there > 0)
+
+
+def _over_windows(run: Any, wanted: list[int], mode: str, min_count: int, threshold: Threshold, side: str) -> np.ndarray:
+    """The same of a run that is read in windows: whether an image matches depends on that image alone."""
+    windows = run.windows(detections=side == "predictions", boxes=False, truth=side == "truth")
+    found = [images_with_classes(window, wanted, mode, min_count, threshold, side) for _, window in windows]
+    return np.concatenate(found) if found else np.zeros(0, bool)
 
 
 def _seen(run: Any) -> np.ndarray:
@@ -188,6 +197,8 @@ def find_images_with_classes(
         InputError: an unknown class, mode or side, a `min_count` below 1, a bad threshold.
     """
     found = images_with_classes(dataset_or_run, classes, mode, min_count, threshold, side)
+    if hasattr(dataset_or_run.sample_ids, "take"):  # a column that stays in its file
+        return dataset_or_run.sample_ids.take(np.flatnonzero(found))
     return _ids_as_array(dataset_or_run)[found].tolist()
 
 

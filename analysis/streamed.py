@@ -22,6 +22,7 @@ from analysis import run_files as files
 from analysis.manifest import Manifest, read_manifest
 from analysis.run_parts import PartIndex, read_parts
 from analysis.store import Run, class_problems, failures, open_run
+from analysis.tables import DetectionTable
 from analysis.truth_frames import fit_truth
 from detector.core import FLAGS, Annotations, ClassMap, Detections
 from detector.data import lazy
@@ -123,10 +124,11 @@ class StreamedRun:
             raise InputError(f"{self.name} has no sample {sample_id!r}; it holds {len(self)}, the first is {first!r}.")
         return i
 
-    def window(self, first: int, last: int, *, boxes: bool = True, truth: bool = True) -> Run:
+    def window(self, first: int, last: int, *, detections: bool = True, boxes: bool = True, truth: bool = True) -> Run:
         """The images `first` to before `last` as a run in memory; its positions count from `first`.
 
         Args:
+            detections: False leaves them unread (none).
             boxes: False leaves the corners of detections unread (zeros): for questions about classes and scores.
             truth: False leaves the objects unread (none).
 
@@ -140,41 +142,41 @@ class StreamedRun:
         objects = self._truth.rows(first, last) if truth else ObjectTable.empty()
         objects, problems = fit_truth(objects, self._stated[first:last], np.where(known[:, None], decoded, 0), ids, paths)
         failed = {ids[r - first]: self.parts.errors[r] for r in rows[done & ~known].tolist() if r in self.parts.errors}
+        found = self.parts.detections(first, last, boxes=boxes) if detections else DetectionTable.empty(last - first)
         return Run(
             path=None, manifest=self.manifest, sample_ids=ids, files=paths, sizes=self.sizes[first:last], splits=self.splits[first:last],
-            labelled=self.labelled[first:last], truth=objects, detections=self.parts.detections(first, last, boxes=boxes),
-            done=done, failed=failed, problems=problems,
+            labelled=self.labelled[first:last], truth=objects, detections=found, done=done, failed=failed, problems=problems,
         )
 
-    def bounds(self, most: int = WINDOW_DETECTIONS) -> list[tuple[int, int]]:
-        """Where the windows begin and end: at most `most` detections each (but at least one image), and `WINDOW_IMAGES`."""
+    def bounds(self) -> list[tuple[int, int]]:
+        """Where the windows begin and end: at most `WINDOW_DETECTIONS` each (but at least one image), and `WINDOW_IMAGES`."""
         ends = np.cumsum(self.parts.counts, dtype=np.int64)
         found, first = [], 0
         while first < len(self):
             before = int(ends[first - 1]) if first else 0
-            last = int(np.searchsorted(ends, before + most, side="right"))
+            last = int(np.searchsorted(ends, before + WINDOW_DETECTIONS, side="right"))
             last = min(max(last, first + 1), first + WINDOW_IMAGES, len(self))
             found.append((first, last))
             first = last
         return found
 
-    def windows(self, *, boxes: bool = True, truth: bool = True, most: int = WINDOW_DETECTIONS) -> Iterator[tuple[int, Run]]:
-        """(first image, run in memory) one after another; arguments as for `window` and `bounds`."""
-        for first, last in self.bounds(most):
-            yield first, self.window(first, last, boxes=boxes, truth=truth)
+    def windows(self, *, detections: bool = True, boxes: bool = True, truth: bool = True) -> Iterator[tuple[int, Run]]:
+        """(first image, run in memory) one after another; arguments as for `window`."""
+        for first, last in self.bounds():
+            yield first, self.window(first, last, detections=detections, boxes=boxes, truth=truth)
 
     def image_size(self, i: int) -> tuple[int, int]:
         width, height = (int(v) for v in self.sizes[i])
-        return (width, height) if width and height else self.window(i, i + 1).image_size(0)
+        return (width, height) if width and height else self.window(i, i + 1, detections=False).image_size(0)
 
     def detections_of(self, i: int) -> Detections:
         return self.window(i, i + 1, truth=False).detections_of(0)
 
     def annotations(self, i: int) -> Annotations | None:
-        return self.window(i, i + 1).annotations(0)
+        return self.window(i, i + 1, detections=False).annotations(0)
 
     def load_image(self, i: int) -> np.ndarray:
-        return self.window(i, i + 1, boxes=False, truth=False).load_image(0)
+        return self.window(i, i + 1, detections=False, truth=False).load_image(0)
 
     def __repr__(self) -> str:
         done = int(self.done.sum())

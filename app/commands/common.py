@@ -18,6 +18,7 @@ from detector.errors import BoxscopeError, InputError
 
 if TYPE_CHECKING:
     from analysis.store import Run
+    from analysis.streamed import StreamedRun
     from detector.data.dataset import Dataset, Problem
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON alone on standard output.")]
@@ -49,6 +50,16 @@ def read_run(name: Path) -> Run:
     return open_run(find_run(name))
 
 
+def read_stored(name: Path) -> Run | StreamedRun:
+    """A run in memory, or in windows where it is too large for that; for the commands that take both."""
+    from analysis.streamed import StreamedRun, open_stored
+
+    run = open_stored(find_run(name))
+    if isinstance(run, StreamedRun):
+        say(f"{run.name}: {run.detection_count:,} detections of {len(run):,} images, read in {len(run.bounds()):,} windows")
+    return run
+
+
 def chosen_threshold(threshold: float, thresholds: Path | None, run: Path) -> float | dict[str, float]:
     """One number, or one for every class of the run from a thresholds file."""
     if thresholds is None:
@@ -72,9 +83,9 @@ def class_thresholds(threshold: float, thresholds: Path | None, run: Run) -> flo
     return load_thresholds(thresholds).cuts(run.class_map)
 
 
-def read_data_or_run(path: str) -> Dataset | Run:
+def read_data_or_run(path: str) -> Dataset | Run | StreamedRun:
     if is_run(Path(path)):
-        return read_run(Path(path))
+        return read_stored(Path(path))
     return open_source(str(path), say=say)
 
 

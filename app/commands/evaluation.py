@@ -15,6 +15,7 @@ from app.commands.common import (
     class_thresholds,
     print_json,
     read_run,
+    read_stored,
     split_names,
 )
 from detector.errors import InputError
@@ -68,9 +69,10 @@ def evaluate(
         from analysis.matching import match_run
         from analysis.operating_point import operating_point
 
-        stored = read_run(run)
         if excuse_tagged:
-            stored, excused = _excused(stored)
+            stored, excused = _excused(read_run(run))
+        else:
+            stored = read_stored(run)
         result = analysis.evaluate(stored, **choices)
         cuts = class_thresholds(threshold, thresholds, stored)
         at = counts(match_run(stored, iou=iou, difficult=difficult), cuts)

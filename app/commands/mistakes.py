@@ -17,6 +17,7 @@ from app.commands.common import (
     percent,
     print_json,
     read_run,
+    read_stored,
     say,
 )
 from detector.errors import InputError
@@ -28,6 +29,7 @@ def register(app: typer.Typer) -> None:
     app.command("list", rich_help_panel="Analysis")(list_)
     app.command("compare", rich_help_panel="Analysis")(compare)
     app.command("thresholds", rich_help_panel="Analysis")(thresholds)
+    app.command("kinds", rich_help_panel="Analysis")(kinds)
 
 
 def list_(
@@ -128,7 +130,7 @@ def thresholds(
         name, rule = f"least cost, wrong {cost_wrong:g}, missed {cost_missed:g}", lambda curve: rules.least_cost(curve, cost_wrong, cost_missed)
     else:
         name, rule = "best F1", rules.best_f1
-    stored = read_run(run)
+    stored = read_stored(run)
     overall, by_class = rules.suggest(match_run(stored, iou=iou), rule)
     names = stored.class_map.names
     if save is not None:
@@ -147,3 +149,17 @@ def thresholds(
             print(f"{n:<20} {s.threshold:.3f}  {s.tp} correct, {s.fp} wrong, {s.fn} missed; {rates}")
     if save is not None:
         say(f"written to {save}; use it with --thresholds")
+
+
+def kinds(run: RunArgument, iou: IouOption = 0.5, json: JsonFlag = False) -> None:
+    """How many mistakes of each of TIDE's six kinds there are, and what AP mending each kind alone would gain."""
+    from analysis.errors import KINDS, NOT_ADDITIVE, SENTENCES, find_errors
+
+    found = find_errors(read_stored(run), iou=iou, background_iou=min(0.1, iou / 2))
+    if json:
+        print_json(found.to_dict())
+        return
+    print(f"AP {found.ap:.3f} at IoU {iou:g}, as TIDE measures it")
+    for kind in KINDS:
+        print(f"{kind:<15} {found.counts[kind]:>10,}  +{found.dap[kind]:.3f}  {SENTENCES[kind]}")
+    print(NOT_ADDITIVE)
