@@ -13,6 +13,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from detector.data.uiuc import to_grey
 from detector.errors import ModelError
 from detector.models.hashing import hash_answers
 from detector.sliding.convert import WindowGeometry
+from detector.sliding.opened import OpenedWindows
 from detector.sliding.scan import ConfidenceMap, Network, probability, scan
 from detector.sliding.settings import SlidingWindowSettings
 
@@ -42,7 +44,7 @@ class FoundWindows:
     rows: np.ndarray
 
 
-class SlidingWindow:
+class SlidingWindow(OpenedWindows):
     """A detector of one class from a fully convolutional patch classifier.
 
     Args:
@@ -51,6 +53,7 @@ class SlidingWindow:
         classes: one class.
         settings: scales, thresholds, refinement.
         name, weights_hash, source, notes: for `info`; the hash is joined with classes and settings.
+        model: the same network as a Keras model, where it is at hand: gradients are taken from it.
 
     Raises:
         ModelError: more than one class.
@@ -58,11 +61,11 @@ class SlidingWindow:
 
     def __init__(
         self, network: Network, geometry: WindowGeometry, classes: ClassMap, settings: SlidingWindowSettings | None = None, *,
-        name: str = "sliding window", weights_hash: str = "", source: str = "", notes: Sequence[str] = (),
+        name: str = "sliding window", weights_hash: str = "", source: str = "", notes: Sequence[str] = (), model: Any = None,
     ):
         if len(classes) != 1:
             raise ModelError(f"a sliding-window detector finds one class, got {len(classes)}: {', '.join(classes.names)}.")
-        self._network, self.geometry = network, geometry
+        self._network, self.geometry, self.model = network, geometry, model
         self.settings = settings or SlidingWindowSettings()
         self._lock = threading.Lock()
         if not geometry.exact:
@@ -70,7 +73,7 @@ class SlidingWindow:
         self.info = DetectorInfo(
             name=name, kind="sliding_window", class_map=classes, input_size=None, source=source, settings=asdict(self.settings),
             weights_hash=hash_answers(weights_hash, classes, asdict(self.settings)), notes=tuple(notes),
-            capabilities=frozenset({"candidates", "anchors", "low_scores"}),
+            capabilities=frozenset({"candidates", "anchors", "low_scores"} | ({"gradients"} if model is not None else set())),
         )
 
     def confidence_maps(self, image: np.ndarray) -> list[ConfidenceMap]:
@@ -177,6 +180,7 @@ def load_sliding_window(
     return SlidingWindow(
         compiled(network), geometry, classes or stored.classes, dataclasses.replace(stored.settings, **changes),
         name=name or stored.name, weights_hash=hash_weights(classifier), source=source or str(folder), notes=stored.notes,
+        model=network,
     )
 
 

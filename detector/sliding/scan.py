@@ -58,25 +58,53 @@ def compiled(model) -> Network:
     return lambda batch: traced(tf.convert_to_tensor(batch)).numpy()
 
 
+@dataclass(frozen=True)
+class Scaled:
+    """A picture as the network takes it at one window width.
+
+    Args:
+        inputs: float32 [h, w, 1] in 0..1, padded.
+        pad: (x, y) pixels added on each side; scale: (x, y), scaled over original size.
+        columns, rows: cells of the map over it, 0 where no window of this size fits.
+    """
+
+    inputs: np.ndarray
+    pad: tuple[int, int]
+    scale: tuple[float, float]
+    columns: int
+    rows: int
+
+
+def scaled_input(geometry: WindowGeometry, grey: np.ndarray, window_width: float, pad: float) -> Scaled:
+    """One picture at the scale at which windows of this width are patches; arguments as `scan`."""
+    patch_width, patch_height = geometry.window
+    height, width = grey.shape
+    size = tuple(max(1, round(side * patch_width / window_width)) for side in (width, height))
+    scale = (size[0] / width, size[1] / height)
+    scaled = grey if size == (width, height) else cv2.resize(grey, size, interpolation=cv2.INTER_AREA if scale[0] < 1 else cv2.INTER_LINEAR)
+    pad_x, pad_y = round(pad * patch_width), round(pad * patch_height)
+    padded = cv2.copyMakeBorder(scaled, pad_y, pad_y, pad_x, pad_x, cv2.BORDER_REPLICATE)
+    columns, rows = geometry.map_size((padded.shape[1], padded.shape[0]))
+    return Scaled(padded[:, :, None].astype(np.float32) / 255, (pad_x, pad_y), scale, columns, rows)
+
+
+def windows_of(geometry: WindowGeometry, scaled: Scaled) -> np.ndarray:
+    """float32 [rows * columns, 4], each cell's window in pixels of the original picture, not clipped."""
+    xyxy = (geometry.boxes(scaled.columns, scaled.rows) - np.array(scaled.pad * 2)) / np.tile(scaled.scale, 2)
+    return xyxy.astype(np.float32)
+
+
 def scan(network: Network, geometry: WindowGeometry, grey: np.ndarray, window_width: float, pad: float) -> ConfidenceMap:
     """The confidence map of one picture at one window width.
 
     Args:
         grey: uint8 [H, W]; window_width: in its pixels; pad: share of the patch by which the border is repeated.
     """
-    patch_width, patch_height = geometry.window
-    height, width = grey.shape
-    size = tuple(max(1, round(side * patch_width / window_width)) for side in (width, height))
-    scale = np.array([size[0] / width, size[1] / height])
-    scaled = grey if size == (width, height) else cv2.resize(grey, size, interpolation=cv2.INTER_AREA if scale[0] < 1 else cv2.INTER_LINEAR)
-    pad_x, pad_y = round(pad * patch_width), round(pad * patch_height)
-    padded = cv2.copyMakeBorder(scaled, pad_y, pad_y, pad_x, pad_x, cv2.BORDER_REPLICATE)
-    columns, rows = geometry.map_size((padded.shape[1], padded.shape[0]))
-    if not columns:
+    scaled = scaled_input(geometry, grey, window_width, pad)
+    if not scaled.columns:
         return ConfidenceMap(np.zeros((0, 0), np.float32), np.zeros((0, 4), np.float32), window_width)
-    logits = np.asarray(network(padded[None, :, :, None].astype(np.float32) / 255))[0]
-    xyxy = (geometry.boxes(columns, rows) - np.array([pad_x, pad_y, pad_x, pad_y])) / np.tile(scale, 2)
-    return ConfidenceMap(logits[..., 1] - logits[..., 0], xyxy.astype(np.float32), window_width)
+    logits = np.asarray(network(scaled.inputs[None]))[0]
+    return ConfidenceMap(logits[..., 1] - logits[..., 0], windows_of(geometry, scaled), window_width)
 
 
 def cut_out(grey: np.ndarray, windows: np.ndarray, size: tuple[int, int]) -> np.ndarray:
