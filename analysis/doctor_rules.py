@@ -21,6 +21,8 @@ EXPLAINED = ("no annotation", "missing label file", "unreadable annotation")
 IMBALANCE = 20
 WHOLE = 0.98
 LONG_FRAME = 3.0
+MANY, POOR = 20, 0.8
+"""A class of at least so many objects, of which anchors reach a smaller share than this, is worth a warning."""
 
 
 def _names(names: Sequence[str], most: int = 6) -> str:
@@ -254,10 +256,11 @@ def reach(dataset: Dataset, found: Reach) -> list[Finding]:
     if lost.any():
         count = int(lost.sum())
         worst = sorted((p for p in found.classes if p.reached < p.objects), key=lambda p: (p.ceiling or 0, -p.objects))
+        badly = any(p.objects >= MANY and (p.ceiling or 0) < POOR for p in found.classes)
         where = _names([f"{p.name} {_share(p)}" for p in worst], 4)
         by_size = ", ".join(f"{p.name} {_share(p)}" for p in found.sizes if p.objects and p.reached < p.objects)
         words = f"{count:,} of {found.whole.objects:,} objects are reached by no anchor of {a.name} at {size} with IoU {a.match_iou:g}; the anchors' recall ceiling is {_share(found.whole)} (by class: {where}; by size at the input: {by_size})."
-        out.append(Finding("no anchor", "warning" if count > 0.05 * found.whole.objects else "note", count, words, "A larger input, tiles, or anchors of their scale and shape; each such object is learnt from one forced anchor only.",
+        out.append(Finding("no anchor", "warning" if count > 0.05 * found.whole.objects or badly else "note", count, words, "A larger input, tiles, or anchors of their scale and shape; each such object is learnt from one forced anchor only.",
                            _by_image(dataset, lost, found.iou, "{n} reached by no anchor, the worst at IoU {least:.2f}")))
     return out
 

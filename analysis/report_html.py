@@ -33,12 +33,13 @@ figure { margin: 8px 0 14px; break-inside: avoid; }
 figure svg { max-width: 100%; height: auto; overflow: visible; }
 .beside { display: flex; flex-wrap: wrap; gap: 16px; } .beside figure { flex: 1 1 380px; min-width: 0; }
 .picture { display: inline-block; width: calc(50% - 12px); margin: 0 8px 14px 0; vertical-align: top; }
+.picture.third { width: calc(33.3% - 10px); }
 .picture img { width: 100%; height: auto; border: 1px solid var(--line); border-radius: 4px; }
 .broken { border: 1px solid var(--line); padding: 24px; }
 .wide { overflow-x: auto; }
 code { font: 12px ui-monospace, monospace; overflow-wrap: anywhere; }
 @media print { body { max-width: none; padding: 0; font-size: 11px; } h2 { margin-top: 22px; } @page { margin: 15mm; } .wide { overflow: visible; } table { font-size: 10px; } }
-@media (max-width: 640px) { .picture { width: 100%; } }
+@media (max-width: 640px) { .picture, .picture.third { width: 100%; } }
 """.replace("GREEN", GREEN).replace("VERMILION", VERMILION).replace("PURPLE", PURPLE)
 
 MARKS = {"correct": "✓", "wrong": "✗", "missed": "○"}
@@ -126,11 +127,16 @@ def layout(run: Any, note: str, *, head: list[tuple[str, str, str]], sections: l
     from analysis.manifest import now
 
     tag = '<p><span class="tag">simulated</span> No network ran: the detections are the data set\'s own objects with mistakes put in.</p>' if m.detector.simulated else ""
-    title = html.escape(f"{m.detector.name} on {m.dataset.name}")
+    top = f"{small(f'Run {m.name} of {m.created[:16]} · report of {now()[:16]} · Boxscope')}{tag}{numbers(head)}{small(note)}"
+    return document(f"{m.detector.name} on {m.dataset.name}", top, sections)
+
+
+def document(title: str, top: str, sections: list[str]) -> str:
+    """A whole page: its title, HTML under the headline, sections."""
+    title = html.escape(title)
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{title}</title><style>{STYLE}</style></head><body><header><h1>{title}</h1>"
-        f"{small(f'Run {m.name} of {m.created[:16]} · report of {now()[:16]} · Boxscope')}{tag}{numbers(head)}{small(note)}</header>"
+        f"<title>{title}</title><style>{STYLE}</style></head><body><header><h1>{title}</h1>{top}</header>"
         f"<main>{''.join(sections)}</main></body></html>\n"
     )
 

@@ -10,7 +10,19 @@ import sys
 
 import typer
 
-from app.commands import data, detection, evaluation, exporting, fiftyone, mistakes, report, start, training, why
+from app.commands import (
+    data,
+    detection,
+    doctor,
+    evaluation,
+    exporting,
+    fiftyone,
+    mistakes,
+    report,
+    start,
+    training,
+    why,
+)
 from detector.errors import BoxscopeError
 
 app = typer.Typer(
@@ -20,7 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (start, data, detection, evaluation, mistakes, why, report, fiftyone, training, exporting):
+for module in (start, data, doctor, detection, evaluation, mistakes, why, report, fiftyone, training, exporting):
     module.register(app)
 
 

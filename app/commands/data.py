@@ -1,4 +1,4 @@
-"""Commands about pictures and their labels: doctor, find, convert."""
+"""Commands about pictures and their labels: find, convert, fetch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from app.commands.common import (
     JsonFlag,
     ThresholdOption,
     print_json,
-    progress_bar,
     read_data_or_run,
     say,
     say_problems,
@@ -29,43 +28,9 @@ WRITERS = {
 
 
 def register(app: typer.Typer) -> None:
-    app.command("doctor", rich_help_panel="Data")(doctor)
     app.command("find", rich_help_panel="Data")(find)
     app.command("convert", rich_help_panel="Data")(convert)
     app.command("fetch", rich_help_panel="Data")(fetch)
-
-
-def doctor(
-    data: Annotated[str, typer.Argument(help="A COCO json, a VOC, YOLO or plain folder, a CSV, demo, or fiftyone://NAME.", metavar="DATA")],
-    pixels: Annotated[bool, typer.Option(help="Open every picture too, not only the label files.")] = True,
-    json: JsonFlag = False,
-) -> None:
-    """What is wrong or odd with a data set: every problem, with file and line. Exits with 1 where there are any."""
-    from detector.data.check import check_images
-    from detector.data.dataset import count_problems
-
-    dataset = open_source(data, say=say)
-    problems = list(dataset.problems)
-    if pixels:
-        named = {(p.sample_id, p.kind) for p in problems}
-        with progress_bar("opening pictures") as update:
-            problems += [p for p in check_images(dataset, progress=update) if (p.sample_id, p.kind) not in named]
-    if json:
-        print_json({
-            "name": dataset.name, "format": dataset.format, "images": len(dataset), "objects": len(dataset.objects),
-            "classes": list(dataset.class_map.names), "counts": count_problems(problems),
-            "problems": [{"kind": p.kind, "message": p.message, "path": p.path, "line": p.line, "sample": p.sample_id, "left_out": p.left_out} for p in problems],
-        })
-    else:
-        print(f"{dataset.name} ({dataset.format}): {len(dataset)} images, {int(dataset.labelled.sum())} labelled, {len(dataset.objects)} objects, {len(dataset.class_map)} classes")
-        for kind, count in count_problems(problems).items():
-            print(f"{count:>6}  {kind}")
-        for problem in problems:
-            print(f"- {problem}")
-        if not problems:
-            print("no problems found")
-    if problems:
-        raise typer.Exit(1)
 
 
 def find(
