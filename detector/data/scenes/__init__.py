@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,12 +15,18 @@ import numpy as np
 from detector.core import Annotations
 from detector.data.dataset import Dataset
 from detector.data.scenes.compose import DEMO_CLASSES, draw_scene
+from detector.errors import DataError, InputError
 
-__all__ = ["DEMO_CLASSES", "SIZES", "demo_dataset", "scene"]
+__all__ = ["DEMO_CLASSES", "DEMO_SEED", "MOST_SCENES", "SIZES", "demo_dataset", "scene", "write_scenes"]
 
 SIZES = ((640, 427), (427, 640), (500, 375), (800, 450), (640, 480), (375, 500))
+DEMO_SEED = 2024
+"""Of the scenes that the demo shows; the demo's detector was trained on scenes of another."""
+MOST_SCENES = 10_007
+"""Scenes a seed; the next seed's come after them."""
 _VERSION = 1  # raise when the pictures change, so that an older demo is drawn anew
 _JPEG_QUALITY = 92
+_TRAINING = ("train", "train", "train", "train", "val")  # the split of scene k is that of k modulo 5
 
 
 def scene(seed: int, size: tuple[int, int] | None = None, kind: str | None = None) -> tuple[np.ndarray, Annotations]:
@@ -41,53 +48,91 @@ def scene(seed: int, size: tuple[int, int] | None = None, kind: str | None = Non
     return draw_scene(random, kind or chosen_kind, width, height)
 
 
-def demo_dataset(root: str | os.PathLike, count: int = 120, seed: int = 2024) -> Dataset:
-    """The demo scenes as a COCO data set with the splits train (4 of 5) and val, drawn once into `root`.
+def demo_dataset(
+    root: str | os.PathLike, count: int = 120, seed: int = DEMO_SEED, *, progress: Callable[[int, int], object] | None = None
+) -> Dataset:
+    """The demo scenes as a COCO data set of one split, test, drawn once into `root`.
 
     The folder is named by count, seed and version. It is put together beside its place and moved there whole, so
     that a kill or a second process never leaves half a demo.
 
+    Args:
+        progress: called with (scenes drawn, of how many), from any thread; not at all where they are drawn already.
+
     Raises:
         OSError: `root` cannot be written.
+        InputError: more than `MOST_SCENES`, or less than one.
     """
     from detector.data.coco import read_coco
 
-    root = Path(root)
-    folder = root / f"scenes-v{_VERSION}-{count}-{seed}"
+    folder = Path(root) / f"demo-v{_VERSION}-{count}-{seed}"
     if not folder.is_dir():
-        root.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=root))
-        try:
-            _draw(work, count, seed)
-            try:
-                os.replace(work, folder)
-            except OSError:
-                if not folder.is_dir():  # else another process was first, with the same pixels
-                    raise
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
+        _draw_whole(folder, count, seed, ("test",), progress)
     dataset = read_coco(folder)
     dataset.name, dataset.format = "demo", "demo"
     return dataset
 
 
-def _draw(folder: Path, count: int, seed: int) -> None:
+def write_scenes(folder: str | os.PathLike, count: int, seed: int, *, progress: Callable[[int, int], object] | None = None) -> Path:
+    """Draw scenes to train on into a new folder: a COCO data set with the splits train (4 of 5) and val.
+
+    Args:
+        folder: made by this call, whole or not at all.
+        seed: another than `DEMO_SEED`, or a detector is trained on the scenes that the demo shows.
+        progress: as in `demo_dataset`.
+
+    Raises:
+        DataError: the folder is there already.
+        InputError: more than `MOST_SCENES`, or less than one.
+        OSError: it cannot be written.
+    """
+    folder = Path(folder)
+    if folder.exists():
+        raise DataError("expected a folder to make for the scenes; this one is there already.", path=folder)
+    _draw_whole(folder, count, seed, _TRAINING, progress)
+    return folder
+
+
+def _draw_whole(folder: Path, count: int, seed: int, splits: tuple[str, ...], progress: Callable[[int, int], object] | None) -> None:
+    if not 1 <= count <= MOST_SCENES:
+        raise InputError(f"expected 1 to {MOST_SCENES:,} scenes of one seed, got {count:,}.")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        _draw(work, count, seed, splits, progress)
+        work.chmod(0o755)  # mkdtemp's folder is its maker's alone
+        try:
+            os.replace(work, folder)
+        except OSError:
+            if not folder.is_dir():  # else another process was first, with the same pixels
+                raise
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _draw(folder: Path, count: int, seed: int, splits: tuple[str, ...], progress: Callable[[int, int], object] | None) -> None:
     import cv2
 
+    drawn = 0
+
     def one(k: int) -> tuple[str, str, Annotations]:
-        split = "val" if k % 5 == 4 else "train"
+        nonlocal drawn
+        split = splits[k % len(splits)]
         name = f"{split}/scene-{k + 1:04d}.jpg"
-        image, truth = scene(seed * 10_007 + k)
+        image, truth = scene(seed * MOST_SCENES + k)
         encoded = cv2.imencode(".jpg", image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1]
         (folder / name).write_bytes(encoded.tobytes())
+        drawn += 1
+        if progress is not None:
+            progress(drawn, count)
         return split, name, truth
 
-    for split in ("train", "val", "annotations"):
+    for split in {*splits, "annotations"}:
         (folder / split).mkdir()
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        drawn = list(pool.map(one, range(count)))
-    for split in ("train", "val"):
-        (folder / "annotations" / f"instances_{split}.json").write_text(json.dumps(_document(drawn, split)), encoding="utf-8")
+        done = list(pool.map(one, range(count)))
+    for split in set(splits):
+        (folder / "annotations" / f"instances_{split}.json").write_text(json.dumps(_document(done, split)), encoding="utf-8")
 
 
 def _document(drawn: list[tuple[str, str, Annotations]], split: str) -> dict:

@@ -59,10 +59,15 @@ def _poly(place: np.ndarray, points, colour: Colour) -> None:
 
 def _textured(place: np.ndarray, mask_points, random: np.random.Generator, colour: Colour, grain: float) -> None:
     height, width = place.shape[:2]
-    mask = np.zeros((height, width), np.float32)
-    cv2.fillPoly(mask, [np.round(np.asarray(mask_points, np.float64) * 16).astype(np.int32)], 1.0, cv2.LINE_8, 4)
-    shade = 1 + grain * noise(random, (height, width), 2) + 0.06 * noise(random, (height, width), 64)
-    place[:] = place * (1 - mask[:, :, None]) + (np.float32(colour) * shade[:, :, None]) * mask[:, :, None]
+    points = np.asarray(mask_points, np.float64)
+    mask = np.zeros((height, width), np.uint8)
+    cv2.fillPoly(mask, [np.round(points * 16).astype(np.int32)], 1, cv2.LINE_8, 4)
+    fine, coarse = noise(random, (height, width), 2), noise(random, (height, width), 64)
+    left, top, wide, tall = cv2.boundingRect(mask)
+    here = (slice(top, top + tall), slice(left, left + wide))
+    shade = 1 + grain * fine[here] + 0.06 * coarse[here]
+    inside = mask[here] > 0
+    place[here][inside] = np.float32(colour) * shade[inside][:, None]
 
 
 def _sky(random: np.random.Generator, place: np.ndarray, rows: int) -> Colour:

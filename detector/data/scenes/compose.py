@@ -208,7 +208,7 @@ def _photograph(random: np.random.Generator, picture: np.ndarray) -> np.ndarray:
     cast = np.float32(random.uniform(0.95, 1.05, 3) * random.uniform(0.88, 1.1))
     xs, ys = np.linspace(-1, 1, width, dtype=np.float32)[None, :], np.linspace(-1, 1, height, dtype=np.float32)[:, None]
     corners = 1 - np.float32(random.uniform(0.05, 0.16)) * (xs**2 + ys**2)
-    soft = cv2.GaussianBlur(picture, (3, 3), float(random.uniform(0.35, 0.7)))
+    soft = cv2.split(cv2.GaussianBlur(picture, (3, 3), float(random.uniform(0.35, 0.7))))
     grain = np.float32(random.uniform(2.0, 5.0)) * noise(random, (height, width), 1)
-    result = soft * (cast * corners[:, :, None]) + grain[:, :, None]
-    return np.clip(np.round(result), 0, 255).astype(np.uint8)
+    planes = [np.clip(np.round(plane * (tint * corners) + grain), 0, 255) for plane, tint in zip(soft, cast)]
+    return cv2.merge([plane.astype(np.uint8) for plane in planes])

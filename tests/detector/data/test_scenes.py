@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from detector.data import load_dataset
-from detector.data.scenes import DEMO_CLASSES, SIZES, demo_dataset, scene
+from detector.data.scenes import DEMO_CLASSES, DEMO_SEED, MOST_SCENES, SIZES, demo_dataset, scene, write_scenes
+from detector.errors import DataError, InputError
 
 
 def test_a_seed_decides_everything():
@@ -53,7 +54,7 @@ def test_boxes_fit_the_pixels_that_are_seen():
 
 def test_the_demo_is_drawn_once_and_read_as_coco(tmp_path):
     demo = demo_dataset(tmp_path, count=10, seed=1)
-    assert len(demo) == 10 and demo.splits.count("val") == 2 and demo.problems == () and demo.name == "demo"
+    assert len(demo) == 10 and set(demo.splits) == {"test"} and demo.problems == () and demo.name == "demo"
     assert demo.class_map == DEMO_CLASSES and len(demo.objects) >= 20
     assert len({tuple(s) for s in demo.sizes.tolist()}) >= 3 and {tuple(s) for s in demo.sizes.tolist()} <= set(SIZES)
     files = {f.name: f.stat().st_mtime_ns for f in tmp_path.rglob("*.jpg")}
@@ -61,6 +62,22 @@ def test_the_demo_is_drawn_once_and_read_as_coco(tmp_path):
     assert again.fingerprint == demo.fingerprint and files == {f.name: f.stat().st_mtime_ns for f in tmp_path.rglob("*.jpg")}
     assert [p.name for p in tmp_path.iterdir()] == [next(tmp_path.iterdir()).name]
     assert demo[3].load().shape == (demo[3].image_size[1], demo[3].image_size[0], 3)
+
+
+def test_scenes_to_train_on_are_others_than_the_demos(tmp_path):
+    told = []
+    with pytest.raises(InputError, match="expected 1 to 10,007 scenes of one seed, got 0"):
+        write_scenes(tmp_path / "none", 0, seed=1)
+    folder = write_scenes(tmp_path / "new" / "scenes", 6, seed=1, progress=lambda done, total: told.append((done, total)))
+    written = load_dataset(folder)
+    assert written.problems == () and sorted(written.splits) == ["train"] * 5 + ["val"] and written.class_map == DEMO_CLASSES
+    assert max(told) == (6, 6) and len(told) == 6
+    # By seed and number alone: the first of this seed's, and none of the demo's own.
+    first = written[written.position("1")]
+    assert np.abs(first.load().astype(int) - scene(MOST_SCENES)[0]).mean() < 3 and np.array_equal(first.annotations.xyxy, scene(MOST_SCENES)[1].xyxy)
+    assert DEMO_SEED != 1 and folder.stat().st_mode & 0o777 == 0o755
+    with pytest.raises(DataError, match="there already"):
+        write_scenes(folder, 6, seed=1)
 
 
 @pytest.mark.slow
