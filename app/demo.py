@@ -4,26 +4,32 @@ from __future__ import annotations
 
 import shutil
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from detector.paths import data_dir
 
 NAME = "demo"
 SCENES = 120
+_DRAWING = 0.8  # the part of the bar that drawing takes; running the network over the scenes is the rest
 _lock = threading.Lock()
 
+Tell = Callable[[str, int, int], object]
+"""What is being done, scenes done, of how many."""
 
-def demo_run() -> Path:
-    """The folder of the demo's run, made if it is not there or is of an older Boxscope. Seconds, once."""
+
+def demo_run(tell: Tell | None = None) -> Path:
+    """The folder of the demo's run, made if it is not there or is of an older Boxscope. Seconds, once; no TensorFlow."""
     from analysis.manifest import read_manifest, run_identity
     from analysis.runs import detect_run
     from detector.data.scenes import demo_dataset
     from detector.errors import RunError
     from detector.fake import FakeDetector
 
+    tell = tell or (lambda what, done, total: None)
     folder = data_dir("runs") / NAME
     with _lock:
-        dataset = demo_dataset(data_dir("demo"), count=SCENES)
+        dataset = demo_dataset(data_dir("demo"), count=SCENES, progress=lambda done, total: tell("Drawing the demo's scenes (once)", done, total))
         detector = FakeDetector(dataset)
         floor = 0.01
         try:
@@ -34,26 +40,36 @@ def demo_run() -> Path:
                 return folder
         except RunError:
             shutil.rmtree(folder, ignore_errors=True)
-        detect_run(detector, dataset, folder, floor=floor)
+        detect_run(detector, dataset, folder, floor=floor, progress=lambda p: tell("Running the demo's detector", p.done, p.total))
     return folder
 
 
 def make_with_progress() -> None:
-    """Make the demo while the page shows how far it is; the scenes are drawn once, into a folder that fills."""
+    """Make the demo while the page shows how far it is."""
     import time
     from concurrent.futures import ThreadPoolExecutor
 
     import streamlit as st
 
-    bar = st.progress(0.0, "Drawing the demo's scenes (once)")
-    began = time.monotonic()
+    newest = ("Drawing the demo's scenes (once)", 0, SCENES)
+
+    def hear(*told) -> None:
+        nonlocal newest
+        newest = told
+
+    bar = st.progress(0.0, newest[0])
+    began, stage = time.monotonic(), newest[0]
     with ThreadPoolExecutor(1) as pool:
-        made = pool.submit(demo_run)
+        made = pool.submit(demo_run, hear)
         while not made.done():
-            drawn = sum(1 for _ in data_dir("demo").glob(".scenes-*/**/*.jpg"))
-            if drawn:
-                left = (time.monotonic() - began) / drawn * (SCENES - drawn)
-                bar.progress(min(0.95, drawn / SCENES), f"Drawing the demo's scenes (once) · {drawn} of {SCENES} · {left:.0f} s left")
+            what, done, total = newest
+            if what != stage:
+                began, stage = time.monotonic(), what
+            if done:
+                left = (time.monotonic() - began) / done * (total - done)
+                drawing = what.startswith("Drawing")
+                part = _DRAWING * done / total if drawing else _DRAWING + (1 - _DRAWING) * done / total
+                bar.progress(min(1.0, part), f"{what} · {done} of {total} · {left:.0f} s left")
             time.sleep(0.2)
         made.result()
     bar.empty()

@@ -10,7 +10,8 @@ from typing import Annotated
 
 import typer
 
-from app.commands.common import say
+from app.commands.common import progress_bar, say
+from detector.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -37,12 +38,24 @@ def open_app(
 
 def demo(
     browser: Annotated[bool, typer.Option("--open/--no-open", help="Open the app on it.")] = True,
+    scenes: Annotated[int | None, typer.Option(min=1, help="Draw this many scenes to train on into --out instead, with the splits train (4 of 5) and val.")] = None,
+    seed: Annotated[int, typer.Option(help="Of --scenes: other seeds, other scenes; 2024 is the demo's own.")] = 1,
+    out: Annotated[Path | None, typer.Option(help="Of --scenes: the folder to make.")] = None,
 ) -> None:
-    """Make the built-in demo: drawn scenes and their detections, with no network and no download."""
+    """Make the built-in demo: drawn scenes and what Boxscope's own small network finds in them. Nothing is downloaded."""
+    if (scenes is None) != (out is None):
+        raise InputError("expected --scenes and --out together: how many scenes to draw, and into which folder.")
+    if scenes is not None and out is not None:
+        from detector.data.scenes import write_scenes
+
+        with progress_bar("drawing scenes") as update:
+            print(write_scenes(out, scenes, seed, progress=update))
+        return
     from app.demo import demo_run
 
-    say("drawing the demo's scenes (once)")
-    run = demo_run()
+    with progress_bar("the demo") as update:
+        run = demo_run(lambda what, done, total: update(done, total))
+    say("the demo's run:")
     print(run)
     if browser:
         open_app(None, None)

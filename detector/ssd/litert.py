@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
+SHIPPED = Path(__file__).resolve().parent.parent / "models" / "demo"
+"""Holds the build of the demo's detector, so that the first start needs no TensorFlow."""
+
 BUILD = 1
 """Raised when the same network and weights would make a different file."""
 
@@ -55,12 +58,15 @@ def network_digest(config: SSDConfig, digest: str) -> str:
 
 
 def litert_file(config: SSDConfig, arrays: Mapping[str, np.ndarray], digest: str) -> Path:
-    """The cached build, made now if need be (about half a minute).
+    """The build that came with Boxscope or the cached one, made now if need be (about half a minute).
 
     Raises:
         UnavailableError: LiteRT or TensorFlow is not installed, or the conversion failed; says why.
     """
-    path = data_dir("models", "litert") / f"{config.architecture}-{network_digest(config, digest)[:24]}.tflite"
+    name = f"{config.architecture}-{network_digest(config, digest)[:24]}.tflite"
+    if (SHIPPED / name).is_file():
+        return SHIPPED / name
+    path = data_dir("models", "litert") / name
     if path.is_file():
         return path
     log.info("The LiteRT build of this network is made on first use; that takes about a minute.")
