@@ -61,10 +61,12 @@ def doctor(
     better = remedies(dataset, chosen) if chosen is not None and found.reach is not None and found.reach.unreached.any() else []
     changes = write_fixed(dataset, found, fix, format=to, label_map=names) if fix is not None else None
     if json:
-        problems = [*dataset.problems, *(look.problems if look else ())]
+        named = {(p.kind, p.sample_id) for p in dataset.problems}
+        problems = [*dataset.problems, *(p for p in (look.problems if look else ()) if (p.kind, p.sample_id) not in named)]
         print_json({
             "name": dataset.name, "format": dataset.format, "images": len(dataset), "objects": len(dataset.objects), "classes": list(dataset.class_map.names),
-            "severities": found.counts(), "findings": [f.to_dict(dataset) for f in found.findings], "problems": count_problems(problems),
+            "severities": found.counts(), "findings": [f.to_dict(dataset) for f in found.findings],
+            "counts": count_problems(problems), "problems": [{"kind": p.kind, "message": p.message, "path": p.path, "line": p.line, "sample": p.sample_id, "left_out": p.left_out} for p in problems],
             "copies": [{"kind": c.kind, "samples": [dataset.sample_ids[i] for i in c.rows], "splits": list(c.splits)} for c in found.copies] if look else None,
             "reach": None if found.reach is None else found.reach.to_dict(dataset.class_map.names) | {"changes": {words: r.whole.ceiling for words, r in better}},
             "fixed": None if changes is None else {"folder": str(fix), "changes": [vars(c) for c in changes]},

@@ -111,9 +111,9 @@ def test_convert_and_read_again(pictures, tmp_path):
 
 
 def test_doctor_names_every_fault_and_fails(pictures):
-    assert "no problems found" in boxscope("doctor", pictures)
+    assert "2 notes" in boxscope("doctor", pictures, "--rare", 0), "no split, and an image without objects"
     (pictures.parent / "2.jpg").write_bytes(b"not a picture")
-    result = CliRunner().invoke(cli.app, ["doctor", str(pictures), "--json"])
+    result = CliRunner().invoke(cli.app, ["doctor", str(pictures), "--rare", "0", "--json"])
     found = json.loads(result.stdout)
     assert result.exit_code == 1 and [p["sample"] for p in found["problems"]] == ["2"]
 
