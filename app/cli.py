@@ -20,6 +20,7 @@ from app.commands import (
     mistakes,
     report,
     start,
+    sweeping,
     training,
     why,
 )
@@ -32,7 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (start, data, doctor, detection, evaluation, mistakes, why, report, fiftyone, training, exporting):
+for module in (start, data, doctor, detection, evaluation, mistakes, why, report, fiftyone, training, exporting, sweeping):
     module.register(app)
 
 

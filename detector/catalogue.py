@@ -78,12 +78,12 @@ class Entry:
 
 
 def list_catalogue() -> list[Entry]:
-    """Every named detector: the built-in ones, then the user's, which replace those of the same name.
+    """Every named detector: the built-in ones, the best of each sweep, then the user's; later ones replace those of the same name.
 
     Raises:
         ConfigError: a catalogue file is not valid, with its line.
     """
-    files = [BUILT_IN, data_dir() / "catalogue.yaml"]
+    files = [BUILT_IN, data_dir() / "sweeps.yaml", data_dir() / "catalogue.yaml"]
     extra = os.environ.get("BOXSCOPE_CATALOGUE")
     if extra:
         if not Path(extra).is_file():

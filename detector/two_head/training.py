@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from detector.core import ClassMap
 from detector.data.dataset import Dataset
 from detector.errors import ConfigError, DataError, InputError, ModelError, RunError
 from detector.ssd.weights import save_arrays
