@@ -43,6 +43,8 @@ class Draft:
         place: object -> where it stands, for messages.
         fractions: True where the format states parts of the image (YOLO), which need the image's size.
         shift, numbers: as for `check_boxes`.
+        examined: True where the reader has looked at the pictures itself: `sizes` are upright and true, boxes relate to
+            them, and files are not looked for.
         whole_frame: True where the stated boxes are not wanted: each object gets the whole picture for a box.
         annotation_file: sample -> (path, line) of what states it, for messages.
     """
@@ -66,6 +68,7 @@ class Draft:
     fractions: bool = False
     shift: tuple[float, float] = (0.0, 0.0)
     numbers: tuple[str, str] = ("x1, y1, x2, y2", "pixels")
+    examined: bool = False
     whole_frame: bool = False
     problems: list[Problem] = field(default_factory=list)
     annotation_file: Callable[[int], tuple[str, int | None]] | None = None
@@ -90,7 +93,7 @@ class Draft:
             place=lambda k: place(int(objects[k])), ids=None if self.ids is None else self.ids[objects],
             area=None if self.area is None else self.area[objects],
             flags={flag: np.asarray(values)[objects] for flag, values in self.flags.items()},
-            fractions=self.fractions, shift=self.shift, numbers=self.numbers, whole_frame=self.whole_frame,
+            fractions=self.fractions, shift=self.shift, numbers=self.numbers, examined=self.examined, whole_frame=self.whole_frame,
             problems=[p for p in self.problems if p.sample_id is None or p.sample_id in ids],
             annotation_file=lambda i: stated(int(keep[i])),
         )
@@ -104,7 +107,7 @@ def assemble(draft: Draft, *, headers: bool | None = None) -> Dataset:
     """
     n = len(draft.sample_ids)
     problems = list(draft.problems)
-    present = _present(draft, problems)
+    present = np.zeros(n, bool) if draft.examined else _present(draft, problems)
     if headers is None:
         headers = draft.fractions or draft.whole_frame or int(present.sum()) <= HEADER_LIMIT
     sizes = np.array(draft.sizes, np.int64).reshape(n, 2)

@@ -14,11 +14,12 @@ import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
 
-from detector.data import remote
+from detector.data import members, remote
 from detector.errors import ImageError
 
 MAX_PIXELS = 150_000_000
@@ -102,7 +103,7 @@ def read_header(source: str | os.PathLike | bytes, *, max_pixels: int = MAX_PIXE
         return _header(io.BytesIO(data), path, max_pixels)
     path = os.fspath(source)
     try:
-        with remote.open_file(path) if remote.is_remote(path) else open(path, "rb") as file:
+        with _open_source(path) as file:
             return _header(file, path, max_pixels)
     except OSError as error:
         raise _no_file(path, error) from None
@@ -163,15 +164,44 @@ def turn_boxes(xyxy: np.ndarray, stored_size: tuple[int, int], orientation: int)
     return np.stack([x1, y1, x2, y2], axis=1)
 
 
+def picture_bytes(path: str | os.PathLike) -> bytes:
+    """The bytes of a picture's file, wherever it lies: on disk, in an object store, or inside a record file.
+
+    Raises:
+        ImageError: there is no such file, or it cannot be read.
+    """
+    path = os.fspath(path)
+    try:
+        if remote.is_remote(path):
+            return remote.read_bytes(path)
+        member = members.find_member(path)
+        return members.read_member(member) if member is not None else Path(path).read_bytes()
+    except OSError as error:
+        raise _no_file(path, error) from None
+
+
+def picture_length(path: str | os.PathLike) -> int:
+    """How many bytes `picture_bytes` gives, without reading them; -1 where nobody can say."""
+    member = members.find_member(path)
+    try:
+        return member.length if member is not None else os.stat(path).st_size
+    except OSError:
+        return -1
+
+
+def _open_source(path: str) -> BinaryIO:
+    if remote.is_remote(path):
+        return remote.open_file(path)
+    member = members.find_member(path)
+    return open(path, "rb") if member is None else members.open_member(member)
+
+
 def _read_bytes(source) -> tuple[bytes, str | None]:
     if isinstance(source, (bytes, bytearray, memoryview)):
         data, path = bytes(source), None
     else:
         path = os.fspath(source)
-        try:
-            data = remote.read_bytes(path) if remote.is_remote(path) else Path(path).read_bytes()
-        except OSError as error:
-            raise _no_file(path, error) from None
+        data = picture_bytes(path)
     if not data:
         raise ImageError("expected a picture, the file is empty (0 bytes).", path=path)
     return data, path

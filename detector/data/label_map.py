@@ -47,12 +47,27 @@ def read_label_map(path: str | os.PathLike) -> ClassMap:
 
 def write_label_map(class_map: ClassMap, path: str | os.PathLike) -> None:
     """A label_map.pbtxt with ids from 1 in the order of the classes (the outside ids, where all are above 0)."""
-    ids = class_map.external_ids if min(class_map.external_ids, default=1) > 0 else range(1, len(class_map) + 1)
     items = []
-    for number, name in zip(ids, class_map.names):
+    for number, name in zip(label_map_ids(class_map), class_map.names):
         escaped = name.replace("\\", "\\\\").replace("'", "\\'")
         items.append(f"item {{\n  id: {number}\n  name: '{escaped}'\n}}\n")
     Path(path).write_text("".join(items), encoding="utf-8")
+
+
+def label_map_ids(class_map: ClassMap) -> tuple[int, ...]:
+    """The ids of a label map, which start at 1: the outside ids where all are above 0, else 1, 2, 3 ..."""
+    return class_map.external_ids if min(class_map.external_ids, default=1) > 0 else tuple(range(1, len(class_map) + 1))
+
+
+def find_label_map(folder: str | os.PathLike) -> Path | None:
+    """A label map in a folder: label_map.pbtxt, one that is named like it, or the only .pbtxt there; else None."""
+    try:
+        names = sorted(name for name in os.listdir(folder) if name.endswith(".pbtxt") and not name.startswith("."))
+    except OSError:
+        return None
+    usual = [n for n in names if n == "label_map.pbtxt"] or [n for n in names if "labelmap" in n.replace("_", "").replace("-", "").lower()]
+    chosen = usual[:1] or (names if len(names) == 1 else [])
+    return Path(folder) / chosen[0] if chosen else None
 
 
 def pbtxt_items(text: str, path: str | os.PathLike) -> list[tuple[int, str, int]]:

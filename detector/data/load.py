@@ -10,15 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from detector.data.dataset import Dataset
+from detector.core import ClassMap
+from detector.data.dataset import Dataset, Problem
 from detector.data.draft import Draft, assemble
 from detector.data.files import is_picture, walk_pictures
 from detector.data.index import IndexedDataset, is_index
+from detector.data.label_map import read_label_map
 from detector.data.remote import is_remote
 from detector.data.splits_file import apply_splits, is_splits_file, read_splits
+from detector.data.tfrecord import find_tfrecord, is_record_file
 from detector.errors import DataError, InputError
 
-FORMATS = ("coco", "voc", "yolo", "csv", "uiuc", "stanford_cars", "tiny_imagenet", "folder", "index")
+FORMATS = ("coco", "voc", "yolo", "csv", "uiuc", "stanford_cars", "tiny_imagenet", "tfrecord", "folder", "index")
 BOXES = ("keep", "ignore")
 
 
@@ -57,6 +60,8 @@ def recognise(path: Path) -> list[Reading]:
         found.append(Reading("tiny_imagenet", "wnids.txt"))
     if not found and (tables := find_csv(path)):
         found.append(Reading("csv", tables[0].name))
+    if not found and (records := find_tfrecord(path)):
+        found.append(Reading("tfrecord", records[0].files[0].name))
     return found or ([Reading("folder", "pictures")] if walk_pictures(path) else [])
 
 
@@ -70,6 +75,8 @@ def _recognise_file(path: Path) -> list[Reading]:
         return [Reading("yolo", "a yaml file")]
     if suffix in (".csv", ".tsv"):
         return [Reading("csv", "a table")]
+    if is_record_file(path.name):
+        return [Reading("tfrecord", "a record file")]
     if suffix == ".mat":
         return [Reading("stanford_cars", "a .mat file")]
     return [Reading("folder", "a picture")] if is_picture(path.name) else []
@@ -82,7 +89,7 @@ def _name(root: Path, path: Path) -> str:
 _LOOKED_FOR = (
     "COCO (annotations/*.json with images, annotations and categories), Pascal VOC (Annotations/*.xml with JPEGImages or images, or XML "
     "beside pictures), YOLO (data.yaml, or images/ and labels/*.txt), a CSV with filename, class, xmin, ymin, xmax, ymax, the UIUC car database (TestImages, "
-    "trueLocations.txt), Stanford Cars (cars_train_annos.mat, or anno_train.csv with names.csv), Tiny ImageNet (wnids.txt), and plain pictures"
+    "trueLocations.txt), Stanford Cars (cars_train_annos.mat, or anno_train.csv with names.csv), Tiny ImageNet (wnids.txt), TFRecords (train.record-00000-of-00010), and plain pictures"
 )
 
 
@@ -95,6 +102,7 @@ def load_dataset(
     limit: int | None = None,
     boxes: str = "keep",
     splits: str | os.PathLike | None = None,
+    label_map: str | os.PathLike | None = None,
 ) -> Dataset:
     """Read a data set of any known format. No pixels are read, only headers (up to `HEADER_LIMIT` pictures).
 
@@ -108,6 +116,9 @@ def load_dataset(
         limit: only the first so many samples.
         boxes: "keep", or "ignore" for the classes alone: the whole picture stands in for every box, which the data set's
             problems say and `detector.data.draft.boxes_ignored` tells. For networks that learn to name, not to place.
+        label_map: a label_map.pbtxt or labelmap.txt that decides which classes there are, in which order and with which
+            outside ids; objects are matched by name. Without it a `label_map.pbtxt` in the folder of a VOC, YOLO or CSV data
+            set does that, and for TFRecords one beside them.
         splits: a splits file whose parts are laid over the data set, instead of the splits it has itself.
 
     Returns:
@@ -131,15 +142,18 @@ def load_dataset(
         indexed = indexed if split is None else indexed.split(split)
         return indexed if limit is None else indexed.subset(np.arange(min(limit, len(indexed))))
     named = "" if place.exists() else str(path)
+    if named and format in (None, "tfrecord") and find_tfrecord(place):  # a pattern, or train.record without its -00000-of-00010
+        named, format = "", "tfrecord"
     if named:
         place = _named(named, place)
     if splits is None and format is None and place.is_file() and is_splits_file(place):
-        return _through_splits(place, None, images=images, boxes=boxes, split=split, limit=limit)
+        return _through_splits(place, None, images=images, boxes=boxes, label_map=label_map, split=split, limit=limit)
     if splits is not None:
-        return _through_splits(Path(splits), path, format=format, images=images, boxes=boxes, split=split, limit=limit)
+        return _through_splits(Path(splits), path, format=format, images=images, boxes=boxes, label_map=label_map, split=split, limit=limit)
     if format is None:
         format = _choose(place)
-    draft = _drafts(boxes)[format](place, images, split)
+    draft = _drafts(boxes, label_map)[format](place, images, split)
+    lay_over(draft, place, label_map)
     draft.whole_frame = boxes == "ignore"
     dataset = assemble(select(draft, split, limit))
     if named:
@@ -190,11 +204,30 @@ def select(draft: Draft, split: str | None, limit: int | None) -> Draft:
     return draft.take(keep[:limit])
 
 
-def _drafts(boxes: str) -> dict[str, Callable[..., Draft]]:
+def lay_over(draft: Draft, place: Path, label_map: str | os.PathLike | None) -> None:
+    """Give a draft the classes of a label map, in place; what the map lacks is added after it and named."""
+    if draft.format == "tfrecord":  # it needs the map to read its labels, and has looked for it itself
+        return
+    file = Path(label_map) if label_map is not None else (place if place.is_dir() else place.parent) / "label_map.pbtxt"
+    if label_map is None and (draft.format not in ("voc", "yolo", "csv") or not file.is_file()):
+        return
+    wanted = read_label_map(file)
+    lacking = [name for name in draft.class_map.names if name not in wanted]
+    names, top = [*wanted.names, *lacking], max(wanted.external_ids)
+    classes = ClassMap(tuple(names), (*wanted.external_ids, *range(top + 1, top + 1 + len(lacking))))
+    for name in lacking:
+        number = classes.to_external(classes.index(name))
+        draft.problems.append(Problem("class not in the label map", f"the class {name!r} of {draft.name} is not in it; it got the id {number}.", str(file)))
+    new = np.array([classes.index(name) for name in draft.class_map.names] or [0])
+    draft.class_ids, draft.class_map = new[np.asarray(draft.class_ids, np.int64)], classes
+
+
+def _drafts(boxes: str, label_map: str | os.PathLike | None) -> dict[str, Callable[..., Draft]]:
     from detector.data.coco import coco_draft
     from detector.data.csv_table import csv_draft
     from detector.data.folder import folder_draft
     from detector.data.stanford_cars import stanford_cars_draft
+    from detector.data.tfrecord import tfrecord_draft
     from detector.data.tiny_imagenet import tiny_imagenet_draft
     from detector.data.uiuc import uiuc_draft
     from detector.data.voc import voc_draft
@@ -207,6 +240,7 @@ def _drafts(boxes: str) -> dict[str, Callable[..., Draft]]:
         "csv": lambda path, images, split: csv_draft(path, images=images),
         "uiuc": lambda path, images, split: uiuc_draft(path),
         "stanford_cars": lambda path, images, split: stanford_cars_draft(path, images=images, boxes=boxes),
+        "tfrecord": lambda path, images, split: tfrecord_draft(path, label_map=label_map),
         "tiny_imagenet": lambda path, images, split: tiny_imagenet_draft(path),
         "folder": lambda path, images, split: folder_draft(path),
     }

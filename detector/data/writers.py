@@ -1,4 +1,4 @@
-"""Writing a data set as COCO, VOC, YOLO or CSV.
+"""Writing a data set as COCO, VOC, YOLO or CSV (TFRecord: `detector.data.tfrecord_writer`).
 
 Every writer returns what its format could not carry, as problems; nothing else is lost. Boxes come back equal when
 the written data set is read again.
@@ -19,7 +19,8 @@ import numpy as np
 
 from detector.core import FLAGS
 from detector.data.dataset import Dataset, Problem
-from detector.data.images import IMAGE_SUFFIXES, image_size
+from detector.data.images import IMAGE_SUFFIXES, image_size, picture_bytes
+from detector.data.members import find_member
 from detector.errors import ImageError, InputError
 from detector.paths import write_atomically
 
@@ -43,7 +44,7 @@ def write_coco(dataset: Dataset, path: str | Path, *, pictures: str = "copy") ->
         InputError: an unknown way of placing pictures.
         OSError: the folder cannot be written.
     """
-    root, lost = Path(path), _Lost(dataset)
+    root, lost = Path(path), Lost(dataset)
     names = _place(dataset, root / "images", pictures, lost)
     labelled = [i for i in range(len(dataset)) if dataset.labelled[i]]
     for i in np.flatnonzero(~dataset.labelled):
@@ -83,7 +84,7 @@ def write_voc(dataset: Dataset, path: str | Path, *, pictures: str = "copy") -> 
 
     Args, Returns, Raises: as `write_coco`; with pictures "none" the reader needs `images=`.
     """
-    root, lost = Path(path), _Lost(dataset)
+    root, lost = Path(path), Lost(dataset)
     names = _place(dataset, root / "JPEGImages", pictures, lost, flat=True)
     lost.thin_boxes("VOC")
     lost.flags(("crowd",), "VOC")
@@ -119,7 +120,7 @@ def write_yolo(dataset: Dataset, path: str | Path, *, pictures: str = "copy") ->
 
     if pictures == "none":
         raise InputError("write_yolo: expected pictures to be copied or linked, as YOLO finds labels by the pictures' place.")
-    root, lost = Path(path), _Lost(dataset)
+    root, lost = Path(path), Lost(dataset)
     lost.flags(FLAGS, "YOLO")
     names = _place(dataset, root / "images", pictures, lost, under=lambda i: dataset.splits[i] or "train")
     for i in range(len(dataset)):
@@ -149,7 +150,7 @@ def write_csv(dataset: Dataset, path: str | Path, *, pictures: str = "copy") -> 
 
     Args, Returns, Raises: as `write_coco`; with pictures "none" the table names them where they are.
     """
-    root, lost = Path(path), _Lost(dataset)
+    root, lost = Path(path), Lost(dataset)
     names = _place(dataset, root / "images", pictures, lost)
     lost.thin_boxes("the CSV")
     for i in np.flatnonzero(~dataset.labelled):
@@ -173,8 +174,8 @@ def write_csv(dataset: Dataset, path: str | Path, *, pictures: str = "copy") -> 
     return lost.problems
 
 
-class _Lost:
-    """Collects what a format cannot carry."""
+class Lost:
+    """Collects what a format cannot carry, for every writer."""
 
     def __init__(self, dataset: Dataset):
         self.dataset, self.problems = dataset, []
@@ -197,7 +198,7 @@ class _Lost:
                 self.problems.append(Problem("flag not carried", f"{what} has no {flag} flag; {count} objects lose it.", self.dataset.source))
 
 
-def _writable(dataset: Dataset, i: int, lost: _Lost) -> list[int]:
+def _writable(dataset: Dataset, i: int, lost: Lost) -> list[int]:
     return [k for k in range(dataset.offsets[i], dataset.offsets[i + 1]) if not lost.thin[k]]
 
 
@@ -225,7 +226,7 @@ def _image_ids(dataset: Dataset) -> list[int]:
     return list(range(1, len(dataset) + 1))
 
 
-def _names(dataset: Dataset, flat: bool) -> list[str]:
+def picture_names(dataset: Dataset, flat: bool) -> list[str]:
     """A distinct file name (and stem, whatever the case) for every sample; sub-folders are kept unless `flat`."""
     names, taken = [], set()
     for i, (file, sample_id) in enumerate(zip(dataset.files, dataset.sample_ids)):
@@ -244,11 +245,11 @@ def _names(dataset: Dataset, flat: bool) -> list[str]:
     return names
 
 
-def _place(dataset: Dataset, folder: Path, how: str, lost: _Lost, *, flat: bool = False, under: Callable[[int], str] | None = None) -> list[str]:
+def _place(dataset: Dataset, folder: Path, how: str, lost: Lost, *, flat: bool = False, under: Callable[[int], str] | None = None) -> list[str]:
     """Put the pictures into the folder; their names relative to it (or absolute paths with "none")."""
     if how not in PICTURES:
         raise InputError(f"pictures: expected one of {', '.join(PICTURES)}, got {how!r}.")
-    names = _names(dataset, flat)
+    names = picture_names(dataset, flat)
     if how == "none":
         return [os.path.abspath(f) if f and not flat else n for f, n in zip(dataset.files, names)]
     if under is not None:
@@ -259,8 +260,10 @@ def _place(dataset: Dataset, folder: Path, how: str, lost: _Lost, *, flat: bool 
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             if not file:
-                write_atomically(target.with_suffix(".png"), _png(dataset.load_image(i)))
+                write_atomically(target.with_suffix(".png"), encode_png(dataset.load_image(i)))
                 names[i] = os.path.splitext(name)[0] + ".png"
+            elif find_member(file) is not None:  # in a record file: there is nothing to link to
+                target.write_bytes(picture_bytes(file))
             elif target.exists() and os.path.samefile(target, file):
                 continue
             elif how == "link":
@@ -268,12 +271,13 @@ def _place(dataset: Dataset, folder: Path, how: str, lost: _Lost, *, flat: bool 
                 target.symlink_to(os.path.abspath(file))
             else:
                 shutil.copyfile(file, target)
-        except FileNotFoundError:
+        except (FileNotFoundError, ImageError):
             lost.add("missing image", "the picture is not there; only its annotation was written.", i)
     return names
 
 
-def _png(pixels: np.ndarray) -> bytes:
+def encode_png(pixels: np.ndarray) -> bytes:
+    """RGB uint8 [H, W, 3] as a PNG file."""
     import cv2
 
     return cv2.imencode(".png", pixels[:, :, ::-1])[1].tobytes()
