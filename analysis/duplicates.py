@@ -15,14 +15,13 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from detector.core import frozen_array
 from detector.data.dataset import Dataset, Problem
-from detector.data.images import read_header, read_image, thumbnail
+from detector.data.images import picture_bytes, read_header, read_image, thumbnail
 from detector.errors import ImageError
 
 SIDE = 32
@@ -125,12 +124,7 @@ def _one(dataset: Dataset, i: int) -> tuple[str, tuple[int, int], np.ndarray | N
         if not file:
             pixels = dataset.load_image(i)
             return hashlib.sha256(np.ascontiguousarray(pixels)).hexdigest(), pixels.shape[1::-1], grey_thumb(pixels), []
-        try:
-            data = Path(file).read_bytes()
-        except FileNotFoundError:
-            raise ImageError("expected a picture, there is no such file.") from None
-        except OSError as error:
-            raise ImageError(f"expected a readable picture, the system says: {error.strerror or error}.") from None
+        data = picture_bytes(file)
         digest = hashlib.sha256(data).hexdigest()
         size, thumb = read_header(data).size, grey_thumb(thumbnail(data, 2 * SIDE))
     except ImageError as error:

@@ -7,11 +7,11 @@ import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from detector.data.members import find_member
 from detector.errors import BoxscopeError, ImageError
 from detector.paths import data_dir, write_atomically
 
@@ -40,7 +40,8 @@ def _identity(run: Any, i: int) -> str:
     file = run.files[i]
     if not file:
         return f"{getattr(run, 'version', id(run))}\0{run.sample_ids[i]}"
-    stat = os.stat(file)
+    member = find_member(file)
+    stat = os.stat(file if member is None else member.container)
     return f"{file}\0{stat.st_size}\0{stat.st_mtime_ns}"
 
 
@@ -150,9 +151,9 @@ def _picture(key: _Key) -> tuple[bytes, str]:
     run, i = key.run, key.i
     key.run = None  # the cache must not keep a whole run alive
     if run.files[i]:
-        from detector.data.images import read_header
+        from detector.data.images import picture_bytes, read_header
 
-        content = Path(run.files[i]).read_bytes()
+        content = picture_bytes(run.files[i])
         kind = next((kind for magic, kind in _AS_THEY_ARE.items() if content.startswith(magic)), None)
         if kind and len(content) <= _LARGEST_AS_IT_IS:
             header = read_header(content)

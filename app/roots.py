@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Protocol
 
 from detector.data.files import inside
+from detector.data.members import find_member
 from detector.errors import DataError, InputError
 from detector.paths import data_dir, write_atomically
 
@@ -128,7 +129,8 @@ def inside_roots(dataset: Dataset) -> None:
     places = roots()
     seen: set[str] = set()
     for file in dataset.files:
-        folder = os.path.dirname(file)
+        member = find_member(file)
+        folder = os.path.dirname(file) if member is None else member.container
         if file and folder not in seen:
-            inside(file, places)
+            inside(file if member is None else member.container, places)
             seen.add(folder)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from detector.data.members import find_member
 from detector.errors import BoxscopeError
 
 SHOWN_BY_BROWSERS = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".avif"}
@@ -13,7 +14,7 @@ SHOWN_BY_BROWSERS = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".avif"}
 class Media:
     """The files and upright sizes of a run's images.
 
-    Images made in memory and formats that browsers do not show (TIFF, PGM, JPEG 2000, ...) get an upright PNG copy
+    Images made in memory or lying inside a record file, and formats that browsers do not show (TIFF, PGM, JPEG 2000, ...) get an upright PNG copy
     in `folder`, written once.
 
     Args:
@@ -43,7 +44,8 @@ class Media:
 
     def needs_copy(self, i: int) -> bool:
         """Whether a browser could not show the image's own file."""
-        return Path(self.run.files[i]).suffix.lower() not in SHOWN_BY_BROWSERS
+        file = self.run.files[i]
+        return Path(file).suffix.lower() not in SHOWN_BY_BROWSERS or find_member(file) is not None
 
     def file(self, i: int) -> str:
         """The absolute path that FiftyOne is given."""

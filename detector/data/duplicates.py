@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections import Counter
 
 import numpy as np
 
 from detector.data.dataset import Dataset
+from detector.data.images import picture_bytes, picture_length
+from detector.errors import ImageError
 
 
 def same_content(dataset: Dataset) -> np.ndarray:
@@ -17,7 +18,7 @@ def same_content(dataset: Dataset) -> np.ndarray:
     Only files of equal length are read, so a set without duplicates costs a look at its folders. A picture that is not
     there, cannot be read, or is no file is a group of its own. Numbers ascend with the first sample of each group.
     """
-    lengths = [_length(file) for file in dataset.files]
+    lengths = [picture_length(file) if file else -1 for file in dataset.files]
     shared = {length for length, count in Counter(lengths).items() if count > 1 and length >= 0}
     numbers: dict[object, int] = {}
     groups = np.zeros(len(dataset), np.int64)
@@ -27,16 +28,8 @@ def same_content(dataset: Dataset) -> np.ndarray:
     return groups
 
 
-def _length(file: str) -> int:
-    try:
-        return os.stat(file).st_size if file else -1
-    except OSError:
-        return -1
-
-
 def _digest(file: str) -> bytes | None:
     try:
-        with open(file, "rb") as content:
-            return hashlib.file_digest(content, "sha256").digest()
-    except OSError:
+        return hashlib.sha256(picture_bytes(file)).digest()
+    except ImageError:
         return None

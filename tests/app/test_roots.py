@@ -10,6 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app import roots
+from detector.core import ClassMap
+from detector.data.dataset import Dataset
+from detector.data.members import address
 from detector.errors import DataError, InputError
 
 
@@ -110,3 +113,18 @@ def test_uploads_are_bounded(monkeypatch):
     monkeypatch.setattr(roots, "MAX_UPLOAD_FILES", 1)
     with pytest.raises(InputError, match="at most"):
         roots.keep_uploads([File("a", b"1"), File("b", b"1")])
+
+
+def test_a_record_file_outside_the_roots_is_refused_though_its_pictures_have_addresses(named):
+    for name in ("secret.record", "root/ok.record"):
+        (named / name).write_bytes(b"x" * 20)
+    (named / "root" / "link.record").symlink_to(named / "secret.record")
+
+    def of(container):
+        file = address(container, 0, 9, "a.jpg")
+        return Dataset(name="r", format="tfrecord", source="", class_map=ClassMap(()), sample_ids=["a"], files=[file])
+
+    roots.inside_roots(of(named / "root" / "ok.record"))
+    for outside in ("secret.record", "root/link.record"):
+        with pytest.raises(DataError):
+            roots.inside_roots(of(named / outside))
