@@ -64,7 +64,7 @@ def start(path: Path, *, threshold: float | dict[str, float], iou: float, pages:
     return state
 
 
-def _note_pushed(path: Path, dataset: str) -> None:
+def note_pushed(path: Path, dataset: str) -> None:
     """Remember under which name a run lies in FiftyOne, for links from its images."""
     with _lock:
         names = _pushed_names()
@@ -107,7 +107,7 @@ def _work(state: Push, path: Path, threshold: float | dict[str, float], iou: flo
             report = push_in_process(path, threshold=threshold, iou=iou, pages=pages, heatmaps=heatmaps, progress=progress, stage=stage, should_stop=state._stop.is_set)
             state.result = report.to_dict()
             dataset = report.dataset
-            _note_pushed(path, dataset)
+            note_pushed(path, dataset)
             if report.cancelled:
                 return
         state.stage = "Starting FiftyOne's App"

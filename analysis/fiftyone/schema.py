@@ -95,7 +95,7 @@ def arrange(dataset: Any, all_names: list[Names], words: str) -> None:
     rest = [p for p in ["id", "filepath", "created_at", "last_modified_at", *known] if p not in ours and p != "metadata"]
     groups.append(("other", list(dict.fromkeys(rest)), False))
     if there.intersection(maps):  # shown when ticked: over every thumbnail they would hide the boxes
-        dataset.app_config.active_fields = fo.ActiveFields(paths=[path for path in maps if path in there], exclude=True)
+        dataset.app_config.active_fields = fo.ActiveFields(paths=[TRUTH, *(n.predictions for n in all_names)], exclude=False)
     dataset.app_config.sidebar_groups = [fo.SidebarGroupDocument(name=n, paths=p, expanded=e) for n, p, e in groups]
 
     def colours(path: str, attribute: str, pairs: list[tuple[str, str]], field: str) -> dict[str, Any]:

@@ -73,6 +73,8 @@ def status() -> Connection:
     if uri:
         where = "Your FiftyOne database is set" if foreign else f"FiftyOne's database is running on port {database['port']}"
         return Connection("database", f"{where}; the App is not started.", uri, foreign=bool(foreign), version=version)
+    if database and not processes.is_running(database):  # an end that was asked for leaves no record
+        return Connection("off", "FiftyOne's database has died; start FiftyOne again, what was written is still there.", version=version)
     return Connection("off", f"FiftyOne {version} is installed and not running.", version=version)
 
 

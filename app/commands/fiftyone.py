@@ -45,6 +45,7 @@ def push(
 ) -> None:
     """Write a run into FiftyOne, with an evaluation and saved views of misdetections. Pushing again updates."""
     from analysis.fiftyone_bridge import launch, push_in_process
+    from app.pushes import note_pushed
 
     folder = find_run(run)
     with progress_bar("pushing to FiftyOne") as update:
@@ -52,6 +53,8 @@ def push(
             folder, name=name, threshold=chosen_threshold(threshold, thresholds, folder), iou=iou, lowest=lowest,
             discard_edits=discard_edits, heatmaps=heatmaps, progress=lambda p: update(p.done, p.total, p.rate), stage=say,
         )
+    if not report.cancelled:
+        note_pushed(folder.resolve(), report.dataset)
     address = launch(report.dataset, say=say) if open_app else None
     if json:
         print_json(report.to_dict() | {"address": address})

@@ -54,7 +54,7 @@ def test_the_app_shows_the_push(alone, fifty, tmp_path):
         failures: list[str] = []
         page.on("pageerror", lambda error: failures.append(str(error)))
         # FiftyOne's advertisement may come at any time and swallow a click.
-        page.add_locator_handler(page.get_by_text("Dismiss"), lambda shown: shown.first.click())
+        page.add_locator_handler(page.get_by_text("Dismiss"), lambda shown: shown.first.evaluate("e => e.click()"))  # also from behind a dialogue
         page.goto(launch("In the App", workspace="Model evaluation"))
         page.get_by_text("6 samples").first.wait_for(timeout=60_000)
         open_evaluation(page, playwright)

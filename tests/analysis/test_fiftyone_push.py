@@ -55,7 +55,7 @@ def test_heat_maps_on_request_and_gone_without(fo, tmp_path):
     seen_on_b = cv2.imread(second.missed_map.map_path, cv2.IMREAD_UNCHANGED)
     assert seen_on_b.max() == round(255 * 0.02)  # the car there was called a dog: only the 0.02 one is a car
     shown = fo.load_dataset("warm").app_config.active_fields
-    assert shown.exclude and shown.paths == ["confidence_map", "missed_map"]
+    assert shown.paths == ["ground_truth", "predictions"] and not shown.exclude
     push_to_fiftyone(run, name="warm")
     assert fo.load_dataset("warm").first().confidence_map is None
 

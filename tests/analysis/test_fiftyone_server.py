@@ -256,7 +256,7 @@ push(run, judge(run, {"car": 0.4}), name="cut", batch=8, progress=lambda p: p.do
 
 
 @pytest.mark.slow
-def test_a_database_killed_during_a_push(stored, tmp_path, monkeypatch):
+def test_a_database_killed_during_a_push_and_while_browsing(stored, tmp_path, monkeypatch):
     """One sentence, what was written stays, and the next push completes it."""
     need_fiftyone()
     monkeypatch.setenv("BOXSCOPE_HOME", str(tmp_path / "home"))
@@ -276,6 +276,14 @@ def test_a_database_killed_during_a_push(stored, tmp_path, monkeypatch):
         report = push_in_process(stored, name="cut")
         assert report.inserted + report.updated == 60
         assert data_dir("fiftyone").is_relative_to(tmp_path)
+        server.start_app()
+        pid = server.state_file().read()["database"]["pid"]
+        os.kill(pid, signal.SIGKILL)  # while somebody browses
+        os.waitpid(pid, 0)
+        seen = server.status()
+        assert seen.state == "off" and seen.app_url is None and "database has died; start FiftyOne again" in seen.message
+        again = server.start_app()
+        assert again.state == "ready" and len(read(again.uri, "cut")) == 60
     finally:
         server.stop()
-    assert server.status().state == "off"
+    assert server.status().state == "off" and "has died" not in server.status().message
