@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import os
 import tempfile
@@ -17,7 +18,7 @@ from detector.paths import write_atomically
 from detector.ssd.anchors import anchors
 from detector.ssd.coder import BoxCoder
 from detector.ssd.config import SSDConfig
-from detector.ssd.preprocess import CHANNEL_MEANS, preprocess, subtracts_means
+from detector.ssd.preprocess import CHANNEL_MEANS, stretch, subtracts_means
 from detector.tflite_metadata import with_metadata
 
 if TYPE_CHECKING:
@@ -88,7 +89,10 @@ def export_tflite(
     mean, std = (CHANNEL_MEANS, (1.0, 1.0, 1.0)) if subtracts_means(detector.config) else ((127.5,), (127.5,))
     if precision == "int8":
         mean, std = (0.0,), (1.0,)
-    content = with_metadata(content, name=detector.info.name, mean=mean, std=std, postprocess=POSTPROCESS)
+    own: dict[str, Any] = {"resize": "legacy"}
+    if form == "raw":
+        own["postprocess"] = dataclasses.asdict(detector.config.postprocess)
+    content = with_metadata(content, name=detector.info.name, mean=mean, std=std, postprocess=POSTPROCESS, own=own)
     write_atomically(out, _with_labels(content, _label_lines(detector)))
     return out
 
@@ -180,11 +184,10 @@ def _operation(config: SSDConfig, settings: dict[str, Any]) -> Any:
 
 def _representative(images: Sequence[np.ndarray], config: SSDConfig) -> Iterator[list[np.ndarray]]:
     for image in images:
-        x = preprocess(image, config)
-        pixels = x + np.float32(CHANNEL_MEANS) if subtracts_means(config) else (x + 1) * np.float32(127.5)
+        pixels = stretch(image, (config.width, config.height))
         # Both ends in every picture: the input's scale is then exactly 1, and its bytes are the pixels.
         pixels[0, 0], pixels[0, 1] = 0, 255
-        yield [np.clip(pixels, 0, 255)[None]]
+        yield [pixels[None]]
 
 
 def _label_lines(detector: KerasSSD) -> list[str]:

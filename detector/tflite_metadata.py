@@ -6,19 +6,23 @@ Field numbers are those of TFLite's metadata_schema.fbs (identifier M001), which
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from detector.models.tflite_file import OWN
 
 OUTPUT_NAMES = ("location", "category", "score", "number of detections")  # as MediaPipe and Task Library expect
 NORMALIZATION, VALUE_LABELS = 1, 3  # ProcessUnitOptions, AssociatedFileType.TENSOR_VALUE_LABELS
 
 
-def with_metadata(content: bytes, *, name: str, mean: Sequence[float], std: Sequence[float], postprocess: str) -> bytes:
+def with_metadata(content: bytes, *, name: str, mean: Sequence[float], std: Sequence[float], postprocess: str, own: Mapping[str, Any]) -> bytes:
     """A model's bytes with metadata, and, where it ends in the post-processing operation, its outputs in order.
 
     Args:
         mean, std: one number or one a channel: input = (pixel - mean) / std.
         postprocess: the custom operation's name; its outputs are boxes, classes, scores, count.
+        own: what only Boxscope reads, see `detector.models.tflite_file.OWN`.
     """
     import flatbuffers
     from ai_edge_litert import schema_py_generated as schema
@@ -34,15 +38,25 @@ def with_metadata(content: bytes, *, name: str, mean: Sequence[float], std: Sequ
                 graph.tensors[tensor].name = postprocess + (f":{place}" if place else "")
     if not names:
         names = tuple(_signature_names(model, graph.outputs))
-    buffer = schema.BufferT()
-    buffer.data = list(_metadata(name, mean, std, names))
-    model.buffers.append(buffer)
-    entry = schema.MetadataT()
-    entry.name, entry.buffer = "TFLITE_METADATA", len(model.buffers) - 1
-    model.metadata = [*(model.metadata or []), entry]
+    entries = {"TFLITE_METADATA": _metadata(name, mean, std, names, _told(own)), OWN.decode(): json.dumps(dict(own)).encode()}
+    for title, content_of in entries.items():
+        buffer = schema.BufferT()
+        buffer.data = list(content_of)
+        model.buffers.append(buffer)
+        entry = schema.MetadataT()
+        entry.name, entry.buffer = title, len(model.buffers) - 1
+        model.metadata = [*(model.metadata or []), entry]
     builder = flatbuffers.Builder(len(content) + 4096)
     builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
     return bytes(builder.Output())
+
+
+def _told(own: Mapping[str, Any]) -> str:
+    """What other programs' authors should know about the input."""
+    words = "RGB, the whole picture stretched to this size"
+    if own.get("resize") == "legacy":
+        words += "; trained with bilinear resizing that samples at multiples of the step (tf.compat.v1.image.resize_bilinear), not at pixel centres"
+    return words + "."
 
 
 def _signature_names(model: Any, outputs: Sequence[int]) -> list[str]:
@@ -54,7 +68,7 @@ def _signature_names(model: Any, outputs: Sequence[int]) -> list[str]:
     return [by_tensor.get(tensor, "") for tensor in outputs]
 
 
-def _metadata(name: str, mean: Sequence[float], std: Sequence[float], outputs: Sequence[str]) -> bytes:
+def _metadata(name: str, mean: Sequence[float], std: Sequence[float], outputs: Sequence[str], told: str) -> bytes:
     import flatbuffers
 
     b = flatbuffers.Builder(1024)
@@ -84,7 +98,7 @@ def _metadata(name: str, mean: Sequence[float], std: Sequence[float], outputs: S
 
     normalization = table(2, f0=floats(mean), f1=floats(std))
     unit = table(2, u0=NORMALIZATION, f1=normalization)
-    image = table(7, f0=b.CreateString("image"), f4=offsets([unit]))
+    image = table(7, f0=b.CreateString("image"), f1=b.CreateString(told), f4=offsets([unit]))
     labels = table(4, f0=b.CreateString("labelmap.txt"), u2=VALUE_LABELS)
     tensors = []
     for output in outputs:

@@ -28,7 +28,7 @@ from detector.ssd.coder import BoxCoder
 from detector.ssd.config import SSDConfig
 from detector.ssd.litert import LiteRTRunner, litert_file, network_digest, weights_digest
 from detector.ssd.opened import OpenedSSD
-from detector.ssd.preprocess import preprocess, unnormalise
+from detector.ssd.preprocess import preprocess, stretch
 from detector.ssd.zoo import CLASS_BIAS, Restored, class_outputs, restore_checkpoint, restore_saved_model
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ class KerasSSD(OpenedSSD):
 
     def resized(self, image: np.ndarray) -> np.ndarray:
         """One picture at the network's size, float32 pixels 0..255 (`detector.core.Staged`)."""
-        return unnormalise(self.preprocess(image), self.config)
+        return stretch(image, (self.config.width, self.config.height))
 
     def detect_resized(self, pixels: Sequence[np.ndarray], sizes: Sequence[tuple[int, int]]) -> list[Detections]:
         """`detect` from `resized` pictures of originals of these sizes."""

@@ -1,7 +1,8 @@
 """A TensorFlow Lite detector, run through ai-edge-litert; TensorFlow is not needed.
 
 Pictures are stretched to the input size with OpenCV's bilinear filter (half-pixel centres, on uint8), which
-is what phone apps do (Android's createScaledBitmap, the TFLite Support Library's ResizeOp). Quantised
+is what phone apps do (Android's createScaledBitmap, the TFLite Support Library's ResizeOp), unless the file says
+that its network was trained on another rule, as Boxscope's own exports do. Quantised
 inputs get the pixels as they are, float inputs the range the file's metadata states, else -1..1.
 """
 
@@ -18,14 +19,16 @@ import numpy as np
 
 from detector import boxes
 from detector.core import Candidates, ClassMap, Detections, DetectorInfo, check_images
-from detector.errors import CapabilityError, ModelError
+from detector.errors import CapabilityError, InputError, ModelError
 from detector.labels import choose_labels
 from detector.models.hashing import hash_answers, hash_files
 from detector.models.tflite_file import POSTPROCESS, TFLiteFacts, read_facts
 from detector.models.tflite_outputs import find_layout
 from detector.nms import PostprocessSettings, replay
+from detector.ssd.preprocess import stretch
 
 RAW_SETTINGS = PostprocessSettings(score_threshold=0.005)  # for files without post-processing; IoU and caps of the zoo
+RESIZES = {"half-pixel": "bilinear, half-pixel centres", "legacy": "bilinear, TF1's legacy rule (sampled at multiples of the step)"}
 GENERIC_NAMES = {"detect", "detect_quant", "model", "model_quant", "model_float", "best", "export"}  # the folder says more
 # The operation's own defaults where a file leaves its scales out (tensorflow/lite/kernels/detection_postprocess.cc).
 _SCALES = {"y_scale": 10.0, "x_scale": 10.0, "h_scale": 5.0, "w_scale": 5.0}
@@ -46,8 +49,10 @@ class TFLiteDetector:
             suppresses class by class (`use_regular_nms`) always runs on one, see `PER_CLASS_NOTE`.
         input_range: (low, high) of a float input, when the file's metadata do not state it.
         input_size: (W, H), only for a file whose input size is free.
+        resize: one of `RESIZES`; what the file states where None, else "half-pixel".
 
     Raises:
+        InputError: an unknown resize.
         ModelError: not a TFLite file, not a detector, or an operation that this runtime lacks.
     """
 
@@ -62,6 +67,7 @@ class TFLiteDetector:
         num_threads: int | None = None,
         input_range: tuple[float, float] | None = None,
         input_size: tuple[int, int] | None = None,
+        resize: str | None = None,
     ):
         path = Path(path)
         if not path.is_file():
@@ -71,6 +77,10 @@ class TFLiteDetector:
         threads = 1 if per_class else num_threads or min(4, _usable_cores())
         self._interpreter = _load(path, facts, threads)
         self._input, self.input_size = _read_input(self._interpreter, input_size, path)
+        self._resize = resize or facts.own.get("resize", "half-pixel")
+        if self._resize not in RESIZES:
+            raise InputError(f"resize: expected one of {', '.join(RESIZES)}, got {self._resize!r}.")
+        self._raw_settings = dataclasses.replace(RAW_SETTINGS, **facts.own.get("postprocess", {}))
         self._prepare, feeding, notes = _feeding(self._input, facts, input_range)
         self._outputs = self._interpreter.get_output_details()
         self._scaling = {int(d["index"]): d["quantization"] for d in self._outputs}
@@ -94,11 +104,11 @@ class TFLiteDetector:
         self._of_external[list(class_map.external_ids)] = np.arange(len(class_map))
         self._columns = np.array(class_map.external_ids, np.int64) - 1 + self._background
 
-        settings: dict[str, Any] = {"input": feeding, "resize": "bilinear, half-pixel centres", "outputs_by": self._layout.decided_by}
+        settings: dict[str, Any] = {"input": feeding, "resize": RESIZES[self._resize], "outputs_by": self._layout.decided_by}
         if facts.postprocess is not None:
             settings |= {k: v for k, v in sorted(facts.postprocess.items()) if not k.startswith("_")}
         elif self._layout.kind == "raw":
-            settings |= dataclasses.asdict(RAW_SETTINGS)
+            settings |= dataclasses.asdict(self._raw_settings)
         capabilities = {"candidates"} if self._layout.kind == "raw" or self._inner_is_readable(values) else set()
         if self._layout.kind == "raw" or float(self._options.get("nms_score_threshold", 1.0)) <= 0.05:
             capabilities.add("low_scores")
@@ -121,9 +131,7 @@ class TFLiteDetector:
 
     def detect(self, images: Sequence[np.ndarray]) -> list[Detections]:
         check_images(images)
-        wanted = list(self._layout.tensors.values())
-        read = self._from_rows if self._layout.kind == "detections" else self._from_raw
-        return [read(self._invoke(image, wanted), (image.shape[1], image.shape[0])) for image in images]
+        return [self._detected(self._stretched(image), (image.shape[1], image.shape[0])) for image in images]
 
     def candidates(self, images: Sequence[np.ndarray]) -> list[Candidates]:
         """What went into the file's post-processing: decoded boxes, class scores, anchors.
@@ -131,26 +139,48 @@ class TFLiteDetector:
         Raises:
             CapabilityError: the file hides them.
         """
+        self._needs_candidates()
+        check_images(images)
+        return [self._shown(self._stretched(image), (image.shape[1], image.shape[0])) for image in images]
+
+    def resized(self, image: np.ndarray) -> np.ndarray:
+        """One picture at the input's size, float32 pixels 0..255 (`detector.core.Staged`)."""
+        return self._stretched(image).astype(np.float32)
+
+    def detect_resized(self, pixels: Sequence[np.ndarray], sizes: Sequence[tuple[int, int]]) -> list[Detections]:
+        """`detect` from `resized` pictures of originals of these sizes."""
+        return [self._detected(p, size) for p, size in zip(pixels, sizes)]
+
+    def candidates_resized(self, pixels: Sequence[np.ndarray], sizes: Sequence[tuple[int, int]]) -> list[Candidates]:
+        """`candidates` from `resized` pictures."""
+        self._needs_candidates()
+        return [self._shown(p, size) for p, size in zip(pixels, sizes)]
+
+    def _needs_candidates(self) -> None:
         if "candidates" not in self.info.capabilities:
             raise CapabilityError(f"{self.info.name} does not show its candidates: the file holds no readable {POSTPROCESS} operation.")
-        check_images(images)
-        shown = []
-        for image in images:
-            size = (image.shape[1], image.shape[0])
-            if self._layout.kind == "raw":
-                values = self._invoke(image, list(self._layout.tensors.values()))
-                xyxy, scores = self._raw_rows(values, size)
-                shown.append(Candidates(xyxy, scores, size))
-                continue
-            encodings, scores, anchors = self._invoke(image, self._layout.inner).values()
-            yxyx = decode_boxes(encodings[0], anchors, self._options)
-            centre = np.stack([anchors[:, 0] - anchors[:, 2] / 2, anchors[:, 1] - anchors[:, 3] / 2, anchors[:, 0] + anchors[:, 2] / 2, anchors[:, 1] + anchors[:, 3] / 2], axis=1)
-            shown.append(Candidates(_pixels(yxyx, size), self._pick(scores[0]), size, anchors=_pixels(centre, size)))
-        return shown
 
-    def _invoke(self, image: np.ndarray, tensors: Sequence[int]) -> dict[int, np.ndarray]:
-        """Copies of these tensors after one picture, dequantised."""
-        fed = self._prepare(_resized(image, self.input_size))[None]
+    def _stretched(self, image: np.ndarray) -> np.ndarray:
+        if self._resize == "legacy":
+            return stretch(image, self.input_size)
+        return _resized(image, self.input_size)
+
+    def _detected(self, pixels: np.ndarray, size: tuple[int, int]) -> Detections:
+        values = self._invoke(pixels, list(self._layout.tensors.values()))
+        return self._from_rows(values, size) if self._layout.kind == "detections" else self._from_raw(values, size)
+
+    def _shown(self, pixels: np.ndarray, size: tuple[int, int]) -> Candidates:
+        if self._layout.kind == "raw":
+            xyxy, scores = self._raw_rows(self._invoke(pixels, list(self._layout.tensors.values())), size)
+            return Candidates(xyxy, scores, size)
+        encodings, scores, anchors = self._invoke(pixels, self._layout.inner).values()
+        yxyx = decode_boxes(encodings[0], anchors, self._options)
+        centre = np.concatenate([anchors[:, :2] - anchors[:, 2:] / 2, anchors[:, :2] + anchors[:, 2:] / 2], axis=1)
+        return Candidates(_pixels(yxyx, size), self._pick(scores[0]), size, anchors=_pixels(centre, size))
+
+    def _invoke(self, pixels: np.ndarray, tensors: Sequence[int]) -> dict[int, np.ndarray]:
+        """Copies of these tensors after one picture of the input's size (uint8, or float32 0..255), dequantised."""
+        fed = self._prepare(pixels)[None]
         with self._lock:
             self._interpreter.set_tensor(self._input["index"], fed)
             self._interpreter.invoke()
@@ -208,7 +238,7 @@ class TFLiteDetector:
 
     def _from_raw(self, values: dict[int, np.ndarray], size: tuple[int, int]) -> Detections:
         xyxy, scores = self._raw_rows(values, size)
-        return replay(Candidates(xyxy, scores, size), RAW_SETTINGS)
+        return replay(Candidates(xyxy, scores, size), self._raw_settings)
 
     def _pick(self, scores: np.ndarray) -> np.ndarray:
         """Columns in class map order, clipped to 0..1; a class the file has no column for gets zeros."""
@@ -243,6 +273,11 @@ def _resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     import cv2
 
     return cv2.resize(np.ascontiguousarray(image), size, interpolation=cv2.INTER_LINEAR)
+
+
+def _bytes(pixels: np.ndarray) -> np.ndarray:
+    """Pixels as uint8, rounded where they are not whole."""
+    return pixels if pixels.dtype == np.uint8 else np.rint(pixels).clip(0, 255).astype(np.uint8)
 
 
 def _probe(size: tuple[int, int]) -> np.ndarray:
@@ -296,8 +331,8 @@ def _feeding(details: dict, facts: TFLiteFacts, asked: tuple[float, float] | Non
         low = 0 if dtype == np.uint8 else -128
         real = f"{scale * (low - zero):.2f}..{scale * (low + 255 - zero):.2f}"
         if dtype == np.uint8:
-            return (lambda image: image), f"uint8, pixels as they are (stand for {real})", ()
-        return (lambda image: (image ^ 0x80).view(np.int8)), f"int8, pixels less 128 (stand for {real})", ()
+            return _bytes, f"uint8, pixels as they are (stand for {real})", ()
+        return (lambda image: (_bytes(image) ^ 0x80).view(np.int8)), f"int8, pixels less 128 (stand for {real})", ()
     if facts.mean and facts.std and asked is None:
         mean, std = np.array(facts.mean, np.float32), np.array(facts.std, np.float32)
         said = f"float32, (pixel - {_short(facts.mean)}) / {_short(facts.std)}"

@@ -7,6 +7,7 @@ The options of a TFLite_Detection_PostProcess operation, the input's normalisati
 from __future__ import annotations
 
 import io
+import json
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,9 @@ from detector.errors import ModelError
 from detector.labels import parse_lines, parse_pbtxt
 
 POSTPROCESS = "TFLite_Detection_PostProcess"
+OWN = b"BOXSCOPE"
+"""Name of the metadata entry, JSON: "resize" (see `detector.models.tflite.RESIZES`) and "postprocess", the settings of
+`detector.nms.PostprocessSettings` that belong to a file without an operation for it."""
 _MAX_LABEL_FILE = 4 << 20
 
 
@@ -32,6 +36,7 @@ class TFLiteFacts:
     std: tuple[float, ...] = ()
     labels: ClassMap | None = None
     output_names: tuple[str, ...] = field(default=())
+    own: dict[str, Any] = field(default_factory=dict)
 
 
 def read_facts(path: str | Path) -> TFLiteFacts:
@@ -50,13 +55,14 @@ def read_facts(path: str | Path) -> TFLiteFacts:
         codes = [model.OperatorCodes(i) for i in range(model.OperatorCodesLength())]
         custom = {i: code.CustomCode().decode() for i, code in enumerate(codes) if code.CustomCode()}
         options = _postprocess_options(model.Subgraphs(0), custom)
-        described = _metadata_buffer(model, content)
+        described = _metadata_buffer(model, b"TFLITE_METADATA")
+        own = json.loads(_metadata_buffer(model, OWN) or "{}")
         mean, std, names = _read_metadata(described) if described else ((), (), ())
     except ModelError:
         raise
     except Exception as error:  # a flatbuffer cut short fails in many ways
         raise ModelError(f"expected a whole TensorFlow Lite file, this one is broken ({type(error).__name__}).", path=path) from error
-    return TFLiteFacts(options, tuple(custom.values()), mean, std, _packed_labels(content, path), names)
+    return TFLiteFacts(options, tuple(custom.values()), mean, std, _packed_labels(content, path), names, own)
 
 
 def _postprocess_options(graph, custom: dict[int, str]) -> dict[str, Any] | None:
@@ -70,10 +76,10 @@ def _postprocess_options(graph, custom: dict[int, str]) -> dict[str, Any] | None
     return None
 
 
-def _metadata_buffer(model, content: bytes) -> bytes | None:
+def _metadata_buffer(model, name: bytes) -> bytes | None:
     for i in range(model.MetadataLength()):
         entry = model.Metadata(i)
-        if entry.Name() == b"TFLITE_METADATA":
+        if entry.Name() == name:
             buffer = model.Buffers(entry.Buffer())
             return buffer.DataAsNumpy().tobytes() if buffer.DataLength() else None
     return None

@@ -64,11 +64,6 @@ def stretch(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return _stretched(image, *size, lambda rows: rows.astype(np.float32))
 
 
-def unnormalise(x: np.ndarray, config: SSDConfig) -> np.ndarray:
-    """A network input [..., 3] back to float32 pixels 0..255: the inverse of `normalise` up to rounding."""
-    return x + np.float32(CHANNEL_MEANS) if subtracts_means(config) else (x + np.float32(1)) * np.float32(127.5)
-
-
 def _stretched(image: np.ndarray, width: int, height: int, finish: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
     """`finish` takes rows [n, width * 3] of sampled pixels to a fresh float32 array; it is per pixel, so it commutes with the choice."""
     if image.shape[:2] == (height, width):
