@@ -11,6 +11,7 @@ import sys
 import typer
 
 from app.commands import (
+    convert,
     data,
     detection,
     doctor,
@@ -18,6 +19,7 @@ from app.commands import (
     exporting,
     fiftyone,
     mistakes,
+    parity,
     report,
     start,
     sweeping,
@@ -33,7 +35,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (start, data, doctor, detection, evaluation, mistakes, why, report, fiftyone, training, exporting, sweeping):
+for module in (start, data, doctor, convert, detection, evaluation, mistakes, why, report, fiftyone, training, exporting, sweeping, parity):
     module.register(app)
 
 

@@ -1,8 +1,7 @@
-"""Commands about pictures and their labels: find, convert, fetch."""
+"""Commands about pictures and their labels: find, fetch."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,23 +12,13 @@ from app.commands.common import (
     print_json,
     read_data_or_run,
     say,
-    say_problems,
     split_names,
 )
-from app.sources import open_source
 from detector.errors import InputError
-
-WRITERS = {
-    "coco": "detector.data.coco:write_coco",
-    "voc": "detector.data.voc:write_voc",
-    "yolo": "detector.data.yolo:write_yolo",
-    "csv": "detector.data.csv_table:write_csv",
-}
 
 
 def register(app: typer.Typer) -> None:
     app.command("find", rich_help_panel="Data")(find)
-    app.command("convert", rich_help_panel="Data")(convert)
     app.command("fetch", rich_help_panel="Data")(fetch)
 
 
@@ -52,23 +41,6 @@ def find(
         print_json(found)
     else:
         print("\n".join(found), end="\n" if found else "")
-
-
-def convert(
-    source: Annotated[str, typer.Argument(help="The data set to read.", metavar="SRC")],
-    destination: Annotated[Path, typer.Argument(help="Where to write: a new file or an empty folder.", metavar="DST")],
-    to: Annotated[str, typer.Option(help=" | ".join(WRITERS))],
-) -> None:
-    """Write a data set in another format; boxes and flags survive where the format can carry them."""
-    from importlib import import_module
-
-    if to not in WRITERS:
-        raise InputError(f"--to: expected one of {', '.join(WRITERS)}, got {to!r}.")
-    module, function = WRITERS[to].split(":")
-    dataset = open_source(source, say=say)
-    lost = getattr(import_module(module), function)(dataset, destination)
-    say_problems([*dataset.problems, *lost])
-    say(f"wrote {len(dataset)} images and {len(dataset.objects)} objects as {to} to {destination}")
 
 
 def fetch(

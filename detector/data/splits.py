@@ -137,6 +137,17 @@ def part_counts(parts: Mapping[str, float | int], total: int) -> dict[str, int]:
     return {name: int(c) for name, c in zip(parts, counts)}
 
 
+def pictures_by_class(dataset: Dataset, splits: Splits) -> tuple[list[str], np.ndarray]:
+    """(names, int [parts, names]): how many pictures of each part hold each class; then "(nothing in it)" and "(not labelled)"."""
+    labels, names = _labels(dataset).astype(np.int64), list(splits.counts)
+    table = np.zeros((len(names), labels.shape[1]), np.int64)
+    for i, sample_id in enumerate(dataset.sample_ids):
+        part = splits.parts.get(sample_id)
+        if part is not None:
+            table[names.index(part)] += labels[i]
+    return [*dataset.class_map.names, "(nothing in it)", "(not labelled)"], table
+
+
 def _labels(dataset: Dataset) -> np.ndarray:
     """float32 [N, K + 2]: 1 where the picture holds the class; then "labelled and empty" and "not labelled"."""
     labels = np.zeros((len(dataset), len(dataset.class_map) + 2), np.float32)

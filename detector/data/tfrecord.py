@@ -134,7 +134,7 @@ def tfrecord_draft(path: Path, *, label_map: str | Path | None = None) -> Draft:
 
     def place(k: int) -> Place:
         entry = entries[rows[k]]
-        return Place(f"record {entry.number}, object {k - first[rows[k]] + 1} ({class_map.names[class_ids[k]]!r})", entry.where, None, entry.sample_id)
+        return Place(f"record {entry.number}, object {k - first[rows[k]] + 1} ({class_map.names[class_ids[k]]!r})", entry.file, None, entry.sample_id)
 
     return Draft(
         name=path.stem if not path.is_dir() else path.name, format="tfrecord", source=str(path), class_map=class_map,
