@@ -16,6 +16,7 @@ from app.commands import (
     detection,
     doctor,
     evaluation,
+    explain,
     exporting,
     fiftyone,
     mistakes,
@@ -35,7 +36,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (start, data, doctor, convert, detection, evaluation, mistakes, why, report, fiftyone, training, exporting, sweeping, parity):
+for module in (start, data, doctor, convert, detection, evaluation, mistakes, why, explain, report, fiftyone, training, exporting, sweeping, parity):
     module.register(app)
 
 

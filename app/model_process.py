@@ -75,6 +75,10 @@ class ModelProcess:
     def candidates(self, spec: Spec, images: Sequence[np.ndarray]) -> list[Candidates]:
         return [Candidates(**columns) for columns in self._ask("candidates", spec, list(images))]
 
+    def evidence(self, spec: Spec, request: dict[str, Any]) -> Any:
+        """One step of a heat map; see `app.evidence_job.EvidenceJobs.step`."""
+        return self._ask("evidence", spec, request)
+
     def stop(self) -> None:
         """End the worker; the next request starts a new one."""
         process, connection, self._process, self._connection = self._process, self._connection, None, None

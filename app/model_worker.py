@@ -30,6 +30,7 @@ def columns(value: Any) -> dict[str, Any]:
 class Worker:
     def __init__(self) -> None:
         self.detectors: OrderedDict[str, Any] = OrderedDict()
+        self._evidence: Any = None
 
     def detector(self, spec: dict[str, Any]) -> Any:
         key = repr(sorted(spec.items(), key=str))
@@ -55,6 +56,12 @@ class Worker:
             return describe(detector.info)
         if operation in ("detect", "candidates"):
             return [columns(found) for found in getattr(detector, operation)(images)]
+        if operation == "evidence":
+            if self._evidence is None:
+                from app.evidence_job import EvidenceJobs
+
+                self._evidence = EvidenceJobs()
+            return self._evidence.step(detector, images)
         raise ValueError(f"unknown operation {operation!r}")
 
 

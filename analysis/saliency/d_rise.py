@@ -24,7 +24,7 @@ FIRST, STEP = 64, 32
 
 def d_rise(
     view: View, targets: Sequence[Target], *, masks: int = 512, grid: int = 8, p: float = 0.5, window: float | None = 3.0,
-    stop_reliability: float = 0.9, seed: int = 0, cancelled: Callable[[], bool] | None = None,
+    stop_reliability: float = 0.9, seed: int = 0, cancelled: Callable[[], bool] | None = None, every_batch: bool = False,
 ) -> Iterator[list[HeatMap]]:
     """Maps of all targets, better and better; the last ones have `done`.
 
@@ -38,6 +38,7 @@ def d_rise(
         grid: cells of a mask along each side of the window; p: share of them shown.
         window: side of the masked window in units of the box's; None masks the whole picture.
         seed: the same seed gives the same maps.
+        every_batch: also yield between, after each batch, what was yielded last ([] at first), so that who asks can stop.
 
     No targets: nothing is yielded.
     """
@@ -66,7 +67,7 @@ def d_rise(
 
     if not targets:
         return
-    open_groups = [list(group) for group in groups]
+    open_groups, latest = [list(group) for group in groups], []
     while True:
         for group in open_groups:
             wanted = FIRST if spots[group[0]].count == 0 else STEP
@@ -77,8 +78,11 @@ def d_rise(
                 size = min(BATCH, wanted - at)
                 _round(view, targets, spots, group, size)
                 passes += size
+                if every_batch:
+                    yield latest
         open_groups = [g for g in open_groups if spots[g[0]].count < masks and any(spots[t].reliability() < stop_reliability for t in g)]
-        yield maps(not open_groups)
+        latest = maps(not open_groups)
+        yield latest
         if not open_groups:
             return
 

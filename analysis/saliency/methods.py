@@ -133,19 +133,17 @@ def _d_rise_everywhere(detector: Any, image: np.ndarray, targets: list[Target], 
     black_box = bool(settings.pop("black_box", False))
     left, maps = list(range(len(targets))), [None] * len(targets)
     while left:
-        view = open_view(detector, image, [targets[left[0]], *(targets[t] for t in left[1:])], black_box=black_box)
+        view = open_view(detector, image, [targets[t] for t in left], black_box=black_box)
         here = [t for t in left if _in_frame(view, targets[t])]
         for found in d_rise(view, [targets[t] for t in here], cancelled=cancelled, **settings):
             for t, heat in zip(here, found):
                 maps[t] = heat
-            left_over = [t for t in left if t not in here]
-            if not left_over:
-                yield list(maps)
+            complete = all(heat is not None for heat in maps)
+            if complete or settings.get("every_batch"):
+                yield list(maps) if complete else []
         if cancelled is not None and cancelled():
             return
         left = [t for t in left if t not in here]
-    if not all(m is not None for m in maps):
-        return
 
 
 def _in_frame(view: Any, target: Target) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import streamlit as st
 
-from app import gallery_order, heat, misses, objects, pictures, pushes, state
+from app import evidence, gallery_order, heat, misses, objects, pictures, pushes, state
 from app.components import empty
 from app.viewer import box_viewer
 from app.viewer.marks import mark_uri
@@ -196,6 +196,10 @@ def main() -> None:
             st.caption("Choose an object here or in the picture to see what became of it.")
         if link := _fiftyone_link(str(s.path), s.run, sample_id):
             st.link_button("This image in FiftyOne", link, icon=":material/open_in_new:", type="tertiary")
+        if chosen is not None:
+            # Last, because a map may take its time and whatever stands below would wait for it.
+            with st.container(border=True, key="heat-maps"):
+                evidence.section(s, i, rows[chosen])
 
 
 def _neighbours(s: state.Shared, order: np.ndarray, at: int | None) -> list[str]:

@@ -1,0 +1,178 @@
+"""`boxscope explain`: heat maps of the objects of an image as pictures and numbers, each with what it is worth."""
+
+from __future__ import annotations
+
+import json as json_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from app.commands.common import (
+    IouOption,
+    JsonFlag,
+    RunArgument,
+    ThresholdOption,
+    print_json,
+    progress_bar,
+    read_run,
+    say,
+)
+from app.commands.why import _detector_of
+from detector.errors import CapabilityError, InputError, UnavailableError
+
+if TYPE_CHECKING:
+    from analysis.saliency.heatmap import HeatMap
+    from app.objects import Row
+
+METHOD_NAMES = ("confidence_map", "integrated_gradients", "layer_cam", "d_rise")
+
+
+def register(app: typer.Typer) -> None:
+    app.command("explain", rich_help_panel="Analysis")(explain)
+
+
+def explain(
+    run: RunArgument,
+    image: Annotated[str, typer.Option(help="A sample id of the run.")],
+    out: Annotated[Path, typer.Option(help="Folder for the maps: a PNG, a .npy and a .json each.")],
+    object: Annotated[list[str] | None, typer.Option(help="Which objects: d3 is the detection at place 3, t17 the ground-truth object with the id 17, a number the line of the image's list (0 first). Without it, every missed and every wrong one.")] = None,
+    method: Annotated[list[str] | None, typer.Option(help=f"One or several of {', '.join(METHOD_NAMES)}. Without it the confidence map and the first evidence the detector allows.")] = None,
+    threshold: ThresholdOption = 0.5,
+    iou: IouOption = 0.5,
+    masks: Annotated[int, typer.Option(min=8, help="D-RISE: at most so many masks.")] = 512,
+    seed: Annotated[int, typer.Option(help="D-RISE: of the masks.")] = 0,
+    check: Annotated[bool, typer.Option("--check/--no-check", help="Hold each map against random, edge and Gaussian baselines.")] = True,
+    json: JsonFlag = False,
+) -> None:
+    """Heat maps of what the detector believes and of the evidence for single objects, found or missed."""
+    from types import SimpleNamespace
+
+    from analysis.matching import match_run
+    from analysis.operating_point import class_cuts
+    from app import objects
+
+    stored = read_run(run)
+    i = stored.position(image)
+    if not stored.readable[i]:
+        raise InputError(f"{image} cannot be explained: {stored.failed.get(str(image), 'detection has not reached it yet')}.")
+    unknown = [m for m in method or () if m not in METHOD_NAMES]
+    if unknown:
+        raise InputError(f"--method: expected one of {', '.join(METHOD_NAMES)}, got {unknown[0]!r}.")
+    cuts = class_cuts(threshold, len(stored.class_map))
+    s = SimpleNamespace(run=stored, matches=match_run(stored, iou), class_cuts=cuts, counted_classes=None, manifest=stored.manifest)
+    rows = objects.rows_of(s, i)
+    chosen = _chosen(stored, i, rows, object)
+    if not chosen:
+        say(f"Nothing is missed or wrong in {image} at threshold {threshold:g}; name an object with --object.")
+    detector = _detector_of(stored)
+    if detector is None:
+        raise UnavailableError("Heat maps ask the run's detector, and it cannot be had; --method confidence_map of another run may still work.")
+    methods = method or ["confidence_map", *_first_possible(detector)]
+    out.mkdir(parents=True, exist_ok=True)
+    results = []
+    with progress_bar("Heat maps") as update:
+        total = len(chosen) * len(methods)
+        for k, row in enumerate(chosen):
+            for m, name in enumerate(methods):
+                update(k * len(methods) + m, total)
+                results.append(_one(s, detector, i, row, name, out, cut=float(cuts[stored.class_map.index(row.name)]), check=check, settings={"masks": masks, "seed": seed} if name == "d_rise" else {}))
+        update(total, total)
+    if json:
+        print_json({"image": image, "maps": results})
+        return
+    for result in results:
+        print(f"{result['object']}\t{result['class']}\t{result['verdict']}\t{result['method']}\t{result['png']}")
+        for line in result["words"]:
+            print(f"  {line}")
+
+
+def _first_possible(detector: Any) -> list[str]:
+    from analysis.saliency.methods import offers
+
+    possible = [o.method for o in offers(detector.info) if o.possible]
+    if not possible:
+        say(offers(detector.info)[0].reason)
+    return possible[:1]
+
+
+def _chosen(stored: Any, i: int, rows: list[Row], wanted: list[str] | None) -> list[Row]:
+    """The lines of the image's list that were asked for.
+
+    Raises:
+        InputError: there is none of this name; the message lists them.
+    """
+    if not wanted:
+        return [r for r in rows if r.verdict in ("missed", "wrong")]
+    by_name = {_name(stored, i, row): row for row in rows}
+    chosen = []
+    for text in wanted:
+        row = by_name.get(text)
+        if row is None and text.isdigit() and int(text) < len(rows):
+            row = rows[int(text)]
+        if row is None:
+            known = ", ".join(f"{name} ({row.verdict} {row.name})" for name, row in list(by_name.items())[:12])
+            raise InputError(f"--object {text}: expected one of this image's: {known or 'it has none at this threshold'}.")
+        chosen.append(row)
+    return chosen
+
+
+def _name(stored: Any, i: int, row: Row) -> str:
+    if row.verdict == "missed":
+        return f"t{int(stored.truth.ids[stored.truth_offsets[i] + row.truth])}"
+    return f"d{row.det}"
+
+
+def _one(s: Any, detector: Any, i: int, row: Row, method: str, out: Path, *, cut: float, check: bool, settings: dict[str, Any]) -> dict[str, Any]:
+    import numpy as np
+    from PIL import Image
+
+    from analysis.saliency.picture import figures, heat_picture
+    from app.evidence_asks import asked_of
+    from app.evidence_job import EvidenceJob
+
+    run = s.run
+    picture, name = run.load_image(i), _name(run, i, row)
+    stem = f"{_safe(run.sample_ids[i])}-{name}-{method}"
+    result: dict[str, Any] = {"object": name, "class": row.name, "verdict": row.verdict, "method": method, "png": None, "words": []}
+    try:
+        asked = asked_of(s, i, row)
+        if method == "confidence_map":
+            heat, verdict = _confidence(detector, picture, asked.arguments["class_id"]), None
+        else:
+            job = EvidenceJob(detector, picture, asked.arguments, method, check=check, settings=settings)
+            while (progress := job.step()).stage != "done":
+                pass
+            heat, verdict = progress.heat, progress.verdict
+    except CapabilityError as error:
+        return result | {"words": [error.message], "impossible": True}
+    words = [figures(heat), *heat.notes, *([verdict.sentence()] if verdict else [])]
+    caption = f"{method} | {row.name} {row.verdict} | {words[0]} | threshold {cut:g} | {run.manifest.detector.name}"
+    drawn = heat_picture(picture, heat, box=np.asarray(asked.arguments["box"]), verdict=asked.verdict, threshold=cut, caption=caption)
+    Image.fromarray(drawn).save(out / f"{stem}.png")
+    np.save(out / f"{stem}.npy", heat.full())
+    facts = heat.facts() | {
+        "image": run.sample_ids[i], "object": name, "class": row.name, "verdict": row.verdict, "threshold": cut,
+        "detector": run.manifest.detector.name, "weights_hash": run.manifest.detector.weights_hash,
+        "faithfulness": verdict.to_dict() if verdict else None,
+    }
+    (out / f"{stem}.json").write_text(json_module.dumps(facts, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return result | {"png": str(out / f"{stem}.png"), "npy": str(out / f"{stem}.npy"), "words": words, **{k: facts[k] for k in ("value", "reliability", "completeness_error", "faithfulness")}}
+
+
+def _confidence(detector: Any, picture: Any, class_id: int) -> HeatMap:
+    import time
+
+    from analysis.saliency.confidence import confidence_map
+    from analysis.saliency.heatmap import HeatMap
+
+    started, size = time.perf_counter(), (picture.shape[1], picture.shape[0])
+    shows = "candidates" in detector.info.capabilities
+    source = (detector.candidates if shows else detector.detect)([picture])[0]
+    values = confidence_map(source, class_ids=class_id, image_size=size)
+    notes = () if shows else ("From detections: what suppression or a score cut took away is not in it.",)
+    return HeatMap("confidence_map", values, size, "confidence", forwards=1, seconds=time.perf_counter() - started, notes=notes)
+
+
+def _safe(text: str) -> str:
+    return "".join(c if c.isalnum() or c in "._-" else "_" for c in str(text))[:80]
