@@ -13,7 +13,7 @@ from analysis.autopsy_prices import THRESHOLDS, Rescue
 from analysis.autopsy_run import Autopsy, autopsy
 from analysis.autopsy_words import shown
 from analysis.box_lists import BoxList
-from app import heat, objects, state
+from app import again, exact, heat, objects, state, suppression
 from app.detector_spec import spec_of
 from app.mistakes import cut_key, key_of
 from app.model_process import model_process
@@ -27,8 +27,9 @@ HOW = {
 
 
 def autopsy_of(s: Any) -> Autopsy:
-    """Of every image and class at the operating point, from stored detections."""
-    return _autopsy(key_of(s), cut_key(s), s)
+    """Of every image and class at the operating point: with the detector's candidates where every image was asked, else
+    from stored detections."""
+    return exact.result(s) or _autopsy(key_of(s), cut_key(s), s)
 
 
 @st.cache_resource(max_entries=8, show_spinner="Finding why objects were missed")
@@ -51,10 +52,11 @@ def can_ask(s: Any) -> dict | None:
 def best_of(s: Any, i: int) -> tuple[Autopsy, str]:
     """(the best autopsy to be had for image i now, why it is not better or "")."""
     spec = can_ask(s)
-    if spec is None:
+    if spec is None or exact.result(s) is not None:
         return autopsy_of(s), ""
-    # Loading a network takes seconds: it is asked at once only where it is loaded already, or is none.
-    if not (s.manifest.detector.simulated or st.session_state.get("ask_detector") or model_process().loaded(spec)):
+    # Loading a network takes seconds: it is asked at once only where it is loaded already, is none, or is the demo's small one.
+    soon = s.manifest.detector.simulated or spec["model"] == demo.NAME
+    if not (soon or st.session_state.get("ask_detector") or model_process().loaded(spec)):
         return autopsy_of(s), "not asked"
     try:
         return _exact(key_of(s), cut_key(s), i, s, spec), ""
@@ -92,10 +94,7 @@ def panel(s: Any, i: int, row: objects.Row) -> bool:
         proof = a.proof(q)
         st.caption(f"{'Proved' if proof.holds else 'Not proved'}. {proof.sentence()}")
         st.caption(why_not if why_not and why_not != "not asked" else HOW[a.tier(q)])
-        fallen = suppressors(a, q)
-        if fallen:
-            st.caption("Post-processing moved: what another NMS IoU finds in the images replayed.")
-            st.dataframe(fallen, hide_index=True, width="stretch")
+    again.section(s, a, q)
     if why_not == "not asked":
         st.button("Ask the detector", icon=":material/troubleshoot:", help="Loads the network and replays this image exactly: who suppressed whom, which anchor, which score.",
                   on_click=lambda: st.session_state.update(ask_detector=True))
@@ -121,13 +120,13 @@ def _rescue(s: Any, a: Autopsy, rescue: Rescue, n: int) -> None:
         st.caption(rescue.sentence(s.run.class_map.names))
 
 
-def suppressors(a: Autopsy, q: int, steps: tuple[float, ...] = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)) -> list[dict[str, Any]]:
-    """Counts at other NMS IoUs over the replayed images; [] where the miss was not replayed."""
-    if a.tier(q) != "replay" or not a.replays:
-        return []
-    return [
-        {"NMS IoU": r.value, "objects": f"{r.gained:+,}", "false positives": f"{r.wrong:+,}"} for r in a.trials.moved("iou_threshold", list(steps))
-    ]
+def who_suppressed(s: Any, i: int, row: objects.Row | None) -> None:
+    """The suppressor graph of an image, where its post-processing can be replayed without loading a network first."""
+    if can_ask(s) is None:
+        return
+    a, _ = best_of(s, i)
+    if i in a.replays:
+        suppression.section(s, a, i, row.truth if row is not None and row.verdict == "missed" else None)
 
 
 # ---- causes over the run
