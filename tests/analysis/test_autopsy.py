@@ -201,7 +201,7 @@ def test_the_best_change_of_a_class_is_the_best_of_all_its_thresholds():
         assert best[("class threshold", c)] == pytest.approx(max(every))
 
 
-def test_the_demo_every_miss_has_a_verdict_that_holds(tmp_path):
+def test_every_miss_of_a_simulated_detector_has_a_verdict_that_holds(tmp_path):
     """Scenes and the simulated detector: with candidates, no miss is left at "not stored"."""
     from analysis.store import run_from_detections
     from detector.data.scenes import demo_dataset

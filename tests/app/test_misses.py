@@ -96,8 +96,8 @@ def test_why_of_an_image_proves_it_and_says_what_it_rests_on(why):
     assert why("--image", "9").exit_code == 1 and why("--again").exit_code == 1
 
 
-def test_why_of_the_demo_detector_uses_its_candidates(boxscope_home):
-    """A simulated detector: candidates, but no post-processing of its own to replay."""
+def test_why_of_a_simulated_detector_uses_its_candidates(boxscope_home):
+    """Candidates, but no post-processing of its own to replay."""
     from typer.testing import CliRunner
 
     from analysis.runs import detect_run
