@@ -66,11 +66,12 @@ def heat_map(grid: np.ndarray, words: str, note: str = "") -> str:
     ]
     if note:
         parts.append(f'<text x="0" y="{high + 16}" font-size="11" fill-opacity="0.8">{html.escape(note)}</text>')
-    return _svg(wide, high + (22 if note else 0), words, parts)
+    return _svg(wide, high + (22 if note else 0), words, parts, 1.0)
 
 
-def _svg(width: float, height: float, words: str, parts: Sequence[str]) -> str:
+def _svg(width: float, height: float, words: str, parts: Sequence[str], most: float = 1.35) -> str:
+    """`most`: how many times its own width the drawing may grow to."""
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" width="100%" style="max-width:{1.35 * width:.0f}px;display:block" role="img" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" width="100%" style="max-width:{most * width:.0f}px;display:block" role="img" '
         f'aria-label="{html.escape(words)}" fill="currentColor" font-family="inherit">{"".join(parts)}</svg>'
     )

@@ -26,6 +26,7 @@ PAGES = [
     st.Page("views/mistakes.py", title="Mistakes", icon=":material/rule:", url_path="mistakes", help="What kinds of mistakes there are, what each costs, and their boxes."),
     st.Page("views/thresholds.py", title="Thresholds", icon=":material/tune:", url_path="thresholds", help="Which confidence to keep, for all or each class; calibration; average precision."),
     st.Page("views/compare.py", title="Compare", icon=":material/compare:", url_path="compare", help="Two runs, or two settings: which objects are gained and lost."),
+    st.Page("views/data.py", title="Data", icon=":material/dataset:", url_path="data", help="What is in a data set, what is odd in it, what no anchor reaches."),
     st.Page("views/detect.py", title="Detect", icon=":material/play_circle:", url_path="detect", help="Run a detector over pictures; upload your own."),
     st.Page("views/fiftyone.py", title="FiftyOne", icon=":material/hub:", url_path="fiftyone", help="Push a run to FiftyOne and open it there."),
 ]

@@ -57,7 +57,10 @@ def box_viewer(
 def thumbnail_grid(
     data: dict[str, Any], *, key: str, on_open: Callable[[], None] = _nothing, on_pick: Callable[[], None] = _nothing
 ) -> Any:
-    """Images as small drawings. `open` is a sample id; `pick` {"id": sample id, "on": bool}."""
+    """Images as small drawings. `open` is a sample id; `pick` {"id": sample id, "on": bool}.
+
+    A tile's `note` stands in for its counts; `plain` leaves the boxes for picking out.
+    """
     return _mount("grid")(key=key, data=data, on_open_change=on_open, on_pick_change=on_pick)
 
 

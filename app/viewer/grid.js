@@ -27,6 +27,7 @@ class Grid {
     this.bus.attach();
     const picked = new Set(data.picked);
     this.root.classList.toggle("collecting", picked.size > 0);
+    this.root.classList.toggle("plain", Boolean(data.plain));
     const old = new Map([...this.root.children].map((n) => [n.dataset.id, n]));
     const nodes = data.tiles.map((text, k) => {
       const id = this.idOf(text), url = data.urls[k];
@@ -90,6 +91,11 @@ class Grid {
     node.querySelector("svg.boxes").replaceChildren(...nodes, ...marks);
     const c = countImage(dets, truth, t, this.shown), box = node.querySelector(".tallies");
     const tally = (verdict, n) => el("span", { class: n ? "" : "zero", title: `${n} ${TERM[verdict]}` }, el("span", { class: `c-${verdict}` }, mark(verdict, 11)), String(n));
+    if (tile.note !== undefined) {
+      box.replaceChildren(el("span", {}, tile.note));
+      node.querySelector(".open").setAttribute("aria-label", `${tile.name}: ${tile.note}. Open.`);
+      return;
+    }
     box.replaceChildren(...(tile.judged
       ? [tally("correct", c.correct), tally("wrong", c.wrong), tally("missed", c.missed)]
       : [el("span", { title: "detections at or above the threshold" }, String(c.detections), " found")]));
