@@ -13,7 +13,7 @@ from analysis.autopsy_prices import THRESHOLDS, Rescue
 from analysis.autopsy_run import Autopsy, autopsy
 from analysis.autopsy_words import shown
 from analysis.box_lists import BoxList
-from app import again, exact, heat, objects, state, suppression
+from app import again, demo, exact, heat, objects, state, suppression
 from app.detector_spec import spec_of
 from app.mistakes import cut_key, key_of
 from app.model_process import model_process
