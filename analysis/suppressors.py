@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from analysis.autopsy_image import SUPPRESSED, Bench, Replay, overlap_of
+from analysis.autopsy_image import SUPPRESSED, Bench, Boxes, Replay, overlap_of
 from analysis.autopsy_replay import open_replay
+from analysis.counts import counts
 from analysis.matches import Matches
 from detector.core import Candidates
 from detector.nms import PostprocessSettings, select
@@ -68,12 +69,15 @@ def suppressor_graph(
     return None if found is None else graph_of(replay, at_least)
 
 
-def graph_of(replay: Replay, at_least: float) -> SuppressorGraph:
-    """The graph of one replay."""
+def graph_of(replay: Replay, at_least: float, iou_threshold: float | None = None) -> SuppressorGraph:
+    """The graph of one replay, under another NMS IoU than the detector's where one is given."""
     c = replay.candidates
     values = c.scores.max(axis=1, keepdims=True) if replay.pooled else c.scores
     floor = max(replay.settings.score_threshold, float(np.nextafter(np.float32(at_least), np.float32(0))))
-    trace = select(values, lambda rows: c.xyxy[rows], replace(replay.settings, score_threshold=max(0.0, floor)), window=replay.window, every=True)
+    settings = replace(replay.settings, score_threshold=max(0.0, floor))
+    if iou_threshold is not None:
+        settings = replace(settings, iou_threshold=iou_threshold)
+    trace = select(values, lambda rows: c.xyxy[rows], settings, window=replay.window, every=True)
     fell = np.flatnonzero((trace.fates == SUPPRESSED) & (trace.suppressed_by >= 0))
     by = trace.suppressed_by[fell]
 
@@ -85,5 +89,49 @@ def graph_of(replay: Replay, at_least: float) -> SuppressorGraph:
     iou = np.array([overlap_of(trace.boxes[a], trace.boxes[b]) for a, b in zip(fell, by)], np.float32)
     return SuppressorGraph(
         boxes[fell], boxes[by], trace.scores[fell], trace.scores[by], classes(fell), classes(by),
-        replay.numbers[trace.anchor_ids[fell]], replay.numbers[trace.anchor_ids[by]], iou, replay.settings.iou_threshold,
+        replay.numbers[trace.anchor_ids[fell]], replay.numbers[trace.anchor_ids[by]], iou, settings.iou_threshold,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Moved:
+    """One image at another NMS IoU, at the thresholds of an autopsy.
+
+    Args:
+        graph: who suppresses whom then, among boxes that pass the lowest threshold.
+        kept: the boxes that count then; before: those that count as the detector is set.
+        back, gone: int64, rows of the truth table: objects found then and not before, and the other way round.
+        wrong: change in the number of false positives of this image.
+    """
+
+    graph: SuppressorGraph
+    kept: Boxes
+    before: Boxes
+    back: np.ndarray
+    gone: np.ndarray
+    wrong: int
+
+
+def move_nms(run: Any, m: Matches, cuts: np.ndarray, i: int, replay: Replay, iou_threshold: float) -> Moved:
+    """Post-processing of image i replayed at another NMS IoU.
+
+    Args:
+        run, m, cuts: as an autopsy has them; replay: of this image, down to the lowest threshold at least.
+        iou_threshold: 0..1; a box goes where its IoU with a surer one exceeds it.
+    """
+    bench = Bench(run, m, i)
+    least = float(cuts.min(initial=1))
+    at_least = np.float32(cuts)
+
+    def judged(boxes: Boxes) -> tuple[Boxes, np.ndarray, int]:
+        shown = boxes.scores >= at_least[boxes.class_ids]
+        result = bench.match(boxes)
+        found = (result.truth_score >= at_least[bench.truth_classes]) & ~bench.crowd
+        return Boxes(*(column[shown] for column in boxes)), found, counts(result, cuts).fp
+
+    before, found, wrong = judged(replay.boxes(at_least=least))
+    kept, found_then, wrong_then = judged(replay.boxes(replace(replay.settings, iou_threshold=iou_threshold), at_least=least))
+    return Moved(
+        graph_of(replay, least, iou_threshold), kept, before, bench.first + np.flatnonzero(found_then & ~found),
+        bench.first + np.flatnonzero(found & ~found_then), wrong_then - wrong,
     )

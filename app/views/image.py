@@ -192,7 +192,9 @@ def main() -> None:
         if chosen is not None:
             with st.container(border=True):
                 _details(s, i, rows[chosen])
+            misses.who_suppressed(s, i, rows[chosen])
         elif rows:
+            misses.who_suppressed(s, i, None)
             st.caption("Choose an object here or in the picture to see what became of it.")
         if link := _fiftyone_link(str(s.path), s.run, sample_id):
             st.link_button("This image in FiftyOne", link, icon=":material/open_in_new:", type="tertiary")

@@ -10,7 +10,7 @@ from streamlit.delta_generator import DeltaGenerator
 from analysis.box_lists import BoxList, as_coco, as_csv
 from analysis.errors import KINDS, NOT_ADDITIVE
 from analysis.operating_point import operating_point
-from app import crops, gallery_order, misses, mistakes, state
+from app import crops, exact, gallery_order, misses, mistakes, state
 from app.components import empty
 from app.mistakes import Asked
 from app.viewer.panels import bar_rows, confusion_matrix, crop_strip
@@ -68,13 +68,46 @@ def _kinds(s: state.Shared, asked: Asked | None, line: DeltaGenerator) -> None:
     )
 
 
+def _ask_everywhere(s: state.Shared) -> None:
+    """What the causes rest on, and the way to exact ones."""
+    stored = "Every missed object (false negative) has one cause, told from the detections the run kept."
+    spec, asking = misses.can_ask(s), exact.of(s)
+    if spec is None:
+        st.caption(f"{stored} This detector does not show the candidates that would tell more.")
+    elif asking is not None and asking.result is not None:
+        st.caption(f"Every missed object (false negative) has one cause, told with the detector's candidates of all {asking.total:,} images at this operating point.")
+    elif asking is not None and not asking.over:
+        _watch_asking(s)
+    else:
+        if asking is not None:
+            st.caption(asking.error)
+        words, button = st.columns([3, 1], vertical_alignment="center")
+        words.caption(f"{stored} The detector's candidates tell more: which were suppressed or capped, which no anchor reaches.")
+        button.button(
+            f"Ask it about {int(s.matches.judged.sum()):,} images", icon=":material/troubleshoot:", width="stretch", on_click=exact.start, args=(s, spec),
+            help="Runs the detector again over every image with ground truth and replays its post-processing; you can go on meanwhile.",
+        )
+
+
+@st.fragment(run_every=0.7)
+def _watch_asking(s: state.Shared) -> None:
+    asking = exact.of(s)
+    if asking is None or asking.over:
+        st.rerun()
+    words, button = st.columns([5, 1], vertical_alignment="center")
+    left = "" if asking.seconds_left is None else f" · {asking.seconds_left:.0f} s left"
+    with words:
+        st.progress(asking.done / max(asking.total, 1), f"Asking the detector · {asking.done:,} of {asking.total:,} images{left}")
+    button.button("Cancel", on_click=asking.cancel, width="stretch")
+
+
 def _causes(s: state.Shared, asked: Asked | None, line: DeltaGenerator) -> None:
     rows = misses.cause_rows(s, asked.parts[0] if asked else None)
     if not rows["rows"]:
         st.markdown("No object is missed at this operating point.")
         return
     bar_rows(rows, key="causes", on_pick=lambda: _ask(Asked("cause", (st.session_state["causes"]["pick"],))) if st.session_state["causes"].get("pick") else None)
-    st.caption("Every missed object (false negative) has one cause, told from the detections the run kept; the Image page asks the detector for more.")
+    _ask_everywhere(s)
     changes = misses.change_rows(s)
     if changes:
         with st.expander("Best changes to make next"):

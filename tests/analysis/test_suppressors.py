@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from analysis import autopsy
 from analysis.autopsy_image import Replay
 from analysis.matching import match_run
-from analysis.suppressors import graph_of, suppressor_graph
+from analysis.suppressor_drawing import suppressor_svg
+from analysis.suppressors import graph_of, move_nms, suppressor_graph
 from detector.core import Candidates
 from detector.nms import PostprocessSettings
 from tests.analysis.test_autopsy_replay import DOG, DOGS, SIZE, planted
@@ -38,3 +40,33 @@ def test_every_edge_lies_above_the_threshold_and_leads_to_a_kept_box():
         assert np.array_equal(trimmed.anchor, graph_of(replay, 0.5).anchor), "trimmed, a replay still names the anchors"
         total = (shown.scores.max(axis=1) >= 0.1).sum() if pooled else (shown.scores >= 0.1).sum()
         assert len(graph) + len(kept.scores) == total, "every candidate is kept or suppressed: no cap binds here"
+
+
+def test_moved_the_suppressed_dog_comes_back_and_further_down_none_goes():
+    run, shown, _ = planted(DOGS, ["found beside", "suppressed"])
+    a = autopsy(run, candidates={0: shown}, settings=DOGS)
+    at = int(a.evidence.truth[0])
+
+    def moved(value):
+        return move_nms(run, a.matches, a.cuts, 0, a.replays[0], value)
+
+    still, wide = moved(DOGS.iou_threshold), moved(0.7)
+    assert len(still.back) == len(still.gone) == still.wrong == 0 and len(still.graph) == 1
+    assert wide.back.tolist() == [at] and len(wide.gone) == 0 and wide.wrong == 0
+    assert len(wide.graph) == 0 and len(wide.kept.scores) == len(wide.before.scores) + 1 == len(still.kept.scores) + 1
+    assert moved(0.05).back.tolist() == []
+    price = a.trials.moved("iou_threshold", [0.7])[0]
+    assert (price.gained, price.wrong) == (len(wide.back), wide.wrong), "one image: the price is what moves in it"
+
+
+def test_the_drawing_leads_from_the_suppressed_box_to_the_one_that_ended_it():
+    import re
+
+    run, shown, _ = planted(DOGS, ["found beside", "suppressed"])
+    a = autopsy(run, candidates={0: shown}, settings=DOGS)
+    svg = suppressor_svg(run, 0, move_nms(run, a.matches, a.cuts, 0, a.replays[0], DOGS.iou_threshold), picture='/media/a.png?x="1"&y=2')
+    assert re.findall(r'<line x1="([\d.]+)" y1="([\d.]+)" x2="([\d.]+)" y2="([\d.]+)"', svg) == [("130.0", "70.0", "120.0", "70.0")]
+    assert ">0.60</text>" in svg and "dog 0.71, suppressed" in svg and "dog 0.92, kept" in svg
+    assert 'href="/media/a.png?x=&quot;1&quot;&amp;y=2"' in svg
+    wide = suppressor_svg(run, 0, move_nms(run, a.matches, a.cuts, 0, a.replays[0], 0.7), chosen=int(a.evidence.truth[0]))
+    assert "<line" not in wide and "comes back" in wide
