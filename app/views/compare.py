@@ -9,7 +9,7 @@ import streamlit as st
 
 from analysis.compare import Comparison, compare, with_nms
 from analysis.matching import match_run
-from app import choices, comparisons, mistakes, pictures, state
+from app import choices, comparisons, mistakes, pair_section, pictures, state
 from app.components import empty, say_error
 from app.homecoming import promises_section
 from app.viewer import box_viewer
@@ -18,6 +18,7 @@ from detector.errors import BoxscopeError
 
 MOST = 1000
 """So many flips are listed; more would only slow the table down."""
+LOOKS = ("By ground truth", "Box by box")
 WAYS = ("Another threshold", "Another run", "Stricter NMS", "Another IoU")
 
 
@@ -84,6 +85,14 @@ def _comparison(s: state.Shared, settings: dict[str, Any]) -> Comparison:
 
 
 # ---- what is shown
+
+def _look(judged: bool) -> str:
+    """Whether flips of objects are shown, or detections paired with detections; without ground truth only the latter."""
+    if not judged:
+        return LOOKS[1]
+    return st.segmented_control("Look", list(LOOKS), default=LOOKS[0], key="pairing", bind="query-params", required=True, label_visibility="collapsed",
+                                help="By ground truth: which objects are found before and after. Box by box: which detections the other run keeps, loses, moves and rescores.") or LOOKS[0]
+
 
 def _totals(c: Comparison) -> None:
     words = [f"objects: **{c.gained:,}** gained, **{c.lost:,}** lost", *comparisons.totals(c)]
@@ -195,12 +204,19 @@ def main() -> None:
         if box.button("Choose pictures and a detector", type="primary"):
             state.go("views/detect.py")
         return
-    if not s.run.usable.any():
-        empty("Nothing to compare by", "No image of this run has ground truth, so no object can be gained or lost. Choose a labelled data set.")
+    judged = bool(s.run.usable.any())
+    if not judged and not _others(s):
+        empty("Nothing to compare by", "No image of this run has ground truth, so no object can be gained or lost; a second run over the same pictures could be paired with it box by box.")
         return
     try:
         settings = _settings(s)
         if not settings:
+            return
+        if "other" in settings and _look(judged) == LOOKS[1]:
+            pair_section.section(s, settings["other"], settings["cuts"])
+            return
+        if not judged:
+            st.caption("Without ground truth two settings of one run have nothing to be compared by; choose *Another run*.")
             return
         c = _comparison(s, settings)
     except BoxscopeError as error:
