@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +54,29 @@ def refuse_strangers(folder: Path) -> None:
         raise RunError("Expected a folder for the run, this is a file; choose another.", path=folder)
     if other := next((p.name for p in sorted(folder.iterdir()) if not ours.fullmatch(p.name)), None):
         raise RunError(f"Expected an empty folder for the run, found {other!r} in it; choose another.", path=folder)
+
+
+@dataclass(frozen=True, eq=False)
+class FoundColumns:
+    """What became of n images with d detections, as columns.
+
+    Args:
+        rows: int32 [n], positions in the run; sizes: int32 [n, 2] (W, H), zeros where failed; errors: n messages or None.
+        counts: int32 [n], detections of each image, which follow one another in the other columns:
+        xyxy: float32 [d, 4]; scores: float32 [d], best first within an image; class_ids, anchor_ids: int32 [d].
+        decode, inference: seconds it took.
+    """
+
+    rows: np.ndarray
+    sizes: np.ndarray
+    errors: Sequence[str | None]
+    counts: np.ndarray
+    xyxy: np.ndarray
+    scores: np.ndarray
+    class_ids: np.ndarray
+    anchor_ids: np.ndarray
+    decode: float = 0.0
+    inference: float = 0.0
 
 
 class RunWriter:
@@ -148,6 +173,39 @@ class RunWriter:
         self._push((row, 0, 0, 0, str(message).encode("utf-8", "backslashreplace").decode()))
         self._close_part_if_due()
 
+    def add_columns(self, found: FoundColumns) -> None:
+        """Many images at once, class ids already those of the run's unified map, as one part of their own.
+
+        Raises:
+            InputError: an image is done already or not in the run, counts do not add up, or a score is below the floor.
+        """
+        if len(np.unique(found.rows)) != len(found.rows):
+            raise InputError("add_columns: expected each image once.")
+        for row in found.rows[(found.rows < 0) | (found.rows >= len(self.done)) | self.done[np.clip(found.rows, 0, len(self.done) - 1)]][:1].tolist():
+            self._check(row)
+        if int(found.counts.sum()) != len(found.scores) or not len(found.scores) == len(found.xyxy) == len(found.class_ids) == len(found.anchor_ids):
+            raise InputError(f"add_columns: expected {int(found.counts.sum())} detections, got {len(found.scores)}.")
+        if len(found.scores) and (found.class_ids.max() >= len(self.manifest.classes.names) or found.class_ids.min() < 0):
+            raise InputError("add_columns: a class id is not in the run's class map.")
+        if len(found.scores) and found.scores.min() < np.float32(self.manifest.floor):
+            raise InputError(f"add_columns: a score is below the run's floor of {self.manifest.floor:g}.")
+        self.flush()
+        if not len(found.rows):
+            return
+        start = time.perf_counter()
+        detections = dict(zip(files.BOX, found.xyxy.T)) | {
+            "row": np.repeat(found.rows, found.counts), "score": found.scores, "class_id": found.class_ids, "anchor_id": found.anchor_ids,
+        }
+        images = {"row": found.rows, "width": found.sizes[:, 0], "height": found.sizes[:, 1], "detections": found.counts, "error": found.errors}
+        self._write_pair(detections, images)
+        self.done[found.rows] = True
+        self.seconds += time.perf_counter() - start
+
+    def _write_pair(self, detections: dict[str, object], images: dict[str, object]) -> None:
+        files.write_table(files.part_path(self.folder, "detections", self.worker, self._number), detections, files.DETECTIONS)
+        files.write_table(files.part_path(self.folder, "images", self.worker, self._number), images, files.IMAGES)
+        self._number += 1
+
     def _check(self, row: int) -> None:
         if not 0 <= row < len(self.done):
             raise InputError(f"Image {row} is not in the run; it has {len(self.done)}.")
@@ -182,10 +240,7 @@ class RunWriter:
             "class_id": column([d.class_ids for d in found], np.int32),
             "anchor_id": column([np.full(len(d), -1) if d.anchor_ids is None else d.anchor_ids for d in found], np.int32),
         }
-        files.write_table(files.part_path(self.folder, "detections", self.worker, self._number), detections, files.DETECTIONS)
-        images = dict(zip(files.IMAGES.names, zip(*self._images)))
-        files.write_table(files.part_path(self.folder, "images", self.worker, self._number), images, files.IMAGES)
-        self._number += 1
+        self._write_pair(detections, dict(zip(files.IMAGES.names, zip(*self._images))))
         self._start_part()
         self.seconds += time.perf_counter() - start
 

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from analysis.manifest import MANIFEST, Manifest, Timing, read_manifest, run_identity
 from analysis.run_lock import WorkerLock
-from analysis.run_pipeline import Pipeline
+from analysis.run_pipeline import Pipeline, Result
 from analysis.run_progress import CANCEL, Progress, ProgressMeter, request_cancel, watch
-from analysis.run_writer import RunWriter, create_run, refuse_strangers
-from analysis.store import Run, list_runs, open_run
+from analysis.run_writer import FoundColumns, RunWriter, create_run, refuse_strangers
+from analysis.store import Run, list_runs
+from analysis.streamed import StreamedRun, open_stored
 from detector.core import Detections, Detector, DetectorInfo
 from detector.data.dataset import Dataset
 from detector.errors import InputError, RunError
@@ -40,7 +43,7 @@ def detect_run(
     decode_threads: int | None = None,
     part_images: int = 1024,
     part_seconds: float = 10.0,
-) -> Run:
+) -> Run | StreamedRun:
     """Run a detector over every image and store what it found.
 
     Reading, inference and writing overlap. A run that was killed or cancelled goes on where it stopped when it is
@@ -61,7 +64,8 @@ def detect_run(
         part_images, part_seconds: a kill costs at most so many images, or about so many seconds, of work.
 
     Returns:
-        The run; its `manifest.state` is "done", or "cancelled" where it was stopped.
+        The run; its `manifest.state` is "done", or "cancelled" where it was stopped. One too large for memory comes
+        as a `StreamedRun`.
 
     Raises:
         RunError: the folder holds another run or other files, or a living process is writing it.
@@ -70,9 +74,45 @@ def detect_run(
     """
     detectors = list(detector) if isinstance(detector, Sequence) else [detector]
     info = _one_info(detectors)
-    for what, value in (("batch_size", batch_size), ("limit", limit)):
+
+    def pipeline(rows: np.ndarray, proven: bool, shown: Dataset) -> Pipeline:
+        return Pipeline(detectors, shown, rows, batch_size=batch_size or BATCH_SIZE, decode_threads=decode_threads, proven=proven)
+
+    check_counts(batch_size=batch_size, limit=limit)
+    return store_run(
+        pipeline, dataset, info, out, floor=floor, limit=limit, progress=progress, should_stop=should_stop, name=name,
+        part_images=part_images, part_seconds=part_seconds,
+    )
+
+
+def check_counts(**values: float | None) -> None:
+    """Raise an InputError where a number that must be at least 1, if given, is less."""
+    for what, value in values.items():
         if value is not None and value < 1:
             raise InputError(f"{what}: expected at least 1, got {value}.")
+
+
+class Engine(Protocol):
+    """What reads pictures and runs the detector: `analysis.run_pipeline.Pipeline` here, `analysis.run_ray.RayPool` on a cluster."""
+
+    def results(self, idle: Callable[[], object]) -> Iterator[Result | FoundColumns]: ...
+
+    def stop(self) -> None: ...
+
+
+def store_run(
+    engine: Callable[[np.ndarray, bool, Dataset], Engine], dataset: Dataset, info: DetectorInfo, out: str | Path | None, *, floor: float,
+    limit: int | None = None, progress: Callable[[Progress], object] | None = None, should_stop: Callable[[], bool] | None = None,
+    name: str | None = None, worker: str = "local", part_images: int = 1024, part_seconds: float = 10.0,
+) -> Run | StreamedRun:
+    """Make, resume or open the run of a data set and detector; the work itself is the engine's.
+
+    Args:
+        engine: makes one, from the positions to do, whether the detector is proven, and the data set they are in.
+        worker: the name in the part files.
+
+    The rest, what is returned and what is raised are `detect_run`'s.
+    """
     if limit is not None and limit < len(dataset):
         dataset = dataset.subset(np.arange(limit))
     if out is None:
@@ -93,12 +133,12 @@ def detect_run(
                 n = len(finished)
                 progress(Progress(n, n, len(finished.failed), reused=n, state="done"))
             return finished
-        writer = RunWriter(folder, part_images=part_images, part_seconds=part_seconds)
+        writer = RunWriter(folder, worker, part_images=part_images, part_seconds=part_seconds)
     finally:
         beginning.release()
     with writer:
-        _detect_open_images(writer, detectors, dataset, batch_size or BATCH_SIZE, decode_threads, progress, should_stop)
-    return open_run(folder)
+        _detect_open_images(writer, engine, dataset, progress, should_stop)
+    return open_stored(folder)
 
 
 def _one_info(detectors: list[Detector]) -> DetectorInfo:
@@ -128,14 +168,14 @@ def _slug(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9]+", "_", text).strip("_")[:40] or "unnamed"
 
 
-def _same_and_done(folder: Path, dataset: Dataset, info: DetectorInfo, floor: float) -> Run | None:
+def _same_and_done(folder: Path, dataset: Dataset, info: DetectorInfo, floor: float) -> Run | StreamedRun | None:
     manifest = read_manifest(folder)
     if manifest.identity != run_identity(dataset.fingerprint, info.weights_hash, floor):
         what = _difference(manifest, dataset, info, floor)
         raise RunError(f"This folder holds another run ({what}); choose another folder, or delete it.", path=folder)
     if manifest.state != "done":
         return None
-    run = open_run(folder)
+    run = open_stored(folder)
     return run if run.done.all() else None
 
 
@@ -148,7 +188,7 @@ def _difference(manifest: Manifest, dataset: Dataset, info: DetectorInfo, floor:
 
 
 def _detect_open_images(
-    writer: RunWriter, detectors: list[Detector], dataset: Dataset, batch_size: int, decode_threads: int | None,
+    writer: RunWriter, engine: Callable[[np.ndarray, bool, Dataset], Engine], dataset: Dataset,
     tell: Callable[[Progress], object] | None, should_stop: Callable[[], bool] | None,
 ) -> None:
     cancel = writer.folder / CANCEL
@@ -157,9 +197,7 @@ def _detect_open_images(
     unified = np.array([link.class_id for link in writer.manifest.classes.links], np.int32)
     rows = np.flatnonzero(~writer.done)
     meter = ProgressMeter(writer.folder, len(dataset), len(dataset) - len(rows), writer.failed, tell)
-    pipeline = Pipeline(
-        detectors, dataset, rows, batch_size=batch_size, decode_threads=decode_threads, proven=meter.reused > writer.failed
-    )
+    pipeline = engine(rows, meter.reused > writer.failed, dataset)
     start = time.perf_counter()
     decode = inference = 0.0
     stopped = False
@@ -180,13 +218,9 @@ def _detect_open_images(
         look_for_stop()
         with closing(pipeline.results(look_for_stop)) as results:
             for result in results:
-                for row, found in result.found.items():
-                    writer.add(row, _in_unified_ids(found, unified))
-                for row, message in result.failed.items():
-                    writer.add_failed(row, message)
+                meter.add(*_write(writer, result, unified))
                 decode += result.decode
                 inference += result.inference
-                meter.add(len(result.found) + len(result.failed), len(result.failed))
         state = "done" if writer.done.all() else "cancelled"
         writer.flush()
         writer.finish(state, timing=timing())
@@ -203,6 +237,20 @@ def _detect_open_images(
         raise
     finally:
         cancel.unlink(missing_ok=True)
+
+
+def _write(writer: RunWriter, result: Result | FoundColumns, unified: np.ndarray) -> tuple[int, int]:
+    """Store what became of some images; how many, and how many of them failed."""
+    if isinstance(result, FoundColumns):
+        if len(result.class_ids):
+            result = replace(result, class_ids=unified[result.class_ids])
+        writer.add_columns(result)
+        return len(result.rows), sum(e is not None for e in result.errors)
+    for row, found in result.found.items():
+        writer.add(row, _in_unified_ids(found, unified))
+    for row, message in result.failed.items():
+        writer.add_failed(row, message)
+    return len(result.found) + len(result.failed), len(result.failed)
 
 
 def _in_unified_ids(found: Detections, unified: np.ndarray) -> Detections:
