@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from analysis.store import Run
     from analysis.streamed import StreamedRun
 
-ABSENT = "Detection on a cluster needs Ray, which is not installed: `pip install -r requirements-ray.txt`."
+ABSENT = 'Detection on a cluster needs Ray, which is not installed: `pip install "ray[data]"`.'
 BLOCK_IMAGES = 512
 WAVE_IMAGES = 1_000_000
 """File names handed to Ray at a time; between waves the workers start anew."""
@@ -120,6 +120,7 @@ def _ray() -> Any:
     # Before Ray is imported: it reports its use over the network unless told not to, and a GPU worker must see its GPU alone.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     try:
         import ray
         import ray.data

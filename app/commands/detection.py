@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from app.commands.common import JsonFlag, print_json, progress_bar, say, say_problems, without_native_chatter
+from app.commands.indexing import index
 from app.sources import open_source
 from detector.errors import InputError
+
+if TYPE_CHECKING:
+    from analysis.store import Run
+    from analysis.streamed import StreamedRun
+    from detector.core import Detector, DetectorInfo
+    from detector.data.dataset import Dataset
+
+ENGINES = ("local", "ray")
 
 
 def register(app: typer.Typer) -> None:
     app.command("detect", rich_help_panel="Detection")(detect)
+    app.command("index", rich_help_panel="Data")(index)
     app.command("runs", rich_help_panel="Detection")(runs)
     app.command("models", rich_help_panel="Detection")(models)
 
@@ -29,13 +40,20 @@ def detect(
     labels: Annotated[Path | None, typer.Option(help="label_map.pbtxt or labelmap.txt, where the model does not bring one.")] = None,
     split: Annotated[str | None, typer.Option(help="Only this split (train, val, test).")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Images handed to the detector at a time; 8 if not given.")] = None,
+    engine: Annotated[str, typer.Option(help="local, or ray: the same run by many workers on a cluster (needs Ray, see docs/scale.md).")] = "local",
+    address: Annotated[str | None, typer.Option(help="With --engine ray: the cluster (auto, HOST:PORT, ray://...); without it one is started here.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="With --engine ray: how many; by default as many as fit.")] = None,
+    cpus: Annotated[float, typer.Option(help="With --engine ray: processors of each worker.")] = 1.0,
+    gpus: Annotated[float, typer.Option(min=0.0, help="With --engine ray: GPUs of each worker; 0.5 lets two share one.")] = 0.0,
     json: JsonFlag = False,
 ) -> None:
     """Run a detector over a data set and store the run. Killed or cancelled, the same command goes on where it stopped."""
-    from analysis.runs import detect_run
     from detector import load_detector
-    from detector.side_by_side import load_side_by_side
 
+    if engine not in ENGINES:
+        raise InputError(f"--engine: expected one of {', '.join(ENGINES)}, got {engine!r}.")
+    if engine == "local" and (address is not None or workers is not None or cpus != 1 or gpus):
+        raise InputError("--address, --workers, --cpus and --gpus go with --engine ray; add that, or leave them out.")
     dataset = open_source(data, say=say)
     if split:
         dataset = dataset.split(split)
@@ -43,21 +61,25 @@ def detect(
         raise InputError(f"{data}: expected at least one picture, found none.")
     say_problems(dataset.problems)
     options = {"labels": labels} if labels else {}
-    with without_native_chatter():
-        detectors = load_side_by_side(partial(load_detector, model, dataset=dataset, **options))
-    detector = detectors[0]
-    for note in detector.info.notes:
-        say(f"note: {note}")
     stopping: list[int] = []
     signal.signal(signal.SIGINT, lambda number, frame: stopping.append(number))
-    with progress_bar(f"{detector.info.name} on {dataset.name}") as update:
-        run = detect_run(
-            detectors, dataset, out, floor=floor, limit=limit, batch_size=batch_size,
-            progress=lambda p: update(p.done, p.total, p.rate), should_stop=lambda: bool(stopping),
-        )
+    common = {"floor": floor, "limit": limit, "batch_size": batch_size, "should_stop": lambda: bool(stopping)}
+    if engine == "ray":
+        from analysis.run_ray import detect_on_ray
+
+        if model == "demo" or model.endswith(".json"):
+            options["dataset"] = dataset  # the only detectors that answer from the data set itself
+        with progress_bar(f"{model} on {dataset.name}") as update:
+            run = detect_on_ray(
+                partial(load_detector, model, **options), dataset, out, address=address, workers=workers, cpus=cpus, gpus=gpus,
+                told=_say_notes, progress=lambda p: update(p.done, p.total, p.rate), **common,
+            )
+    else:
+        run = _detect_here(partial(load_detector, model, dataset=dataset, **options), dataset, out, common)
     summary = {
-        "run": str(run.path), "state": run.manifest.state, "detector": detector.info.name, "detector_hash": detector.info.weights_hash,
-        "images": int(run.done.sum()), "failed": dict(run.failed), "detections": len(run.detections), "floor": floor,
+        "run": str(run.path), "state": run.manifest.state, "detector": run.manifest.detector.name,
+        "detector_hash": run.manifest.detector.weights_hash, "images": int(run.done.sum()), "failed": dict(run.failed),
+        "detections": run.manifest.counts.detections, "floor": floor,
     }
     if json:
         print_json(summary)
@@ -69,6 +91,23 @@ def detect(
     if stopping:
         say("stopped; the same command goes on from here.")
         raise typer.Exit(130)
+
+
+def _say_notes(info: DetectorInfo) -> None:
+    for note in info.notes:
+        say(f"note: {note}")
+
+
+def _detect_here(load: Callable[..., Detector], dataset: Dataset, out: Path | None, common: dict[str, Any]) -> Run | StreamedRun:
+    from analysis.runs import detect_run
+    from detector.side_by_side import load_side_by_side
+
+    with without_native_chatter():
+        detectors = load_side_by_side(load)
+    info = detectors[0].info
+    _say_notes(info)
+    with progress_bar(f"{info.name} on {dataset.name}") as update:
+        return detect_run(detectors, dataset, out, progress=lambda p: update(p.done, p.total, p.rate), **common)
 
 
 def runs(json: JsonFlag = False) -> None:
