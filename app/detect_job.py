@@ -28,6 +28,8 @@ def run_job(job: Job) -> Job:
     dataset = open_data(job.data)
     if job.split is not None:
         dataset = dataset.split(job.split)
+    if job.ids is not None:
+        dataset = dataset.subset(job.ids)
     if job.limit is not None:
         dataset = dataset.subset(range(min(job.limit, len(dataset))))
     if not len(dataset):

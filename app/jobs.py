@@ -27,7 +27,7 @@ class Job:
     """One detection that was asked for.
 
     Args:
-        model, data, options, floor, limit, split: as `app.detect_job` takes them.
+        model, data, options, floor, limit, split, ids: as `app.detect_job` takes them.
         stage: "starting", "reading the pictures", "loading the detector", "fetching the detector", "detecting",
             "done", "cancelled" or "failed".
         run: the run's folder, once known; fetched: (bytes done, bytes in all or None) of a download.
@@ -41,6 +41,7 @@ class Job:
     floor: float = 0.01
     limit: int | None = None
     split: str | None = None
+    ids: list[str] | None = None
     stage: str = "starting"
     run: str | None = None
     fetched: tuple[int, int | None] | None = None
@@ -71,11 +72,12 @@ class Job:
 
 
 def start(
-    title: str, model: str, data: str, *, options: dict[str, Any] | None = None, floor: float = 0.01, limit: int | None = None, split: str | None = None
+    title: str, model: str, data: str, *, options: dict[str, Any] | None = None, floor: float = 0.01, limit: int | None = None,
+    split: str | None = None, ids: list[str] | None = None,
 ) -> Job:
     """Start a detection in the background. Its id begins with the time to the microsecond: jobs sort by it."""
     name = f"{datetime.now():%Y%m%d-%H%M%S-%f}-{secrets.token_hex(3)}"
-    job = Job(name, title, model, data, options or {}, floor, limit, split, started=time.time()).save()
+    job = Job(name, title, model, data, options or {}, floor, limit, split, ids, started=time.time()).save()
     background.spawn("app.detect_job", job.id, job.folder)
     return job
 

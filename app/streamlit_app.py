@@ -28,6 +28,7 @@ PAGES = [
     st.Page("views/compare.py", title="Compare", icon=":material/compare:", url_path="compare", help="Two runs, or two settings: which objects are gained and lost."),
     st.Page("views/data.py", title="Data", icon=":material/dataset:", url_path="data", help="What is in a data set, what is odd in it, what no anchor reaches."),
     st.Page("views/detect.py", title="Detect", icon=":material/play_circle:", url_path="detect", help="Run a detector over pictures; upload your own."),
+    st.Page("views/train.py", title="Train", icon=":material/model_training:", url_path="train", help="Make a detector from your labelled pictures."),
     st.Page("views/fiftyone.py", title="FiftyOne", icon=":material/hub:", url_path="fiftyone", help="Push a run to FiftyOne and open it there."),
 ]
 page = st.navigation(PAGES, position="top")

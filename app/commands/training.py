@@ -32,9 +32,9 @@ def train(
     json: JsonFlag = False,
 ) -> None:
     """Train a detector by a recipe. Killed or stopped (Ctrl-C), the same command with --resume goes on where it was."""
-    from analysis.validation import average_precision
+    from app.trainings import run_training
     from detector.paths import data_dir
-    from detector.recipes import changed, read_recipe, train_by, training_state
+    from detector.recipes import changed, read_recipe, training_state
 
     wanted = read_recipe(recipe)
     given = {"data": data, "train_split": train_split, "val_split": val_split, "val_data": val_data, "start": start}
@@ -47,7 +47,7 @@ def train(
     before = signal.signal(signal.SIGINT, lambda number, frame: stopping.append(number))
     try:
         with training_bar(wanted.name) as update, without_native_chatter():
-            train_by(wanted, folder, progress=update, should_stop=lambda: bool(stopping), validate=average_precision, resume=resume)
+            run_training(wanted, folder, resume=resume, progress=update, should_stop=lambda: bool(stopping))
     finally:
         signal.signal(signal.SIGINT, before)
     state = training_state(folder)

@@ -35,3 +35,14 @@ def live_curves(data: dict[str, Any], *, key: str, on_threshold: Callable[[], No
 def reliability_diagram(data: dict[str, Any], *, key: str) -> Any:
     """Share correct against confidence."""
     return _mount("reliability")(key=key, data=data)
+
+
+def line_charts(data: dict[str, Any], *, key: str) -> Any:
+    """Line charts over one axis, updated in place.
+
+    Args:
+        data: "x" [first, last] and "x_name"; "panels", each with "title", "height" in pixels, "lo" and "hi" (None: by the
+            points), "digits" after the point (0: as few as needed), "wide", and "series": "name", "colour" 0..4, "points" [[x, y], ...],
+            "dots", "scatter" (dots without the line), "best" [x, y] or None.
+    """
+    return _mount("lines")(key=key, data=data)

@@ -8,8 +8,10 @@ from typing import Any
 import streamlit as st
 
 from app import demo, jobs, state
+from app.background import log_tail
 from app.components import facts, say_error, show_problems
 from app.detect_job import open_data
+from app.job_rows import job_row
 from app.model_process import RemoteDetector
 from app.roots import MAX_UPLOAD_BYTES, allowed, keep_uploads, roots
 from app.sources import FIFTYONE
@@ -118,13 +120,6 @@ def _at_once(dataset: Any, path: str, model: str, options: dict[str, Any], floor
     return run.path.name
 
 
-def _left(seconds: float | None) -> str:
-    if seconds is None:
-        return "time left unknown"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s left" if minutes else f"{rest} s left"
-
-
 @st.fragment(run_every=1.0)
 def _running() -> None:
     """Jobs that go on, of any session; looked at once a second."""
@@ -132,29 +127,13 @@ def _running() -> None:
     for job in jobs.jobs():
         if not job.over:
             watched.add(job.id)
-            _one_running(job)
+            job_row(job)
         elif job.id in watched:
             watched.discard(job.id)
             if job.stage == "done":
                 state.go_to_run(Path(job.run).name)
             st.session_state["finished"] = job.id
             st.rerun()
-
-
-def _one_running(job: jobs.Job) -> None:
-    with st.container(border=True):
-        words, button = st.columns([5, 1], vertical_alignment="center")
-        p = job.progress() if job.stage == "detecting" else None
-        with words:
-            if p is not None:
-                failed = f" · {p.failed:,} could not be read" if p.failed else ""
-                st.progress(min(1.0, p.fraction), f"**{job.title}** · {p.done:,} of {p.total:,} images · {p.rate:.1f} a second · {_left(p.seconds_left)}{failed}")
-            elif job.stage == "fetching the detector" and job.fetched:
-                done, total = job.fetched
-                st.progress(min(1.0, done / total) if total else 0.0, f"**{job.title}** · fetching {done / 2**20:.0f} MB" + (f" of {total / 2**20:.0f} MB" if total else ""))
-            else:
-                st.progress(0.0, f"**{job.title}** · {job.stage}")
-        button.button("Cancel", key=f"cancel-{job.id}", on_click=jobs.cancel, args=(job,), width="stretch", help="What is done is kept; the same job goes on from there.")
 
 
 def _finished() -> None:
@@ -172,9 +151,8 @@ def _finished() -> None:
         else:
             st.error(f"{job.title}: {job.error}", icon=":material/error:")
     if job.stage == "failed":
-        log = job.folder / "log.txt"
         with st.expander("Details"):
-            st.text(log.read_text(errors="replace")[-3000:] if log.exists() else "no log")
+            st.text(log_tail(job.folder))
 
 
 def _recent() -> None:

@@ -79,7 +79,7 @@ def test_what_is_refused(recipe, tmp_path):
 def test_a_pipeline_config_is_a_recipe(tmp_path, monkeypatch):
     """What reaches the trainer: the file's settings, the data and splits of the command line, a folder by the zoo's name."""
     given = {}
-    monkeypatch.setattr("detector.recipes.train_by", lambda recipe, out, **rest: given.update(recipe=recipe, out=out))
+    monkeypatch.setattr("app.trainings.train_by", lambda recipe, out, **rest: given.update(recipe=recipe, out=out))
     file = tmp_path / "my_zoo_network" / "pipeline.config"
     file.parent.mkdir()
     file.write_text(FILE)
@@ -98,7 +98,7 @@ def test_splits_are_no_setting_of_a_sliding_window_detector(recipe, patches, tmp
 
 def test_any_key_is_set_on_the_command_line(tmp_path, monkeypatch):
     given = {}
-    monkeypatch.setattr("detector.recipes.train_by", lambda recipe, out, **rest: given.update(recipe=recipe))
+    monkeypatch.setattr("app.trainings.train_by", lambda recipe, out, **rest: given.update(recipe=recipe))
     file = tmp_path / "own.yaml"
     file.write_text("steps: 30\nname: Own\n")
     asked = ("--data", tmp_path, "--val-data", "elsewhere", "--set", "steps=8", "--set", "augment=[]", "--set", "alpha=0.35", "--start", "none", "--set", "learning_rate=2e-3")

@@ -1,0 +1,59 @@
+"""Train: choose a recipe and data, start, watch the curves, stop, go on, export, open the result."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app import state, trainings
+from app.components import empty, errors_said
+from app.train_detail import detail
+from app.train_new import form
+from app.trainings import Training
+
+VIEWS = ["Trainings", "New training"]
+WORDS = {
+    "starting": "starting", "running": "running", "stopping": "stopping", "done": "done", "stopped": "stopped", "failed": "failed", "interrupted": "cut off",
+}
+
+
+def _table(found: list[Training]) -> Training:
+    """The list of trainings; returns the chosen one."""
+    names = [t.folder.name for t in found]
+    chosen = st.session_state.get("training")
+    rows = []
+    for t in found:
+        best = t.best or {}
+        rows.append({
+            "training": t.folder.name, "state": WORDS[t.stage], "step": f"{t.step:,} of {t.steps:,}" if t.steps else "–",
+            "best": f"{best['figure']} {best['value']:.3f} at {best['step']:,}" if best else "–", "where": str(t.folder.parent),
+        })
+    key = f"trainings-{hash(tuple(names))}"
+    event = st.dataframe(
+        rows, hide_index=True, width="stretch", height=min(35 * len(rows) + 38, 178), on_select="rerun", selection_mode="single-row", key=key, alt="Trainings",
+    )
+    if event.selection.rows and event.selection.rows[0] < len(found):
+        chosen = str(found[event.selection.rows[0]].folder)
+        st.session_state["training"] = chosen
+    return next((t for t in found if str(t.folder) == chosen), found[0])
+
+
+def main() -> None:
+    state.go_if_asked()
+    if (view := st.session_state.pop("_train_view", None)) is not None:
+        st.session_state["train_view"] = view
+    found = trainings.trainings()
+    if "train_view" not in st.session_state:
+        st.session_state["train_view"] = VIEWS[0] if found else VIEWS[1]
+    view = st.segmented_control("View", VIEWS, key="train_view", required=True, label_visibility="collapsed")
+    if view == "New training":
+        form()
+    elif not found:
+        box = empty("No training yet", "A training makes a detector from your labelled pictures. It goes on when this tab is closed.")
+        box.button("Set one up", type="primary", on_click=lambda: st.session_state.update(_train_view="New training"))
+    else:
+        chosen = _table(found)
+        with errors_said():
+            detail(chosen)
+
+
+main()
