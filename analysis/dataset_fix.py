@@ -64,7 +64,7 @@ def fix(dataset: Dataset, diagnosis: Diagnosis, *, label_map: ClassMap | None = 
     gone = {i for kind in GONE if (finding := diagnosis.find(kind)) for i in _said(finding, "taken out: ", changes)}
     gone |= _copies(dataset, diagnosis, gone, changes)
     keep = ~np.isin(np.arange(len(dataset.objects)), list(repeats))
-    whole = _with(dataset, objects=dataset.objects.take(keep))
+    whole = _with(dataset, kept=np.flatnonzero(keep), objects=dataset.objects.take(keep))
     rows = np.array([i for i in range(len(dataset)) if i not in gone], np.int64)
     return (whole.subset(rows) if gone else whole), changes
 
@@ -107,10 +107,11 @@ def _reader_kinds(dataset: Dataset) -> set[str]:
     return {p.kind for p in dataset.problems if kind_of(p.kind).fixable}
 
 
-def _with(dataset: Dataset, **changes: Any) -> Dataset:
-    """The same data set with some columns replaced. Where its boxes stand in files is known no more."""
+def _with(dataset: Dataset, *, kept: np.ndarray | None = None, **changes: Any) -> Dataset:
+    """The same data set with some columns replaced; `kept` are the rows of its object table that are left, None all."""
     same = {name: getattr(dataset, name) for name in ("name", "format", "source", "class_map", "sample_ids", "files", "sizes", "labelled", "objects", "splits", "problems")}
-    return Dataset(**same | changes, loader=dataset.load_image if not all(dataset.files) else None)
+    place = dataset.place_of if kept is None else lambda k: dataset.place_of(int(kept[k]))
+    return Dataset(**same | changes, loader=dataset.load_image if not all(dataset.files) else None, place=place)
 
 
 def _said(finding: Finding, words: str, changes: list[Change]) -> list[int]:
@@ -136,7 +137,7 @@ def _own_sizes(dataset: Dataset, diagnosis: Diagnosis, changes: list[Change]) ->
     for k in np.flatnonzero(flat):
         path, line = dataset.place_of(int(k))
         changes.append(Change("box outside", f"{object_words(dataset, int(k))} lies outside the picture's own size; dropped.", path, line))
-    return _with(dataset, sizes=sizes, objects=replace(t, xyxy=np.where(flat[:, None], 0, clipped)).take(~flat))
+    return _with(dataset, kept=np.flatnonzero(~flat), sizes=sizes, objects=replace(t, xyxy=np.where(flat[:, None], 0, clipped)).take(~flat))
 
 
 def _one_spelling(dataset: Dataset, label_map: ClassMap | None, changes: list[Change]) -> Dataset:

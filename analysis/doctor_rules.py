@@ -231,9 +231,10 @@ def copies(dataset: Dataset, groups: Sequence[Copies]) -> list[Finding]:
         if chosen:
             found.append(Finding(kind, severity, len(chosen), counted(sentence, len(chosen)), advice, places(chosen, words), fixable))
 
-    add("leak between splits", "error", [g for g in exact if g.leaks], "{n} picture{s} stand{v} in more than one split, by content.", "Take each out of train: what was trained on cannot judge the training. A fixed copy does, where the copies carry the same objects.", True)
-    add("near leak between splits", "warning", [g for g in near if g.leaks], "{n} group{s} of near-duplicates lie{v} in more than one split (perceptual hash, thumbnails compared).", "Look at them; frames of one scene belong into one split.", False, "near-duplicates")
     labels = {g: len({_objects_of(dataset, i) for i in g.rows}) for g in exact}
+    add("leak between splits", "error", [g for g in exact if g.leaks], "{n} picture{s} stand{v} in more than one split, by content.", "Take each out of train: what was trained on cannot judge the training. A fixed copy does, where the copies carry the same objects.",
+        any(g.leaks and labels[g] < len(g.rows) for g in exact))
+    add("near leak between splits", "warning", [g for g in near if g.leaks], "{n} group{s} of near-duplicates lie{v} in more than one split (perceptual hash, thumbnails compared).", "Look at them; frames of one scene belong into one split.", False, "near-duplicates")
     add("copies labelled differently", "warning", [g for g in exact if labels[g] > 1], "{n} picture{s} occur{v} several times with different objects.", "Keep the better one.", False)
     add("copy", "warning", [g for g in exact if not g.leaks and labels[g] < len(g.rows)], "{n} picture{s} occur{v} several times with the same objects, by content.", "Keep one; a fixed copy does.", True)
     add("near copy", "note", [g for g in near if not g.leaks], "{n} group{s} of near-duplicates (perceptual hash, thumbnails compared).", "Keep each group in one split, or keep one of it.", False, "near-duplicates")

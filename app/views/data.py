@@ -29,6 +29,8 @@ from detector.ssd.config import ARCHITECTURES
 
 PARTS = ["Overview", "Boxes", "Samples", "Findings", "Reach"]
 PAGE = 24
+TALL = 540
+"""Most pixels of height of an opened picture, so that it fits a laptop's window."""
 OWN = "another …"
 OF_RUN, OF_PATH, OF_UPLOAD = "The run's", "On this machine", "Upload"
 
@@ -75,7 +77,7 @@ def _choose(s: state.Shared | None) -> Dataset | None:
         dataset = _opened(path, _changed(path))
     with line:
         known = int(dataset.labelled.sum())
-        truth = f"{known:,} labelled · {len(dataset.objects):,} objects · {len(dataset.class_map)} classes" if known else "nothing labelled"
+        truth = f"{known:,} labelled · {len(dataset.objects):,} objects · {len(dataset.class_map)} class{'' if len(dataset.class_map) == 1 else 'es'}" if known else "nothing labelled"
         facts(f"{dataset.name} · {dataset.format} · {len(dataset):,} images, {truth}", dataset.source)
     return dataset
 
@@ -117,7 +119,8 @@ def _picture(dataset: Dataset, i: int, objects: tuple[int, ...]) -> None:
     from analysis.eda_report import drawn
 
     with errors_said():
-        st.image(drawn(dataset, i, 1000, only=objects or None), width="stretch")
+        image = drawn(dataset, i, 1000, only=objects or None)
+        st.image(image, width=min(image.shape[1], round(TALL * image.shape[1] / image.shape[0])))
     st.caption(f"{pictures.name_of(dataset, i)} · {dataset.splits[i] or 'no split'} · {dataset.sizes[i][0]}x{dataset.sizes[i][1]} pixels")
     for k in objects:
         path, line = dataset.place_of(k)
@@ -171,7 +174,7 @@ def _overview(dataset: Dataset, key: str) -> None:
         if not summary.objects["all"]:
             st.markdown("Nothing is labelled here.")
         else:
-            with st.container(height=430 if len(summary.classes) > 9 else "content", border=False):
+            with st.container(height=430 if len(summary.classes) > 13 else "content", border=False):
                 bar_rows(datasets.class_rows(summary, chosen), key="data_classes", on_pick=lambda: _toggle("data_class", st.session_state["data_classes"].get("pick")))
             if summary.imbalance and summary.imbalance >= 3:
                 st.caption(f"The most frequent class has {summary.imbalance:.0f} objects for one of the rarest.")
