@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,8 @@ __all__ = ["ONE_BASED", "find_voc", "read_voc", "voc_draft", "write_voc"]
 ONE_BASED = (-1.0, -1.0)
 """Shift of x1 and y1 from VOC's inclusive 1-based pixels to edges."""
 
+_FLAG = re.compile(r"\s+-?[01]$")
+"""What follows a name in class-wise lists ("000005 -1"); names themselves may hold blanks."""
 _TRUE = {"1", "true", "yes"}
 _IMAGE_FOLDERS = ("JPEGImages", "images", "image", "imgs", "img", "data")
 _XML_FOLDERS = ("Annotations", "annotation", "xmls", "xml", "labels")
@@ -268,5 +271,5 @@ def _image_sets(folder: VocFolder, problems: list[Problem]) -> dict[str, str]:
 def _lines(file: Path) -> Iterable[tuple[int, str]]:
     text = file.read_text(encoding="utf-8-sig", errors="replace")
     for number, line in enumerate(text.splitlines(), 1):
-        if line.strip():
-            yield number, os.path.splitext(line.split()[0])[0] if is_picture(line.split()[0]) else line.split()[0]
+        if name := _FLAG.sub("", line.strip()):
+            yield number, os.path.splitext(name)[0] if is_picture(name) else name

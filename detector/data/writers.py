@@ -227,14 +227,19 @@ def _image_ids(dataset: Dataset) -> list[int]:
 
 
 def picture_names(dataset: Dataset, flat: bool) -> list[str]:
-    """A distinct file name (and stem, whatever the case) for every sample; sub-folders are kept unless `flat`."""
+    """A distinct file name (and stem, whatever the case) for every sample; sub-folders are kept unless `flat`.
+
+    Folders named images or labels are dropped: the formats put their own there, and YOLO finds labels by the last of them.
+    """
     names, taken = [], set()
     for i, (file, sample_id) in enumerate(zip(dataset.files, dataset.sample_ids)):
         suffix = os.path.splitext(file)[1] or ".png"
         inner = sample_id if os.path.splitext(sample_id)[1].lower() in IMAGE_SUFFIXES else os.path.basename(file) or f"{sample_id}.png"
         if os.path.isabs(inner) or ".." in inner.split("/"):
             inner = os.path.basename(inner)
-        inner = os.path.basename(inner) if flat else inner
+        *folders, inner = inner.split("/")
+        if not flat:
+            inner = "/".join([*(f for f in folders if f.lower() not in ("images", "labels")), inner])
         if not inner.lower().endswith(suffix.lower()):
             inner += suffix
         stem = os.path.splitext(inner)[0]
@@ -253,7 +258,9 @@ def _place(dataset: Dataset, folder: Path, how: str, lost: Lost, *, flat: bool =
     if how == "none":
         return [os.path.abspath(f) if f and not flat else n for f, n in zip(dataset.files, names)]
     if under is not None:
-        names = [f"{under(i)}/{name}" for i, name in enumerate(names)]
+        placed = [name if name.startswith(f"{under(i)}/") else f"{under(i)}/{name}" for i, name in enumerate(names)]
+        distinct = len({os.path.splitext(name)[0].lower() for name in placed}) == len(placed)
+        names = placed if distinct else [f"{under(i)}/{name}" for i, name in enumerate(names)]
     folder.mkdir(parents=True, exist_ok=True)
     for i, name in enumerate(names):
         target, file = folder / name, dataset.files[i]

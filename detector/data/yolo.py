@@ -174,6 +174,9 @@ def _pictures(settings: dict[str, Any], root: Path, images: str | Path | None, p
             if place is None:
                 problems.append(Problem("missing image folder", f"{key} names {entry!r}, which is not there; this split is left out.", str(file), None, None, True))
             elif place.is_dir():
+                # Ultralytics wants a val, so a set without one names another folder again; its own name then decides.
+                own = split_of(place.name)
+                split = own if own in _keys_naming(place, settings, base, root) else split
                 for name in walk_pictures(place):
                     found.setdefault(str(place / name), split)
             else:
@@ -188,6 +191,16 @@ def _pictures(settings: dict[str, Any], root: Path, images: str | Path | None, p
         parts = name.split("/")[:-1]
         found[str(root / name)] = next((s for p in reversed(parts) if (s := split_of(p))), None)
     return list(found.items())
+
+
+def _keys_naming(place: Path, settings: dict[str, Any], base: Path, root: Path) -> set[str]:
+    """The splits whose entries name this folder."""
+    named: set[str] = set()
+    for key, split in (("train", "train"), ("val", "val"), ("valid", "val"), ("test", "test")):
+        entries = settings.get(key) or []
+        if any(_resolve(str(e), base, root) == place for e in ([entries] if isinstance(entries, str) else entries)):
+            named.add(split)
+    return named
 
 
 def _resolve(entry: str, base: Path, root: Path) -> Path | None:

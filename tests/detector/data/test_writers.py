@@ -116,3 +116,26 @@ def test_pictures_none_and_same_names(tmp_path):
     )
     write_voc(twice, tmp_path / "t")
     assert sorted(s.load().shape for s in load_dataset(tmp_path / "t")) == [(6, 8, 3), (8, 6, 3)]
+
+
+def test_a_yolo_set_written_again_keeps_labels_and_folders(tmp_path):
+    source = small(tmp_path, splits=("test", "test", "test", "test"))
+    write_yolo(source, tmp_path / "one")
+    one = load_dataset(tmp_path / "one")
+    assert set(one.splits) == {"test"}  # data.yaml names the folder as val too, as Ultralytics wants one
+    write_yolo(one, tmp_path / "two")
+    two = load_dataset(tmp_path / "two")
+    assert two.sample_ids == one.sample_ids and two.labelled.tolist() == one.labelled.tolist() == [True, True, True, False]
+    assert sorted(p.name for p in (tmp_path / "two" / "labels" / "test").iterdir()) == ["a.txt", "b.txt", "c.txt"]
+
+
+def test_image_sets_hold_names_with_blanks(tmp_path):
+    file = picture(tmp_path / "src" / "my car 1.jpg", 40, 30)
+    source = Dataset(
+        name="x", format="x", source="", class_map=ClassMap(("car",)), sample_ids=["my car 1"], files=[file], sizes=[(40, 30)],
+        objects=ObjectTable.build([0], [[1, 2, 9, 9]], [0]), splits=["val"],
+    )
+    write_voc(source, tmp_path / "out")
+    assert load_dataset(tmp_path / "out").splits == ["val"]
+    (tmp_path / "out" / "ImageSets" / "Main" / "val.txt").write_text("my car 1 -1\n")
+    assert load_dataset(tmp_path / "out").splits == ["val"]
