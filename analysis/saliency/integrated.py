@@ -20,7 +20,7 @@ COMPLETE = 0.05
 
 
 def integrated_gradients(
-    view: OpenView, target: Target, *, steps: int = 16, most_steps: int = 64, smooth_px: float = 2.0, batch: int = BATCH
+    view: OpenView, target: Target, *, steps: int = 16, most_steps: int = 64, smooth_px: float = 4.0, batch: int = BATCH
 ) -> HeatMap:
     """Signed evidence of each pixel, in logits; "nothing" is the picture's mean colour.
 
