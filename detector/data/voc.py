@@ -153,11 +153,11 @@ def voc_draft(path: Path, *, images: str | Path | None = None) -> Draft:
 def _read_folder(folder: VocFolder, columns: _Columns, root: Path, only: str | None) -> None:
     listing = Listing()
     pictures = listing.by_stem(folder.images)
-    sets = _image_sets(folder, columns.problems)
+    xmls = [only] if only else sorted(n for n in _names(folder.xml) if n.lower().endswith(".xml") and not n.startswith("."))
+    sets = _image_sets(folder, {*pictures, *(name[:-4] for name in xmls)}, columns.problems)
     by_folder = (split_of(folder.images.name) or split_of(folder.xml.parent.name)) if folder.sets is None else None
     used: set[str] = set()
     listed: set[str] = set()
-    xmls = [only] if only else sorted(n for n in _names(folder.xml) if n.lower().endswith(".xml") and not n.startswith("."))
     for name in xmls:
         stem, xml = name[:-4], str(folder.xml / name)
         sample_id = _sample_id(stem, folder, columns, root)
@@ -253,7 +253,7 @@ def _integer(text: str | None) -> int:
     return int(value) if math.isfinite(value) and 0 < value < 1e9 else 0
 
 
-def _image_sets(folder: VocFolder, problems: list[Problem]) -> dict[str, str]:
+def _image_sets(folder: VocFolder, known: set[str], problems: list[Problem]) -> dict[str, str]:
     """Stem -> split from ImageSets/Main/{train,val,test,trainval}.txt; the class-wise lists are not read."""
     splits: dict[str, str] = {}
     if folder.sets is None:
@@ -262,7 +262,10 @@ def _image_sets(folder: VocFolder, problems: list[Problem]) -> dict[str, str]:
         file = folder.sets / f"{split}.txt"
         if not file.is_file() or (split == "trainval" and {"train", "val"} & set(splits.values())):
             continue
-        for line, stem in _lines(file):
+        for line, name in _lines(file):
+            if name not in known:
+                name = _FLAG.sub("", name)
+            stem = os.path.splitext(name)[0] if is_picture(name) else name
             if splits.setdefault(stem, split) != split:
                 problems.append(Problem("in two splits", f"{stem!r} is listed in {splits[stem]} and in {split}; it counts as {splits[stem]}.", str(file), line, stem))
     return splits
@@ -271,5 +274,5 @@ def _image_sets(folder: VocFolder, problems: list[Problem]) -> dict[str, str]:
 def _lines(file: Path) -> Iterable[tuple[int, str]]:
     text = file.read_text(encoding="utf-8-sig", errors="replace")
     for number, line in enumerate(text.splitlines(), 1):
-        if name := _FLAG.sub("", line.strip()):
-            yield number, os.path.splitext(name)[0] if is_picture(name) else name
+        if line.strip():
+            yield number, line.strip()
