@@ -102,8 +102,7 @@ def boxes_of_finding(finding: Finding) -> list[tuple[int, ...]]:
 def images_of_finding(dataset: Dataset, finding: Finding) -> list[tuple[int, str]]:
     """(image, note) in the order of the places; copies of one picture stand beside each other, numbered."""
     groups = [place.rows for place in finding.places if place.rows]
-    several = any(len(rows) > 1 for rows in groups) and "copy" in finding.kind or "leak" in finding.kind or "copies" in finding.kind
-    if not several:
+    if not any(word in finding.kind for word in ("copy", "copies", "leak")):
         return [(i, dataset.splits[i] or "") for i in finding.rows]
     return [(i, " · ".join(x for x in (f"#{n}", dataset.splits[i] or "") if x)) for n, rows in enumerate(groups, 1) for i in rows]
 

@@ -21,6 +21,11 @@ def known(key: str) -> Look | None:
     return _kept.get(key)
 
 
+def forget() -> None:
+    """Let go of everything that was kept."""
+    _kept.clear()
+
+
 def look(key: str, dataset: Dataset) -> Look | None:
     """Every picture read once, with a bar; for many pictures only when asked. None while nobody has."""
     if (there := known(key)) is not None:

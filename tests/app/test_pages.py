@@ -9,7 +9,7 @@ import pytest
 
 from tests.app.conftest import APP, ROOT, component, no_trouble
 
-PAGES = ["views/gallery.py", "views/image.py", "views/mistakes.py", "views/thresholds.py", "views/compare.py", "views/detect.py", "views/fiftyone.py"]
+PAGES = ["views/gallery.py", "views/image.py", "views/mistakes.py", "views/thresholds.py", "views/compare.py", "views/data.py", "views/detect.py", "views/fiftyone.py"]
 
 
 def strip_of(at) -> tuple[int, int, int]:
