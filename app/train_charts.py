@@ -9,6 +9,7 @@ from typing import Any
 MOST = 400  # points a line; a screen shows no more
 BESIDE = ("step", "time", "figures", "learning_rate", "images_per_second", "hard_negatives", "stage")
 """What stands in a line of history.jsonl beside the loss and its parts."""
+WHOLE = ("loss", "regularization")
 TALL, LOW = 190, 90  # pixels
 
 Points = list[list[float]]
@@ -26,7 +27,10 @@ def charts(history: Sequence[Mapping[str, Any]], steps: int, best: Mapping[str, 
     parts = _names(logged, BESIDE)
     figures = _names(looks, ("step",))
     rates = [name for name in figures if all(line.get(name) is None or 0 <= line[name] <= 1 for line in looks) and not _is_loss(name)]
-    losses = [_series(name, i, thinned(_points(logged, name))) for i, name in enumerate(parts)]
+    detail = [name for name in parts if name not in WHOLE]
+    apart = bool(detail) and any(name in WHOLE for name in parts)  # the penalty on the weights would dwarf the parts
+    whole = [_series(name, i, thinned(_points(logged, name))) for i, name in enumerate(n for n in WHOLE if n in parts)] if apart else []
+    losses = [_series(name, i, thinned(_points(logged, name))) for i, name in enumerate(detail if apart else parts)]
     losses += [_series(name, 4, _points(looks, name), dots=True) for name in figures if _is_loss(name)]
     judged = [
         _series(name, i, _points(looks, name), dots=True, best=[best["step"], best["value"]] if best and best["figure"] == name else None)
@@ -34,11 +38,16 @@ def charts(history: Sequence[Mapping[str, Any]], steps: int, best: Mapping[str, 
     ]
     last = max([line["step"] for line in history], default=1)
     panels = [
-        _panel("Loss", TALL, losses, hi=_ceiling(losses)), _panel("Held-out images", TALL, judged, lo=0, hi=1, digits=3),
-        _panel("Learning rate", LOW, [_series("", 3, thinned(_points(logged, "learning_rate")))]),
-        _panel("Images a second", LOW, [_series("", 4, thinned(_points(logged, "images_per_second")))]),
+        _panel("Loss", losses, hi=_ceiling(losses)), _panel("Held-out images", judged, hi=1, digits=3),
+        _panel("Whole loss", whole, hi=_ceiling(whole), low=True),
+        _panel("Learning rate", [_series("", 0, thinned(_points(logged, "learning_rate")))], low=True),
+        _panel("Images a second", [_series("", 0, thinned(_points(logged, "images_per_second")))], low=True),
     ]
     shown = [p for p in panels if any(s["points"] for s in p["series"])]
+    for height in (TALL, LOW):
+        row = [p for p in shown if p["height"] == height]
+        for p in row:
+            p["span"] = 6 // len(row)
     return {"x": [0, max(steps, last, 1)], "x_name": "step", "panels": shown}
 
 
@@ -67,8 +76,8 @@ def _series(name: str, colour: int, points: Points, dots: bool = False, best: li
     return {"name": name, "colour": colour, "points": points, "dots": dots or len(points) == 1, "scatter": False, "best": best}
 
 
-def _panel(title: str, height: int, series: list[dict[str, Any]], lo: float | None = 0, hi: float | None = None, digits: int = 0) -> dict[str, Any]:
-    return {"title": title, "height": height, "lo": lo, "hi": hi, "digits": digits, "series": series}
+def _panel(title: str, series: list[dict[str, Any]], hi: float | None = None, digits: int = 0, low: bool = False) -> dict[str, Any]:
+    return {"title": title, "height": LOW if low else TALL, "lo": 0, "hi": hi, "digits": digits, "span": 3, "series": series}
 
 
 def _ceiling(series: Sequence[Mapping[str, Any]]) -> float | None:

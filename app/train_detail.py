@@ -27,7 +27,7 @@ SAMPLES = 6
 def detail(t: Training) -> None:
     """One training; while something of it runs, the part that changes is looked at every two seconds."""
     st.fragment(_watch, run_every=EVERY if t.live else None)(t.folder)
-    if t.stage in ("done", "stopped", "interrupted") and (t.folder / "detector.json").is_file():
+    if not t.live and (t.stage == "done" or t.best):  # there are weights to use
         job, found = trainings.tried(t.folder), exports.exports(t.folder)
         busy = (job is not None and not job.over) or any(not e.over for e in found)
         st.fragment(_result, run_every=1.0 if busy else None)(t.folder, busy)

@@ -44,7 +44,7 @@ class Training:
         rate: images a second; seconds_left: at that rate, without the evaluations to come; None where unknown.
         figures: of the newest look at the held-out images; best: {"figure", "value", "step"} or None.
         error: why it failed, one sentence; file: the file that is about.
-        changed: Unix time of the newest word.
+        begun: Unix time at which it was asked for.
     """
 
     folder: Path
@@ -57,7 +57,7 @@ class Training:
     best: dict[str, Any] | None = None
     error: str = ""
     file: str = ""
-    changed: float = 0.0
+    begun: float = 0.0
 
     @property
     def live(self) -> bool:
@@ -137,7 +137,7 @@ def read(folder: Path) -> Training:
     step = max(state.get("step") or 0, told.get("step") or 0) if lives else state.get("step") or 0
     common = {
         "step": step, "steps": told.get("steps") or state.get("steps") or 0, "figures": told.get("figures") or state.get("figures") or {},
-        "best": state.get("best"), "changed": max(told.get("written", 0.0), state.get("written", 0.0)),
+        "best": state.get("best"), "begun": _begun(folder),
     }
     if lives:
         stage = "stopping" if (folder / STOP).exists() else "running" if told.get("step") else "starting"
@@ -152,9 +152,18 @@ def read(folder: Path) -> Training:
 
 
 def trainings() -> list[Training]:
-    """Those under the data directory and in the roots, the newest word first."""
+    """Those under the data directory and in the roots, the newest first."""
     found = {path.resolve(): None for path in [*_in(data_dir("models")), *_in_roots()]}
-    return sorted((read(path) for path in found), key=lambda t: -t.changed)
+    return sorted((read(path) for path in found), key=lambda t: -t.begun)
+
+
+def _begun(folder: Path) -> float:
+    for name in (ASKED, "start.json", "recipe.yaml"):  # none of them is written again
+        try:
+            return (folder / name).stat().st_mtime
+        except OSError:
+            continue
+    return 0.0
 
 
 def _in(place: Path) -> list[Path]:

@@ -41,7 +41,7 @@ class Lines {
   }
 
   panel(d) {
-    const head = el("div", { class: "head" }), drawing = svg("svg", { role: "img" }), node = el("div", { class: "panel", style: d.wide ? "grid-column: 1 / -1" : null }, head, drawing);
+    const head = el("div", { class: "head" }), drawing = svg("svg", { role: "img" }), node = el("div", { class: "panel", style: `--span: ${d.span || 3}` }, head, drawing);
     const p = { d, head, svg: drawing, node };
     drawing.onpointermove = (e) => { const box = drawing.getBoundingClientRect(); this.point(p.back(((e.clientX - box.left) / box.width) * p.w)); };
     drawing.onpointerleave = () => this.point(undefined);
@@ -57,13 +57,13 @@ class Lines {
     p.back = (px) => xs[0] + ((px - ROOM.left) / (p.w - ROOM.left - ROOM.right)) * (xs[1] - xs[0]);
     p.y = (v) => p.h - ROOM.bottom - ((Math.min(Math.max(v, lo), hi) - lo) / (hi - lo)) * (p.h - ROOM.top - ROOM.bottom);
     const grid = svg("g", { class: "grid" });
-    for (const v of ticks(lo, hi, d.height < 110 ? 2 : 4)) {
+    for (const v of ticks(lo, hi, d.height < 110 ? 3 : 4)) {
       grid.append(svg("line", { x1: p.x(xs[0]), x2: p.x(xs[1]), y1: p.y(v), y2: p.y(v), class: v === lo ? "axis" : null }));
       const text = svg("text", { x: ROOM.left - 6, y: p.y(v) + 4, "text-anchor": "end", class: "soft" });
       text.textContent = short(v);
       grid.append(text);
     }
-    for (const v of ticks(xs[0], xs[1], 5)) {
+    for (const v of ticks(xs[0], xs[1], p.w < 360 ? 3 : 5).filter(Number.isInteger)) {
       const text = svg("text", { x: p.x(v), y: p.h - 3, "text-anchor": "middle", class: "soft" });
       text.textContent = whole(v);
       grid.append(text);

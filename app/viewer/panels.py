@@ -42,7 +42,7 @@ def line_charts(data: dict[str, Any], *, key: str) -> Any:
 
     Args:
         data: "x" [first, last] and "x_name"; "panels", each with "title", "height" in pixels, "lo" and "hi" (None: by the
-            points), "digits" after the point (0: as few as needed), "wide", and "series": "name", "colour" 0..4, "points" [[x, y], ...],
+            points), "digits" after the point (0: as few as needed), "span" of the six columns, and "series": "name", "colour" 0..4, "points" [[x, y], ...],
             "dots", "scatter" (dots without the line), "best" [x, y] or None.
     """
     return _mount("lines")(key=key, data=data)

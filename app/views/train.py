@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import streamlit as st
 
 from app import state, trainings
@@ -9,6 +11,7 @@ from app.components import empty, errors_said
 from app.train_detail import detail
 from app.train_new import form
 from app.trainings import Training
+from detector.paths import data_dir
 
 VIEWS = ["Trainings", "New training"]
 WORDS = {
@@ -20,16 +23,16 @@ def _table(found: list[Training]) -> Training:
     """The list of trainings; returns the chosen one."""
     names = [t.folder.name for t in found]
     chosen = st.session_state.get("training")
-    rows = []
+    rows, at_home = [], all(t.folder.parent == data_dir("models").resolve() for t in found)
     for t in found:
         best = t.best or {}
         rows.append({
             "training": t.folder.name, "state": WORDS[t.stage], "step": f"{t.step:,} of {t.steps:,}" if t.steps else "–",
-            "best": f"{best['figure']} {best['value']:.3f} at {best['step']:,}" if best else "–", "where": str(t.folder.parent),
-        })
+            "best": f"{best['figure']} {best['value']:.3f} at step {best['step']:,}" if best else "–", "begun": f"{datetime.fromtimestamp(t.begun):%Y-%m-%d %H:%M}",
+        } | ({} if at_home else {"where": str(t.folder.parent)}))
     key = f"trainings-{hash(tuple(names))}"
     event = st.dataframe(
-        rows, hide_index=True, width="stretch", height=min(35 * len(rows) + 38, 178), on_select="rerun", selection_mode="single-row", key=key, alt="Trainings",
+        rows, hide_index=True, width="stretch", height="content" if len(rows) <= 5 else 190, on_select="rerun", selection_mode="single-row", key=key, alt="Trainings",
     )
     if event.selection.rows and event.selection.rows[0] < len(found):
         chosen = str(found[event.selection.rows[0]].folder)
