@@ -30,6 +30,7 @@ class BoxList:
         what: what they are, in words.
         dets: int64 [n], rows of the run's detections, -1 where nothing was predicted.
         objects: int64 [n], rows of its truth, -1 where there is no object.
+        of_objects: the list is of objects; a detection beside one is what stands in its way.
 
     Objects without a detection come by the score of the box that finds them below the threshold, then by size.
     """
@@ -37,6 +38,7 @@ class BoxList:
     what: str
     dets: np.ndarray
     objects: np.ndarray
+    of_objects: bool = False
 
     def __len__(self) -> int:
         return len(self.dets)

@@ -151,9 +151,9 @@ def _words(run: Any, names: tuple[str, ...], det: int, obj: int, below: int) -> 
 
 
 def selection_of(run: Any, boxes: BoxList, k: int) -> tuple[str, dict[str, Any]]:
-    """(sample id, what the Image page shall select) of entry k: the detection, else the object."""
+    """(sample id, what the Image page shall select) of entry k: the detection, else the object; in a list of objects the object."""
     i = int(boxes.images(run)[k])
-    if boxes.dets[k] >= 0:
+    if boxes.dets[k] >= 0 and not boxes.of_objects:
         return run.sample_ids[i], {"side": "det", "index": int(boxes.dets[k] - run.detections.offsets[i])}
     return run.sample_ids[i], {"side": "truth", "index": int(boxes.objects[k] - run.truth_offsets[i])}
 

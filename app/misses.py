@@ -168,7 +168,7 @@ def cause_boxes(s: Any, cause: str) -> BoxList | None:
     e = a.evidence
     order = np.lexsort((e.truth[at], -e.iou[at], -e.score[at]))
     dets = e.det[at][order].astype(np.int64)
-    return BoxList(f"missed, {cause}", dets, e.truth[at][order].astype(np.int64))
+    return BoxList(f"missed, {cause}", dets, e.truth[at][order].astype(np.int64), of_objects=True)
 
 
 def change_rows(s: Any, most: int = 6) -> list[dict[str, Any]]:

@@ -46,6 +46,14 @@ def test_mistakes_are_counted_by_cause_and_open_their_boxes(app, tiny_run):
     no_trouble(at)
     crops = component(at, "crops")["crops"]
     assert len(crops) == 1 and "missed, wrong class" in words(at)
+    from analysis.box_lists import BoxList
+    from analysis.store import open_run
+    from app.crops import selection_of
+
+    run = open_run(tiny_run)
+    cat = int(np.flatnonzero(run.truth.ids == 3)[0])
+    beside = BoxList("missed, wrong class", np.flatnonzero(run.detections.rows == run.position("2"))[:1], np.array([cat]), of_objects=True)
+    assert selection_of(run, beside, 0) == ("2", {"side": "truth", "index": cat - int(run.truth_offsets[run.position("2")])}), "the object, not what lies on it"
     at = app("views/mistakes.py", look="Causes", conf="0.2", classes="dog")
     assert "No object is missed" in words(at)
 
