@@ -14,7 +14,7 @@ import pickle
 import numpy as np
 import pytest
 
-from detector.core import CAPABILITIES, Candidates, Detections, Detector, DetectorInfo
+from detector.core import CAPABILITIES, Candidates, Detections, Detector, DetectorInfo, Staged
 from detector.errors import CapabilityError, InputError
 
 
@@ -128,3 +128,18 @@ class DetectorContract:
         keep = found.anchor_ids >= 0
         scores = shown.scores[found.anchor_ids[keep], found.class_ids[keep]]
         assert np.allclose(scores, found.scores[keep], atol=1e-4)
+
+    def test_its_steps_one_after_the_other_are_the_whole(self, detector, images):
+        if not isinstance(detector, Staged):
+            pytest.skip("this detector's preprocessing does not come apart")
+        assert detector.detect_resized([], []) == []
+        image = images[0]
+        size = (image.shape[1], image.shape[0])
+        pixels = detector.resized(image)
+        width, height = detector.info.input_size
+        assert pixels.shape == (height, width, 3) and pixels.dtype == np.float32 and 0 <= pixels.min() <= pixels.max() <= 255
+        (want,), (got,) = detector.detect([image]), detector.detect_resized([pixels], [size])
+        assert got.equals(want, atol=max(self.tolerance, 1e-3))
+        if "candidates" in detector.info.capabilities:
+            (a,), (b,) = detector.candidates([image]), detector.candidates_resized([pixels], [size])
+            np.testing.assert_allclose(a.scores, b.scores, atol=max(self.tolerance, 1e-3))

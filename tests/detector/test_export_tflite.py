@@ -1,4 +1,4 @@
-"""Exported .tflite files: outputs in the order phones expect, labels, input range, and the detector's own answers."""
+"""Exported .tflite files: outputs in the order phones expect, labels, input range and resize, and the detector's own answers."""
 
 import dataclasses
 
@@ -66,6 +66,7 @@ def test_it_answers_like_the_detector(detector, form, precision, tmp_path):  # n
     else:
         assert sorted(facts.output_names) == ["boxes", "scores"]
 
+    assert facts.own["resize"] == "legacy" and ("postprocess" in facts.own) == (form == "raw")
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(str(out))
@@ -80,6 +81,13 @@ def test_it_answers_like_the_detector(detector, form, precision, tmp_path):  # n
         assert given["quantization"] == (1.0, 0)  # its bytes are the pixels
 
     file = TFLiteDetector(out)
+    if precision == "float32":  # of another size than the network's: the file says how it was trained to be resized
+        whole = probe_picture(detector)
+        (want,), (got,) = detector.candidates([whole]), file.candidates([whole])
+        np.testing.assert_allclose(got.scores, want.scores, atol=1e-4)
+        if form == "raw":
+            assert found_again(detector.detect([whole])[0], file.detect([whole])[0], 1e-3) == 1.0
+            assert file.info.settings["max_detections_per_class"] == 20
     for want, got in zip(uncapped(detector, 100).detect(images), file.detect(images)):
         assert len(got) >= 10 and (form == "raw" or got.scores[0] == pytest.approx(want.scores[0], abs=0.02))
         if precision in ("float32", "float16"):  # whatever fast NMS leaves, per-class NMS leaves too

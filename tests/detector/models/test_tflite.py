@@ -5,7 +5,7 @@ import pytest
 
 pytest.importorskip("ai_edge_litert", reason="ai-edge-litert is not installed")
 
-from detector.errors import ModelError
+from detector.errors import InputError, ModelError
 from detector.models.tflite import PER_CLASS_NOTE, TFLiteDetector, decode_boxes
 from detector.models.tflite_file import read_facts
 from detector.models.tflite_outputs import find_layout
@@ -49,6 +49,18 @@ def test_outputs_in_any_order(tmp_path, order):
     (found,) = detector.detect([cell_picture(0, 3, channel=1)])
     assert found.class_ids[0] == 1
     assert found.xyxy[0].tolist() == pytest.approx([48, 0, 64, 16], abs=1e-3)
+
+
+def test_the_resize_is_the_callers_choice(tmp_path):
+    """Halved, TF1's rule takes every other pixel as it is; at pixel centres two are averaged."""
+    picture = np.zeros((48, 64, 3), np.uint8)
+    picture[::2, ::2] = 200
+    made = {rule: TFLiteDetector(build(tmp_path / "m.tflite"), labels=LABELS, resize=rule) for rule in ("legacy", "half-pixel")}
+    assert set(np.unique(made["legacy"].resized(picture))) == {200} and set(np.unique(made["half-pixel"].resized(picture))) == {50}
+    assert made["legacy"].info.weights_hash != made["half-pixel"].info.weights_hash
+    assert TFLiteDetector(build(tmp_path / "m.tflite"), labels=LABELS).info.settings["resize"] == "bilinear, half-pixel centres"
+    with pytest.raises(InputError, match="half-pixel, legacy, got 'nearest'"):
+        TFLiteDetector(build(tmp_path / "m.tflite"), labels=LABELS, resize="nearest")
 
 
 def test_boxes_are_stretched_to_the_picture_and_clipped(tmp_path):
