@@ -27,9 +27,6 @@ from analysis.saliency.views import open_view
 from detector import load_dataset, load_detector
 from detector.boxes import area, iou
 
-VARIANTS_ON = 30
-"""So many objects are also tried with other settings of the gradient methods."""
-
 
 def true_positives(detector: Any, dataset: Any, split: str | None, seed: int, most_images: int) -> list[tuple[int, Any, int]]:
     """(image, its detections, row) of all true positives of the images looked at, in random order."""
@@ -69,7 +66,7 @@ def evenly(found: list[tuple[int, Any, int]], wanted: int, an_image: int = 2) ->
     return chosen
 
 
-def rows_of(detector: Any, image: np.ndarray, name: str, number: int, seen: Any, j: int, steps: int, masks: int) -> Iterator[table.ObjectRow]:
+def rows_of(detector: Any, image: np.ndarray, name: str, number: int, seen: Any, j: int, steps: int, masks: int, with_variants: bool) -> Iterator[table.ObjectRow]:
     candidates = detector.candidates([image])[0]
     anchor = -1 if seen.anchor_ids is None else int(seen.anchor_ids[j])
     target = find_target(detector, image, seen.xyxy[j], int(seen.class_ids[j]), score=float(seen.scores[j]), anchor_id=anchor, candidates=candidates)
@@ -86,7 +83,7 @@ def rows_of(detector: Any, image: np.ndarray, name: str, number: int, seen: Any,
             **common, method=heat.method, deletion=c.deletion, insertion=c.insertion, gain=c.gain, inside_gain=found.inside_gain,
             reliability=heat.reliability, completeness=heat.completeness, forwards=heat.forwards, seconds=heat.seconds,
         )
-    if number < VARIANTS_ON and "layer_cam" in possible:
+    if with_variants and "layer_cam" in possible:
         for name, ranking in variants(detector, image, target).items():
             c = trial.curves(ranking)
             yield table.ObjectRow(**common, method=name, deletion=c.deletion, insertion=c.insertion, gain=c.gain)
@@ -139,6 +136,7 @@ def main() -> None:
     parser.add_argument("--split", default=None)
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--masks", type=int, default=288)
+    parser.add_argument("--variants", type=int, default=0, help="try the first so many objects with other settings of the gradient methods, too")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--images", type=int, default=80, help="look at so many images for objects")
     options = parser.parse_args()
@@ -150,7 +148,7 @@ def main() -> None:
         for number, (i, seen, j) in enumerate(chosen):
             if number in done:
                 continue
-            new = list(rows_of(detector, dataset.load_image(i), dataset.sample_ids[i], number, seen, j, options.steps, options.masks))
+            new = list(rows_of(detector, dataset.load_image(i), dataset.sample_ids[i], number, seen, j, options.steps, options.masks, number < options.variants))
             rows += new
             with open(options.rows, "a") as file:
                 file.writelines(json.dumps(r.to_dict()) + "\n" for r in new)
