@@ -168,13 +168,15 @@ def _says(step: str, p: Pairing, t: Target, x: Exchange, before: SideReplay, aft
     if step == "score":
         anchor = was.anchor
         to = float(after.score(anchor, t.class_id)) if anchor >= 0 else float("nan")
-        end = f"below {cut:.2f}" if to < cut else "and other candidates, now stronger, take its place"
+        by = x.suppressor(after, t, anchor)
+        end = f"below {cut:.2f}" if to < cut else f"and now {by}" if by else "and other candidates, now stronger, take its place"
         return f"{same} score goes from {was.score:.3f} to {to:.3f}, {end}; with the first detector's scores it is found." + ("" if x.fed else " The prepared pictures could not be exchanged, so they may be behind it.")
     if step == "box":
-        shift = float(np.abs(before.box(was.anchor) - after.box(was.anchor)).max())
-        return f"{same} box lies {shift:.1f} pixels off; with the first detector's boxes it is found."
+        shift, by = float(np.abs(before.box(was.anchor) - after.box(was.anchor)).max()), x.suppressor(after, t, was.anchor)
+        return f"{same} box lies {shift:.1f} pixels off{f', so that {by}' if by else ''}; with the first detector's boxes it is found."
     if step == "nms":
         by = x.suppressor(after, t, was.anchor)
+        by = f": {by}" if by else ""
         rule = "boxes of all classes suppress each other (fast NMS)" if after.pooled and not before.pooled else f"NMS at IoU {after.settings.iou_threshold:.2f} in place of {before.settings.iou_threshold:.2f}"
         return f"{rule[0].upper()}{rule[1:]}{by}; with the first detector's rule it is found."
     if step == "cut":
@@ -200,7 +202,7 @@ def _by_candidates(p: Pairing, t: Target, x: Exchange) -> Cause | None:
             continue
         best = x.best(freed, t)
         words = {
-            "nms": f"Boxes of all classes suppress each other{x.suppressor(second, t, best.anchor)}; class by class it is found at {best.score:.3f}.",
+            "nms": f"Boxes of all classes suppress each other{f': {by}' if (by := x.suppressor(second, t, best.anchor)) else ''}; class by class it is found at {best.score:.3f}.",
             "cut": f"The detector's own score cut {second.settings.score_threshold:g} takes it; without it, it is found at {best.score:.3f}.",
             "cap": f"Its list of {second.settings.max_total_detections} is full; with room it is found at {best.score:.3f}.",
         }[step]

@@ -231,4 +231,4 @@ class Exchange:
         if fate != SUPPRESSED:
             return ""
         k = int(side.scores[by].argmax()) if side.pooled else column
-        return f": {self.p.names[side.columns[k]]} at {side.scores[by, k]:.3f} suppresses it (IoU {overlap:.2f})"
+        return f"{self.p.names[side.columns[k]]} at {side.scores[by, k]:.3f} suppresses it (IoU {overlap:.2f})"

@@ -131,7 +131,7 @@ def _convert(
             return {"boxes": BoxCoder(config.box_scales).decode(outputs["box_encodings"], tf.constant(grid)), "scores": scores[..., 1:]}
         centre = np.concatenate([(grid[:, :2] + grid[:, 2:]) / 2, grid[:, 2:] - grid[:, :2]], axis=1).astype(np.float32)
         boxes, classes, kept, count = postprocess(outputs["box_encodings"], scores, tf.constant(centre))
-        return {"boxes": boxes, "classes": classes, "kept_scores": kept, "count": count}
+        return {"boxes": boxes, "classes": classes, "scores": kept, "count": count}
 
     with tempfile.TemporaryDirectory() as folder:
         archive = keras.export.ExportArchive()
