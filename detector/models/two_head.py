@@ -7,6 +7,7 @@ on that box, so a picture has several detections in one place, of which the firs
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -25,6 +26,7 @@ from detector.ssd.weights import load_arrays
 from detector.two_head.config import TwoHeadConfig
 from detector.two_head.folder import TwoHeadSettings, read_two_head
 from detector.two_head.frames import whole
+from detector.two_head.opened import OpenedTwoHead
 
 if TYPE_CHECKING:
     import keras
@@ -39,7 +41,7 @@ def postprocess_settings(settings: TwoHeadSettings) -> PostprocessSettings:
     return PostprocessSettings(score_threshold=settings.score_threshold, max_detections_per_class=1, max_total_detections=settings.top_k)
 
 
-class TwoHeadDetector:
+class TwoHeadDetector(OpenedTwoHead):
     """Safe to call from several threads (one batch at a time goes through the network).
 
     Args:
@@ -72,7 +74,7 @@ class TwoHeadDetector:
         self.info = DetectorInfo(
             name=name, kind="two_head", class_map=classes, input_size=config.input_size, source=source, settings=shown, notes=notes,
             weights_hash=hash_answers(weights_digest(self._arrays), classes, {**shown, **config.as_dict()}),
-            capabilities=frozenset({"candidates", "low_scores"}),
+            capabilities=frozenset({"candidates", "low_scores"} | ({"gradients"} if config.has_classes and importlib.util.find_spec("keras") else set())),
         )
 
     @property
@@ -115,31 +117,39 @@ class TwoHeadDetector:
             ModelError: the network's answers are not finite numbers.
         """
         check_images(images)
-        return [self._candidates(image, box, scores) for image, (box, scores) in zip(images, self._answers(images))]
+        return self.candidates_resized([self.resized(image) for image in images], [(image.shape[1], image.shape[0]) for image in images])
 
     def detect(self, images: Sequence[np.ndarray]) -> list[Detections]:
         """The box of each image with its `top_k` classes, best first."""
         return [replay(found, self._postprocess) for found in self.candidates(images)]
 
-    def _candidates(self, image: np.ndarray, box: np.ndarray, scores: np.ndarray) -> Candidates:
+    def resized(self, image: np.ndarray) -> np.ndarray:
+        """The picture as the network takes it, see `detector.core.Staged`."""
+        return whole((image.shape[1], image.shape[0]), self.config.input_size, self.config.resize).pixels(image).astype(np.float32)
+
+    def candidates_resized(self, pixels: Sequence[np.ndarray], sizes: Sequence[tuple[int, int]]) -> list[Candidates]:
+        return [self._candidates(size, box, scores) for size, (box, scores) in zip(sizes, self._answers(pixels))]
+
+    def detect_resized(self, pixels: Sequence[np.ndarray], sizes: Sequence[tuple[int, int]]) -> list[Detections]:
+        return [replay(found, self._postprocess) for found in self.candidates_resized(pixels, sizes)]
+
+    def _candidates(self, size: tuple[int, int], box: np.ndarray, scores: np.ndarray) -> Candidates:
         if not (np.isfinite(box).all() and np.isfinite(scores).all()):
             raise ModelError(f"{self.info.name}: the network answered with numbers that are not finite; its weights are broken.")
-        size = (image.shape[1], image.shape[0])
         xyxy = whole(size, self.config.input_size, self.config.resize).to_picture(box)
         return Candidates(xyxy[None], np.clip(scores, 0, 1)[None], size)
 
-    def _answers(self, images: Sequence[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
+    def _answers(self, pixels: Sequence[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
         answers: list[tuple[np.ndarray, np.ndarray]] = []
         width, height = self.config.input_size
-        for start in range(0, len(images), BATCH):
-            part = images[start : start + BATCH]
-            pixels = np.zeros((1 if len(images) == 1 else BATCH, height, width, 3), np.float32)
-            for i, image in enumerate(part):
-                pixels[i] = whole((image.shape[1], image.shape[0]), self.config.input_size, self.config.resize).pixels(image)
+        for start in range(0, len(pixels), BATCH):
+            part = pixels[start : start + BATCH]
+            batch = np.zeros((1 if len(pixels) == 1 else BATCH, height, width, 3), np.float32)
+            batch[: len(part)] = part
             if self._answering is None:
                 self._answering = self.answering().predict_on_batch
             with self._lock:
-                out = self._answering(pixels)
+                out = self._answering(batch)
             answers += [(out["boxes"][i], out["scores"][i]) for i in range(len(part))]
         return answers
 

@@ -1,4 +1,4 @@
-"""A labelled data set to one object a picture, split by seed and class, and to numbered batches."""
+"""A labelled data set to one object a picture, and to numbered batches."""
 
 from __future__ import annotations
 
@@ -57,36 +57,6 @@ def one_object(dataset: Dataset, many: str = "leave_out", boxes: bool = True) ->
         said = ", ".join(f"{n} {name}" for name, n in left_out.items() if n)
         raise DataError(f"expected pictures with one object, found none among {len(dataset)} ({said}); many: largest takes the largest of several.", path=dataset.source or None)
     return OneObject(rows[good].astype(np.int64), order[first[good]], {k: v for k, v in left_out.items() if v})
-
-
-def split_rows(rows: np.ndarray, class_ids: np.ndarray, held_out: float, train_images: int | None, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """(training, held-out) rows, stratified by class and drawn by seed; both ascending.
-
-    Args:
-        held_out: below 1 a share of the rows, else their number; spread over the classes by largest remainders.
-        train_images: at most this many of the rest are trained on, spread likewise.
-
-    Raises:
-        DataError: nothing would be left to train on.
-    """
-    wanted = round(held_out * len(rows)) if held_out < 1 else int(held_out)
-    if wanted >= len(rows):
-        raise DataError(f"held_out: expected fewer than the {len(rows)} pictures, got {wanted}: nothing would be left to train on.")
-    rng = np.random.default_rng([seed, 2])
-    order = rng.permutation(len(rows))
-    test = _stratified(order, class_ids, wanted)
-    rest = order[~np.isin(order, test)]
-    train = rest if train_images is None or train_images >= len(rest) else _stratified(rest, class_ids, train_images)
-    return np.sort(rows[train]), np.sort(rows[test])
-
-
-def _stratified(order: np.ndarray, class_ids: np.ndarray, wanted: int) -> np.ndarray:
-    """`wanted` of the places in `order`, of each class its share, the first in the order."""
-    classes, counts = np.unique(class_ids[order], return_counts=True)
-    exact = wanted * counts / max(1, len(order))
-    take = np.floor(exact).astype(int)
-    take[np.argsort(-(exact - take), kind="stable")[: wanted - take.sum()]] += 1
-    return np.concatenate([order[class_ids[order] == c][:n] for c, n in zip(classes, take)] or [order[:0]])
 
 
 class TwoHeadBatches(NumberedBatches):

@@ -1,4 +1,7 @@
-"""The two-head network in Keras: a keras.applications backbone on raw pixels, a class head and a box head."""
+"""The two-head network in Keras: a keras.applications backbone on raw pixels, a class head and a box head.
+
+The backbone's layers are the network's own, not a model inside it, so that heat maps can be read at any of them.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ def build_two_head(config: TwoHeadConfig) -> keras.Model:
         ModelError: keras.applications cannot build this backbone at this size.
     """
     pixels = keras.Input((config.input_size[1], config.input_size[0], 3), name="pixels")
-    features = make_backbone(config)(_normalised(pixels, config.normalisation))
+    features = make_backbone(config, _normalised(pixels, config.normalisation)).output
     outputs: dict[str, Any] = {}
     if config.has_classes:
         x = keras.layers.GlobalAveragePooling2D(name="class_pool")(features)
@@ -53,15 +56,17 @@ def build_two_head(config: TwoHeadConfig) -> keras.Model:
     return keras.Model(pixels, outputs, name="two_head")
 
 
-def make_backbone(config: TwoHeadConfig, weights: str | None = None) -> keras.Model:
-    """The keras.applications network without its top, named "backbone"."""
-    options: dict[str, Any] = {"include_top": False, "weights": weights, "input_shape": (config.input_size[1], config.input_size[0], 3)}
+def make_backbone(config: TwoHeadConfig, pixels: Any = None, weights: str | None = None) -> keras.Model:
+    """The keras.applications network without its top, on these normalised pixels or on an input of its own."""
+    options: dict[str, Any] = {
+        "include_top": False, "weights": weights, "input_tensor": pixels, "input_shape": (config.input_size[1], config.input_size[0], 3),
+    }
     if config.backbone in ("MobileNet", "MobileNetV2") or (config.backbone.startswith("MobileNetV3") and config.alpha != 1):
         options["alpha"] = config.alpha
     if config.backbone.startswith("MobileNetV3"):
         options["include_preprocessing"] = False
     try:
-        return getattr(keras.applications, config.backbone)(**options, name=BACKBONE)
+        return getattr(keras.applications, config.backbone)(**options)
     except (OSError, ValueError) as error:
         first = (str(error).splitlines() or [repr(error)])[0]
         width, height = config.input_size
@@ -110,8 +115,13 @@ def _once(network: keras.Model, pixels: Any, config: TwoHeadConfig) -> tuple[Any
     return boxes, scores
 
 
-def backbone_of(network: keras.Model) -> keras.Model:
-    return network.get_layer(BACKBONE)
+def backbone_layers(network: keras.Model) -> list[keras.layers.Layer]:
+    """The backbone's layers in order; the heads' names begin with "class_" and "box_"."""
+    return [layer for layer in network.layers if not layer.name.startswith(("class_", "box_"))]
+
+
+def backbone_weights(network: keras.Model) -> list[Any]:
+    return [v for layer in backbone_layers(network) for v in layer.weights]
 
 
 def unfreeze(network: keras.Model, share: float, *, freeze_batchnorm: bool) -> list[str]:
@@ -124,9 +134,8 @@ def unfreeze(network: keras.Model, share: float, *, freeze_batchnorm: bool) -> l
     Returns:
         Names of the backbone's layers that will be trained.
     """
-    layers = backbone_of(network).layers
+    layers = backbone_layers(network)
     first = len(layers) - round(share * len(layers))
-    backbone_of(network).trainable = True
     for i, layer in enumerate(layers):
         layer.trainable = i >= first and not (freeze_batchnorm and isinstance(layer, keras.layers.BatchNormalization))
     return [layer.name for layer in layers if layer.trainable and layer.weights]
@@ -134,11 +143,9 @@ def unfreeze(network: keras.Model, share: float, *, freeze_batchnorm: bool) -> l
 
 def weights_by_key(network: keras.Model) -> dict[str, Any]:
     """Every weight under a key that is the same for every network of one config, in every process."""
-    found = {f"{BACKBONE}/{i:03d}/{v.name}": v for i, v in enumerate(backbone_of(network).weights)}
-    for layer in network.layers:
-        if layer.name != BACKBONE:
-            found |= {f"{layer.name}/{v.name}": v for v in layer.weights}
-    return found
+    inner = {id(layer) for layer in backbone_layers(network)}
+    found = {f"{BACKBONE}/{i:03d}/{v.name}": v for i, v in enumerate(backbone_weights(network))}
+    return found | {f"{layer.name}/{v.name}": v for layer in network.layers if id(layer) not in inner for v in layer.weights}
 
 
 def arrays_of(network: keras.Model) -> dict[str, np.ndarray]:
@@ -180,10 +187,11 @@ def start_from(network: keras.Model, config: TwoHeadConfig, source: str) -> Star
     if source == "none":
         return Start(source, 0, len(variables))
     if source == "imagenet":
-        backbone_of(network).set_weights(make_backbone(config, "imagenet").get_weights())
+        backbone = make_backbone(config, weights="imagenet")
     elif str(source).endswith((".h5", ".keras")):
+        backbone = make_backbone(config)
         try:
-            backbone_of(network).load_weights(source)
+            backbone.load_weights(source)
         except (OSError, ValueError) as error:
             first = (str(error).splitlines() or [repr(error)])[0]
             raise ModelError(f"expected weights of keras.applications' {config.backbone} without its top: {first}", path=source) from error
@@ -197,5 +205,7 @@ def start_from(network: keras.Model, config: TwoHeadConfig, source: str) -> Star
         for key in fits:
             variables[key].assign(arrays[key])
         return Start(source, len(fits), len(variables) - len(fits))
-    restored = len(backbone_of(network).weights)
-    return Start(source, restored, len(variables) - restored)
+    mine = backbone_weights(network)
+    for variable, value in zip(mine, backbone.weights, strict=True):
+        variable.assign(value)
+    return Start(source, len(mine), len(variables) - len(mine))

@@ -67,7 +67,8 @@ class TwoHeadRecipe:
         name: shown to people.
         train_split, val_split: splits of the data to train on and to judge by; val_data: another data set to judge by.
         held_out: where no `val_split` or `val_data` is named: the share of each class (below 1), or the number of
-            images in all, drawn by `seed`, that is never trained on and judges the network. 0 holds nothing back.
+            images in all, drawn by `seed`, that is never trained on and judges the network. 0 holds nothing back; None is a
+            fifth of the training pictures, or 1,629 of the 8,144 of Stanford Cars (and 6,500 are trained on).
         train_images: at most this many images are trained on, drawn likewise; None takes all.
         many: what becomes of a picture with several objects: "leave_out", or "largest" keeps its largest one.
         backbone, alpha, input_size, resize, heads, class_widths, box_pool, box_channels, box_widths, box_format,
@@ -109,7 +110,7 @@ class TwoHeadRecipe:
     train_split: str | None = None
     val_split: str | None = None
     val_data: str | None = None
-    held_out: float = 0.2
+    held_out: float | None = None
     train_images: int | None = None
     many: str = "leave_out"
     backbone: str = "MobileNetV2"
@@ -170,7 +171,7 @@ class TwoHeadRecipe:
             value = getattr(self, name)
             if value is not None and value < least:
                 raise ConfigError(f"{name}: expected at least {least}, got {value}.")
-        if self.held_out > 1 and self.held_out != int(self.held_out):
+        if self.held_out is not None and self.held_out > 1 and self.held_out != int(self.held_out):
             raise ConfigError(f"held_out: expected a share below 1 or a whole number of images, got {self.held_out}.")
         for name in ("label_smoothing", "average", "crop", "colour"):
             if not 0 <= getattr(self, name) < 1:

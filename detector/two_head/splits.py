@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from detector.core import ClassMap
 from detector.data.dataset import Dataset
+from detector.data.splits import default_parts, draw_splits
 from detector.errors import DataError
-from detector.two_head.data import OneObject, one_object, split_rows
+from detector.two_head.data import OneObject, one_object
 from detector.two_head.recipe import TwoHeadRecipe
 
 
@@ -75,16 +76,44 @@ def load_split(recipe: TwoHeadRecipe, dataset: Dataset | None = None, validation
         if validation.class_map.names != chosen.class_map.names:
             validation = validation.with_classes(chosen.class_map)
         return Split(chosen, _limited(chosen, shown, recipe), validation, one_object(validation, recipe.many, boxes))
-    class_ids = chosen.objects.class_ids[shown.objects]
-    train, held_out = split_rows(shown.rows, class_ids, recipe.held_out, recipe.train_images, recipe.seed)
-    return Split(chosen, _of(shown, train), chosen, _of(shown, held_out) if len(held_out) else None)
+    if recipe.held_out is None and recipe.train_split is None:
+        parts, within = default_parts(chosen)
+        if within is not None:
+            chosen = chosen.split(within)
+            shown = one_object(chosen, recipe.many, boxes)
+    else:
+        parts, within = {}, None
+    train, held_out = _drawn(chosen, shown, recipe, parts)
+    return Split(chosen, train, chosen, held_out)
+
+
+def _drawn(dataset: Dataset, shown: OneObject, recipe: TwoHeadRecipe, default: Mapping[str, float | int]) -> tuple[OneObject, OneObject | None]:
+    """(training, held-out) pictures by `detector.data.splits`: stratified, by seed, equal pictures on one side.
+
+    Args:
+        default: the parts where the recipe states no `held_out`: counts for the whole of Stanford Cars, else shares.
+    """
+    total, counts = len(shown.rows), [int(n) for n in default.values() if isinstance(n, int)]
+    if recipe.held_out is None and counts and sum(counts) <= total:
+        wanted, most = counts[1], counts[0]
+    else:
+        share = 0.2 if recipe.held_out is None else recipe.held_out
+        wanted = round(share * total) if share < 1 else int(share)
+        most = total - wanted
+    if most < 1:
+        raise DataError(f"held_out: expected fewer than the {total} pictures, got {wanted}: nothing would be left to train on.", path=dataset.source or None)
+    parts = {"train": min(most, recipe.train_images or most)} | ({"held_out": wanted} if wanted else {})
+    keep = np.zeros(len(dataset), bool)
+    keep[shown.rows] = True
+    splits = draw_splits(dataset.subset(keep), parts, seed=recipe.seed)
+    part = np.array([splits.parts[dataset.sample_ids[row]] for row in shown.rows], object)
+    return _of(shown, shown.rows[part == "train"]), _of(shown, shown.rows[part == "held_out"]) if wanted else None
 
 
 def _limited(dataset: Dataset, shown: OneObject, recipe: TwoHeadRecipe) -> OneObject:
-    rows, _ = split_rows(shown.rows, dataset.objects.class_ids[shown.objects], 0, recipe.train_images, recipe.seed)
-    return _of(shown, rows)
+    return _drawn(dataset, shown, recipe.with_(held_out=0), {})[0]
 
 
-def _of(shown: OneObject, rows: Sequence[int] | np.ndarray) -> OneObject:
+def _of(shown: OneObject, rows: np.ndarray) -> OneObject:
     keep = np.isin(shown.rows, rows)
     return OneObject(shown.rows[keep], shown.objects[keep], shown.left_out)
