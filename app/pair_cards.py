@@ -86,8 +86,8 @@ def _card(p: Pairing, q: int, place: tuple[int, int, int, int], content: bytes |
         moved, rescored = bool(p.moved()[q]), bool(p.rescored()[q])
         change = f"{p.step[q]:+.3f}" if rescored else f"{p.shift[q]:.1f} px" if moved else "kept"
     if cause is not None:
-        why = CAUSES[cause.cause] + ("" if cause.proved else " (inferred)")
         sentence = cause.sentence
+        why = CAUSES[cause.cause] + (": " if cause.proved else " (inferred): ") + sentence
     elif kind == KEPT:
         why = f"score {p.step[q]:+.3f} · edge {p.shift[q]:.1f} px · IoU {p.overlap[q]:.2f}"
         sentence = f"Score {p.score_a[q]:.3f} → {p.score_b[q]:.3f}, its box {p.shift[q]:.1f} pixels off."

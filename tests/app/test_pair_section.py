@@ -54,7 +54,7 @@ def test_cards_by_hand(pairing):
     ]
     a, b = cards[1]["sides"]
     assert [x["look"] for x in a["boxes"]] == ["a"] and [x["look"] for x in b["boxes"]] == ["gone", "below"]
-    assert a["boxes"][0]["box"] == [5, 5, 20, 30] and cards[1]["why"] == "score (inferred)" and "at 0.400, below 0.50" in cards[1]["title"]
+    assert a["boxes"][0]["box"] == [5, 5, 20, 30] and cards[1]["why"].startswith("score (inferred): The second") and "at 0.400, below 0.50" in cards[1]["title"]
     assert [c["name"] for c in pair_cards.payload(pairing, pair_cards.chosen(pairing, ["lost"], causes, [], {"cat"}), causes)] == ["cat"]
     assert len(pair_cards.chosen(pairing, ["lost"], causes, ["cap"], None)) == 0
 
@@ -86,7 +86,7 @@ def test_answers_of_the_detectors_stand_in_for_what_was_inferred(app, tiny_run, 
     parity_job.Asked("a", "b", (0.5, 0.5), (0.5, 0.5), 0.5, str(folder), stage="done").save()
     at = app(PAGE, run="tiny", against="Another run", other="second", pairing="Box by box")
     no_trouble(at)
-    assert [p["why"] for p in component(at, "pairs")["pairs"]][:2] == ["NMS rule", "NMS rule"]
+    assert [p["why"] for p in component(at, "pairs")["pairs"]][:2] == ["NMS rule: It was suppressed."] * 2
     assert any("2 of 2 proved by exchanging" in c.value for c in at.caption)
 
 
