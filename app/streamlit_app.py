@@ -38,10 +38,11 @@ with errors_said():
     demo.make_on_first_start()
 with errors_said("Choose another run."):
     chosen = state.sidebar()
-st.session_state["_shared"] = chosen
-if chosen is not None:
+st.session_state["_shared"] = chosen if isinstance(chosen, state.Shared) else None
+if isinstance(chosen, state.Shared):
     with errors_said():
         state.strip(chosen)
 with errors_said():
-    page.run()
+    if not state.shown_in_windows(chosen, page.url_path):
+        page.run()
 freeze_modules()
