@@ -57,6 +57,10 @@ def images_showing(run: Any, class_ids: Iterable[int], mode: str = "any", thresh
     """
     if mode not in MODES:
         raise InputError(f"mode: expected one of {', '.join(MODES)}, got {mode!r}.")
+    if hasattr(run, "windows"):
+        wanted = list(class_ids)
+        shown = [images_showing(window, wanted, mode, threshold) for _, window in run.windows(boxes=False)]
+        return np.concatenate(shown) if shown else np.zeros(0, bool)
     n, k = len(run.sample_ids), len(run.class_map)
     d, t = run.detections, run.truth
     kept = d.scores >= class_cuts(threshold, k)[d.class_ids]

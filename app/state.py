@@ -18,9 +18,10 @@ from analysis.calibration import Calibration, calibrated_run, fit_calibration
 from analysis.manifest import Manifest
 from analysis.matching import Counts, Matches, counts, image_counts, match_run
 from analysis.operating_point import Threshold, class_cuts, operating_point
-from analysis.store import Run, RunSummary, list_runs, open_run
+from analysis.store import Run, RunSummary, list_runs
+from analysis.streamed import StreamedRun, open_stored
 from analysis.subsets import images_showing, narrow
-from app import choices
+from app import choices, large_runs
 from app.choices import Saved
 from app.components import facts
 from app.roots import roots
@@ -89,10 +90,10 @@ def stored_runs() -> dict[str, RunSummary]:
 
 
 @st.cache_resource(max_entries=4, show_spinner="Opening the run")
-def _run(path: str, stamp: tuple) -> Run:
-    """The run as stored, or (a stamp of four: method and IoU) with calibrated scores."""
+def _run(path: str, stamp: tuple) -> Run | StreamedRun:
+    """The run as stored (in windows where it is too large for memory), or (a stamp of four: method and IoU) with calibrated scores."""
     if len(stamp) == 2:
-        return open_run(path)
+        return open_stored(path)
     return calibrated_run(_run(path, stamp[:2]), _calibration(path, stamp[:2], *stamp[2:]))
 
 
@@ -105,7 +106,8 @@ def _calibration(path: str, stamp: tuple, method: str, iou: float) -> Calibratio
 def _matches(path: str, stamp: tuple, iou: float, class_ids: tuple[int, ...] | None) -> Matches:
     if class_ids is not None:
         return narrow(_matches(path, stamp, iou, None), class_ids=class_ids)
-    return match_run(_run(path, stamp), iou)
+    run = _run(path, stamp)
+    return large_runs.matches(path, run, iou) if isinstance(run, StreamedRun) else match_run(run, iou)
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
@@ -251,8 +253,8 @@ def go_if_asked() -> None:
 
 # ---- the controls
 
-def sidebar() -> Shared | None:
-    """Draw the shared controls and return what they say."""
+def sidebar() -> Shared | large_runs.Waiting | None:
+    """Draw the shared controls and return what they say; Waiting where a large run is still being matched."""
     found = stored_runs()
     with st.sidebar:
         if not found:
@@ -280,7 +282,8 @@ def sidebar() -> Shared | None:
             help="Intersection over union from which a detection fits an object.",
         )
         path, iou, calibration = str(summary.path), round(iou, 2), None
-        if (method := choices.chosen_scores()) is not None:
+        large = isinstance(run, StreamedRun)
+        if not large and (method := choices.chosen_scores()) is not None:
             try:
                 calibration = _calibration(path, stamp, method, iou)
                 stamp = (*stamp, method, iou)
@@ -297,6 +300,8 @@ def sidebar() -> Shared | None:
             help="any: at least one of the classes. all: every one. only: nothing but them. none: not one of them.",
         ) or "any"
     class_ids = tuple(run.class_map.index(name) for name in picked) or None
+    if large and not large_runs.is_ready(large_runs.folder_of(path, run, iou)):
+        return large_runs.Waiting(names, summary.path, stamp, run, round(threshold, 2), iou)
     matches = _matches(path, stamp, iou, None)
     return Shared(names, summary.path, stamp, run, matches, round(threshold, 2), iou, class_ids, mode, saved, calibration)
 
@@ -326,15 +331,16 @@ def _set(key: str, value: str) -> None:
     st.session_state[key] = value
 
 
-def _run_facts(run: Run, summary: RunSummary) -> None:
+def _run_facts(run: Run | StreamedRun, summary: RunSummary) -> None:
     m = run.manifest
     done = int(run.done.sum())
     images = f"{done:,} of {len(run):,} images" if done < len(run) else f"{len(run):,} images"
-    truth = f"{len(run.truth):,} objects" if run.labelled.any() else "no ground truth"
+    large = isinstance(run, StreamedRun)
+    truth = f"{run.object_count if large else len(run.truth):,} objects" if run.labelled.any() else "no ground truth"
     facts(
         f"{m.dataset.format} · {images} · {truth} · {len(run.class_map)} classes",
         f"{m.detector.name}{' · simulated, no network ran' if m.detector.simulated else ''}",
-        f"{len(run.detections):,} detections of {m.floor:g} and more · {m.created[:16].replace('T', ' ')}"
+        f"{run.detection_count if large else len(run.detections):,} detections of {m.floor:g} and more · {m.created[:16].replace('T', ' ')}"
         + (f" · {summary.state}" if summary.state != "done" else ""),
         f"{len(run.failed):,} images could not be read" if run.failed else "",
     )
@@ -364,3 +370,27 @@ def strip(s: Shared) -> None:
     }
     with st.container(key="counts"):
         counts_strip(data, key="strip")
+
+
+def shown_in_windows(chosen: Shared | large_runs.Waiting | None, page: str) -> bool:
+    """Show what a page is for a run too large for memory; False where the page itself is to be run.
+
+    Args:
+        page: its url_path, "" for the gallery.
+    """
+    if chosen is None or not isinstance(chosen.run, StreamedRun):
+        return False
+    if page in large_runs.COMMANDS:
+        large_runs.say_too_large(page, chosen.path, chosen.run)
+        return True
+    if page not in ("", "gallery", "image"):
+        return False
+    if isinstance(chosen, large_runs.Waiting):
+        large_runs.show_waiting(chosen)
+        return True
+    if page != "image":
+        return False
+    wanted = st.session_state.get("image_id")
+    i = chosen.run.position(wanted) if wanted is not None and wanted in chosen.run else 0
+    large_runs.show_image(chosen.name, chosen.run, i, chosen.threshold, chosen.iou, chosen.point)
+    return True

@@ -7,11 +7,12 @@ from dataclasses import replace
 import streamlit as st
 
 from analysis.autopsy_causes import RUN_CAUSES as CAUSES
-from app import demo, gallery_order, pictures, state
+from app import demo, gallery_order, large_runs, pictures, state
 from app.components import empty, show_problems
 from app.viewer import thumbnail_grid
 from app.viewer.payload import tile_text
 from detector.core import FLAGS
+from detector.data.lazy import take
 
 PAGE = 24
 
@@ -40,13 +41,14 @@ def _controls(s: state.Shared) -> tuple[str, gallery_order.Filters]:
         bind="query-params", label_visibility="collapsed",
     )
     with right.popover("More filters", icon=":material/filter_list:", width="stretch"):
-        sizes = st.pills("Object size", ["small", "medium", "large"], selection_mode="multi", key="size", bind="query-params",
+        large = hasattr(s.run, "windows")  # what follows looks at every object of the run
+        sizes = [] if large else st.pills("Object size", ["small", "medium", "large"], selection_mode="multi", key="size", bind="query-params",
                          help="By area: small under 32², medium under 96² square pixels, as COCO has it.")
         causes = st.pills("Missed because", list(CAUSES), selection_mode="multi", key="cause", bind="query-params",
-                          help="Images with an object missed for one of these causes, as the stored detections tell it.") if judged else []
-        present = [flag for flag in FLAGS if getattr(s.run.truth, flag).any()]
+                          help="Images with an object missed for one of these causes, as the stored detections tell it.") if judged and not large else []
+        present = [] if large else [flag for flag in FLAGS if getattr(s.run.truth, flag).any()]
         flags = st.pills("Objects flagged", present, selection_mode="multi", key="flag", bind="query-params") if present else []
-        splits = sorted({x for x in s.run.splits if x})
+        splits = sorted(s.run.splits.distinct() if large else {x for x in s.run.splits if x})
         split = st.pills("Split", splits, selection_mode="multi", key="split", bind="query-params") if len(splits) > 1 else []
         if not (present or len(splits) > 1):
             st.caption("No flags or splits in this data set.")
@@ -89,6 +91,8 @@ def _tiles(s: state.Shared, rows: list[int]) -> dict[str, list[str]]:
         urls.append("" if broken else pictures.publish(content, "image/jpeg", f"tile-{i}"))
         errors.append(s.run.failed.get(s.run.sample_ids[i], content) if broken else "")
     key = (str(s.path), s.stamp, s.iou)
+    if hasattr(s.run, "windows"):
+        return {"tiles": large_runs.tiles(s.run, rows, s.iou, key), "urls": urls, "errors": errors}
     return {"tiles": [tile_text(s.run, s.matches, i, key) for i in rows], "urls": urls, "errors": errors}
 
 
@@ -124,7 +128,7 @@ def main() -> None:
     number = 1
     with st.container(horizontal=True, vertical_alignment="center", gap="medium", key="line"):
         st.markdown(order.sentence, width="stretch")
-        _collected(s, [s.run.sample_ids[i] for i in order.rows])
+        _collected(s, take(s.run.sample_ids, order.rows))
         if pages > 1:
             number = st.pagination(pages, key="page", bind="query-params")
     if not len(order.rows):

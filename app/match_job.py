@@ -1,0 +1,61 @@
+"""The process that matches a run too large for memory: `python -m app.match_job FOLDER`, as `app.large_runs` asks for it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from analysis.matches import Matches
+from analysis.run_lock import WorkerLock
+from analysis.streamed import open_streamed
+from analysis.streamed_figures import match_streamed
+from app.background import sentence
+from detector.errors import BoxscopeError
+from detector.paths import write_atomically
+
+COLUMNS = tuple(name for name in Matches.__dataclass_fields__ if name not in ("iou", "class_aware", "difficult", "num_classes"))
+
+
+def tell(folder: Path, **what: object) -> None:
+    write_atomically(folder / "state.json", json.dumps(what).encode())
+
+
+def save(matches: Matches, folder: Path) -> None:
+    """The columns of a matching, each a file; the last is there when all are."""
+    for name in (*COLUMNS[1:], COLUMNS[0]):
+        temporary = folder / f".{name}.part.npy"
+        np.save(temporary, getattr(matches, name))
+        temporary.replace(folder / f"{name}.npy")
+
+
+def load(folder: Path, iou: float, num_classes: int) -> Matches:
+    """What `save` kept."""
+    columns = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in COLUMNS}
+    return Matches(iou=iou, class_aware=True, difficult="count", num_classes=num_classes, **columns)
+
+
+def main() -> int:
+    folder = Path(sys.argv[1])
+    asked = json.loads((folder / "asked.json").read_bytes())
+    try:
+        lock = WorkerLock(folder, "match")
+    except BoxscopeError:
+        return 0  # another process is at it
+    try:
+        run = open_streamed(asked["run"])
+        found = match_streamed(run, asked["iou"], progress=lambda done, total: tell(folder, done=done, total=total))
+        save(found, folder)
+        tell(folder, done=len(run), total=len(run), ready=True)
+    except Exception as error:
+        tell(folder, error=str(error) if isinstance(error, BoxscopeError) else sentence(error, "The matching", folder))
+        raise
+    finally:
+        lock.release()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
