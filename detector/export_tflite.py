@@ -93,7 +93,7 @@ def export_tflite(
     if form == "raw":
         own["postprocess"] = dataclasses.asdict(detector.config.postprocess)
     content = with_metadata(content, name=detector.info.name, mean=mean, std=std, postprocess=POSTPROCESS, own=own)
-    write_atomically(out, _with_labels(content, _label_lines(detector)))
+    write_atomically(out, with_labels(content, _label_lines(detector)))
     return out
 
 
@@ -198,7 +198,7 @@ def _label_lines(detector: KerasSSD) -> list[str]:
     return lines
 
 
-def _with_labels(content: bytes, lines: list[str]) -> bytes:
+def with_labels(content: bytes, lines: list[str]) -> bytes:
     """The label file as a zip archive at the model's end, where TFLite's metadata tools keep it."""
     stream = io.BytesIO()
     stream.write(content)

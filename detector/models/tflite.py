@@ -26,9 +26,13 @@ from detector.models.tflite_file import POSTPROCESS, TFLiteFacts, read_facts
 from detector.models.tflite_outputs import find_layout
 from detector.nms import PostprocessSettings, replay
 from detector.ssd.preprocess import stretch
+from detector.two_head.frames import whole
 
 RAW_SETTINGS = PostprocessSettings(score_threshold=0.005)  # for files without post-processing; IoU and caps of the zoo
-RESIZES = {"half-pixel": "bilinear, half-pixel centres", "legacy": "bilinear, TF1's legacy rule (sampled at multiples of the step)"}
+RESIZES = {
+    "half-pixel": "bilinear, half-pixel centres", "legacy": "bilinear, TF1's legacy rule (sampled at multiples of the step)",
+    "letterbox": "bilinear, half-pixel centres, in its shape with grey bars",
+}
 GENERIC_NAMES = {"detect", "detect_quant", "model", "model_quant", "model_float", "best", "export"}  # the folder says more
 # The operation's own defaults where a file leaves its scales out (tensorflow/lite/kernels/detection_postprocess.cc).
 _SCALES = {"y_scale": 10.0, "x_scale": 10.0, "h_scale": 5.0, "w_scale": 5.0}
@@ -163,6 +167,8 @@ class TFLiteDetector:
     def _stretched(self, image: np.ndarray) -> np.ndarray:
         if self._resize == "legacy":
             return stretch(image, self.input_size)
+        if self._resize == "letterbox":
+            return whole((image.shape[1], image.shape[0]), self.input_size, "letterbox").pixels(image)
         return _resized(image, self.input_size)
 
     def _detected(self, pixels: np.ndarray, size: tuple[int, int]) -> Detections:
@@ -176,7 +182,14 @@ class TFLiteDetector:
         encodings, scores, anchors = self._invoke(pixels, self._layout.inner).values()
         yxyx = decode_boxes(encodings[0], anchors, self._options)
         centre = np.concatenate([anchors[:, :2] - anchors[:, 2:] / 2, anchors[:, :2] + anchors[:, 2:] / 2], axis=1)
-        return Candidates(_pixels(yxyx, size), self._pick(scores[0]), size, anchors=_pixels(centre, size))
+        return Candidates(self._placed(yxyx, size), self._pick(scores[0]), size, anchors=self._placed(centre, size))
+
+    def _placed(self, yxyx: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        """Shares of the input to pixels of the picture."""
+        if self._resize == "letterbox":
+            x1, y1, x2, y2 = whole(size, self.input_size, "letterbox").window
+            yxyx = (yxyx * [y2 - y1, x2 - x1, y2 - y1, x2 - x1] + [y1, x1, y1, x1]) / [size[1], size[0], size[1], size[0]]
+        return _pixels(yxyx, size)
 
     def _invoke(self, pixels: np.ndarray, tensors: Sequence[int]) -> dict[int, np.ndarray]:
         """Copies of these tensors after one picture of the input's size (uint8, or float32 0..255), dequantised."""
@@ -227,14 +240,14 @@ class TFLiteDetector:
         keep = np.flatnonzero((class_ids >= 0) & (scores > 0))
         self.left_out += int(((class_ids < 0) & (scores > 0)).sum())
         keep = keep[np.argsort(-scores[keep], kind="stable")]
-        xyxy = _pixels(values[tensors["boxes"]].reshape(-1, 4)[:n][keep], size)
+        xyxy = self._placed(values[tensors["boxes"]].reshape(-1, 4)[:n][keep], size)
         return Detections(boxes.clip(xyxy, size), scores[keep], class_ids[keep], size)
 
     def _raw_rows(self, values: dict[int, np.ndarray], size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
         scores = values[self._layout.tensors["scores"]][0]
         if self._logits:
             scores = 0.5 * (1 + np.tanh(0.5 * scores))
-        return _pixels(values[self._layout.tensors["boxes"]][0], size), self._pick(scores)
+        return self._placed(values[self._layout.tensors["boxes"]][0], size), self._pick(scores)
 
     def _from_raw(self, values: dict[int, np.ndarray], size: tuple[int, int]) -> Detections:
         xyxy, scores = self._raw_rows(values, size)

@@ -53,7 +53,7 @@ def find_layout(interpreter: Any, outputs: Sequence[Mapping], names: Sequence[st
         return by_op
     shapes = {int(d["index"]): tuple(int(v) for v in d["shape"]) for d in outputs}
     if len(shapes) == 2:
-        return _raw(shapes, outputs, values, path)
+        return _raw(shapes, outputs, names, values, path)
     if len(shapes) in (3, 4):
         spoken = {int(d["index"]): " ".join([str(d["name"]), names[i] if i < len(names) else ""]).lower() for i, d in enumerate(outputs)}
         found = _by_shape_name_value(shapes, spoken, values)
@@ -113,12 +113,13 @@ def _looks_like_classes(values: np.ndarray) -> bool:
     return bool(np.array_equal(values, np.rint(values)))
 
 
-def _raw(shapes: dict[int, tuple], outputs: Sequence[Mapping], values: Mapping[int, np.ndarray], path: str) -> Layout:
+def _raw(shapes: dict[int, tuple], outputs: Sequence[Mapping], names: Sequence[str], values: Mapping[int, np.ndarray], path: str) -> Layout:
     threes = {i: s for i, s in shapes.items() if len(s) == 3}
     boxes = [i for i, s in threes.items() if s[2] == 4]
     listed = ", ".join(f"{d['name']} {list(shapes[int(d['index'])])}" for d in outputs)
     if len(boxes) == 2:
-        named = [d for d in outputs if "box" in str(d["name"]).lower()]
+        spoken = [f"{d['name']} {names[i] if i < len(names) else ''}".lower() for i, d in enumerate(outputs)]
+        named = [d for d, said in zip(outputs, spoken) if "box" in said]
         boxes = [int(named[0]["index"])] if len(named) == 1 else [i for i in boxes if _looks_decoded(values[i])]
     if len(threes) != 2 or len(boxes) != 1 or len({s[1] for s in threes.values()}) != 1:
         raise ModelError(f"expected boxes [1, A, 4] and scores [1, A, K], found {listed}; this is no detector Boxscope can read.", path=path)

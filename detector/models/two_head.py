@@ -64,13 +64,13 @@ class TwoHeadDetector(OpenedTwoHead):
         self._lock = threading.Lock()
         self._network: keras.Model | None = None
         self._answering: Answer | None = None
-        self._postprocess = postprocess_settings(self.settings)
+        self.postprocess_settings = postprocess_settings(self.settings)
         notes = (*notes, "It gives one box a picture, with its likeliest classes on it; further objects are never found.")
         if config.heads == "class":
             notes = (*notes, "It has a class head alone: its box is the whole picture.")
         if config.heads == "box":
             notes = (*notes, "It has a box head alone: its one class is always certain.")
-        shown = asdict(self._postprocess) | {"flip_average": self.settings.flip_average, "resize": config.resize}
+        shown = asdict(self.postprocess_settings) | {"flip_average": self.settings.flip_average, "resize": config.resize}
         self.info = DetectorInfo(
             name=name, kind="two_head", class_map=classes, input_size=config.input_size, source=source, settings=shown, notes=notes,
             weights_hash=hash_answers(weights_digest(self._arrays), classes, {**shown, **config.as_dict()}),
@@ -97,6 +97,11 @@ class TwoHeadDetector(OpenedTwoHead):
             self._network = network
         return self._network
 
+    @property
+    def weights(self) -> Mapping[str, np.ndarray]:
+        """The weights by key (`detector.two_head.network.weights_by_key`)."""
+        return dict(self._arrays)
+
     def answering(self) -> keras.Model:
         """Pixels float32 [B, height, width, 3] in 0..255 to {"boxes", "scores"}, see `detector.two_head.network.answering`."""
         from detector.two_head.network import answering
@@ -121,7 +126,7 @@ class TwoHeadDetector(OpenedTwoHead):
 
     def detect(self, images: Sequence[np.ndarray]) -> list[Detections]:
         """The box of each image with its `top_k` classes, best first."""
-        return [replay(found, self._postprocess) for found in self.candidates(images)]
+        return [replay(found, self.postprocess_settings) for found in self.candidates(images)]
 
     def resized(self, image: np.ndarray) -> np.ndarray:
         """The picture as the network takes it, see `detector.core.Staged`."""
@@ -131,7 +136,7 @@ class TwoHeadDetector(OpenedTwoHead):
         return [self._candidates(size, box, scores) for size, (box, scores) in zip(sizes, self._answers(pixels))]
 
     def detect_resized(self, pixels: Sequence[np.ndarray], sizes: Sequence[tuple[int, int]]) -> list[Detections]:
-        return [replay(found, self._postprocess) for found in self.candidates_resized(pixels, sizes)]
+        return [replay(found, self.postprocess_settings) for found in self.candidates_resized(pixels, sizes)]
 
     def _candidates(self, size: tuple[int, int], box: np.ndarray, scores: np.ndarray) -> Candidates:
         if not (np.isfinite(box).all() and np.isfinite(scores).all()):
