@@ -3,35 +3,25 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from analysis.run_lock import WorkerLock
 from app.background import sentence
-from app.exports import LOCK, Export, pick_pictures, read, write_export
-from app.trainings import recipe_file
+from app.exports import LOCK, Export, own_pictures, read, write_export
 from detector.errors import BoxscopeError
-from detector.recipe_material import material
-from detector.recipes import read_recipe
-
-if TYPE_CHECKING:
-    import numpy as np
 
 
 def write(export: Export) -> Path:
     """Do what was asked; returns the file or folder."""
     training, stem = Path(export.training), Path(export.training).name
 
-    def pictures() -> list[np.ndarray]:
-        """Of those it was trained on."""
-        return pick_pictures(material(read_recipe(recipe_file(training))).datasets[0])
-
     if export.form == "saved_model":
         return write_export(str(training), export.folder / stem, to="saved_model")[0]
     precision, _, raw = export.form.partition("-")
     return write_export(
         str(training), export.folder / f"{stem}-{export.form}.tflite", to="tflite", precision=precision, form="raw" if raw else "detections",
-        images=pictures if precision == "int8" else None,
+        images=partial(own_pictures, training) if precision == "int8" else None,
     )[0]
 
 

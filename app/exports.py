@@ -73,6 +73,19 @@ def pick_pictures(dataset: Dataset, most: int = PICTURES) -> list[np.ndarray]:
     return [dataset.load_image(int(i)) for i in rows]
 
 
+def own_pictures(training: Path, most: int = PICTURES) -> list[np.ndarray]:
+    """Pictures of a training's own training split.
+
+    Raises:
+        BoxscopeError: its recipe or its data are not there any more.
+    """
+    from app.trainings import recipe_file
+    from detector.recipe_material import material
+    from detector.recipes import read_recipe
+
+    return pick_pictures(material(read_recipe(recipe_file(training))).datasets[0], most)
+
+
 @dataclass(frozen=True)
 class Export:
     """One form that was asked for.

@@ -6,6 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from app import cli
+from detector.errors import InputError
 from tests.app.test_cli import boxscope, pictures
 
 __all__ = ["pictures"]  # the drawn data set, as a fixture
@@ -22,6 +23,17 @@ def test_what_cannot_be_written_is_refused_in_one_sentence(pictures, tmp_path):
     assert "--data" in refused(f"fake:{pictures}", tmp_path / "x.tflite", "--to", "tflite", "--precision", "int8")
     assert "own SSD networks" in refused(f"fake:{pictures}", tmp_path / "x.tflite", "--to", "tflite")
     assert not list(tmp_path.glob("x*"))
+
+
+def test_pictures_that_set_the_ranges_are_spread_over_the_set(pictures):
+    from app.exports import pick_pictures
+    from detector import load_dataset
+
+    data = load_dataset(pictures)
+    first, last = pick_pictures(data, 2)
+    assert (first == data.load_image(0)).all() and (last == data.load_image(2)).all() and len(pick_pictures(data)) == 3
+    with pytest.raises(InputError, match="found none"):
+        pick_pictures(data.subset([]))
 
 
 @pytest.mark.slow
