@@ -24,9 +24,13 @@ EVERY = 2.0  # seconds between two looks at a training that runs
 SAMPLES = 6
 
 
-def detail(t: Training) -> None:
-    """One training; while something of it runs, the part that changes is looked at every two seconds."""
-    st.fragment(_watch, run_every=EVERY if t.live else None)(t.folder)
+def detail(t: Training, controls: bool = True) -> None:
+    """One training; while something of it runs, the part that changes is looked at every two seconds.
+
+    Args:
+        controls: False leaves stop and resume out: a sweep does that for its trials.
+    """
+    st.fragment(_watch, run_every=EVERY if t.live else None)(t.folder, controls)
     if not t.live and (t.stage == "done" or t.best):  # there are weights to use
         job, found = trainings.tried(t.folder), exports.exports(t.folder)
         busy = (job is not None and not job.over) or any(not e.over for e in found)
@@ -34,14 +38,14 @@ def detail(t: Training) -> None:
     _record(t)
 
 
-def _watch(folder: Path) -> None:
+def _watch(folder: Path, controls: bool = True) -> None:
     t = trainings.read(folder)
     if not t.live and st.session_state.get("_watched") == str(folder):
         st.session_state.pop("_watched")
         st.rerun()  # it ended: the list and the buttons change too
     if t.live:
         st.session_state["_watched"] = str(folder)
-    _head(t)
+    _head(t, controls)
     if t.stage == "failed":
         st.error(t.error, icon=":material/error:")
         if t.file:
@@ -55,11 +59,13 @@ def _watch(folder: Path) -> None:
         st.caption("The first curve comes with the tenth step.")
 
 
-def _head(t: Training) -> None:
+def _head(t: Training, controls: bool) -> None:
     with st.container(border=True):
         words, button = st.columns([5, 1], vertical_alignment="center")
         with words:
             st.progress(t.fraction, _sentence(t))
+        if not controls:
+            return
         if t.live:
             button.button("Stop", key="stop-training", icon=":material/stop:", on_click=trainings.stop, args=(t.folder,), width="stretch", disabled=t.stage == "stopping",
                           help="After the step in hand; the checkpoint is kept.")

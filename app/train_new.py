@@ -94,8 +94,8 @@ def _splits(recipe: Recipe, data: str, key: str) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for name, place, word, nothing in (("train_split", a, "Train on", "all images"), ("val_split", b, "Validate on", "no images")):
         given = getattr(recipe, name)
-        options = [None, *names, *([given] if given and not names else [])]
-        place_at = options.index(given) if given in options else 0
+        options = [None, *names, *([given] if given and given not in names else [])]
+        place_at = options.index(given or None)
         values[name] = place.selectbox(word, options, index=place_at, format_func=lambda v, nothing=nothing: nothing if v is None else f"split {v}", key=f"{key}-{name}-{'-'.join(names)}")
     return values
 

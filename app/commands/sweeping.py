@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from app import sweeps
 from app.commands.common import JsonFlag, print_json, say, training_bar, without_native_chatter
 from app.commands.training import parsed
 
@@ -40,7 +41,7 @@ def sweep(
     from detector.paths import data_dir
     from detector.sweep import read_sweep
     from detector.sweep_recipe import load_sweep
-    from detector.sweep_run import add_best_to_catalogue, prepare, run_sweep
+    from detector.sweep_run import add_best_to_catalogue, prepare
 
     wanted = load_sweep(recipe)
     given = {key: value for key, value in (("data", data), ("start", start)) if value is not None} | parsed(changes or [])
@@ -49,6 +50,7 @@ def sweep(
         raise InputError(f"{recipe}: its base recipe names no data; give the folder with --data.")
     folder = (out or data_dir("sweeps") / recipe.stem).resolve()
     wanted = prepare(wanted, folder)
+    (folder / sweeps.STOP).unlink(missing_ok=True)
     if workers > 1:  # each worker its share of the cores; settled before TensorFlow is imported
         os.environ["TF_NUM_INTRAOP_THREADS"] = str(max(1, (os.cpu_count() or 1) // workers))
     command = [sys.executable, "-m", "app.cli", "sweep", str(folder / "sweep.yaml"), "--out", str(folder), "--json"]
@@ -57,7 +59,7 @@ def sweep(
     before = signal.signal(signal.SIGINT, lambda number, frame: stopping.append(number))
     try:
         with training_bar(wanted.name) as update, without_native_chatter():
-            run_sweep(wanted, folder, progress=lambda number, p: update(p), should_stop=lambda: bool(stopping))
+            sweeps.run(wanted, folder, progress=lambda number, p: update(p), should_stop=lambda: bool(stopping))
         for other in others:
             other.wait()
     finally:
