@@ -328,7 +328,7 @@ def _reach(dataset: Dataset, key: str) -> None:
         return
     width, height = reach.anchors.input_size
     st.markdown(f"The anchors reach **{datasets.percent(reach.whole)}** of {reach.whole.objects:,} objects at {width}x{height} with IoU {reach.anchors.match_iou:g}.",
-                help="An object that no anchor overlaps that much is learnt from its one best anchor only, where others have several: it is found late or never. Training does not move this ceiling; the input size, tiles or other anchors do.")
+                help="The recall the anchors have before anything is learnt. An object that none overlaps that much is learnt from its one best anchor, where others have several, and is found less often. A larger input, tiles or other anchors reach it.")
     left, right = st.columns([1.2, 1], gap="medium")
     picked = st.session_state.get("reach_pick")
     with left, st.container(height=400 if len(reach.classes) > 11 else "content", border=False):
