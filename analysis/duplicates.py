@@ -1,10 +1,10 @@
 """The same picture twice in a data set, and across its splits: found by content, whatever the files are called.
 
 Three kinds, told apart: "same file" (equal bytes), "same pixels" (other bytes, equal pixels when decoded) and "near"
-(a perceptual hash says so, and the thumbnails prove it). On real photographs a copy at half the size and JPEG quality
-50, or made a fifth brighter, differs by 0 to 31 of the 256 hash bits (99 in 100 copies) and correlates by 0.94 and
-more; pairs of different photographs differed by 56 bits and more. A mirrored copy, or one cut by a twentieth on each
-side, is not found.
+(a perceptual hash says so, and the thumbnails prove it). Measured on 1,800 real photographs of 100 pixels and more: a
+copy at half the size and JPEG quality 50, or made a fifth brighter, differs by up to 47 of the 256 hash bits (99 in 100
+copies) and correlates by 0.93 and more; different photographs differed by 56 bits and more, grey street scenes of one
+set by 39 with a correlation of 0.917. A mirrored copy, or one cut by a twentieth on each side, is not found.
 """
 
 from __future__ import annotations
