@@ -40,17 +40,25 @@ def write_export(
     """Load a detector and write it as a SavedModel or a .tflite; what was written, and the detector's name.
 
     Args:
-        to: "saved_model" or "tflite"; precision, form, nms: see `detector.export_tflite.export_tflite`.
+        to: "saved_model" or "tflite"; precision, form, nms: see `detector.export_tflite.export_tflite`. A two-head detector
+            has no post-processing to write: form and nms say nothing to it.
         images: called for the pictures int8 needs.
 
     Raises:
-        CapabilityError: it is none of Boxscope's own SSD networks. Whatever the exporters raise.
+        CapabilityError: it is none of Boxscope's own SSD or two-head networks. Whatever the exporters raise.
     """
     from detector import load_detector
 
     detector = load_detector(model)
-    if "gradients" not in detector.info.capabilities:
-        raise CapabilityError(f"{model}: expected one of Boxscope's own SSD networks, which it can write anew; this is a {detector.info.kind} and stays as it is.")
+    if detector.info.kind == "two_head":
+        from detector.two_head import export
+
+        if to == "saved_model":
+            return export.export_saved_model(detector, destination), detector.info.name
+        shown = None if images is None else images()
+        return export.export_tflite(detector, destination, precision=precision, images=shown), detector.info.name
+    if detector.info.kind != "keras_ssd":
+        raise CapabilityError(f"{model}: expected one of Boxscope's own SSD or two-head networks, which it can write anew; this is a {detector.info.kind} and stays as it is.")
     if to == "saved_model":
         from detector.export import export_saved_model
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from detector.data.dataset import Dataset
+from detector.data.dataset import Dataset, count_problems
 from detector.data.pipeline import AUGMENT, Batch, NumberedBatches
 from detector.errors import DataError
 from detector.two_head.augment import augmented
@@ -55,7 +55,11 @@ def one_object(dataset: Dataset, many: str = "leave_out", boxes: bool = True) ->
     }
     if not good.any():
         said = ", ".join(f"{n} {name}" for name, n in left_out.items() if n)
-        raise DataError(f"expected pictures with one object, found none among {len(dataset)} ({said}); many: largest takes the largest of several.", path=dataset.source or None)
+        found = ", ".join(f"{n} {kind}" for kind, n in count_problems(dataset.problems).items())
+        raise DataError(
+            f"expected pictures with one object, found none among {len(dataset)} ({said}); " + (f"its reader says: {found}; " if found else "")
+            + "many: largest takes the largest of several, heads: class trains without boxes.", path=dataset.source or None,
+        )
     return OneObject(rows[good].astype(np.int64), order[first[good]], {k: v for k, v in left_out.items() if v})
 
 

@@ -52,7 +52,10 @@ def build_two_head(config: TwoHeadConfig) -> keras.Model:
             x = keras.layers.Dropout(config.dropout, name=f"box_dropout{i}")(x)
             x = keras.layers.Dense(units, "relu", name=f"box_hidden{i}")(x)
         x = keras.layers.Dropout(config.dropout, name="box_dropout")(x)
-        outputs["boxes"] = corners(keras.layers.Dense(4, "sigmoid", name="box_numbers")(x), config.box_format)
+        # The first boxes are the middle half of the picture. Empty ones would have CIoU's gradient without bound.
+        bias = np.float32([-1, -1, 1, 1]) * np.float32(np.log(3)) if config.box_format == "corners" else np.zeros(4, np.float32)
+        numbers = keras.layers.Dense(4, "sigmoid", name="box_numbers", bias_initializer=keras.initializers.Constant(bias))(x)
+        outputs["boxes"] = corners(numbers, config.box_format)
     return keras.Model(pixels, outputs, name="two_head")
 
 

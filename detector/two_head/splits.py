@@ -61,13 +61,14 @@ def load_split(recipe: TwoHeadRecipe, dataset: Dataset | None = None, validation
     """
     from detector.data import load_dataset
 
+    boxes = recipe.heads != "class"
+    reading = "keep" if boxes else "ignore"
     if dataset is None:
         if not recipe.data:
             raise DataError("expected `data` in the recipe: the path of a labelled data set.")
-        dataset = load_dataset(recipe.data, format=recipe.data_format, images=recipe.images)
-    boxes = recipe.heads != "class"
+        dataset = load_dataset(recipe.data, format=recipe.data_format, images=recipe.images, boxes=reading)
     if validation is None and recipe.val_data:
-        validation = load_dataset(recipe.val_data, split=recipe.val_split)
+        validation = load_dataset(recipe.val_data, split=recipe.val_split, boxes=reading)
     elif validation is None and recipe.val_split:
         validation = dataset.split(recipe.val_split)
     chosen = dataset.split(recipe.train_split) if recipe.train_split else dataset
