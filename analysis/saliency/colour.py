@@ -69,8 +69,8 @@ def evidence_rgba(values: np.ndarray, *, scale: float | None = None, alpha: floa
     scale = evidence_scale(values) if scale is None else scale
     share = np.clip(values / scale, -1, 1) if scale > 0 else np.zeros_like(values)
     out = np.empty((*values.shape, 4), np.uint8)
-    # The palette runs from orange to purple. Its middle is white: weak evidence gets its colour from half way on.
-    place = np.where(share >= 0, 0.32 * (1 - share), 1 - 0.32 * (1 + share))
+    # The palette runs from brown over orange and white to purple; its ends are too dark to be told from shadows.
+    place = np.where(share >= 0, 0.16 + 0.2 * (1 - share), 0.84 - 0.2 * (1 + share))
     out[..., :3] = _palette(EVIDENCE_MAP)[np.round(place * 255).astype(np.uint8)]
     out[..., 3] = np.round(255 * alpha * np.clip(np.abs(share) * 1.6, 0, 1))
     return out

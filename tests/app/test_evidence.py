@@ -137,7 +137,7 @@ def test_the_page_shows_the_map_with_its_worth(run, app):
         no_trouble(at)
         words = " ".join(c.value for c in at.caption)
         assert "reliability" in words and "Orange speaks for it, purple against" in words and "insertion less deletion" in words
-        assert at.get("imgs")
+        assert len(at.get("image")) + len(at.get("imgs")) == 1
         at.session_state["heat-method"] = "LayerCAM"
         at.run(timeout=300)
         assert any("needs gradients" in i.value for i in at.info) and any("D-RISE instead" in b.label for b in at.button)
