@@ -16,9 +16,9 @@ import numpy as np
 from detector.errors import ConfigError, ModelError, RunError, UnavailableError
 from detector.paths import write_atomically
 from detector.ssd.anchors import anchors
-from detector.ssd.coder import BoxCoder
 from detector.ssd.config import SSDConfig
 from detector.ssd.preprocess import CHANNEL_MEANS, stretch, subtracts_means
+from detector.tflite_decode import with_decoded_boxes
 from detector.tflite_metadata import with_metadata
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 PRECISIONS = ("float32", "float16", "dynamic", "int8")
 FORMS = ("detections", "raw")
 POSTPROCESS = "TFLite_Detection_PostProcess"
+CODES = "codes"
 NMS = ("fast", "per_class")
 BYTES_A_WEIGHT = {"float32": 4, "float16": 2, "dynamic": 1, "int8": 1}
 
@@ -128,7 +129,7 @@ def _convert(
         outputs = network(x, training=False)
         scores = tf.sigmoid(outputs["class_logits"])
         if form == "raw":
-            return {"boxes": BoxCoder(config.box_scales).decode(outputs["box_encodings"], tf.constant(grid)), "scores": scores[..., 1:]}
+            return {CODES: outputs["box_encodings"], "scores": scores[..., 1:]}
         centre = np.concatenate([(grid[:, :2] + grid[:, 2:]) / 2, grid[:, 2:] - grid[:, :2]], axis=1).astype(np.float32)
         boxes, classes, kept, count = postprocess(outputs["box_encodings"], scores, tf.constant(centre))
         return {"boxes": boxes, "classes": classes, "scores": kept, "count": count}
@@ -151,9 +152,10 @@ def _convert(
             converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
             converter.inference_input_type = tf.uint8
         try:
-            return converter.convert()
+            content = converter.convert()
         except Exception as error:  # the converter raises its own types, and ValueError, and RuntimeError
             raise ModelError(f"TensorFlow could not convert the network: {str(error).splitlines()[0]}") from error
+    return with_decoded_boxes(content, CODES, grid, config.box_scales) if form == "raw" else content
 
 
 def _operation(config: SSDConfig, settings: dict[str, Any]) -> Any:
