@@ -198,23 +198,22 @@ class _TruthFile:
         self.count = self._metadata.num_rows
         groups = [self._metadata.row_group(g).column(0).statistics for g in range(self._metadata.num_row_groups)]
         self._ranges = [(s.min, s.max) for s in groups if s is not None] if all(groups) else [(0, 1 << 62)] * len(groups)
-        self._kept: tuple[tuple[int, ...], pa.Table] | None = None
+        self._kept: tuple[tuple[int, ...], dict[str, np.ndarray]] | None = None
 
     def rows(self, first: int, last: int) -> ObjectTable:
         """The objects of the images `first` to before `last`; rows count from `first`."""
         wanted = tuple(g for g, (low, high) in enumerate(self._ranges) if low < last and high >= first)
         if not wanted:
             return ObjectTable.empty()
-        if self._kept is None or self._kept[0] != wanted:
+        kept = self._kept
+        if kept is None or kept[0] != wanted:
             with pq.ParquetFile(self.path, metadata=self._metadata) as file:
-                self._kept = wanted, file.read_row_groups(list(wanted), use_threads=False)
-        table = self._kept[1]
-        rows = files.numbers(table, "row")
-        part = slice(*np.searchsorted(rows, (first, last)).tolist())
-        columns = {name: files.numbers(table, name)[part] for name in ("class_id", "id", "area", *FLAGS)}
-        return ObjectTable(
-            rows=rows[part] - first, xyxy=files.numbers(table, *files.BOX)[part], class_ids=columns.pop("class_id"), ids=columns.pop("id"), **columns,
-        )
+                table = file.read_row_groups(list(wanted), use_threads=False)
+            columns = {name: files.numbers(table, name) for name in ("row", "class_id", "id", "area", *FLAGS)}
+            kept = self._kept = wanted, columns | {"xyxy": files.numbers(table, *files.BOX)}
+        part = slice(*np.searchsorted(kept[1]["row"], (first, last)).tolist())
+        columns = {name: values[part] for name, values in kept[1].items()}
+        return ObjectTable(rows=columns.pop("row") - first, class_ids=columns.pop("class_id"), ids=columns.pop("id"), **columns)
 
 
 def open_streamed(path: str | Path) -> StreamedRun:
