@@ -23,6 +23,8 @@ WRITERS = {
     "tfrecord": "detector.data.tfrecord:write_tfrecord",
 }
 SPLITS_FILE = "splits.json"
+MOST = 30
+"""Classes that `split` prints."""
 FormatOption = Annotated[str | None, typer.Option("--format", help="Read it as this format, where it could be several.")]
 ImagesOption = Annotated[Path | None, typer.Option(help="The folder with the pictures, where it is not in a usual place.")]
 BoxesOption = Annotated[str, typer.Option(help="keep, or ignore: the whole picture stands in for every box (classes alone).")]
@@ -131,11 +133,13 @@ def split(
         return
     say_problems(dataset.problems)
     _say_splits(drawn)
-    width = max((len(name) for name in names), default=5)
+    shown = [(name, column) for name, column in zip(names, table.T) if column.any()]
+    width = max([13, *(len(name) for name, _ in shown)])
     print(f"{'pictures with':<{width}}  " + "  ".join(f"{part:>8}" for part in drawn.counts))
-    for name, column in zip(names, table.T):
-        if column.any():
-            print(f"{name:<{max(width, 13)}}  " + "  ".join(f"{n:>8}" for n in column))
+    for name, column in shown[:MOST]:
+        print(f"{name:<{width}}  " + "  ".join(f"{n:>8}" for n in column))
+    if len(shown) > MOST:
+        print(f"... {len(shown) - MOST} more: --json lists them all")
     print(f"wrote {out}")
 
 
