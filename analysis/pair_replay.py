@@ -11,7 +11,6 @@ import numpy as np
 from analysis.autopsy_image import Bench, Boxes, Replay, agrees, settings_in
 from analysis.autopsy_replay import columns_of
 from analysis.greedy import fitting_pairs, greedy
-from analysis.matching import match_run
 from detector.boxes import iou as box_iou
 from detector.core import Candidates, Detections, Detector, Staged
 from detector.nms import SUPPRESSED, PostprocessSettings
@@ -170,7 +169,7 @@ class Exchange:
 
     @cached_property
     def _bench(self) -> Bench:
-        return Bench(self.p.a, match_run(self.p.a, self.p.iou), self.i)
+        return Bench(self.p.a, self.p.truth.a.matches, self.i)  # asked only where there is truth
 
     def _cut(self, class_id: int) -> float:
         at = np.flatnonzero(self.p.to_a == class_id)
