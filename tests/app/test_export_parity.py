@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.app.test_cli import process
+from tests.app.test_cli import ROOT
 
 pytestmark = pytest.mark.slow
 # The most of the network's true positives that a form may lose; float32 keeps every object and score.
@@ -25,6 +27,10 @@ def training() -> Path:
     if not (folder / "weights.npz").is_file():
         pytest.skip("set BOXSCOPE_BCCD to the folder of a training over the blood cells")
     return folder
+
+
+def process(*arguments: object) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, "-m", "app.cli", *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, timeout=3600)
 
 
 def outputs_of(path: Path, picture: np.ndarray) -> list[np.ndarray]:
