@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from analysis.anchor_reach import AnchorSet, Reach, reach
@@ -141,6 +141,8 @@ def diagnose(
         *rules.copies(dataset, copies),
         *(rules.reach(dataset, reached) if reached is not None else []),
     ]
+    if not dataset.labelled.any():  # there is nothing to write a copy of
+        findings = [replace(f, fixable=False) for f in findings]
     order = {severity: k for k, severity in enumerate(SEVERITIES)}
     return Diagnosis(tuple(sorted(findings, key=lambda f: order[f.severity])), look, copies, reached)
 

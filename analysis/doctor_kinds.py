@@ -25,7 +25,6 @@ class Kind:
     fixable: bool = False
 
 
-COPY = "A fixed copy has it mended."
 GET = "Get the file again, or take its line out of the annotations."
 
 KINDS: dict[str, Kind] = {
@@ -34,8 +33,8 @@ KINDS: dict[str, Kind] = {
     "missing image folder": Kind("error", "None of a folder's pictures was found.", "Name the folder of the pictures, or move it where the annotations expect it."),
     "unreadable image": Kind("error", "{n} picture{s} cannot be opened.", GET, True),
     "truncated image": Kind("error", "{n} picture{s} {are} cut off before the end.", GET, True),
-    "wrong size": Kind("warning", "{n} picture{s} {have} another size than the annotations state; the picture's own is used.", "If the pictures were scaled after labelling, the boxes are wrong too: look at one. If only the stated size is wrong, a fixed copy states the true one.", True),
-    "annotated unrotated": Kind("warning", "{n} photograph{s} {are} turned by EXIF and {were} labelled unturned; the boxes were turned along.", "Nothing, if the boxes sit well: look at one. A fixed copy keeps the turned boxes.", True),
+    "wrong size": Kind("warning", "{n} picture{s} {have} another size than the annotations state; the picture's own is used.", "If the pictures were scaled after labelling, the boxes are wrong too: look at one.", True),
+    "annotated unrotated": Kind("warning", "{n} photograph{s} {are} turned by EXIF and {were} labelled unturned; the boxes were turned along.", "Nothing, if the boxes sit well: look at one.", True),
     "ambiguous rotation": Kind("note", "{n} photograph{s} {are} turned by EXIF, and nothing tells whether the boxes were drawn upright.", "Look at one of them."),
     "unlisted image": Kind("note", "{n} picture{s} {are} in no annotation file and {are} left out.", "Nothing, if they are meant to be left out; else label them."),
     "no annotation": Kind("warning", "{n} picture{s} {have} no annotation file and count{v} as unlabelled.", "Label them, or take them away; a picture without objects needs an empty annotation to say so."),
@@ -45,12 +44,12 @@ KINDS: dict[str, Kind] = {
     "too many files": Kind("error", "{n} file{s} {are} beyond the limit of an upload and left out.", "Name the folder instead of uploading it."),
     "duplicate file": Kind("note", "{n} uploaded file{s} repeat{v} another and {are} left out.", "Nothing."),
     # Boxes
-    "zero-area box": Kind("error", "{n} box{es} {have} no area and {are} left out.", f"Draw the object, or delete the entry. {COPY}", True),
-    "malformed box": Kind("error", "{n} box{es} {have} numbers that cannot be read and {are} left out.", f"Correct the line. {COPY}", True),
+    "zero-area box": Kind("error", "{n} box{es} {have} no area and {are} left out.", "Draw the object, or delete the entry.", True),
+    "malformed box": Kind("error", "{n} box{es} {have} numbers that cannot be read and {are} left out.", "Correct the line.", True),
     "reversed box": Kind("error", "{n} box{es} {have} the right edge left of the left one, or the lower above the upper, and {are} left out.", "Find out whether the corners or the columns were swapped; if in all of them, convert anew.", True),
     "box outside": Kind("error", "{n} box{es} lie{v} wholly outside {its} picture and {are} left out.", "If many do, the boxes belong to other pictures, or to another size of them.", True),
-    "box past border": Kind("warning", "{n} box{es} reach{ves} past the border of the picture and {were} clipped.", f"Nothing, if it is a pixel or two; else look at one. {COPY}", True),
-    "normalised box": Kind("warning", "{n} box{es} {are} fractions of the picture where pixels are due; they were multiplied.", f"Make the tool that wrote them write pixels. {COPY}", True),
+    "box past border": Kind("warning", "{n} box{es} reach{ves} past the border of the picture and {were} clipped.", "Nothing, if it is a pixel or two; else look at one.", True),
+    "normalised box": Kind("warning", "{n} box{es} {are} fractions of the picture where pixels are due; they were multiplied.", "Make the tool that wrote them write pixels.", True),
     "pixels where fractions are due": Kind("error", "{n} YOLO box{es} {are} in pixels where fractions are due and {are} left out.", "Divide by the picture's size.", True),
     "already cropped": Kind("warning", "{n} picture{s} {were} cut out along {its} box, which no longer fits; {its} picture{s} count{v} as unlabelled.", "Get the uncut pictures, or train on the classes alone."),
     "boxes ignored": Kind("note", "The boxes were not read, as was asked; the whole picture stands in for each.", "Nothing."),
@@ -66,9 +65,9 @@ KINDS: dict[str, Kind] = {
     "unreadable annotation": Kind("error", "{n} annotation file{s} cannot be read; the pictures count as unlabelled.", "Correct the file; the line says where it breaks off."),
     "malformed line": Kind("error", "{n} line{s} cannot be read and {are} left out.", "Correct them."),
     "unknown image": Kind("error", "{n} annotation{s} belong{v} to a picture that the file does not list.", "List the picture, or delete the annotation."),
-    "duplicate id": Kind("warning", "{n} id{s} occur{v} twice.", "Give each its own; a fixed copy numbers anew.", True),
+    "duplicate id": Kind("warning", "{n} id{s} occur{v} twice.", "Give each its own.", True),
     "missing id": Kind("error", "{n} entr{ies} {have} no id and {are} left out.", "Give each an id."),
-    "annotation id 0": Kind("warning", "An annotation has the id 0, with which pycocotools loses its match.", "Number from 1; a fixed copy does.", True),
+    "annotation id 0": Kind("warning", "An annotation has the id 0, with which pycocotools loses its match.", "Number from 1.", True),
     "in two splits": Kind("error", "{n} picture{s} {are} listed in two splits.", "Take each out of one; what is trained on cannot judge the training.", True),
     "unreadable folder or name": Kind("error", "{n} folder{s} or file{s} may not be read, or {have} a name that is no UTF-8.", "Mend rights or names."),
 }

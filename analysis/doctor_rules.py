@@ -71,7 +71,7 @@ def classes(dataset: Dataset, label_map: ClassMap | None, settings: Settings) ->
             for _, ids in groups
         )
         found.append(Finding("similar class names", "warning", len(groups), counted("{n} group{s} of class names differ{v} only by case, blanks, - or _, and {are} read as different classes.", len(groups)),
-                             "Use one spelling; a fixed copy takes the commonest.", places, True))
+                             "Use one spelling.", places, True))
     if label_map is not None:
         found += _label_map(dataset, label_map, counts)
     train, split = training_rows(dataset)
@@ -117,7 +117,7 @@ def _label_map(dataset: Dataset, label_map: ClassMap, counts: np.ndarray) -> lis
                              "Add them to the label map, or take their objects out; a training refuses such data.", tuple(place(name, " is not in the label map") for name in missing)))
     if near:
         found.append(Finding("spelt differently", "error", len(near), f"{counted('{n} class{es} {are}', len(near))} spelt differently in the label map: {_names([f'{a!r} there {b!r}' for a, b in near.items()])}.",
-                             "Use one spelling; a fixed copy takes the label map's.", tuple(place(name, f" is called {other!r} in the label map") for name, other in near.items()), True))
+                             "Use one spelling.", tuple(place(name, f" is called {other!r} in the label map") for name, other in near.items()), True))
     unused = [name for name in label_map.names if name not in dataset.class_map and name not in near.values()]
     if unused:
         found.append(Finding("only in the label map", "note", len(unused), f"{counted('{n} class{es} of the label map {are}', len(unused))} not in the data: {_names(unused)}.", "Nothing, if that is meant."))
@@ -188,7 +188,7 @@ def boxes(dataset: Dataset, settings: Settings) -> list[Finding]:
         repeats += same and bool((t.xyxy[a] == t.xyxy[b]).all())
         (twice if same else torn).append(_object_place(dataset, a, words, (b,)))
     if twice:
-        found.append(Finding("labelled twice", "warning", len(twice), f"{counted('{n} pair{s} of boxes of one class overlap{v}', len(twice))} by IoU {settings.overlap:g} or more: one object, labelled twice.", "Delete one of each." + (f" A fixed copy drops the {repeats:,} exact repeat{'' if repeats == 1 else 's'}." if repeats else ""), tuple(twice), repeats > 0))
+        found.append(Finding("labelled twice", "warning", len(twice), f"{counted('{n} pair{s} of boxes of one class overlap{v}', len(twice))} by IoU {settings.overlap:g} or more: one object, labelled twice.", "Delete one of each.", tuple(twice), repeats > 0))
     if torn:
         found.append(Finding("two classes on one box", "warning", len(torn), f"{counted('{n} pair{s} of boxes of different classes overlap{v}', len(torn))} by IoU {settings.overlap:g} or more.", "Decide on one, unless both are meant (a rider and a horse seen from the front).", tuple(torn)))
     return found
@@ -232,11 +232,11 @@ def copies(dataset: Dataset, groups: Sequence[Copies]) -> list[Finding]:
             found.append(Finding(kind, severity, len(chosen), counted(sentence, len(chosen)), advice, places(chosen, words), fixable))
 
     labels = {g: len({_objects_of(dataset, i) for i in g.rows}) for g in exact}
-    add("leak between splits", "error", [g for g in exact if g.leaks], "{n} picture{s} stand{v} in more than one split, by content.", "Take each out of train: what was trained on cannot judge the training. A fixed copy does, where the copies carry the same objects.",
+    add("leak between splits", "error", [g for g in exact if g.leaks], "{n} picture{s} stand{v} in more than one split, by content.", "Take each out of train: what was trained on cannot judge the training.",
         any(g.leaks and labels[g] < len(g.rows) for g in exact))
     add("near leak between splits", "warning", [g for g in near if g.leaks], "{n} group{s} of near-duplicates lie{v} in more than one split (perceptual hash, thumbnails compared).", "Look at them; frames of one scene belong into one split.", False, "near-duplicates")
     add("copies labelled differently", "warning", [g for g in exact if labels[g] > 1], "{n} picture{s} occur{v} several times with different objects.", "Keep the better one.", False)
-    add("copy", "warning", [g for g in exact if not g.leaks and labels[g] < len(g.rows)], "{n} picture{s} occur{v} several times with the same objects, by content.", "Keep one; a fixed copy does.", True)
+    add("copy", "warning", [g for g in exact if not g.leaks and labels[g] < len(g.rows)], "{n} picture{s} occur{v} several times with the same objects, by content.", "Keep one.", True)
     add("near copy", "note", [g for g in near if not g.leaks], "{n} group{s} of near-duplicates (perceptual hash, thumbnails compared).", "Keep each group in one split, or keep one of it.", False, "near-duplicates")
     return found
 

@@ -89,7 +89,7 @@ def _look(dataset: Dataset) -> Look:
 def _print(dataset: Dataset, found: Diagnosis, better: list[tuple[str, Reach]], every: bool) -> None:
     print(f"{dataset.name} ({dataset.format}): {len(dataset):,} images, {int(dataset.labelled.sum()):,} labelled, {len(dataset.objects):,} objects, {len(dataset.class_map)} classes")
     for finding in found.findings:
-        print(f"\n{finding.severity}: {finding.kind} ({finding.count:,})\n  {finding.sentence}\n  -> {finding.advice}")
+        print(f"\n{finding.severity}: {finding.kind} ({finding.count:,}){' [fixable]' if finding.fixable else ''}\n  {finding.sentence}\n  -> {finding.advice}")
         shown = finding.places if every else finding.places[:MOST]
         for place in shown:
             print(f"  - {place}")

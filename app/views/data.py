@@ -229,7 +229,8 @@ def _findings(dataset: Dataset, key: str) -> None:
         st.markdown("Nothing odd was found.")
         return
     chosen = _asked_finding(diagnosis)
-    finding_list(datasets.finding_rows(diagnosis, chosen), key="findings", on_pick=lambda: _toggle("finding", st.session_state["findings"].get("pick")))
+    with st.container(height=400 if len(diagnosis.findings) > 6 else "content", border=False):
+        finding_list(datasets.finding_rows(diagnosis, chosen), key="findings", on_pick=lambda: _toggle("finding", st.session_state["findings"].get("pick")))
     _fixed_copy(dataset, diagnosis)
     finding = diagnosis.find(chosen) if chosen else None
     if finding is not None:
@@ -270,7 +271,7 @@ def _places(dataset: Dataset, diagnosis: Diagnosis, finding: Finding) -> None:
 def _fixed_copy(dataset: Dataset, diagnosis: Diagnosis) -> None:
     """A written copy without the mechanical faults, in the data directory; what it changed."""
     fixable = [f.kind for f in diagnosis.findings if f.fixable]
-    if not fixable or not dataset.labelled.any():
+    if not fixable:
         return
     with st.popover("Write a fixed copy", icon=":material/healing:"):
         st.markdown(f"A copy of the data set and its pictures without: {', '.join(fixable)}. The original stays as it is.")
