@@ -6,6 +6,7 @@ above the threshold. A broken law is an error, never a warning.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
@@ -112,6 +113,8 @@ class _Index:
 class _ImageIndex:
     """The detections of one Matches by falling score, so that those above one threshold are a prefix; built once."""
 
+    COLUMNS = ("scores", "classes", "rows", "places", "objects_of_image")
+
     def __init__(self, m: Matches):
         counted = m.truth_counted
         order = np.argsort(-m.det_scores, kind="stable")
@@ -127,6 +130,32 @@ def _kept_with(matches: Matches, kind: type) -> Any:
     if name not in matches.__dict__:
         object.__setattr__(matches, name, kind(matches))
     return matches.__dict__[name]
+
+
+def indices_of(matches: Matches) -> dict[str, np.ndarray]:
+    """The sorted columns that counting makes first, by name, for keeping beside a large matching (`with_indices`)."""
+    whole, images = _kept_with(matches, _Index), _kept_with(matches, _ImageIndex)
+    sorted_scores = {"all": whole.all, "found": whole.found} | {f"kind{kind}": scores for kind, scores in whole.kinds.items()}
+    columns = {f"{name}_{part}": getattr(scores, part) for name, scores in sorted_scores.items() for part in ("keys", "ends")}
+    return columns | {"objects": whole.objects} | {f"image_{name}": getattr(images, name) for name in _ImageIndex.COLUMNS}
+
+
+def with_indices(matches: Matches, columns: Mapping[str, np.ndarray]) -> Matches:
+    """The same matches, whose counting starts from the columns `indices_of` gave for them."""
+    whole, images = object.__new__(_Index), object.__new__(_ImageIndex)
+
+    def scores(name: str) -> SortedScores:
+        made = object.__new__(SortedScores)
+        made.keys, made.ends = columns[f"{name}_keys"], columns[f"{name}_ends"]
+        return made
+
+    whole.all, whole.found, whole.objects = scores("all"), scores("found"), columns["objects"]
+    whole.kinds = {kind: scores(f"kind{kind}") for kind in (WRONG, CORRECT, DUPLICATE, IGNORED, UNLABELLED)}
+    for name in _ImageIndex.COLUMNS:
+        setattr(images, name, columns[f"image_{name}"])
+    for index in (whole, images):
+        object.__setattr__(matches, type(index).__name__, index)
+    return matches
 
 
 def counts(matches: Matches, threshold: Threshold = 0.5) -> Counts:

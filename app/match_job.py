@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from analysis.counts import indices_of, with_indices
 from analysis.matches import Matches
 from analysis.run_lock import WorkerLock
 from analysis.streamed import open_streamed
@@ -24,17 +25,23 @@ def tell(folder: Path, **what: object) -> None:
 
 
 def save(matches: Matches, folder: Path) -> None:
-    """The columns of a matching, each a file; the last is there when all are."""
-    for name in (*COLUMNS[1:], COLUMNS[0]):
+    """The columns of a matching and of its counting, each a file; the first is there when all are."""
+    columns = {f"index_{name}": values for name, values in indices_of(matches).items()}
+    columns |= {name: getattr(matches, name) for name in reversed(COLUMNS)}
+    for name, values in columns.items():
         temporary = folder / f".{name}.part.npy"
-        np.save(temporary, getattr(matches, name))
+        np.save(temporary, values)
         temporary.replace(folder / f"{name}.npy")
 
 
 def load(folder: Path, iou: float, num_classes: int) -> Matches:
-    """What `save` kept."""
-    columns = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in COLUMNS}
-    return Matches(iou=iou, class_aware=True, difficult="count", num_classes=num_classes, **columns)
+    """What `save` kept; the columns of counting stay on disk until they are looked at."""
+
+    def column(name: str) -> np.ndarray:
+        return np.load(folder / f"{name}.npy", mmap_mode="r")
+
+    made = Matches(iou=iou, class_aware=True, difficult="count", num_classes=num_classes, **{name: column(name) for name in COLUMNS})
+    return with_indices(made, {path.stem.removeprefix("index_"): column(path.stem) for path in folder.glob("index_*.npy")})
 
 
 def main() -> int:
