@@ -2,7 +2,7 @@
 
 Petsiuk et al., CVPR 2021, with four changes that a small budget needs (each measured, see docs/heatmaps.md): weights are
 centred, so that the map shows differences and not an offset; masks lie in a window around the object; the grid is 6 x 6,
-and the map is smoothed by half a cell; objects whose windows do not touch share the passes. The value of a place is the
+and the map is smoothed by 0.4 cells; objects whose windows do not touch share the passes. The value of a place is the
 slope of the answer on its being shown.
 """
 
@@ -21,7 +21,7 @@ from analysis.saliency.views import BATCH, View
 KEPT_SIDE = 80
 """Masks are summed at this many pixels on a window's longer side: the grid is far coarser."""
 FIRST, STEP = 64, 32
-SMOOTH = 0.5
+SMOOTH = 0.4
 """Sigma of the map's smoothing, in cells."""
 
 

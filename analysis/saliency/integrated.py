@@ -20,14 +20,15 @@ COMPLETE = 0.05
 
 
 def integrated_gradients(
-    view: OpenView, target: Target, *, steps: int = 16, most_steps: int = 64, smooth_px: float = 4.0, batch: int = BATCH
+    view: OpenView, target: Target, *, steps: int = 16, most_steps: int = 64, smooth_px: float | None = None, batch: int = BATCH
 ) -> HeatMap:
     """Signed evidence of each pixel, in logits; "nothing" is the picture's mean colour.
 
     Args:
         view: of a detector with gradients.
         steps: of the path, midpoints; doubled while the completeness error is 5 % or more, up to `most_steps`.
-        smooth_px: sigma in input pixels of the blur the map is shown with; it keeps the sum. 0 leaves it out.
+        smooth_px: sigma in input pixels of the blur the map is shown with; it keeps the sum, and 0 leaves it out. None
+            takes a seventh of the object's side, at least 2: speckle finer than that is not what anybody reads.
 
     Raises:
         InputError: the target has no anchors.
@@ -48,6 +49,8 @@ def integrated_gradients(
             break
         steps *= 2
     values = total.sum(axis=-1).astype(np.float32)
+    if smooth_px is None:
+        smooth_px = _smoothing(view, target)
     if smooth_px:
         values = cv2.GaussianBlur(values, (0, 0), smooth_px, borderType=cv2.BORDER_REFLECT)
     view.forwards += used
@@ -55,8 +58,15 @@ def integrated_gradients(
     return HeatMap(
         "integrated_gradients", view.cut(values), view.image_size, "logit", signed=True, target=target, value=float(ends[0]), baseline=float(ends[1]),
         completeness=error, forwards=used + 2, backwards=used, seconds=time.perf_counter() - started,
-        params={"steps": steps, "smooth_px": smooth_px, "hidden": "mean colour"}, notes=notes,
+        params={"steps": steps, "smooth_px": round(smooth_px, 2), "hidden": "mean colour"}, notes=notes,
     )
+
+
+def _smoothing(view: OpenView, target: Target) -> float:
+    if target.box is None:
+        return 4.0
+    x1, y1, x2, y2 = view.to_frame(target.box)[0]
+    return max(2.0, float(np.sqrt(max(0.0, (x2 - x1) * (y2 - y1)))) / 7)
 
 
 def _mean_gradient(view: OpenView, target: Target, difference: np.ndarray, steps: int, batch: int) -> np.ndarray:

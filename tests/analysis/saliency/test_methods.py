@@ -69,7 +69,7 @@ def test_d_rise_agrees_with_the_exact_answer_at_its_own_resolution():
     exact = ((view.pixels - view.fill) / 255 * weights[0, 0]).sum(axis=-1)[view.inside]
     # A mask's cell shows or hides a neighbourhood at once: a slope is the exact answer gathered over a cell, then smoothed.
     cell = (W / 6, H / 6)
-    gathered = cv2.GaussianBlur(exact, (0, 0), sigmaX=cell[0] * 0.77, sigmaY=cell[1] * 0.77, borderType=cv2.BORDER_CONSTANT)
+    gathered = cv2.GaussianBlur(exact, (0, 0), sigmaX=cell[0] * 0.7, sigmaY=cell[1] * 0.7, borderType=cv2.BORDER_CONSTANT)
     inner = np.s_[4:-4, 6:-6]
     assert np.corrcoef(heat.values[inner].ravel(), gathered[inner].ravel())[0, 1] > 0.99
     assert heat.reliability > 0.97 and heat.unit == "logit slope"
