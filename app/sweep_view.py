@@ -81,7 +81,7 @@ def _watch(folder: Path, was_live: bool) -> None:
 def _sentence(folder: Path, state, running: bool, ended: int) -> str:
     parts = [f"**{state.name}**", f"{ended:,} of {state.planned:,} trials", "stopping" if running and sweeps.asked_to_stop(folder) else "running" if running else "done" if ended >= state.planned else "stopped"]
     if state.best is not None:
-        parts.append(f"best: trial {state.best.number}, {state.figure} {state.best.value:.3f}; in the catalogue as {folder.name}")
+        parts.append(f"best: trial {state.best.number}, {state.figure} {state.best.value:.3f}")
     return " · ".join(parts)
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from detector.train import TrainProgress
 
 LOCK, STOP, JOB = "sweep", "stop", "job.json"
-CURVES = 5
+CURVES = 4
 """So many of the best trials are drawn over their steps."""
 
 
@@ -69,21 +69,20 @@ def run_in_background(folder: Path) -> int:
     from detector.sweep_recipe import load_sweep
     from detector.sweep_run import add_best_to_catalogue
 
-    began = _told(folder).get("started") or time.time()
     try:
         lock = WorkerLock(folder, LOCK)
     except RunError:
         return 1  # the process that holds it goes on
     try:
+        _tell(folder)
         state = run(load_sweep(folder / "sweep.yaml"), folder)
         if state.best is not None:
             add_best_to_catalogue(state, folder.name)
-        _tell(folder, started=began)
     except BoxscopeError as raised:
-        _tell(folder, started=began, error=raised.message)
+        _tell(folder, error=raised.message)
         return 1
     except Exception as raised:
-        _tell(folder, started=began, error=background.sentence(raised, "The sweep", folder))
+        _tell(folder, error=background.sentence(raised, "The sweep", folder))
         raise
     finally:
         lock.release()

@@ -61,15 +61,15 @@ def _watch(folder: Path, controls: bool = True) -> None:
 
 def _head(t: Training, controls: bool) -> None:
     with st.container(border=True):
-        words, button = st.columns([5, 1], vertical_alignment="center")
-        with words:
+        if not controls or t.stage == "done":
             st.progress(t.fraction, _sentence(t))
-        if not controls:
             return
+        words, button = st.columns([5, 1], vertical_alignment="center")
+        words.progress(t.fraction, _sentence(t))
         if t.live:
             button.button("Stop", key="stop-training", icon=":material/stop:", on_click=trainings.stop, args=(t.folder,), width="stretch", disabled=t.stage == "stopping",
                           help="After the step in hand; the checkpoint is kept.")
-        elif t.stage != "done":
+        else:
             button.button("Resume", key="resume-training", icon=":material/play_arrow:", type="primary", on_click=trainings.resume, args=(t.folder,), width="stretch",
                           help="Goes on from the newest checkpoint with the batches the undisturbed training would have seen.")
 

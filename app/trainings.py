@@ -202,13 +202,12 @@ def run_training(
     except RunError:
         raise RunError("another process trains in this folder; wait for it, stop it, or name another folder.", path=folder) from None
     told = 0.0
-    began = _told(folder).get("started") or time.time()
 
     def tell(p: TrainProgress) -> None:
         nonlocal told
         if time.monotonic() - told > TELL:
             told = time.monotonic()
-            _tell(folder, started=began, step=p.step, steps=p.steps, rate=p.images_per_second, seconds_left=p.seconds_left, figures=dict(p.figures))
+            _tell(folder, step=p.step, steps=p.steps, rate=p.images_per_second, seconds_left=p.seconds_left, figures=dict(p.figures))
         if progress is not None:
             progress(p)
 
@@ -217,15 +216,15 @@ def run_training(
 
     try:
         (folder / STOP).unlink(missing_ok=True)
-        _tell(folder, started=began)
+        _tell(folder)
         train_by(recipe, folder, progress=tell, should_stop=wished, validate=average_precision, resume=resume)
-        _tell(folder, started=began)
+        _tell(folder)
     except BoxscopeError as error:
         if not isinstance(error, RunError):  # the wrong command in the right folder: the training in it stays as it is
-            _tell(folder, started=began, error=error.message, file=error.path or "")
+            _tell(folder, error=error.message, file=error.path or "")
         raise
     except Exception as error:
-        _tell(folder, started=began, error=background.sentence(error, "The training", folder))
+        _tell(folder, error=background.sentence(error, "The training", folder))
         raise
     finally:
         lock.release()
@@ -235,10 +234,11 @@ def run_training(
 def say_failed(folder: Path, error: BoxscopeError) -> None:
     """Why the training in this folder went no further, for pages."""
     told = _told(folder)
-    _tell(folder, **told | {"error": error.message, "file": error.path or "", "written": time.time()})
+    _tell(folder, **{k: v for k, v in told.items() if k != "started"} | {"error": error.message, "file": error.path or "", "written": time.time()})
 
 
 def _tell(folder: Path, **words: Any) -> None:
+    """`started` is said by who starts a process, and no more once that holds its lock: from then on the lock tells whether it lives."""
     write_atomically(folder / PROGRESS, json.dumps({"written": time.time()} | words).encode())
 
 
