@@ -8,7 +8,7 @@ import pytest
 from analysis.saliency.faithfulness import Trial, baseline_map
 from analysis.saliency.methods import EVIDENCE_METHODS, contrast, explain, find_target, last
 from analysis.saliency.views import open_view
-from tests.analysis.saliency.planted import PlantedDetector, build, cue_rank, draw, trained
+from tests.analysis.saliency.planted import DOT, GAP, SIZE, PlantedDetector, build, cue_rank, draw, trained
 
 pytestmark = pytest.mark.slow
 
@@ -65,7 +65,7 @@ def test_a_contrast_points_at_what_tells_the_classes_apart(detector, objects):
     assert np.mean(ranks) >= 0.95
 
 
-@pytest.mark.parametrize("method, most", [("layer_cam", 0.35), ("integrated_gradients", 0.35), ("d_rise", 0.5)])
+@pytest.mark.parametrize("method, most", [("integrated_gradients", 0.35), ("d_rise", 0.5)])
 def test_with_other_weights_the_map_is_another_inside_the_box(objects, detector, method, most):
     """Rank correlation within the box: outside it every map of an anchor is a blob around it, whatever the weights."""
     other = PlantedDetector(build(seed=5))
@@ -77,6 +77,23 @@ def test_with_other_weights_the_map_is_another_inside_the_box(objects, detector,
         ranks = [np.argsort(np.argsort(m[inside].ravel())) for m in (a, b)]
         found.append(np.corrcoef(*ranks)[0, 1])
     assert abs(np.mean(found)) < most, found
+
+
+def test_with_other_weights_layer_cam_no_longer_singles_out_the_dot(detector, objects):
+    """At stride 8 a box of 16 pixels holds two cells a side, too few to correlate. The dot lies above the left corner: the
+    trained network's map is hottest there among the four corners, that of random weights anywhere."""
+    def chosen(d) -> float:
+        found = []
+        for planted, n, target in objects:
+            values = last(explain(d, planted.image, [target], "layer_cam"))[0].full()
+            x1, y1, x2, y2 = (int(v) for v in planted.boxes[n])
+            far = GAP + DOT
+            corners = [(x1 - far, y1 - far), (x2 + GAP, y1 - far), (x1 - far, y2 + GAP), (x2 + GAP, y2 + GAP)]
+            inside = [(x, y) for x, y in corners if 0 <= x <= SIZE[0] - DOT and 0 <= y <= SIZE[1] - DOT]
+            found.append(int(np.argmax([values[y : y + DOT, x : x + DOT].mean() for x, y in inside])) == 0)
+        return float(np.mean(found))
+
+    assert chosen(detector) >= 0.9 and chosen(PlantedDetector(build(seed=5))) <= 0.75
 
 
 def test_the_baselines_do_not_know_the_dot(detector, objects):
