@@ -55,9 +55,9 @@ class TwoHeadConfig:
     heads: str = "both"
     class_widths: tuple[int, ...] = ()
     box_pool: str = "flatten"
-    box_channels: int = 128
+    box_channels: int = 64
     box_widths: tuple[int, ...] = (256,)
-    box_format: str = "corners"
+    box_format: str = "centre"
     dropout: float = 0.2
 
     def __post_init__(self) -> None:

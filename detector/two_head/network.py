@@ -39,18 +39,21 @@ def build_two_head(config: TwoHeadConfig) -> keras.Model:
         x = keras.layers.GlobalAveragePooling2D(name="class_pool")(features)
         for i, units in enumerate(config.class_widths, start=1):
             x = keras.layers.Dropout(config.dropout, name=f"class_dropout{i}")(x)
-            x = keras.layers.Dense(units, "relu", name=f"class_hidden{i}")(x)
+            x = keras.layers.Dense(units, "gelu", name=f"class_hidden{i}")(x)
         x = keras.layers.Dropout(config.dropout, name="class_dropout")(x)
         outputs["class_logits"] = keras.layers.Dense(config.num_classes, name="class_logits")(x)
     if config.has_boxes:
         if config.box_pool == "flatten":
-            x = keras.layers.Conv2D(config.box_channels, 1, activation="relu", name="box_channels")(features)
+            x = keras.layers.Conv2D(config.box_channels, 1, name="box_channels")(features)
+            # Without it, and with ReLU, the head died within a hundred steps and answered with one box (measured).
+            x = keras.layers.LayerNormalization(name="box_norm")(x)
+            x = keras.layers.Activation("gelu", name="box_gelu")(x)
             x = keras.layers.Flatten(name="box_pool")(x)
         else:
             x = keras.layers.GlobalAveragePooling2D(name="box_pool")(features)
         for i, units in enumerate(config.box_widths, start=1):
             x = keras.layers.Dropout(config.dropout, name=f"box_dropout{i}")(x)
-            x = keras.layers.Dense(units, "relu", name=f"box_hidden{i}")(x)
+            x = keras.layers.Dense(units, "gelu", name=f"box_hidden{i}")(x)
         x = keras.layers.Dropout(config.dropout, name="box_dropout")(x)
         # The first boxes are the middle half of the picture. Empty ones would have CIoU's gradient without bound.
         bias = np.float32([-1, -1, 1, 1]) * np.float32(np.log(3)) if config.box_format == "corners" else np.zeros(4, np.float32)

@@ -120,9 +120,9 @@ class TwoHeadRecipe:
     heads: str = "both"
     class_widths: tuple[int, ...] = ()
     box_pool: str = "flatten"
-    box_channels: int = 128
+    box_channels: int = 64
     box_widths: tuple[int, ...] = (256,)
-    box_format: str = "corners"
+    box_format: str = "centre"
     dropout: float = 0.2
     start: str = "imagenet"
     freeze_batchnorm: bool = True
