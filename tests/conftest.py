@@ -9,6 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes says how busy the machine is, not whether the code is right.
+settings.register_profile("boxscope", deadline=None)
+settings.load_profile("boxscope")
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -23,6 +23,24 @@ class Place:
     sample_id: str | None = None
 
 
+def cut_out(xyxy: np.ndarray, rows: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Which pictures were cut out along their box already: bool [M], True for the one box of such a picture.
+
+    The picture is as large as its only box (to a pixel), and the box reaches more than 2 pixels past it.
+
+    Args:
+        xyxy: float [M, 4] as stated; rows: int [M], the picture of each; sizes: int [N, 2] (W, H), 0 where unknown.
+    """
+    if not len(rows):
+        return np.zeros(0, bool)
+    size = np.asarray(sizes, np.float64).reshape(-1, 2)[rows]
+    alone = np.bincount(rows, minlength=len(sizes))[rows] == 1
+    with np.errstate(invalid="ignore"):
+        as_large = (np.abs(xyxy[:, 2:] - xyxy[:, :2] - size) <= 1).all(axis=1)
+        past = (xyxy[:, 2:] > size + 2).any(axis=1)
+    return alone & as_large & past & (size > 0).all(axis=1)
+
+
 def check_boxes(
     xyxy: np.ndarray,
     sizes: np.ndarray,

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from detector.core import FLAGS, ClassMap
-from detector.data.box_checks import Place, check_boxes
+from detector.data.box_checks import Place, check_boxes, cut_out
 from detector.data.dataset import Dataset, ObjectTable, Problem
 from detector.data.files import Listing
 from detector.data.images import Header, read_header, turn_boxes
@@ -128,13 +128,19 @@ def assemble(draft: Draft, *, headers: bool | None = None) -> Dataset:
         if (xyxy[at].max(axis=0, initial=0)[2:] <= np.array(header.stored_size) + 1).all():
             shifted = xyxy[at] + (*draft.shift, 0, 0)
             xyxy[at] = turn_boxes(shifted, header.stored_size, header.orientation) - (*draft.shift, 0, 0)
+    labelled = np.array(draft.labelled, bool)
+    cropped = cut_out(xyxy, rows, sizes)
+    problems += [_cropped(draft.place(int(k)), xyxy[k], sizes[rows[k]], draft.whole_frame) for k in np.flatnonzero(cropped)]
     if draft.whole_frame:
         xyxy, shift = np.concatenate([np.zeros((len(rows), 2)), sizes[rows]], axis=1), (0.0, 0.0)
         xyxy[(sizes[rows] == 0).any(axis=1)] = np.nan
         problems.append(Problem(BOXES_IGNORED, f"its {len(rows)} boxes are not used, as was asked; the whole picture stands in for each.", draft.source))
     else:
         shift = draft.shift
+        labelled[rows[cropped]] = False
+        xyxy[cropped] = np.concatenate([np.ones((int(cropped.sum()), 2)), sizes[rows[cropped]]], axis=1)  # named above already
     boxes, keep, faults = check_boxes(xyxy, sizes[rows], draft.place, shift=shift, numbers=draft.numbers)
+    keep &= draft.whole_frame | ~cropped
     problems += faults
 
     def kept(values):
@@ -152,8 +158,18 @@ def assemble(draft: Draft, *, headers: bool | None = None) -> Dataset:
 
     return Dataset(
         name=draft.name, format=draft.format, source=draft.source, class_map=draft.class_map,
-        sample_ids=draft.sample_ids, files=draft.files, sizes=sizes, labelled=draft.labelled, objects=objects,
+        sample_ids=draft.sample_ids, files=draft.files, sizes=sizes, labelled=labelled, objects=objects,
         splits=draft.splits, problems=problems, place=place,
+    )
+
+
+def _cropped(place: Place, box: np.ndarray, size: np.ndarray, whole_frame: bool) -> Problem:
+    said = "[" + ", ".join(f"{v:g}" for v in box) + "]"
+    done = "the class alone is used." if whole_frame else 'it counts as unlabelled. Read with boxes="ignore" for the classes alone.'
+    return Problem(
+        "already cropped",
+        f"{place.subject}: the picture has {size[0]}x{size[1]} pixels, as many as its box {said}: it was cut out along the box, which no longer "
+        f"fits; {done}", place.path, place.line, place.sample_id, not whole_frame,
     )
 
 

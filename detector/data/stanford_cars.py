@@ -187,7 +187,7 @@ def _plain(name: str) -> str:
 
 
 def _fit(row: _Row, file: str, sample_id: str, boxes: str, problems: list[Problem]) -> tuple[tuple[int, int], bool]:
-    """(stored size of the picture, (0, 0) where unreadable; whether the box lies in it)."""
+    """(stored size of the picture, (0, 0) where unreadable; False where the box lies wholly outside it)."""
     try:
         size = read_header(file).stored_size  # MATLAB knows no EXIF: boxes relate to the stored pixels
     except ImageError:
@@ -195,17 +195,9 @@ def _fit(row: _Row, file: str, sample_id: str, boxes: str, problems: list[Proble
     x1, y1, x2, y2 = row.box
     if not all(math.isfinite(v) for v in row.box):
         return size, False
-    inside = x2 <= size[0] and y2 <= size[1]
-    cut_out = abs(x2 - x1 - size[0]) <= 1 and abs(y2 - y1 - size[1]) <= 1
+    cropped = abs(x2 - x1 - size[0]) <= 1 and abs(y2 - y1 - size[1]) <= 1  # `assemble` names these
     said = "[" + ", ".join(f"{v:g}" for v in row.box) + "]"
-    if not inside and cut_out:
-        done = (
-            "the class alone is used." if boxes == "ignore"
-            else "it counts as unlabelled. Read with boxes=\"ignore\" for the classes alone."
-        )
-        problems.append(Problem("already cropped", f"the picture has {size[0]}x{size[1]} pixels, as many as its box {said}: it was cut out along the box, which no longer fits; {done}", *row.stated, sample_id, boxes != "ignore"))
-        return size, False
-    if x1 > size[0] or y1 > size[1]:
+    if not cropped and (x1 > size[0] or y1 > size[1]):
         if boxes != "ignore":
             problems.append(Problem("box outside", f"expected a box in the picture of {size[0]}x{size[1]}, got {said}, wholly outside; it counts as unlabelled.", *row.stated, sample_id, True))
         return size, False

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detector.data.box_checks import Place, check_boxes
+from detector.data.box_checks import Place, check_boxes, cut_out
 
 
 def judge(boxes, size=(50, 30), **options):
@@ -62,3 +62,13 @@ def test_what_is_kept_is_a_box_in_the_image_and_what_is_not_has_a_reason(rows):
     assert (kept >= 0).all() and (kept[:, 2] <= 50).all() and (kept[:, 3] <= 30).all()
     assert (kept[:, :2] < kept[:, 2:]).all()
     assert {p.line - 10 for p in problems if p.left_out} == set(np.flatnonzero(~keep))
+
+
+def test_pictures_cut_out_along_their_only_box():
+    sizes = np.array([(20, 11), (20, 11), (40, 30), (20, 11), (0, 0)])
+    xyxy = np.array([[5, 7, 25, 18], [0, 0, 20, 11], [5, 7, 25, 18], [5, 7, 25, 18], [1, 2, 4, 5], [5, 7, 25, 18], [np.nan] * 4])
+    rows = np.array([0, 1, 2, 3, 3, 4, 2])
+    assert cut_out(xyxy[:3], rows[:3], sizes).tolist() == [True, False, False]
+    assert not cut_out(xyxy[3:], rows[3:], sizes).any()  # two boxes, an unknown size, an unreadable box
+    assert cut_out(np.array([[1.0, 2, 21, 13]]), np.array([0]), sizes).tolist() == [False]  # within two pixels: a sloppy border
+    assert cut_out(np.zeros((0, 4)), np.zeros(0, int), sizes).shape == (0,)

@@ -55,3 +55,14 @@ def test_a_table_without_the_columns_says_which(tmp_path):
     (tmp_path / "x.csv").write_text("filename,xmin,ymin\na.jpg,1,2\n")
     with pytest.raises(DataError, match="missing: class, xmax, ymax"):
         load_dataset(tmp_path / "x.csv")
+
+
+def test_pictures_cut_out_along_their_box_are_named_and_their_class_can_be_had(tmp_path):
+    picture(tmp_path / "a.jpg", 20, 11)
+    picture(tmp_path / "b.jpg", 40, 30)
+    (tmp_path / "t.csv").write_text("filename,width,height,class,xmin,ymin,xmax,ymax\na.jpg,0,0,car,5,7,25,18\nb.jpg,0,0,bus,5,7,25,18\n")
+    dataset = load_dataset(tmp_path)
+    assert kinds(dataset) == ["already cropped"] and dataset.problems[0].line == 2 and dataset.labelled.tolist() == [False, True]
+    assert dataset.objects.xyxy.tolist() == [[4, 6, 25, 18]] and dataset.objects.rows.tolist() == [1]
+    classes = load_dataset(tmp_path, boxes="ignore")
+    assert classes.objects.xyxy.tolist() == [[0, 0, 20, 11], [0, 0, 40, 30]] and kinds(classes) == ["already cropped", "boxes ignored"]
