@@ -20,12 +20,12 @@ def register(app: typer.Typer) -> None:
 
 
 def train(
-    recipe: Annotated[Path, typer.Argument(help="A recipe: an SSD network's, a sliding-window detector's (kind: sliding_window), or the Object Detection API's pipeline.config.", metavar="RECIPE")],
-    data: Annotated[str | None, typer.Option(help="The data set (SSD) or patches (sliding window), instead of the recipe's `data`.")] = None,
+    recipe: Annotated[Path, typer.Argument(help="A recipe: an SSD network's, a sliding-window detector's (kind: sliding_window), a two-head network's (kind: two_head), or the Object Detection API's pipeline.config.", metavar="RECIPE")],
+    data: Annotated[str | None, typer.Option(help="The data set, or patches (sliding window), instead of the recipe's `data`.")] = None,
     train_split: Annotated[str | None, typer.Option(help="Train on this split of the data only.")] = None,
     val_split: Annotated[str | None, typer.Option(help="Validate on this split of the data.")] = None,
     val_data: Annotated[str | None, typer.Option(help="Another data set to validate on.")] = None,
-    start: Annotated[str | None, typer.Option(help="Starting weights (SSD), instead of the recipe's `start`: none, imagenet, or a path.")] = None,
+    start: Annotated[str | None, typer.Option(help="Starting weights (SSD, two heads), instead of the recipe's `start`: none, imagenet, or a path.")] = None,
     changes: Annotated[list[str] | None, typer.Option("--set", help="Any key of the recipe, e.g. --set steps=800; may be given several times.", metavar="KEY=VALUE")] = None,
     out: Annotated[Path | None, typer.Option(help="The folder of the training; by default one named after the recipe under the data directory.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the training in that folder.")] = False,
