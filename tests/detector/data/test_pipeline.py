@@ -127,3 +127,15 @@ def test_an_unreadable_picture_is_named_when_its_turn_comes():
     with pytest.raises(ImageError, match="two.jpg"):
         taken.extend(step for step, _ in source.iterate(0, 4))
     assert source.files(1) == ["c", "d"]
+
+
+def test_batches_from_records_equal_those_from_the_data_they_were_written_from(tmp_path):
+    from detector.data.load import load_dataset
+    from detector.data.tfrecord import write_tfrecord
+
+    assert write_tfrecord(drawn_dataset(), tmp_path, shards=2) == []
+    records = load_dataset(tmp_path)
+    assert records.sample_ids == drawn_dataset().sample_ids
+    for step in (0, 3):
+        assert same(batches().batch(step), batches(records).batch(step))
+    assert all("data.record-0000" in file for file in batches(records).files(0))
