@@ -9,12 +9,12 @@ import numpy as np
 
 from detector.core import ClassMap, Detections, DetectorInfo
 
-WIDTH, HEIGHT = 480, 360
+WIDTH, HEIGHT = 160, 120
 CLASSES = ClassMap(("wide", "tall"))
 
 
 def draw(folder: Path, count: int) -> Path:
-    """`count` JPEG files of 480x360 in folders of a thousand, two of them torn; nothing where they are there already."""
+    """`count` JPEG files of 160x120 in folders of a thousand, two of them torn; nothing where they are there already."""
     for i in range(count):
         path = folder / f"{i // 1000:03d}" / f"{i:06d}.jpg"
         if path.exists():
@@ -33,7 +33,7 @@ def draw(folder: Path, count: int) -> Path:
 
 
 class BlobDetector:
-    """Bright connected regions as boxes, scored by their mean brightness: about as much work as decoding the picture."""
+    """Bright connected regions as boxes, scored by their mean brightness."""
 
     def __init__(self) -> None:
         self.info = DetectorInfo("blobs", "blobs", CLASSES, "blobs-1", capabilities=frozenset({"low_scores"}))
