@@ -21,7 +21,7 @@ from detector.recipe_material import HeldOut, material
 from detector.train_folder import TrainFolder
 
 EVERY = 2.0  # seconds between two looks at a training that runs
-SAMPLES = 6
+SAMPLES = 8
 
 
 def detail(t: Training, controls: bool = True) -> None:

@@ -12,7 +12,7 @@ from app.components import facts, say_error, show_problems
 from app.roots import allowed, inside_roots, keep_uploads, roots
 from app.train_form import CHOICES, controls, folder_stem, help_of, inside, other_settings, shipped, with_text
 from detector.data.dataset import Problem
-from detector.errors import BoxscopeError, InputError
+from detector.errors import BoxscopeError
 from detector.recipe_material import material
 from detector.recipes import Recipe, read_recipe
 
@@ -143,7 +143,7 @@ def _placeholder(recipe: Recipe) -> str:
 def form() -> None:
     """The whole form; what does not fit is one sentence above the button."""
     left, right = st.columns(2, gap="large")
-    recipe, path, wanted, data = None, None, {}, ""
+    recipe, path, wanted = None, None, {}
     try:
         with left:
             st.subheader("1 · Recipe")
@@ -159,8 +159,8 @@ def form() -> None:
                 wanted["start"] = _start(recipe, key)
         with right:
             st.subheader("2 · Data")
-            data = wanted["data"] = _data(recipe, key)
-            wanted |= _splits(recipe, data, key)
+            wanted["data"] = _data(recipe, key)
+            wanted |= _splits(recipe, wanted["data"], key)
             if hasattr(recipe, "val_data"):
                 other = st.text_input("Another data set to validate on", value=recipe.val_data or "", key=f"{key}-val-data", placeholder="optional")
                 wanted["val_data"] = other.strip() or None
@@ -171,20 +171,18 @@ def form() -> None:
             with st.popover("What they mean", icon=":material/help:"):
                 st.markdown("\n".join(f"- `{name}`: {meaning}" for name, meaning in words.items() if f"\n{name}:" in f"\n{text}"))
         recipe = inside(with_text(recipe, text, wanted))
-        if not recipe.data:
-            raise InputError("Name the labelled data to train on.")
-        said, problems = _look(type(recipe).__name__, recipe.as_dict(), recipe, _stamp(recipe.data))
-        facts(" · ".join(said))
-        show_problems(problems)
-    except BoxscopeError as error:
-        if data or not isinstance(error, InputError) or recipe is None:
-            say_error(error)
+        if recipe.data:
+            said, problems = _look(type(recipe).__name__, recipe.as_dict(), recipe, _stamp(recipe.data))
+            facts(" · ".join(said))
+            show_problems(problems)
         else:
-            st.caption(f":material/info: {error.message}")
+            st.caption(":material/info: Name the labelled data to train on.")
+    except BoxscopeError as error:
+        say_error(error)
         recipe = None
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button(
-            "3 · Start training", type="primary", icon=":material/play_arrow:", disabled=recipe is None, on_click=_begin,
+            "3 · Start training", type="primary", icon=":material/play_arrow:", disabled=recipe is None or not recipe.data, on_click=_begin,
             args=(recipe, folder_stem(recipe, path, wanted["name"])) if recipe is not None else (),
         )
         busy = [t.folder.name for t in trainings.trainings() if t.live]
