@@ -15,6 +15,7 @@ from __future__ import annotations
 import csv
 import math
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -70,12 +71,15 @@ def find_stanford_cars(path: Path) -> Layout | None:
     if path.is_file():
         return Layout("devkit", path.parent.parent, path.parent) if path.name in (*_MATS, META_MAT) else None
     for folder in folders_below(path, 2):
-        names = set(os.listdir(folder)) if os.access(folder, os.R_OK) else set()
-        if names & set(_MATS):
+        if _holds(folder, _MATS):
             return Layout("devkit", path if folder != path else _above_devkit(path), folder)
-        if "names.csv" in names and names & set(_TABLES):
+        if _holds(folder, ("names.csv",)) and _holds(folder, _TABLES):
             return Layout("kaggle", folder, folder)
     return None
+
+
+def _holds(folder: Path, names: Iterable[str]) -> bool:
+    return any(os.path.isfile(os.path.join(folder, name)) for name in names)
 
 
 def _above_devkit(folder: Path) -> Path:
