@@ -57,7 +57,7 @@ def train(
         for name, value in (state.get("figures") or {}).items():
             say(f"{name}: {value:.4g}")
         print(folder)
-    if stopping and state.get("state") != "done":
+    if state.get("state") == "stopped":  # by Ctrl-C, or on the page
         say(f"stopped at step {state.get('step')} of {state.get('steps')}; --resume goes on from here.")
         raise typer.Exit(130)
 
