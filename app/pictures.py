@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from detector.data.members import find_member
+from detector.data.remote import is_remote
 from detector.errors import BoxscopeError, ImageError
 from detector.paths import data_dir, write_atomically
 
@@ -40,6 +41,8 @@ def _identity(run: Any, i: int) -> str:
     file = run.files[i]
     if not file:
         return f"{getattr(run, 'version', id(run))}\0{run.sample_ids[i]}"
+    if is_remote(file):
+        return file
     member = find_member(file)
     stat = os.stat(file if member is None else member.container)
     return f"{file}\0{stat.st_size}\0{stat.st_mtime_ns}"
