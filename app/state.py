@@ -215,9 +215,15 @@ class Shared:
 
 
 def run_and_matches(name: str, iou: float, stamp: tuple | None = None) -> tuple[Run, Matches]:
-    """A stored run by its name, and its matching of every class at an IoU."""
+    """A stored run by its name, and its matching of every class at an IoU.
+
+    Raises:
+        InputError: the run is too large for memory.
+    """
     path = stored_runs()[name].path
     stamp = run_stamp(path) if stamp is None else stamp
+    if isinstance(_run(str(path), stamp), StreamedRun):
+        raise InputError(f"{name} is too large to be held in memory beside this run; `boxscope evaluate {path}` reads it in windows.")
     return _run(str(path), stamp), _matches(str(path), stamp, iou, None)
 
 
