@@ -65,10 +65,10 @@ def explain(
     chosen = _chosen(stored, i, rows, object)
     if not chosen:
         say(f"Nothing is missed or wrong in {image} at threshold {threshold:g}; name an object with --object.")
-    detector = _detector_of(stored)
-    if detector is None:
-        raise UnavailableError("Heat maps ask the run's detector, and it cannot be had; --method confidence_map of another run may still work.")
-    methods = method or ["confidence_map", *_first_possible(detector)]
+    detector = _detector_of(stored, "only confidence maps can be drawn, from the detections the run kept")
+    methods = method or ["confidence_map", *(_first_possible(detector) if detector is not None else [])]
+    if detector is None and methods != ["confidence_map"]:
+        raise UnavailableError("Evidence has to be asked of the run's detector, and it cannot be had; --method confidence_map works without it.")
     out.mkdir(parents=True, exist_ok=True)
     results = []
     with progress_bar("Heat maps") as update:
@@ -138,7 +138,7 @@ def _one(s: Any, detector: Any, i: int, row: Row, method: str, out: Path, *, cut
     try:
         asked = asked_of(s, i, row)
         if method == "confidence_map":
-            heat, verdict = _confidence(detector, picture, asked.arguments["class_id"]), None
+            heat, verdict = _confidence(s, detector, i, picture, asked), None
         else:
             job = EvidenceJob(detector, picture, asked.arguments, method, check=check, settings=settings)
             while (progress := job.step()).stage != "done":
@@ -160,18 +160,20 @@ def _one(s: Any, detector: Any, i: int, row: Row, method: str, out: Path, *, cut
     return result | {"png": str(out / f"{stem}.png"), "npy": str(out / f"{stem}.npy"), "words": words, **{k: facts[k] for k in ("value", "reliability", "completeness_error", "faithfulness")}}
 
 
-def _confidence(detector: Any, picture: Any, class_id: int) -> HeatMap:
+def _confidence(s: Any, detector: Any, i: int, picture: Any, asked: Any) -> HeatMap:
+    """From candidates where the detector shows them, else from the detections the run kept."""
     import time
 
     from analysis.saliency.confidence import confidence_map
     from analysis.saliency.heatmap import HeatMap
 
     started, size = time.perf_counter(), (picture.shape[1], picture.shape[0])
-    shows = "candidates" in detector.info.capabilities
-    source = (detector.candidates if shows else detector.detect)([picture])[0]
-    values = confidence_map(source, class_ids=class_id, image_size=size)
-    notes = () if shows else ("From detections: what suppression or a score cut took away is not in it.",)
-    return HeatMap("confidence_map", values, size, "confidence", forwards=1, seconds=time.perf_counter() - started, notes=notes)
+    if detector is not None and "candidates" in detector.info.capabilities:
+        values, forwards, notes = confidence_map(detector.candidates([picture])[0], class_ids=asked.arguments["class_id"], image_size=size), 1, ()
+    else:
+        values, forwards = confidence_map(s.run.detections_of(i), class_ids=asked.class_id, image_size=size), 0
+        notes = (f"From the detections the run kept, down to {s.manifest.floor:g}: what suppression or a score cut took away is not in it.",)
+    return HeatMap("confidence_map", values, size, "confidence", forwards=forwards, seconds=time.perf_counter() - started, notes=notes)
 
 
 def _safe(text: str) -> str:

@@ -95,13 +95,13 @@ def why(
     _print(found, chosen.tolist(), most, proofs=image is not None, summary=image is None, tries=tries)
 
 
-def _detector_of(stored: Run) -> Detector | None:
-    """The run's own detector, or why it is not to be had."""
+def _detector_of(stored: Run, otherwise: str = "the verdicts rest on the detections the run kept") -> Detector | None:
+    """The run's own detector, or why it is not to be had, and what that means."""
     from app.detector_spec import spec_of
 
     record, spec = stored.manifest.detector, spec_of(stored.manifest)
     if spec is None:
-        say("The run does not say how to load its detector: the verdicts rest on the detections the run kept.")
+        say(f"The run does not say how to load its detector: {otherwise}.")
         return None
     from detector import load_dataset, load_detector
 
@@ -112,10 +112,10 @@ def _detector_of(stored: Run) -> Detector | None:
         with without_native_chatter():
             detector = load_detector(spec["model"], **options)
     except BoxscopeError as error:
-        say(f"The run's detector cannot be loaded ({error}): the verdicts rest on the detections the run kept.")
+        say(f"The run's detector cannot be loaded ({error}): {otherwise}.")
         return None
     if detector.info.weights_hash != record.weights_hash:
-        say("The detector has changed since the run was made: the verdicts rest on the detections the run kept.")
+        say(f"The detector has changed since the run was made: {otherwise}.")
         return None
     return detector
 

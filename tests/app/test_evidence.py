@@ -127,6 +127,15 @@ def test_the_command_explains_what_was_missed_and_says_what_there_is(run):
     assert "one of confidence_map" in str(explained(run, "--method", "grad_cam").exception)
 
 
+def test_without_its_detector_a_run_still_gives_confidence_maps(run, boxscope_home):
+    (boxscope_home / "cells" / "cells.tflite").unlink()
+    result = explained(run, "--object", "d0", "--json")
+    assert result.exit_code == 0, result.output
+    (only,) = json.loads(result.stdout)["maps"]
+    assert only["method"] == "confidence_map" and "detections the run kept" in only["words"][1] and np.load(only["npy"]).max() > 0.5
+    assert "cannot be had" in str(explained(run, "--method", "d_rise").exception)
+
+
 def test_the_page_shows_the_map_with_its_worth(run, app):
     from app.model_process import model_process
 
