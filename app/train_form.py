@@ -26,15 +26,14 @@ PATHS = ("data", "val_data", "images", "label_map", "pipeline", "start", "scenes
 NO_PATHS = ("", "none", "imagenet")
 
 
-def shipped() -> dict[str, Path]:
-    """The recipes in configs/, by file name without its ending."""
+def shipped() -> dict[str, tuple[Path, str]]:
+    """The recipes in configs/ by file name without its ending: the file, and the recipe's name."""
     found = {}
     for path in sorted((ROOT / "configs").glob("*.yaml")):
         try:
-            read_recipe(path)
+            found[path.stem] = path, read_recipe(path).name
         except BoxscopeError:
             continue  # the catalogue and other lists lie there too
-        found[path.stem] = path
     return found
 
 

@@ -21,8 +21,13 @@ KINDS = {"ssd": "SSD network", "sliding_window": "sliding-window detector", "two
 
 
 @st.cache_data(max_entries=4, show_spinner=False)
-def _shipped(_changed: tuple[float, ...]) -> dict[str, Path]:
+def _shipped(changed: tuple[float, ...]) -> dict[str, tuple[Path, str]]:
     return shipped()
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def _read(path: str, changed: float) -> Recipe:
+    return read_recipe(path)
 
 
 def _recipe() -> tuple[Recipe, Path] | None:
@@ -30,11 +35,11 @@ def _recipe() -> tuple[Recipe, Path] | None:
     from app.background import ROOT
 
     files = _shipped(tuple(p.stat().st_mtime for p in sorted((ROOT / "configs").glob("*.yaml"))))
-    titles = {name: f"{read_recipe(path).name} · configs/{path.name}" for name, path in files.items()}
+    titles = {name: f"{title} · configs/{path.name}" for name, (path, title) in files.items()}
     names = sorted(files, key=lambda name: name != "finetune")
     choice = st.selectbox("Recipe", [*names, OWN, UPLOAD], format_func=lambda c: titles.get(c, c), key="recipe", label_visibility="collapsed")
     if choice in files:
-        path = files[choice]
+        path = files[choice][0]
     elif choice == OWN:
         text = st.text_input("Recipe's path", key="recipe_path", placeholder="a recipe .yaml, or a zoo's pipeline.config", label_visibility="collapsed")
         if not text.strip():
@@ -46,7 +51,7 @@ def _recipe() -> tuple[Recipe, Path] | None:
             return None
         folder = keep_uploads([file], "recipes")
         path = next(p for p in folder.iterdir() if p.suffix.lower() in (".yaml", ".yml", ".config"))
-    recipe = read_recipe(path)
+    recipe = _read(str(path), path.stat().st_mtime)
     facts(f"{KINDS.get(getattr(recipe, 'kind', 'ssd'), '')} · {getattr(recipe, 'architecture', getattr(recipe, 'backbone', ''))}".strip(" ·"))
     return recipe, path
 
@@ -101,14 +106,14 @@ def _splits(recipe: Recipe, data: str, key: str) -> dict[str, Any]:
 
 
 @st.cache_data(max_entries=8, show_spinner="Reading the data set")
-def _split_names(data: str, _changed: float) -> tuple[str, ...]:
+def _split_names(data: str, changed: float) -> tuple[str, ...]:
     from app.detect_job import open_data
 
     return tuple(dict.fromkeys(s for s in open_data(data).splits if s))
 
 
 @st.cache_data(max_entries=16, show_spinner="Looking at the data")
-def _look(kind: str, values: dict[str, Any], _recipe: Recipe, _changed: float) -> tuple[tuple[str, ...], list[Problem]]:
+def _look(kind: str, values: dict[str, Any], _recipe: Recipe, changed: float) -> tuple[tuple[str, ...], list[Problem]]:
     found = material(_recipe)
     for dataset in found.datasets:
         inside_roots(dataset)

@@ -19,7 +19,8 @@ RECIPE = {
 def test_a_training_from_start_to_the_explorer(page, server, boxscope_home):  # noqa: F811
     from playwright.sync_api import expect
 
-    expect.set_options(timeout=60_000)
+    expect.set_options(timeout=LONG)
+    page.set_default_timeout(LONG)
     data = voc_folder(boxscope_home / "drawn")
     (boxscope_home / "shapes.yaml").write_text(yaml.safe_dump(RECIPE | {"data": str(data)}))
     page.goto(f"{server}/train")
@@ -36,11 +37,11 @@ def test_a_training_from_start_to_the_explorer(page, server, boxscope_home):  # 
     page.get_by_role("button", name="Start training").click()
 
     # It runs in a process of its own: another tab sees it too, with a curve after ten steps.
-    page.get_by_text("images/s").wait_for(timeout=LONG)
+    page.get_by_text("images/s").wait_for()
     page.reload()
-    page.locator(".lines path.line").first.wait_for(timeout=LONG)
+    page.locator(".lines path.line").first.wait_for()
     page.get_by_role("button", name="Stop").click()
-    page.get_by_role("button", name="Resume").wait_for(timeout=LONG)
+    page.get_by_role("button", name="Resume").wait_for()
     page.get_by_text("stopped · step").wait_for()
 
     # A short one to its end: figures, the run on the held-out split, its images.
@@ -53,8 +54,8 @@ def test_a_training_from_start_to_the_explorer(page, server, boxscope_home):  # 
     page.get_by_label("Steps", exact=True).press("Enter")
     page.get_by_text("2 steps of 2 are 1.3 times each").wait_for()
     page.get_by_role("button", name="Start training").click()
-    page.get_by_text("done · step 2 of 2").wait_for(timeout=LONG)
-    page.get_by_role("button", name="Open in the explorer").wait_for(timeout=LONG)
+    page.get_by_text("done · step 2 of 2").wait_for()
+    page.get_by_role("button", name="Open in the explorer").wait_for()
     page.locator(".tile").first.wait_for()
     page.get_by_role("button", name="Open in the explorer").click()
     page.wait_for_url("**/gallery**")

@@ -10,13 +10,12 @@ from detector.recipe import TrainRecipe
 from detector.recipes import read_recipe
 from detector.sliding.recipe import SlidingRecipe
 
-
 SHIPPED = shipped()
 
 
 @pytest.mark.parametrize("name", sorted(SHIPPED))
 def test_every_shipped_recipe_comes_back_from_its_controls_and_text(name):
-    recipe = read_recipe(SHIPPED[name])
+    recipe = read_recipe(SHIPPED[name][0])
     values = {key: getattr(recipe, key) for key, _, _ in controls(recipe)}
     apart = {key: value for key, value in recipe.as_dict().items() if key in ("name", "data", "train_split", "val_split", "val_data", "start")}
     assert with_text(type(recipe)(), other_settings(recipe), values | apart) == recipe
@@ -67,7 +66,7 @@ def test_paths_lead_inside_the_roots_only(boxscope_home, tmp_path):
 
 
 def test_the_folder_is_called_after_the_file_where_the_name_was_kept():
-    path = SHIPPED["uiuc_cars"]
+    path, title = SHIPPED["uiuc_cars"]
     recipe = read_recipe(path)
-    assert folder_stem(recipe, path, recipe.name) == "uiuc_cars"  # where the catalogue looks for it
+    assert title == recipe.name and folder_stem(recipe, path, recipe.name) == "uiuc_cars"  # where the catalogue looks for it
     assert folder_stem(recipe.with_(name="Red cars"), path, "Red cars") == "Red cars"
