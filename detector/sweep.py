@@ -41,7 +41,7 @@ class TrialState:
     Args:
         number: from 0, in the order they began.
         state: one of `STATES`; "killed" trials were continued (or will be) under another number.
-        value: the figure at its end, None before; of a pruned trial the newest.
+        value: the figure of the weights it ended with, None before; of a pruned trial the newest.
         params: searched key -> value, as the recipe takes it.
         curve: (step, figure) of each evaluation so far. figures: all figures of the newest.
         step, steps: training steps done, and in all. seconds: since it began, or until it ended.

@@ -154,7 +154,10 @@ def _run_trial(
         return error
     reached = folder.read_json("state.json")
     if reached["state"] == "done":
-        study.tell(trial, _value(reached["figures"], sweep))
+        # The weights that are the result need not be the last ones (`keep: best`).
+        step = (reached.get("best") or reached)["step"]
+        figures = next((line["figures"] for line in folder.history() if "figures" in line and line["step"] == step), reached["figures"])
+        study.tell(trial, _value(figures, sweep))
     elif pruned and pruned[-1]:
         study.tell(trial, state=state.PRUNED)
     return None  # stopped: it stays "running" without a lock, which is how the next call finds it
