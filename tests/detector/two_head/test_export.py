@@ -26,7 +26,7 @@ def agree(a, b, pixels: float, shares: float) -> None:
         assert other.scores[order2] == pytest.approx(one.scores[order], abs=shares)
 
 
-@pytest.fixture(scope="module", params=["stretch", "letterbox"])
+@pytest.fixture(scope="module", params=[pytest.param("stretch", marks=pytest.mark.slow), "letterbox"])
 def detector(request):
     config = dataclasses.replace(CONFIG, resize=request.param)
     return TwoHeadDetector(config, arrays_for(config), CLASSES, TwoHeadSettings(top_k=2, flip_average=request.param == "stretch"))
@@ -59,6 +59,7 @@ def test_four_classes_are_not_taken_for_a_box(tmp_path):
     agree(detector, load_detector(export_tflite(detector, tmp_path / "four.tflite")), 0.05, 0.001)
 
 
+@pytest.mark.slow
 def test_eight_bits_are_near(tmp_path):
     detector = TwoHeadDetector(CONFIG, arrays_for(CONFIG), CLASSES)
     again = load_detector(export_tflite(detector, tmp_path / "int8.tflite", precision="int8", images=IMAGES * 5))
