@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 
 import pytest
 
@@ -59,8 +61,37 @@ def test_many_pictures_are_read_only_when_asked(app, tiny_run, pictures, monkeyp
     no_trouble(at)
     assert "copy" not in " ".join(kinds(at))
     next(b for b in at.button if b.label == "Read 4 pictures").click().run()
-    no_trouble(at)
+    for _ in range(300):  # a thread reads them; the page looks again every second, here as fast as it can
+        no_trouble(at)
+        if "copies labelled differently" in kinds(at):
+            break
+        time.sleep(0.2)
+        at.run()
     assert kinds(at)["copies labelled differently"] == 1
+
+
+def test_reading_can_be_stopped_and_asked_for_again(app, tiny_run, monkeypatch):
+    waiting, seen = threading.Event(), []
+
+    def slow(dataset, progress):
+        seen.append(len(dataset))
+        for k in range(10_000):
+            progress(k % 4, 4)
+            waiting.wait(0.01)
+
+    monkeypatch.setattr("app.looks.AT_ONCE", 3)
+    monkeypatch.setattr("app.looks.look_at_pictures", slow)
+    at = app(PAGE, part="Findings")
+    next(b for b in at.button if b.label == "Read 4 pictures").click().run()
+    no_trouble(at)
+    at.button(key="look_cancel").click().run()
+    for _ in range(300):
+        if any(b.label == "Read 4 pictures" for b in at.button):
+            break
+        time.sleep(0.2)
+        at.run()
+    no_trouble(at)
+    assert seen == [4] and any(b.label == "Read 4 pictures" for b in at.button)
 
 
 def test_reach_follows_the_network_and_its_input(app, tiny_run):
