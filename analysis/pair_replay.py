@@ -33,7 +33,7 @@ class Target(NamedTuple):
 
 
 class Best(NamedTuple):
-    """The surest box of a class that fits; score -1 and anchor -1 without."""
+    """A box that fits; score -1 and anchor -1 without."""
 
     score: float
     anchor: int
@@ -200,13 +200,14 @@ class Exchange:
         return int(p.det_a[t.pair]) in mine[taken.det].tolist()
 
     def best(self, side: SideReplay, t: Target) -> Best:
-        """The surest box of its class among the detections of a chain that fits the object."""
+        """The box of its class, among the detections of a chain, that is this object's: of a pair the one that fits best,
+        of an object of the truth the surest that fits."""
         b = side.boxes
         overlap = box_iou(b.xyxy, t.xyxy[None])[:, 0]
         at = np.flatnonzero((b.class_ids == t.class_id) & (overlap >= self.p.iou))
         if not len(at):
             return Best(-1.0, -1)
-        k = int(at[np.argmax(b.scores[at])])
+        k = int(at[np.argmax(overlap[at] if t.of == "pair" else b.scores[at])])
         return Best(float(b.scores[k]), int(b.anchors[k]), float(overlap[k]))
 
     def candidate(self, side: SideReplay, t: Target) -> Best:
