@@ -26,12 +26,13 @@ def agree(a, b, pixels: float, shares: float) -> None:
         assert other.scores[order2] == pytest.approx(one.scores[order], abs=shares)
 
 
-@pytest.fixture(scope="module", params=[pytest.param("stretch", marks=pytest.mark.slow), "letterbox"])
+@pytest.fixture(scope="module", params=["stretch", "letterbox"])
 def detector(request):
     config = dataclasses.replace(CONFIG, resize=request.param)
     return TwoHeadDetector(config, arrays_for(config), CLASSES, TwoHeadSettings(top_k=2, flip_average=request.param == "stretch"))
 
 
+@pytest.mark.slow
 def test_tflite_says_the_same_object_by_object(detector, tmp_path):
     file = export_tflite(detector, tmp_path / "net.tflite")
     again = load_detector(file)
@@ -42,6 +43,7 @@ def test_tflite_says_the_same_object_by_object(detector, tmp_path):
         export_tflite(detector, file)
 
 
+@pytest.mark.slow
 def test_a_saved_model_says_the_same(detector, tmp_path):
     out = export_saved_model(detector, tmp_path / "out")
     again = load_detector(out / "saved_model", white_box=False)
@@ -51,10 +53,10 @@ def test_a_saved_model_says_the_same(detector, tmp_path):
     assert shown.scores.shape == (1, 3) and shown.scores == pytest.approx(detector.candidates(IMAGES[:1])[0].scores, abs=0.03)
 
 
-def test_four_classes_are_not_taken_for_a_box(tmp_path):
+def test_four_classes_are_not_taken_for_a_box_and_the_letterbox_travels(tmp_path):
     from detector.core import ClassMap
 
-    config = dataclasses.replace(CONFIG, num_classes=4)
+    config = dataclasses.replace(CONFIG, num_classes=4, resize="letterbox")
     detector = TwoHeadDetector(config, arrays_for(config), ClassMap(("a", "b", "c", "d")))
     agree(detector, load_detector(export_tflite(detector, tmp_path / "four.tflite")), 0.05, 0.001)
 

@@ -25,19 +25,34 @@ from tests.detector.two_head.drawn import SMALL, drawn_pictures
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory) -> Path:
-    """A short undisturbed training, and beside it ("killed") the same one killed after its 7th step, in the second stage."""
+    """A short undisturbed training, and beside it ("killed") the same one thrown out after its 7th step, in the second stage."""
     root = tmp_path_factory.mktemp("two_head")
-    killed = subprocess.Popen(
-        [sys.executable, "-m", "tests.detector.two_head.kill_training", str(root / "killed"), "7"], cwd=ROOT,
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )
-    try:
-        train_two_head(SMALL, root / "whole", dataset=drawn_pictures(16))
-        said, _ = killed.communicate(timeout=600)
-    finally:
-        killed.kill()
-    assert killed.returncode == -9, said
+    train_two_head(SMALL, root / "whole", dataset=drawn_pictures(16))
+
+    def progress(state):
+        if state.step == 7:
+            raise Killed
+
+    with pytest.raises(Killed):
+        train_two_head(SMALL, root / "killed", dataset=drawn_pictures(16), progress=progress)
     return root / "whole"
+
+
+class Killed(BaseException):
+    """Nothing catches it, and nothing is tidied up on its way: what a kill leaves behind."""
+
+
+@pytest.mark.slow
+def test_a_killed_process_leaves_what_can_be_gone_on_with(finished, tmp_path):
+    killed = subprocess.run(
+        [sys.executable, "-m", "tests.detector.two_head.kill_training", str(tmp_path / "out"), "7"], cwd=ROOT,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=900,
+    )
+    assert killed.returncode == -9, killed.stdout
+    train_two_head(SMALL, tmp_path / "out", dataset=drawn_pictures(16), resume=True)
+    (a, _), (b, _) = TwoHeadFolder(finished).load_checkpoint(), TwoHeadFolder(tmp_path / "out").load_checkpoint()
+    for key in a:  # threads add up in another order in another process
+        np.testing.assert_allclose(a[key], b[key], rtol=1e-3, atol=1e-4, err_msg=key)
 
 
 def figures_of(folder: Path) -> list[dict]:
@@ -55,7 +70,7 @@ def test_resumed_after_a_kill_it_ends_with_the_same_weights(finished):
     assert seen[-1].loss == pytest.approx(seen[-1].classification + seen[-1].localization + seen[-1].regularization, rel=1e-5)
     (a, meta_a), (b, meta_b) = TwoHeadFolder(finished).load_checkpoint(), TwoHeadFolder(killed).load_checkpoint()
     assert meta_a.keys() == meta_b.keys() and a.keys() == b.keys()
-    for key in a:  # threads add up in another order in another process
+    for key in a:
         np.testing.assert_allclose(a[key], b[key], rtol=1e-3, atol=1e-4, err_msg=key)
     assert [line["step"] for line in figures_of(killed) if "figures" in line] == [3, 6, 8]
 
@@ -94,6 +109,7 @@ def test_weights_of_another_network_are_refused(tmp_path):
         train_two_head(SMALL.with_(start=str(wrong)), tmp_path / "out", dataset=drawn_pictures(16))
 
 
+@pytest.mark.slow
 def test_a_training_starts_from_another_and_is_stopped_by_its_judge(finished, tmp_path):
     told = []
     out = train_two_head(
@@ -105,7 +121,13 @@ def test_a_training_starts_from_another_and_is_stopped_by_its_judge(finished, tm
     assert start["start"]["fresh"] == 3, "kernel and bias of the narrower layer, and the kernel after it"
 
 
-@pytest.mark.parametrize("heads, names", [("class", ["top-1", "top-5", "pictures"]), ("box", ["mean IoU", "right and IoU >= 0.5", "pictures"])])
+@pytest.mark.parametrize(
+    "heads, names",
+    [
+        pytest.param("class", ["top-1", "top-5", "pictures"], marks=pytest.mark.slow),
+        ("box", ["mean IoU", "right and IoU >= 0.5", "pictures"]),
+    ],
+)
 def test_one_head_alone(heads, names, tmp_path):
     recipe = SMALL.with_(heads=heads, stages=(Stage(1, 0.0, 0.001),), loss_weights="learned", optimiser="sgd")
     out = train_two_head(recipe, tmp_path / "out", dataset=drawn_pictures(12))
