@@ -1,4 +1,4 @@
-"""The built-in demo: scenes drawn by the project and the results of a simulated detector on them."""
+"""The built-in demo: scenes drawn by the project, and what the project's own small network finds in them."""
 
 from __future__ import annotations
 
@@ -22,15 +22,16 @@ def demo_run(tell: Tell | None = None) -> Path:
     """The folder of the demo's run, made if it is not there or is of an older Boxscope. Seconds, once; no TensorFlow."""
     from analysis.manifest import read_manifest, run_identity
     from analysis.runs import detect_run
+    from detector.catalogue import load_detector
     from detector.data.scenes import demo_dataset
     from detector.errors import RunError
-    from detector.fake import FakeDetector
 
     tell = tell or (lambda what, done, total: None)
     folder = data_dir("runs") / NAME
     with _lock:
         dataset = demo_dataset(data_dir("demo"), count=SCENES, progress=lambda done, total: tell("Drawing the demo's scenes (once)", done, total))
-        detector = FakeDetector(dataset)
+        # LiteRT also where there is a GPU: asking Keras for it would load TensorFlow into the page's process.
+        detector = load_detector(NAME, runtime="litert")
         floor = 0.01
         try:
             manifest = read_manifest(folder)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from detector.data.dataset import Dataset
 
 BUILT_IN = Path(__file__).resolve().parent.parent / "configs" / "catalogue.yaml"
+DEMO = Path(__file__).resolve().parent / "models" / "demo"
+"""The folder of the training of the demo's detector, which comes with Boxscope."""
 
 
 class EntryConfig(Config):
@@ -120,7 +122,7 @@ def load_detector(
     Args:
         classes: the class map, where the model brings none or the wrong one.
         labels: a label map's path, or the names in order.
-        dataset: for a results file: the images it is about. "demo" and "fake" answer for it if it is given.
+        dataset: for a results file: the images it is about. "fake:" answers for it if it is given.
         progress: (bytes done, bytes in all or None) while something is fetched.
         white_box: restore the three zoo networks into Boxscope's own, open inside; False keeps the black box.
         options: of the adapter, e.g. num_threads of a .tflite.
@@ -327,14 +329,9 @@ def _load_entry(entry: Entry, request: _Request) -> Detector:
 
 
 def _load_demo(request: _Request) -> Detector:
-    from detector.fake import FakeDetector
+    from detector.models.trained_ssd import load_trained
 
-    dataset = request.dataset
-    if dataset is None or not len(dataset.class_map):
-        from detector.data.scenes import demo_dataset
-
-        dataset = demo_dataset(data_dir("demo"))
-    return _make(FakeDetector, dataset, **request.options)
+    return _make(load_trained, DEMO, **{**request.common(), "source": "demo"})
 
 
 def _from_source(source: str, request: _Request) -> Detector:

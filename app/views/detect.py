@@ -65,8 +65,8 @@ def _detector(path: str | None) -> tuple[str, dict[str, Any], str] | None:
     from detector.catalogue import list_catalogue
 
     entries = {entry.name: entry for entry in list_catalogue()}
-    if path != "demo":
-        entries.pop("demo", None)
+    if path != "demo" and "demo" in entries:
+        entries["demo"] = entries.pop("demo")  # it knows drawn scenes only: offered, but not first
     choices = [*entries, "path", "upload", "simulated"]
     words = {name: entry.title for name, entry in entries.items()} | {
         "path": "A model on this machine", "upload": "Upload a .tflite", "simulated": "Simulated: the ground truth with mistakes put in",

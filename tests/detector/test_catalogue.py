@@ -30,7 +30,7 @@ def test_the_built_in_names():
     for name in ZOO:
         assert entries[name].sources[-1].startswith("http://download.tensorflow.org/") and not entries[name].on_this_machine
     assert entries["demo"].on_this_machine
-    assert json.loads(json.dumps(entries["demo"].to_dict()))["title"] == "Demo (simulated)"
+    assert json.loads(json.dumps(entries["demo"].to_dict()))["title"] == "Demo detector (drawn scenes)"
 
 
 def test_a_detector_made_by_a_recipe_says_how_until_it_is_there():
@@ -160,11 +160,9 @@ def test_results_need_their_data_set(tmp_path):
     assert len(load_detector(path, dataset=small_dataset()).detect_samples(["s0"])[0]) == 1
 
 
-def test_fake_and_demo_on_a_given_data_set():
-    data = small_dataset()
-    for name in ("demo", "fake:"):
-        loaded = load_detector(name, dataset=data, seed=3)
-        assert isinstance(loaded, FakeDetector) and loaded.seed == 3 and loaded.info.simulated
+def test_fake_on_a_given_data_set():
+    loaded = load_detector("fake:", dataset=small_dataset(), seed=3)
+    assert isinstance(loaded, FakeDetector) and loaded.seed == 3 and loaded.info.simulated
     with pytest.raises(InputError, match="fake:PATH"):
         load_detector("fake:")
 
