@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from detector.data.dataset import Dataset
 
 FORMS = {
-    "saved_model": "SavedModel, the Object Detection API's interface", "float32": "TFLite float32", "float16": "TFLite float16", "dynamic": "TFLite dynamic range",
+    "saved_model": "SavedModel", "float32": "TFLite float32", "float16": "TFLite float16", "dynamic": "TFLite dynamic range",
     "int8": "TFLite int8", "float32-raw": "TFLite float32, every anchor", "float16-raw": "TFLite float16, every anchor",
     "dynamic-raw": "TFLite dynamic range, every anchor", "int8-raw": "TFLite int8, every anchor",
 }

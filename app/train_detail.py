@@ -194,9 +194,12 @@ def _exports(folder: Path, found: list[exports.Export]) -> None:
 
     if is_sliding_window(folder):
         return  # its export would be a program, not a network
+    two_heads = getattr(trainings.read(folder).recipe(), "kind", "") == "two_head"
     st.subheader("Export")
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        form = st.selectbox("Form", list(exports.FORMS), format_func=exports.FORMS.__getitem__, key="export_form", label_visibility="collapsed", width=360)
+        # A two-head network answers with one box: there are no anchors to show.
+        forms = [form for form in exports.FORMS if not (two_heads and form.endswith("-raw"))]
+        form = st.selectbox("Form", forms, format_func=exports.FORMS.__getitem__, key="export_form", label_visibility="collapsed", width=360)
         working = any(e.form == form and not e.over for e in found)
         st.button("Write it", key="export", icon=":material/output:", on_click=exports.start, args=(folder, form), disabled=working)
     for e in found:
