@@ -157,11 +157,16 @@ class _Cluster:
             options |= {"num_cpus": cores, "include_dashboard": False, "object_store_memory": 200 << 20}
         else:
             options["address"] = address
-        try:
-            self.ray.init(**options)
-        except Exception as error:  # Ray raises ConnectionError, ValueError, RuntimeError and others
-            where = f"at {address}" if address else "on this machine"
-            raise UnavailableError(f"No Ray cluster answers {where} ({_first_line(error)}).") from None
+        # Ray gives a machine of its own 30 seconds to start, which a busy one may miss.
+        for tries in reversed(range(3 if address is None else 1)):
+            try:
+                self.ray.init(**options)
+                return
+            except Exception as error:  # Ray raises ConnectionError, ValueError, RuntimeError and others
+                self.ray.shutdown()
+                if not tries:
+                    where = f"at {address}" if address else "on this machine"
+                    raise UnavailableError(f"No Ray cluster answers {where} ({_first_line(error)}).") from None
 
     def info(self, load: Callable[..., Detector]) -> DetectorInfo:
         """What the detector is, from a worker that loads it."""
