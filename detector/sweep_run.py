@@ -204,9 +204,14 @@ def _revive(study: optuna.Study, folder: Path) -> None:
         place = trial_folder(trial, folder)
         place.mkdir(parents=True, exist_ok=True)
         try:
-            hold(place / "lock").close()
+            lock = hold(place / "lock")
         except BlockingIOError:
             continue  # a living process works on it
+        # Its process may have ended it since the list was read; it does so before it lets go of the lock.
+        ended = study.get_trials(deepcopy=False)[trial.number].state != state.RUNNING
+        lock.close()
+        if ended:
+            continue
         if trial.number not in continued(trials):
             study.enqueue_trial(trial.params, user_attrs={"folder": str(place.relative_to(folder)), "continues": trial.number})
         study.tell(trial.number, state=state.FAIL)

@@ -89,7 +89,7 @@ def test_trials_are_ranked_and_the_best_is_named_in_the_catalogue(tmp_path, pret
 
 
 def test_a_trial_below_the_median_is_pruned_and_ranks_after_those_that_ended(tmp_path, pretended):
-    sweep = load_sweep(written(tmp_path, "trials: 12\nstartup_trials: 2\nprune_after: 3\nsearch: {backbone: [MobileNetV2, MobileNet]}\n"))
+    sweep = load_sweep(written(tmp_path, "trials: 8\nstartup_trials: 2\nprune_after: 3\nsearch: {backbone: [MobileNetV2, MobileNet]}\n"))
     state = run_sweep(sweep, tmp_path / "out")
     pruned = [t for t in state.trials if t.state == "pruned"]
     assert pruned and all(t.params["backbone"] == "MobileNet" and t.step == 4 for t in pruned)
@@ -160,3 +160,22 @@ def test_two_workers_share_the_trials(tmp_path):
     assert [w.wait(timeout=120) for w in workers] == [0, 0]
     state = read_sweep(out)
     assert [t.state for t in state.trials] == ["done"] * 4 and len({t.folder for t in state.trials}) == 4
+
+
+def test_a_trial_that_ends_while_it_is_looked_at_is_left_alone(tmp_path, monkeypatch):
+    import detector.sweep_run as sweep_run
+    from detector.sweep import open_study
+
+    out = tmp_path / "out"
+    sweep = sweep_run.prepare(load_sweep(written(tmp_path, "trials: 2\nsearch: {dropout: {low: 0.0, high: 0.5}}\n")), out)
+    _, study = open_study(out, sweep)
+    sweep_run._next_trial(study, sweep, sweep.base())
+    hold = sweep_run.hold
+
+    def slow_hold(path):
+        study.tell(0, 0.5)  # its process ends it, and lets go of the lock
+        return hold(path)
+
+    monkeypatch.setattr(sweep_run, "hold", slow_hold)
+    sweep_run._revive(study, out)
+    assert [t.state for t in read_sweep(out).trials] == ["done"]
