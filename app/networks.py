@@ -6,12 +6,12 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analysis.anchor_reach import AnchorSet, Reach, reach
 from detector.errors import InputError
-from detector.networks import Network, read_network
 
 if TYPE_CHECKING:
+    from analysis.anchor_reach import AnchorSet, Reach
     from detector.data.dataset import Dataset
+    from detector.networks import Network
 
 DEFAULT = "ssd_mobilenet_v2_fpnlite"
 NONE = "none"
@@ -34,11 +34,15 @@ def parse_size(text: str | None) -> tuple[int, int] | None:
 
 def chosen_network(text: str, size: str | None = None) -> Network | None:
     """The network a person names, at its own input size or another; None of "none"."""
+    from detector.networks import read_network
+
     return None if text == NONE else read_network(text, parse_size(size))
 
 
 def anchor_set(network: Network, name: str) -> AnchorSet:
     """The network's anchors as a value."""
+    from analysis.anchor_reach import AnchorSet
+
     found = network.anchors
     return AnchorSet(short_name(name), found.boxes, found.levels, found.cells, (network.config.width, network.config.height), network.match_iou)
 
@@ -51,6 +55,8 @@ def short_name(text: str) -> str:
 
 def remedies(dataset: Dataset, network: Network) -> list[tuple[str, Reach]]:
     """What each single change to the network would reach where that is more than it reaches as it is, the best first."""
+    from analysis.anchor_reach import reach
+
     now = reach(dataset, anchor_set(network, "")).whole.reached
     found = [(words, reach(dataset, anchor_set(other, words))) for words, other in network.variants()]
     return sorted((pair for pair in found if pair[1].whole.reached > now), key=lambda pair: -pair[1].whole.reached)
