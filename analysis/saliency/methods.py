@@ -24,7 +24,7 @@ from detector.core import Candidates, DetectorInfo
 from detector.errors import CapabilityError, InputError
 from detector.opened import OpenDetector
 
-EVIDENCE_METHODS = ("layer_cam", "d_rise", "integrated_gradients")
+EVIDENCE_METHODS = ("d_rise", "layer_cam", "integrated_gradients")
 """In the order they are offered: by insertion less deletion over a Gaussian on the box (the table in docs/heatmaps.md)."""
 
 TITLES = {
@@ -169,7 +169,7 @@ def contrast(detector: Any, image: np.ndarray, target: Target, other_class: int,
     Args:
         target: from `find_target`. For an object of class A that was detected as B, take the target of the missed object
             (class A) and `other_class` B: negative places are what made it B.
-        method: "integrated_gradients" or "d_rise"; None takes the first the detector allows.
+        method: "integrated_gradients" or "d_rise"; None takes the former, whose values add up, where there are gradients.
 
     Raises:
         InputError: the target has no anchors, or LayerCAM is asked for (it cannot show evidence against).
@@ -178,7 +178,7 @@ def contrast(detector: Any, image: np.ndarray, target: Target, other_class: int,
     if method == "layer_cam":
         raise InputError("A contrast is signed, and LayerCAM shows support only; use integrated_gradients or d_rise.")
     if method is None:
-        method = next((o.method for o in offers(detector.info) if o.possible and o.method != "layer_cam"), "d_rise")
+        method = next((o.method for o in reversed(offers(detector.info)) if o.possible and o.method != "layer_cam"), "d_rise")
     return last(explain(detector, image, [contrast_target(target, other_class)], method, **settings))[0]
 
 
