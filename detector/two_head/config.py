@@ -9,14 +9,15 @@ from typing import Any, get_type_hints
 from detector.errors import ConfigError
 from detector.recipe import checked
 
-NORMALISATIONS = ("-1..1", "0..255", "caffe")
-"""How a backbone wants its RGB pixels: scaled to -1..1, as they are, or as BGR less ImageNet's channel means."""
+NORMALISATIONS = ("-1..1", "0..255", "caffe", "deviations")
+"""How a backbone wants its RGB pixels: scaled to -1..1, as they are, as BGR less ImageNet's channel means, or less the
+means and over the deviations."""
 
 BACKBONES: dict[str, str] = {
     "MobileNet": "-1..1", "MobileNetV2": "-1..1", "MobileNetV3Small": "-1..1", "MobileNetV3Large": "-1..1",
     "ResNet50": "caffe", "ResNet101": "caffe", "ResNet50V2": "-1..1",
-} | {f"EfficientNetB{i}": "0..255" for i in range(8)} | {f"EfficientNetV2B{i}": "0..255" for i in range(4)}
-"""Backbones of keras.applications by name, with the normalisation each was trained with. The EfficientNets scale inside."""
+} | {f"EfficientNetB{i}": "deviations" for i in range(8)} | {f"EfficientNetV2B{i}": "0..255" for i in range(4)}
+"""Backbones of keras.applications by name, with the normalisation each was trained with. EfficientNetV2 scales inside."""
 
 WIDE = ("MobileNet", "MobileNetV2", "MobileNetV3Small", "MobileNetV3Large")  # those with a width multiplier
 HEADS = ("both", "class", "box")

@@ -19,6 +19,7 @@ from detector.ssd.weights import load_arrays
 from detector.two_head.config import TwoHeadConfig
 
 CAFFE_MEANS = (103.939, 116.779, 123.68)  # BGR, of keras.applications' ResNets
+MEANS, DEVIATIONS = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # RGB, of pixels 0..1, of ImageNet
 BACKBONE = "backbone"
 
 
@@ -84,6 +85,10 @@ def _normalised(pixels: Any, rule: str) -> Any:
         return pixels * (1 / 127.5) - 1.0
     if rule == "caffe":
         return ops.flip(pixels, axis=-1) - np.float32(CAFFE_MEANS)
+    if rule == "deviations":
+        # keras.applications' EfficientNet divides by 255 itself; what it adds to that differs between its fresh and its
+        # pretrained form, so that part stays as it is when fresh, which is nothing, and the rule is applied here.
+        return (pixels - 255 * np.float32(MEANS)) / np.float32(DEVIATIONS)
     return pixels
 
 
@@ -127,7 +132,8 @@ def backbone_layers(network: keras.Model) -> list[keras.layers.Layer]:
 
 
 def backbone_weights(network: keras.Model) -> list[Any]:
-    return [v for layer in backbone_layers(network) for v in layer.weights]
+    """The backbone's weights in order, without the statistics of input normalisation, which are not learned."""
+    return [v for layer in backbone_layers(network) if not isinstance(layer, keras.layers.Normalization) for v in layer.weights]
 
 
 def unfreeze(network: keras.Model, share: float, *, freeze_batchnorm: bool) -> list[str]:
@@ -212,6 +218,7 @@ def start_from(network: keras.Model, config: TwoHeadConfig, source: str) -> Star
             variables[key].assign(arrays[key])
         return Start(source, len(fits), len(variables) - len(fits))
     mine = backbone_weights(network)
-    for variable, value in zip(mine, backbone.weights, strict=True):
+    theirs = [v for layer in backbone.layers if layer.weights and not isinstance(layer, keras.layers.Normalization) for v in layer.weights]
+    for variable, value in zip(mine, theirs, strict=True):
         variable.assign(value)
     return Start(source, len(mine), len(variables) - len(mine))
