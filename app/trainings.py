@@ -139,6 +139,8 @@ def read(folder: Path) -> Training:
         "step": step, "steps": told.get("steps") or state.get("steps") or 0, "figures": told.get("figures") or state.get("figures") or {},
         "best": state.get("best"), "begun": _begun(folder),
     }
+    if lives and state.get("state") == "done" and not {"started", "step"} & told.keys():
+        lives = False  # its process only has to end yet
     if lives:
         stage = "stopping" if (folder / STOP).exists() else "running" if told.get("step") else "starting"
         return Training(folder, stage, rate=told.get("rate", 0.0), seconds_left=told.get("seconds_left"), **common)
