@@ -267,21 +267,31 @@ def test_cancel_from_another_process(tmp_path):
     assert not (folder / "cancel").exists()
 
 
-def test_decoding_inference_and_writing_overlap(tmp_path):
+def test_the_next_pictures_are_read_while_the_detector_works(tmp_path):
+    """No clock: the detector answers a batch only once a picture beyond it has been read."""
     dataset = numbered(24)
-    load = dataset._loader
+    load, read, news = dataset._loader, set(), threading.Condition()
 
-    def slow(i: int):
-        time.sleep(0.02)
+    def counting(i: int):
+        with news:
+            read.add(i)
+            news.notify_all()
         return load(i)
 
-    dataset._loader = slow
-    start = time.perf_counter()
-    run = detect_run(StubDetector(delay=0.02), dataset, tmp_path / "run", batch_size=2, decode_threads=2)
-    wall = time.perf_counter() - start
-    timing = run.manifest.timing
-    assert timing.decode >= 0.48 and timing.inference >= 0.48
-    assert wall < timing.decode + timing.inference, "one after the other"
+    class Waiting(StubDetector):
+        ahead: list[bool] = []
+
+        def detect(self, images):
+            wanted = min(24, len(self.seen) + len(images) + 1)
+            with news:
+                self.ahead.append(news.wait_for(lambda: len(read) >= wanted, timeout=60))
+            return super().detect(images)
+
+    dataset._loader = counting
+    detector = Waiting()
+    run = detect_run(detector, dataset, tmp_path / "run", batch_size=2, decode_threads=2)
+    assert len(detector.ahead) == 12 and all(detector.ahead), "read, then detected, one after the other"
+    assert run.manifest.timing.decode > 0 and run.manifest.timing.inference > 0
 
 
 def test_the_fake_detector_on_pictures_in_files(tmp_path):

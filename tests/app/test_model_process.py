@@ -88,7 +88,6 @@ def test_many_sessions_share_one_worker(process, spec):
 
 def test_a_worker_that_cannot_start_is_one_sentence(process, spec, monkeypatch):
     monkeypatch.setattr(sys, "executable", "/bin/false")
-    began = time.monotonic()
+    monkeypatch.setattr("app.model_process.START_SECONDS", 86_400.0)  # its death is noticed, not waited out
     with pytest.raises(ModelError, match="did not start"):
         process.info(spec)
-    assert time.monotonic() - began < 10, "its death is noticed, not waited out"

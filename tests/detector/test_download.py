@@ -5,7 +5,6 @@ import os
 import socket
 import tarfile
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -160,10 +159,8 @@ def test_nobody_there(server):
 
 def test_a_server_that_says_nothing(server):
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        started = time.monotonic()
         with pytest.raises(DownloadError, match="no answer within 0.3 seconds"):
             fetch(f"http://127.0.0.1:{silent.getsockname()[1]}/m/1", timeout=0.3)
-        assert time.monotonic() - started < 3
 
 
 def test_a_copy_put_by_hand_is_used(server, monkeypatch):

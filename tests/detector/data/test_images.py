@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-import time
 import warnings
 
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from detector.data import images
 from detector.data.images import image_size, read_header, read_image, thumbnail, turn, turn_boxes
 from detector.errors import ImageError
 from tests.detector.data.builders import encoded, exif, pixels
@@ -91,19 +89,6 @@ def test_a_truncated_photo_with_an_embedded_thumbnail_is_still_noticed():
     assert np.array_equal(read_image(with_thumbnail), read_image(data))
     with pytest.raises(ImageError, match="truncated"):
         read_image(with_thumbnail[: len(with_thumbnail) * 2 // 3])
-
-
-def test_the_check_for_the_end_is_cheap():
-    data = encoded(np.random.default_rng(0).integers(0, 255, (480, 640, 3), np.uint8), "JPEG", quality=90)
-    best_check = min(_time(lambda: data.rfind(b"\xff\xd9") > images._first_scan(data)) for _ in range(5))
-    best_read = min(_time(lambda: read_image(data)) for _ in range(5))
-    assert best_check < 0.05 * best_read
-
-
-def _time(call) -> float:
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
 
 
 def test_faults_are_named_in_one_sentence(tmp_path):
