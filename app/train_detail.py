@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from app import exports, jobs, pictures, state, trainings
-from app.background import log_tail
+from app.background import alive, log_tail
 from app.components import say_error
 from app.job_rows import job_row, time_left
 from app.train_charts import charts
@@ -32,8 +32,7 @@ def detail(t: Training, controls: bool = True) -> None:
     """
     st.fragment(_watch, run_every=EVERY if t.live else None)(t.folder, controls)
     if not t.live and (t.stage == "done" or t.best):  # there are weights to use
-        job, found = trainings.tried(t.folder), exports.exports(t.folder)
-        busy = (job is not None and not job.over) or any(not e.over for e in found)
+        busy = _busy(t.folder, trainings.tried(t.folder), exports.exports(t.folder))
         st.fragment(_result, run_every=1.0 if busy else None)(t.folder, busy)
     _record(t)
 
@@ -118,9 +117,14 @@ def _charts(folder: str, stamp: tuple[int, int], steps: int, best: dict[str, Any
 
 # ---- the result
 
+def _busy(folder: Path, job: jobs.Job | None, found: list[exports.Export]) -> bool:
+    """Whether something of the result is still in the making; a training's last act is to start the run on the held-out images."""
+    return alive(folder, 0.0) or (job is not None and not job.over) or any(not e.over for e in found)
+
+
 def _result(folder: Path, busy: bool) -> None:
     job, found = trainings.tried(folder), exports.exports(folder)
-    if busy and (job is None or job.over) and all(e.over for e in found):
+    if busy and not _busy(folder, job, found):
         st.rerun()
     st.subheader("The detector")
     _explorer(folder, job)
