@@ -158,9 +158,8 @@ def test_nobody_there(server):
 
 
 def test_a_server_that_says_nothing(server):
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        with pytest.raises(DownloadError, match="no answer within 0.3 seconds"):
-            fetch(f"http://127.0.0.1:{silent.getsockname()[1]}/m/1", timeout=0.3)
+    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(DownloadError, match="no answer within 0.3 seconds"):
+        fetch(f"http://127.0.0.1:{silent.getsockname()[1]}/m/1", timeout=0.3)
 
 
 def test_a_copy_put_by_hand_is_used(server, monkeypatch):
