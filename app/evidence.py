@@ -16,7 +16,7 @@ from analysis.saliency.picture import figures, heat_picture, part_of
 from app import heat, objects
 from app.components import say_error
 from app.detector_spec import spec_of
-from app.evidence_asks import Asked, asked_of
+from app.evidence_asks import Asked, asked_of, other_classes, rival_of
 from app.evidence_job import Progress
 from app.model_process import model_process
 from detector.errors import BoxscopeError, CapabilityError
@@ -63,15 +63,29 @@ def section(s: Any, i: int, row: objects.Row) -> None:
     whole = right.toggle("Whole picture", key="heat-whole")
     try:
         asked = asked_of(s, i, row)
+        rival = _rival(s, i, row, offer.method)
         image = s.run.load_image(i)
         part = part_of((image.shape[1], image.shape[0]), None if whole else np.asarray(asked.arguments["box"]))
         drawn = {"opacity": opacity, "part": part, "width": WIDTH, "box": asked.arguments["box"], "verdict": asked.verdict}
         if offer.method == "confidence_map":
             _confidence(s, i, row, image, asked, drawn)
         else:
-            _evidence(s, i, image, asked, offer.method, drawn)
+            _evidence(s, i, image, asked, offer.method, drawn, rival)
     except BoxscopeError as error:
         say_error(error)
+
+
+def _rival(s: Any, i: int, row: objects.Row, method: str) -> str:
+    """The class asked for in "why this and not that"; "" for none. Offered where another class was seen there or stands there."""
+    if method not in ("integrated_gradients", "d_rise") or "candidates" not in s.manifest.detector.capabilities:
+        return ""
+    others = other_classes(s, i, row)
+    if not others:
+        return ""
+    return st.selectbox(
+        f"Why {row.name}, and not", ["", *others], format_func=lambda name: name or "(evidence for it alone)", key=f"heat-rival-{s.run.sample_ids[i]}-{row.verdict}-{row.det}-{row.truth}",
+        help="Evidence for the one class less that for the other, at the same anchors.",
+    )
 
 
 def _confidence(s: Any, i: int, row: objects.Row, image: np.ndarray, asked: Asked, drawn: dict[str, Any]) -> None:
@@ -91,8 +105,8 @@ def _confidence(s: Any, i: int, row: objects.Row, image: np.ndarray, asked: Aske
     st.caption(f"Confidence for {row.name}, 0 to 1, {source}: at most {here:.2f} in this box. The line is the threshold {cut:.2f}, the faint one a third of it (almost detected).")
 
 
-def _evidence(s: Any, i: int, image: np.ndarray, asked: Asked, method: str, drawn: dict[str, Any]) -> None:
-    key = (s.manifest.detector.weights_hash, s.run.manifest.identity, s.run.sample_ids[i], asked.key, method)
+def _evidence(s: Any, i: int, image: np.ndarray, asked: Asked, method: str, drawn: dict[str, Any], rival: str = "") -> None:
+    key = (s.manifest.detector.weights_hash, s.run.manifest.identity, s.run.sample_ids[i], asked.key, method, rival)
     place, words = st.empty(), st.empty()
     stopped = st.session_state.get("heat-stopped") == key
     progress = _finished.get(key) or st.session_state.get("_heat_partial", {}).get(key)
@@ -103,13 +117,13 @@ def _evidence(s: Any, i: int, image: np.ndarray, asked: Asked, method: str, draw
             bar = st.progress(0.0, "Loading the detector" if progress is None else "Going on")
             stop = st.empty()
             stop.button("Stop", icon=":material/stop:", on_click=lambda: st.session_state.update({"heat-stopped": key}))
-            progress = _run(s, i, image, asked, method, key, drawn, (place, words, bar))
+            progress = _run(s, i, image, asked, method, key, drawn, (place, words, bar), rival)
             bar.empty()
             stop.empty()
-    _draw(image, progress, drawn, place, words, stopped=stopped)
+    _draw(image, progress, drawn, place, words, stopped=stopped, name=s.run.class_map.names[asked.class_id], rival=rival)
 
 
-def _run(s: Any, i: int, image: np.ndarray, asked: Asked, method: str, key: tuple, drawn: dict[str, Any], places: tuple) -> Progress:
+def _run(s: Any, i: int, image: np.ndarray, asked: Asked, method: str, key: tuple, drawn: dict[str, Any], places: tuple, rival: str) -> Progress:
     """Step by step until it is done. Streamlit ends it between two steps where the user does something else."""
     place, words, bar = places
     spec, process = spec_of(s.manifest), model_process()
@@ -117,6 +131,7 @@ def _run(s: Any, i: int, image: np.ndarray, asked: Asked, method: str, key: tupl
         raise CapabilityError("The detector at the run's source has changed since, so its evidence is not this run's.")
     request = {
         "key": key, "picture": key[1:3], "ask": asked.arguments, "method": method, "settings": {}, "check": True, "image": image, "seen": None,
+        "rival": rival_of(s, rival) if rival else None,
     }
     partial = st.session_state.setdefault("_heat_partial", {})
     latest: Progress | None = None
@@ -138,19 +153,22 @@ def _run(s: Any, i: int, image: np.ndarray, asked: Asked, method: str, key: tupl
                 _finished.popitem(last=False)
             return progress
         if fresh:
-            _draw(image, progress, drawn, place, words)
+            _draw(image, progress, drawn, place, words, name=s.run.class_map.names[asked.class_id], rival=rival)
         what = "Hiding parts of the picture" if progress.stage == "map" else "Holding it against random, edges and a Gaussian on the box"
         bar.progress(progress.share, what)
 
 
-def _draw(image: np.ndarray, progress: Progress | None, drawn: dict[str, Any], place: Any, words: Any, *, stopped: bool = False) -> None:
+def _draw(image: np.ndarray, progress: Progress | None, drawn: dict[str, Any], place: Any, words: Any, *, stopped: bool = False, name: str = "it", rival: str = "") -> None:
     if progress is None or progress.heat is None:
         if stopped:
             place.caption("Stopped before the first picture.")
         return
     found = progress.heat
     place.image(heat_picture(image, found, **drawn), width="stretch")
-    lines = ["Orange speaks for it, purple against." if found.signed else "Orange speaks for it; this method shows nothing against.", figures(found)]
+    if rival:
+        lines = [f"Orange speaks for {name} rather than {rival}, purple for {rival}.", figures(found)]
+    else:
+        lines = ["Orange speaks for it, purple against." if found.signed else "Orange speaks for it; this method shows nothing against.", figures(found)]
     if stopped and progress.stage != "done":
         lines.insert(0, "Stopped on the way.")
     lines += found.notes

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from app import objects
-from detector.errors import CapabilityError
+from detector.boxes import iou
+from detector.errors import CapabilityError, InputError
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,34 @@ class Asked:
     def key(self) -> tuple:
         a = self.arguments
         return tuple(np.round(a["box"], 3)), a["class_id"], a["missed"], a.get("anchor_id", -1)
+
+
+def other_classes(s: Any, i: int, row: objects.Row) -> list[str]:
+    """Classes the detector also saw there, or the data say stand there: those it may have weighed against the row's own. The
+    nearest first; only classes the detector knows; [] where there is none."""
+    known = {s.run.class_map.names[link.class_id] for link in s.manifest.classes.links}
+    truth = s.run.annotations(i)
+    own = truth.xyxy[row.truth] if row.verdict == "missed" else s.run.detections_of(i).xyxy[row.det]
+    under = [] if truth is None or not len(truth) else [
+        s.run.class_map.names[truth.class_ids[j]] for j in np.argsort(-iou(truth.xyxy, own[None])[:, 0]) if iou(truth.xyxy[j : j + 1], own[None])[0, 0] > 0.3
+    ]
+    seen = [found["class"] for found in objects.rivals(s, i, row, most=8)]
+    return [name for name in dict.fromkeys([*under, *seen]) if name != row.name and name in known]
+
+
+def rival_of(s: Any, name: str) -> int:
+    """The detector's own number of a class of the run.
+
+    Raises:
+        InputError: the run has no such class; CapabilityError: the detector does not know it.
+    """
+    if name not in s.run.class_map.names:
+        raise InputError(f"Expected a class of the run, got {name!r}; it has {', '.join(s.run.class_map.names[:12])}.")
+    own = {link.class_id: k for k, link in enumerate(s.manifest.classes.links)}
+    class_id = s.run.class_map.index(name)
+    if class_id not in own:
+        raise CapabilityError(f"The detector has no class {name!r}, so it cannot have weighed it.")
+    return own[class_id]
 
 
 def asked_of(s: Any, i: int, row: objects.Row) -> Asked:

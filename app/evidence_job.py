@@ -15,8 +15,9 @@ import numpy as np
 from analysis.saliency.faithfulness import BASELINES, Faithfulness, Trial
 from analysis.saliency.heatmap import HeatMap
 from analysis.saliency.methods import explain, find_target
-from analysis.saliency.targets import Target
+from analysis.saliency.targets import Target, contrast_target
 from analysis.saliency.views import open_view
+from detector.errors import InputError
 
 KEEP = 12
 """Jobs kept, finished or not: who comes back to an object goes on where he left."""
@@ -45,15 +46,24 @@ class EvidenceJob:
         ask: of the object, arguments of `analysis.saliency.methods.find_target` (box, class_id, missed, ...).
         method, settings: as `explain`; check: whether to hold the map against the baselines afterwards.
         trials: checks of this image by target, shared between the methods.
+        rival: a class of the detector: why the object's class and not this one. Such a map has no check: hiding pixels moves
+            both classes.
+
+    Raises:
+        InputError: a contrast of a detector without candidates, or by a method that shows support only.
     """
 
     def __init__(
         self, detector: Any, image: np.ndarray, ask: dict[str, Any], method: str, *, check: bool = True, settings: dict[str, Any] | None = None,
-        trials: dict[Any, Trial] | None = None,
+        trials: dict[Any, Trial] | None = None, rival: int | None = None,
     ):
         self.detector, self.image, self.method, self.check = detector, image, method, check
         self.settings = dict(settings or {})
         self.target: Target = find_target(detector, image, **ask)
+        if rival is not None:
+            if method == "layer_cam":
+                raise InputError("A contrast is signed, and LayerCAM shows support only; use integrated gradients or D-RISE.")
+            self.target, self.check = contrast_target(self.target, rival), False
         self.progress = Progress("map", 0.0)
         self._trials = {} if trials is None else trials
         self._steps = self._run()
@@ -112,6 +122,7 @@ class EvidenceJobs:
                 self._trials.popitem(last=False)
             self._jobs[key] = EvidenceJob(
                 detector, request["image"], request["ask"], request["method"], check=request["check"], settings=request["settings"], trials=trials,
+                rival=request.get("rival"),
             )
             while len(self._jobs) > KEEP:
                 self._jobs.popitem(last=False)

@@ -13,7 +13,7 @@ from app import cli
 from app.evidence_job import EvidenceJob, EvidenceJobs
 from app.model_process import ModelProcess
 from detector import load_detector
-from detector.errors import CapabilityError
+from detector.errors import CapabilityError, InputError
 from tests.app import evidence_run
 from tests.app.conftest import no_trouble
 from tests.app.test_browser import CHROMIUM, page  # noqa: F401 (fixture)
@@ -102,6 +102,15 @@ def test_in_its_own_process_it_is_the_same_and_errors_come_back(run, detector, b
         process.stop()
 
 
+def test_a_contrast_is_a_job_without_a_check(detector):
+    one = steps(EvidenceJob(detector, picture(), ASK, "d_rise", settings=SETTINGS, rival=0))[-1]
+    alone = steps(EvidenceJob(detector, picture(), ASK, "d_rise", settings=SETTINGS, check=False))[-1]
+    assert one.verdict is None and one.heat.target.kind == "contrast" and in_cell(one.heat)
+    assert one.heat.value > alone.heat.value > 0, "green's logit less red's, which is below zero"
+    with pytest.raises(InputError, match="shows support only"):
+        EvidenceJob(detector, picture(), ASK, "layer_cam", rival=0)
+
+
 def explained(run, *more: str):
     return CliRunner().invoke(cli.app, ["explain", str(run), "--image", "1", "--out", str(run.parent / "maps"), *more])
 
@@ -125,6 +134,16 @@ def test_the_command_explains_what_was_missed_and_says_what_there_is(run):
     wrong = explained(run, "--object", "d99")
     assert wrong.exit_code != 0 and "t11 (missed red)" in str(wrong.exception)
     assert "one of confidence_map" in str(explained(run, "--method", "grad_cam").exception)
+
+
+def test_the_command_tells_a_class_from_another(run):
+    result = explained(run, "--object", "d0", "--rather-than", "red", "--masks", "64", "--json")
+    assert result.exit_code == 0, result.output
+    (only,) = json.loads(result.stdout)["maps"]
+    facts = json.loads((run.parent / "maps" / "1-d0-d_rise-rather-than-red.json").read_text())
+    assert facts["rather_than"] == "red" and facts["faithfulness"] is None and only["value"] == facts["value"] > 0
+    assert "Expected a class of the run, got 'cat'" in str(explained(run, "--object", "d0", "--rather-than", "cat").exception)
+    assert "which show evidence against too" in str(explained(run, "--rather-than", "red", "--method", "layer_cam").exception)
 
 
 def test_without_its_detector_a_run_still_gives_confidence_maps(run, boxscope_home):

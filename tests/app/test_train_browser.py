@@ -47,7 +47,7 @@ def test_a_training_from_start_to_the_explorer(page, server, boxscope_home, noth
     expect(page.get_by_text("batch_size: expected")).to_have_count(0)
     page.get_by_text("3 images with 6 objects of 3 classes to train on").wait_for()
     page.get_by_role("button", name="Start training").click()
-    page.get_by_text("shapes", exact=True).wait_for()
+    page.locator("strong", has_text="shapes").wait_for()
 
     # It runs in a process of its own: another tab sees it too, with a curve after ten steps.
     page.get_by_text("images/s").wait_for()
