@@ -71,7 +71,7 @@ def test_a_training_from_start_to_the_explorer(page, server, boxscope_home, noth
     page.get_by_role("button", name="Open in the explorer").wait_for()
     page.locator(".tile").first.wait_for()
     page.get_by_role("button", name="Open in the explorer").click()
-    page.wait_for_url("**/gallery**")
+    page.wait_for_function("() => !location.pathname.includes('train')")
     expect(page.locator(".tile")).to_have_count(1)
     expect(page.locator(".tile .name")).to_contain_text("3")
     assert not page.locator("[data-testid=stException]").count()
