@@ -59,7 +59,7 @@ def test_the_resize_is_the_callers_choice(tmp_path):
     assert set(np.unique(made["legacy"].resized(picture))) == {200} and set(np.unique(made["half-pixel"].resized(picture))) == {50}
     assert made["legacy"].info.weights_hash != made["half-pixel"].info.weights_hash
     assert TFLiteDetector(build(tmp_path / "m.tflite"), labels=LABELS).info.settings["resize"] == "bilinear, half-pixel centres"
-    with pytest.raises(InputError, match="half-pixel, legacy, got 'nearest'"):
+    with pytest.raises(InputError, match="half-pixel, legacy, letterbox, got 'nearest'"):
         TFLiteDetector(build(tmp_path / "m.tflite"), labels=LABELS, resize="nearest")
 
 

