@@ -10,8 +10,8 @@ import numpy as np
 from analysis.style import BLUE, GREY, STROKES, detection_stroke
 from analysis.suppressors import Moved
 
-LABELS = 12
-"""Lines that carry their IoU; more would cover each other."""
+LABELS = 3, 12
+"""Lines that carry their IoU, around one object and in a whole image; more would cover each other."""
 
 
 def suppressor_svg(run: Any, i: int, moved: Moved, *, picture: str = "", chosen: int | None = None, width: int = 560) -> str:
@@ -29,7 +29,8 @@ def suppressor_svg(run: Any, i: int, moved: Moved, *, picture: str = "", chosen:
     edges = np.arange(len(g))
     x, y, w, h = 0.0, 0.0, float(size[0]), float(size[1])
     if chosen is not None:
-        edges = np.array([e for e in edges if _overlap(g.box[e], run.truth.xyxy[chosen]) > 0.1], int)
+        near = np.array([_overlap(b, run.truth.xyxy[chosen]) for b in g.box])
+        edges = np.argsort(-near, kind="stable")[: int((near > 0.1).sum())]
         x, y, w, h = _around(run.truth.xyxy[chosen], g.by_box[edges], size)
     unit = w / width  # image pixels a screen pixel
     parts = [f'<svg viewBox="{x:.1f} {y:.1f} {w:.1f} {h:.1f}" width="100%" role="img" aria-label="Who suppressed whom" style="max-height:420px">']
@@ -54,23 +55,25 @@ def suppressor_svg(run: Any, i: int, moved: Moved, *, picture: str = "", chosen:
     for j, colour in sorted(marked.items()):
         word = "comes back" if j in moved.back else "is lost" if j in moved.gone else "the missed object"
         box(run.truth.xyxy[j], colour, 2.5, f"{6 * unit:.2f} {4 * unit:.2f}", f"{names[run.truth.class_ids[j]]}: {word}")
-    for n, e in enumerate(edges.tolist()):
-        parts.append(_edge(g.box[e], g.by_box[e], float(g.iou[e]), unit, labelled=n < LABELS))
+    numbered = LABELS[0] if chosen is not None else LABELS[1]
+    for n, e in reversed(list(enumerate(edges.tolist()))):  # the nearest last, on top
+        parts.append(_edge(g.box[e], g.by_box[e], float(g.iou[e]), unit, line=(n if chosen is not None else 0) if n < numbered else None))
     return "".join(parts) + "</svg>"
 
 
-def _edge(box: np.ndarray, by: np.ndarray, iou: float, unit: float, *, labelled: bool) -> str:
+def _edge(box: np.ndarray, by: np.ndarray, iou: float, unit: float, *, line: int | None) -> str:
+    """`line`: which line of text its number stands on above the suppressed box's centre; None for no number."""
     (ax, ay), (bx, by_) = _centre(box), _centre(by)
-    line = f'<line x1="{ax:.1f}" y1="{ay:.1f}" x2="{bx:.1f}" y2="{by_:.1f}" stroke="{BLUE}" stroke-width="{1.5 * unit:.2f}"/>'
+    path = f'<line x1="{ax:.1f}" y1="{ay:.1f}" x2="{bx:.1f}" y2="{by_:.1f}" stroke="{BLUE}" stroke-width="{1.5 * unit:.2f}"/>'
     dots = f'<circle cx="{ax:.1f}" cy="{ay:.1f}" r="{2.5 * unit:.2f}" fill="{GREY}"/><circle cx="{bx:.1f}" cy="{by_:.1f}" r="{3.5 * unit:.2f}" fill="{BLUE}"/>'
-    if not labelled:
-        return line + dots
+    if line is None:
+        return path + dots
     size = 12 * unit
     text = (
-        f'<text x="{ax + 4 * unit:.1f}" y="{ay - 4 * unit:.1f}" font-size="{size:.2f}" fill="#111" stroke="#fff" stroke-width="{3 * unit:.2f}" '
+        f'<text x="{ax + 4 * unit:.1f}" y="{ay - 4 * unit - 1.15 * size * line:.1f}" font-size="{size:.2f}" fill="#111" stroke="#fff" stroke-width="{3 * unit:.2f}" '
         f'paint-order="stroke">{iou:.2f}</text>'
     )
-    return line + dots + text
+    return path + dots + text
 
 
 def _centre(b: np.ndarray) -> tuple[float, float]:
