@@ -53,17 +53,23 @@ class Rescue:
 
     def sentence(self, names: tuple[str, ...]) -> str:
         """The change and its price in words."""
-        what = {"class threshold": f"The threshold of {names[self.class_id]} at", "threshold": "A threshold of", "iou_threshold": "An NMS IoU of"}.get(
-            self.rule, f"{self.rule} of"
-        )
+        if np.isnan(self.value):
+            what = f"{self.rule[:1].upper()}{self.rule[1:]},"
+        else:
+            what = f"{self._setting(names)} {self.value:g}"
         scope = "over the whole run" if self.whole else f"over the {self.images:,} image{_s(self.images)} whose candidates are at hand"
         verb = f"adds {self.wrong:,} false positive{_s(self.wrong)}" if self.wrong >= 0 else f"takes away {-self.wrong:,} false positive{_s(self.wrong)}"
         more = f"finds {self.gained:,} more object{_s(self.gained)}" if self.gained >= 0 else f"loses {-self.gained:,} object{_s(self.gained)}"
-        return f"{what} {self.value:g} {scope} {more} and {verb} (precision {_rate(self.precision)}, recall {_rate(self.recall)})."
+        return f"{what} {scope} {more} and {verb} (precision {_rate(self.precision)}, recall {_rate(self.recall)})."
+
+    def _setting(self, names: tuple[str, ...]) -> str:
+        return {"class threshold": f"The threshold of {names[self.class_id]} at", "threshold": "A threshold of", "iou_threshold": "An NMS IoU of"}.get(
+            self.rule, f"{self.rule} of"
+        )
 
     def to_dict(self, names: tuple[str, ...]) -> dict[str, Any]:
         return {
-            "rule": self.rule, "class": names[self.class_id] if self.class_id >= 0 else None, "before": self.before, "value": self.value,
+            "rule": self.rule, "class": names[self.class_id] if self.class_id >= 0 else None, "before": _number(self.before), "value": _number(self.value),
             "objects_gained": self.gained, "false_positives_added": self.wrong, "precision": self.precision, "recall": self.recall,
             "f1": self.f1, "images": self.images, "whole_run": self.whole,
         }
@@ -71,6 +77,10 @@ class Rescue:
 
 def _s(n: int) -> str:
     return "" if abs(n) == 1 else "s"
+
+
+def _number(value: float) -> float | None:
+    return None if np.isnan(value) else value
 
 
 def _rate(value: float | None) -> str:
