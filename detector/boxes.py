@@ -82,9 +82,9 @@ def iou(a: np.ndarray, b: np.ndarray, crowd: np.ndarray | None = None) -> np.nda
     """
     a = _rows(a).astype(np.float64)
     b = _rows(b).astype(np.float64)
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    inter = np.prod(np.maximum(high - low, 0), axis=2)
+    # One [N, M] array a side: several times quicker than [N, M, 2] and a product over its last axis, and bit-equal to it.
+    sides = [np.minimum(a[:, k + 2, None], b[None, :, k + 2]) - np.maximum(a[:, k, None], b[None, :, k]) for k in (0, 1)]
+    inter = np.maximum(sides[0], 0) * np.maximum(sides[1], 0)
     area_a, area_b = area(a)[:, None], area(b)[None, :]
     union = area_a + area_b - inter
     if crowd is not None:
