@@ -5,16 +5,15 @@ No deep-learning library is imported, so that a page or a command can check a re
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import types
-from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from detector.errors import ConfigError
+from detector.recipe_base import Recipe
 from detector.ssd.augment import compose
 from detector.ssd.config import ARCHITECTURES, PRESETS, SSDConfig
 from detector.ssd.schedules import CosineSchedule
@@ -32,7 +31,7 @@ AUGMENT = {
 
 
 @dataclass(frozen=True)
-class TrainRecipe:
+class TrainRecipe(Recipe):
     """How to train a detector. Every field but `data` and `steps` has a default.
 
     Args:
@@ -202,18 +201,6 @@ class TrainRecipe:
         """Alpha of the focal loss."""
         return FOCAL_ALPHA[self.architecture] if self.focal_alpha is None else self.focal_alpha
 
-    @property
-    def evaluation_interval(self) -> int:
-        return self.evaluate_every or max(1, self.steps // 10)
-
-    @property
-    def checkpoint_interval(self) -> int:
-        return self.checkpoint_every or max(1, self.steps // 20)
-
-    def with_(self, **changes: Any) -> TrainRecipe:
-        """A copy with these fields changed."""
-        return replace(self, **changes)
-
     def resolved(self) -> TrainRecipe:
         """The same with absolute paths, so that it can be run again from another folder."""
 
@@ -224,32 +211,6 @@ class TrainRecipe:
 
         places = {name: absolute(getattr(self, name)) for name in ("data", "val_data", "images", "label_map", "pipeline", "start")}
         return replace(self, **places)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values that `from_dict` takes and YAML can hold."""
-        plain = {f.name: getattr(self, f.name) for f in fields(self)}
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in plain.items()}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any], path: str | Path | None = None) -> TrainRecipe:
-        """A recipe from plain values.
-
-        Args:
-            path: the file they came from, for messages.
-
-        Raises:
-            ConfigError: an unknown key (the message offers the nearest), or as the class.
-        """
-        known = [f.name for f in fields(cls)]
-        for key in values:
-            if key not in known:
-                near = difflib.get_close_matches(str(key), known, n=1)
-                hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}."
-                raise ConfigError(f"a training recipe has no key {key!r}; {hint}", path=path)
-        try:
-            return cls(**values)
-        except ConfigError as error:
-            raise ConfigError(error.message, path=path or error.path, line=error.line) from None
 
     @classmethod
     def from_pipeline(cls, path: str | Path) -> TrainRecipe:

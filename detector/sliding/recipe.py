@@ -5,16 +5,15 @@ A YAML file is one of these where it says `kind: sliding_window`. No deep-learni
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import get_type_hints
 
 from detector.errors import ConfigError
 from detector.recipe import checked
+from detector.recipe_base import Recipe
 from detector.sliding.settings import SlidingWindowSettings
 from detector.ssd.schedules import CosineSchedule
 
@@ -22,7 +21,7 @@ KIND = "sliding_window"
 
 
 @dataclass(frozen=True)
-class SlidingRecipe:
+class SlidingRecipe(Recipe):
     """How to train a patch classifier and run it as a detector. Every field but `data` has a default.
 
     Args:
@@ -56,6 +55,8 @@ class SlidingRecipe:
     Raises:
         ConfigError: a value of the wrong type or out of range.
     """
+
+    called = "a sliding-window recipe"
 
     kind: str = KIND
     data: str = ""
@@ -138,18 +139,6 @@ class SlidingRecipe:
         """The steps before which a round of hard negatives is looked for."""
         return tuple(max(1, self.steps * i // (self.rounds + 1)) for i in range(1, self.rounds + 1))
 
-    @property
-    def evaluation_interval(self) -> int:
-        return self.evaluate_every or max(1, self.steps // 10)
-
-    @property
-    def checkpoint_interval(self) -> int:
-        return self.checkpoint_every or max(1, self.steps // 20)
-
-    def with_(self, **changes: Any) -> SlidingRecipe:
-        """The same recipe with some fields changed."""
-        return replace(self, **changes)
-
     def resolved(self) -> SlidingRecipe:
         """The same with absolute paths, so that it can be run again from another folder."""
 
@@ -157,29 +146,6 @@ class SlidingRecipe:
             return str(Path(value).resolve()) if value and Path(value).exists() else value
 
         return replace(self, data=absolute(self.data) or "", scenes=absolute(self.scenes))
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values that `from_dict` takes and YAML can hold."""
-        plain = {f.name: getattr(self, f.name) for f in fields(self)}
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in plain.items()}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any], path: str | Path | None = None) -> SlidingRecipe:
-        """A recipe from plain values; `path` is the file they came from, for messages.
-
-        Raises:
-            ConfigError: an unknown key (the message offers the nearest), or as the class.
-        """
-        known = [f.name for f in fields(cls)]
-        for key in values:
-            if key not in known:
-                near = difflib.get_close_matches(str(key), known, n=1)
-                hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}."
-                raise ConfigError(f"a sliding-window recipe has no key {key!r}; {hint}", path=path)
-        try:
-            return cls(**values)
-        except ConfigError as error:
-            raise ConfigError(error.message, path=path or error.path, line=error.line) from None
 
     @property
     def hash(self) -> str:

@@ -5,7 +5,6 @@ A YAML file is one of these where it says `kind: two_head`. No deep-learning lib
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from typing import Any, get_type_hints
 
 from detector.errors import ConfigError
 from detector.recipe import checked
+from detector.recipe_base import Recipe
 from detector.ssd.schedules import CosineSchedule
 from detector.two_head.config import TwoHeadConfig
 
@@ -57,7 +57,7 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class TwoHeadRecipe:
+class TwoHeadRecipe(Recipe):
     """How to train a two-head network. Every field but `data` has a default.
 
     Args:
@@ -101,6 +101,8 @@ class TwoHeadRecipe:
     Raises:
         ConfigError: a value of the wrong type or out of range, or fields that contradict each other.
     """
+
+    called = "a two-head recipe"
 
     kind: str = KIND
     data: str = ""
@@ -205,18 +207,6 @@ class TwoHeadRecipe:
             step -= stage.steps
         return len(self.stages) - 1, self.stages[-1].steps + step
 
-    @property
-    def evaluation_interval(self) -> int:
-        return self.evaluate_every or max(1, self.steps // 10)
-
-    @property
-    def checkpoint_interval(self) -> int:
-        return self.checkpoint_every or max(1, self.steps // 20)
-
-    def with_(self, **changes: Any) -> TwoHeadRecipe:
-        """The same recipe with some fields changed."""
-        return replace(self, **changes)
-
     def resolved(self) -> TwoHeadRecipe:
         """The same with absolute paths, so that it can be run again from another folder."""
 
@@ -224,29 +214,6 @@ class TwoHeadRecipe:
             return str(Path(value).resolve()) if value and Path(value).exists() else value
 
         return replace(self, **{name: absolute(getattr(self, name)) for name in ("data", "val_data", "images", "start")})
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values that `from_dict` takes and YAML can hold."""
-        plain = {f.name: getattr(self, f.name) for f in fields(self)} | {"stages": [asdict(stage) for stage in self.stages]}
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in plain.items()}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any], path: str | Path | None = None) -> TwoHeadRecipe:
-        """A recipe from plain values; `path` is the file they came from, for messages.
-
-        Raises:
-            ConfigError: an unknown key (the message offers the nearest), or as the class.
-        """
-        known = [f.name for f in fields(cls)]
-        for key in values:
-            if key not in known:
-                near = difflib.get_close_matches(str(key), known, n=1)
-                hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}."
-                raise ConfigError(f"a two-head recipe has no key {key!r}; {hint}", path=path)
-        try:
-            return cls(**values)
-        except ConfigError as error:
-            raise ConfigError(error.message, path=path or error.path, line=error.line) from None
 
     @property
     def hash(self) -> str:

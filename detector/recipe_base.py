@@ -1,0 +1,61 @@
+"""What every recipe can do, whichever network it trains: be changed, written as plain values and read back."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import asdict, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from detector.errors import ConfigError
+
+
+class Recipe:
+    """Base of the frozen recipe dataclasses, which have `steps`, `evaluate_every` and `checkpoint_every`."""
+
+    called: ClassVar[str] = "a training recipe"
+    """What a message calls it."""
+    steps: int
+    evaluate_every: int | None
+    checkpoint_every: int | None
+
+    @property
+    def evaluation_interval(self) -> int:
+        return self.evaluate_every or max(1, self.steps // 10)
+
+    @property
+    def checkpoint_interval(self) -> int:
+        return self.checkpoint_every or max(1, self.steps // 20)
+
+    def with_(self, **changes: Any) -> Self:
+        """A copy with these fields changed."""
+        return replace(self, **changes)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values that `from_dict` takes and YAML can hold."""
+
+        def plain(value: Any) -> Any:
+            if isinstance(value, tuple):
+                return [plain(v) for v in value]
+            return asdict(value) if is_dataclass(value) else value
+
+        return {f.name: plain(getattr(self, f.name)) for f in fields(self)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], path: str | Path | None = None) -> Self:
+        """A recipe from plain values; `path` is the file they came from, for messages.
+
+        Raises:
+            ConfigError: an unknown key (the message offers the nearest), or as the class.
+        """
+        known = [f.name for f in fields(cls)]
+        for key in values:
+            if key not in known:
+                near = difflib.get_close_matches(str(key), known, n=1)
+                hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}."
+                raise ConfigError(f"{cls.called} has no key {key!r}; {hint}", path=path)
+        try:
+            return cls(**values)
+        except ConfigError as error:
+            raise ConfigError(error.message, path=path or error.path, line=error.line) from None
