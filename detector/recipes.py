@@ -8,12 +8,11 @@ from typing import Any
 
 from detector.errors import ConfigError
 from detector.recipe import TrainRecipe, load_recipe
+from detector.recipe_base import Recipe
 from detector.sliding.recipe import KIND, SlidingRecipe, load_sliding_recipe
 from detector.train import TrainProgress, Validate
 from detector.two_head.recipe import KIND as TWO_HEAD
 from detector.two_head.recipe import TwoHeadRecipe, load_two_head_recipe
-
-Recipe = TrainRecipe | SlidingRecipe | TwoHeadRecipe
 
 
 def read_recipe(path: str | Path) -> Recipe:
