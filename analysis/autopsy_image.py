@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from analysis.counts import Counts, counts
+from analysis.ladder import Ladder
 from analysis.matches import Matches
 from analysis.matching import match_columns
 from detector.core import Candidates
@@ -21,6 +22,11 @@ OTHER_NAMES = {
     "max_total_detections": ("max_detections",),
 }
 """What other detectors call the settings of the reference's batch_non_max_suppression (TFLite's operation, SavedModels)."""
+
+LIFTED = 400
+"""A cap on all detections above this is none that anybody ships: it was lifted for a replay."""
+FEW = 2000
+"""So many more candidates are still walked through for all classes together."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +108,7 @@ class Bench:
 
     def __init__(self, run: Any, m: Matches, i: int):
         self.run, self.m, self.i = run, m, i
+        self._last: tuple[Boxes, Matches] | None = None
         d, t = run.detections, run.truth
         self.first = int(np.searchsorted(t.rows, i))
         last = int(np.searchsorted(t.rows, i + 1))
@@ -113,14 +120,20 @@ class Bench:
         self.stored = Boxes(d.xyxy[rows], d.scores[rows], d.class_ids[rows], d.anchor_ids[rows])
 
     def match(self, boxes: Boxes, alone: int | None = None) -> Matches:
-        """Match by the run's rule; `alone` leaves only that object of the image."""
+        """Match by the run's rule; `alone` leaves only that object of the image. The last answer for all objects is kept:
+        a threshold moved asks for it again."""
+        if alone is None and self._last is not None and self._last[0] is boxes:
+            return self._last[1]
         keep = slice(None) if alone is None else slice(alone, alone + 1)
         classes = self.truth_classes[keep]
-        return match_columns(
+        found = match_columns(
             np.zeros(len(boxes.scores), np.int64), boxes.xyxy, boxes.scores, boxes.class_ids, np.zeros(len(classes), np.int64),
             self.truth_xyxy[keep], classes, judged=np.ones(1, bool), num_classes=self.m.num_classes, crowd=self.crowd[keep],
             difficult_flags=self.difficult[keep], iou=self.m.iou, difficult=self.m.difficult,
         )
+        if alone is None:
+            self._last = boxes, found
+        return found
 
     def score_of(self, boxes: Boxes, j: int, *, alone: bool = False) -> tuple[float, float]:
         """(score, IoU) of the detection that finds object j of this image at any threshold; (-1, 0) where none does."""
@@ -154,10 +167,12 @@ class Replay:
         pooled: TFLite's fast NMS: a box has one class, its best, and boxes of all classes suppress each other. The cap of
             a class is then that of all.
         numbers: int [A], the anchor each row of the candidates had before it was trimmed; None: its place.
+        guess: (anchors, columns) of the detections that are expected, see `Ladder`.
     """
 
     def __init__(
-        self, candidates: Candidates, columns: np.ndarray, settings: PostprocessSettings, pooled: bool = False, numbers: np.ndarray | None = None
+        self, candidates: Candidates, columns: np.ndarray, settings: PostprocessSettings, pooled: bool = False, numbers: np.ndarray | None = None,
+        guess: tuple[np.ndarray, np.ndarray] | None = None,
     ):
         self.candidates, self.settings, self.pooled = candidates, settings, pooled
         self.numbers = np.arange(len(candidates)) if numbers is None else numbers
@@ -166,6 +181,8 @@ class Replay:
         self.window = (0, 0, width, height)
         self.limit = np.float32([width, height, width, height])
         self.clipped = np.clip(candidates.xyxy, 0, self.limit)
+        self.guess = guess
+        self._ladders: dict[tuple[int | None, float], Ladder] = {}
 
     def boxes(self, settings: PostprocessSettings | None = None, scores: np.ndarray | None = None, at_least: float = 0.0) -> Boxes:
         """The detections under these settings (and class scores, float32 [A, K]); those below `at_least` left out.
@@ -175,18 +192,46 @@ class Replay:
         settings = self.settings if settings is None else settings
         if at_least > settings.score_threshold:
             settings = replace(settings, score_threshold=float(np.nextafter(np.float32(at_least), np.float32(0))))
-        scores = self.candidates.scores if scores is None else scores
-        values = scores.max(axis=1, keepdims=True) if self.pooled else scores
-        trace = select(values, lambda rows: self.candidates.xyxy[rows], settings, window=self.window)
-        rows = trace.kept()
-        boxes, anchors = np.clip(trace.boxes[rows], 0, self.limit), trace.anchor_ids[rows]
-        classes = scores[anchors].argmax(axis=1) if self.pooled else trace.class_ids[rows]
-        return Boxes(boxes, trace.scores[rows], self.columns[classes], anchors)
+        if scores is None:
+            boxes, found, anchors, columns = self._walked(settings)
+        else:
+            values = scores.max(axis=1, keepdims=True) if self.pooled else scores
+            trace = select(values, lambda rows: self.candidates.xyxy[rows], settings, window=self.window)
+            rows = trace.kept()
+            boxes, found, anchors = trace.boxes[rows], trace.scores[rows], trace.anchor_ids[rows]
+            columns = scores[anchors].argmax(axis=1) if self.pooled else trace.class_ids[rows]
+        return Boxes(np.clip(boxes, 0, self.limit), found, self.columns[columns], anchors)
 
-    def competing(self, column: int) -> np.ndarray:
-        """float32 [A, 1]: the scores among which candidates of this class suppress each other."""
+    def _walked(self, settings: PostprocessSettings) -> tuple[np.ndarray, ...]:
+        """(boxes, scores, anchors, columns) of the detections, from ladders that are kept for the next question."""
+        floor, cap, total = settings.score_threshold, settings.max_detections_per_class, settings.max_total_detections
         scores = self.candidates.scores
-        return scores.max(axis=1, keepdims=True) if self.pooled else np.ascontiguousarray(scores[:, column : column + 1])
+        together = self.pooled or total <= LIFTED or self._ladder(None, settings.iou_threshold).ahead(floor) <= FEW
+        # Where thousands come one class after another is quicker: each ends where it is full, and no table holds them all.
+        classes = [None] if together else np.flatnonzero((scores > np.float32(floor)).any(axis=0)).tolist()
+        parts = []
+        for column in classes:
+            ladder = self._ladder(column, settings.iou_threshold)
+            rows = ladder.detections(floor, cap, total if together else cap)
+            anchors = ladder.anchors[rows]
+            own = scores[anchors].argmax(axis=1) if self.pooled else ladder.columns[rows] if together else np.full(len(rows), column)
+            parts.append((ladder.scores[rows], anchors, own))
+        found, anchors, columns = (np.concatenate(c) for c in zip(*parts)) if parts else (np.zeros(0, np.float32), *[np.zeros(0, np.int64)] * 2)
+        if not together:
+            best = np.lexsort((anchors, columns, -found))[:total]
+            found, anchors, columns = found[best], anchors[best], columns[best]
+        return self.candidates.xyxy[anchors], found, anchors, columns
+
+    def _ladder(self, column: int | None, iou_threshold: float) -> Ladder:
+        """Of one class, or (None) of all together."""
+        scores = self.candidates.scores
+        column = None if self.pooled else column
+        key = (column, iou_threshold)
+        if key not in self._ladders:
+            values = scores.max(axis=1, keepdims=True) if self.pooled else scores if column is None else np.ascontiguousarray(scores[:, column : column + 1])
+            guess = self.guess if column is None and iou_threshold == self.settings.iou_threshold else None
+            self._ladders[key] = Ladder(values, self.candidates.xyxy, iou_threshold, self.window, guess)
+        return self._ladders[key]
 
     def bears(self, anchors: np.ndarray, column: int) -> np.ndarray:
         """bool: which of these candidates can become a detection of this class."""
@@ -214,16 +259,26 @@ class Replay:
 
     def rank(self, settings: PostprocessSettings, anchor: int, column: int, *, of_all: bool = False) -> int:
         """The place of a candidate among the detections of its class (or `of_all` classes) were there no such cap."""
-        scores, many = self.competing(column), self.candidates.scores.size + 1
         if of_all:
-            boxes = self.boxes(replace(settings, max_total_detections=many))
+            many, score = self.candidates.scores.size + 1, float(self._score(anchor, column))
+            boxes = self.boxes(replace(settings, max_total_detections=many), at_least=score)
             return int(np.flatnonzero((boxes.anchors == anchor) & (boxes.class_ids == self.columns[column]))[0]) + 1
-        floor = float(np.nextafter(scores[anchor, 0], np.float32(0)))
-        loose = replace(settings, score_threshold=floor, max_detections_per_class=many, max_total_detections=many)
-        trace = select(scores, lambda rows: self.candidates.xyxy[rows], loose, window=self.window, every=True)
-        row = int(np.flatnonzero(trace.anchor_ids == anchor)[0])
+        ladder, row = self._met(anchor, column, settings)
         # A box outside the image takes a place of its class too.
-        return int(((trace.fates[:row] == KEPT) | (trace.fates[:row] == OUTSIDE)).sum()) + 1
+        return int(((ladder.rank[:row] > 0) & (ladder.columns[:row] == ladder.columns[row])).sum()) + 1
+
+    def _met(self, anchor: int, column: int, settings: PostprocessSettings) -> tuple[Ladder, int]:
+        """(a ladder with a candidate's class, down to it; its row there)."""
+        floor = float(np.nextafter(self._score(anchor, column), np.float32(-1)))
+        ladder = self._ladder(None, settings.iou_threshold)
+        if ladder.ahead(floor) > FEW:
+            ladder = self._ladder(column, settings.iou_threshold)
+        return ladder.down_to(floor), ladder.row(anchor, 0 if ladder.single else column)
+
+    def _score(self, anchor: int, column: int) -> np.float32:
+        """The score by which a candidate of this class takes its turn."""
+        scores = self.candidates.scores[anchor]
+        return scores.max() if self.pooled else scores[column]
 
     def fate(self, anchor: int, column: int, settings: PostprocessSettings | None = None) -> tuple[int, int, float]:
         """(fate, anchor of the suppressor or -1, IoU of the two) of one candidate within its class.
@@ -231,19 +286,18 @@ class Replay:
         The fate is one of `detector.nms`, or -1 where its score does not pass `score_threshold`; KEPT says only that it passed its class, the total cap is another matter.
         """
         settings = self.settings if settings is None else settings
-        scores = self.competing(column)
-        score = scores[anchor, 0]
-        floor = min(max(settings.score_threshold, float(np.nextafter(score, np.float32(0)))), 1.0)
-        settings = replace(settings, score_threshold=floor)
-        trace = select(scores, lambda rows: self.candidates.xyxy[rows], settings, window=self.window, every=True)
-        at = np.flatnonzero(trace.anchor_ids == anchor)
-        if not len(at):
+        ladder, row = self._met(anchor, column, settings)
+        if not ladder.scores[row] > np.float32(settings.score_threshold):
             return -1, -1, -1.0
-        row = int(at[0])
-        fate, by = int(trace.fates[row]), int(trace.suppressed_by[row])
-        if fate != SUPPRESSED:
-            return fate, -1, -1.0
-        return fate, int(trace.anchor_ids[by]), overlap_of(trace.boxes[row], trace.boxes[by])
+        cap, by = settings.max_detections_per_class, int(ladder.by[row])
+        if by < 0:
+            if ladder.rank[row] > cap:
+                return CLASS_CAP, -1, -1.0
+            return KEPT if ladder.inside[row] else OUTSIDE, -1, -1.0
+        if ladder.rank[by] >= cap:  # the box that fills its class suppresses nobody: post-processing stops there
+            return CLASS_CAP, -1, -1.0
+        suppressor = int(ladder.anchors[by])
+        return SUPPRESSED, suppressor, overlap_of(self.candidates.xyxy[anchor], self.candidates.xyxy[suppressor])
 
 
 def overlap_of(a: np.ndarray, b: np.ndarray) -> float:
@@ -279,10 +333,11 @@ def agrees(replayed: Boxes, stored: Boxes, floor: float, size: tuple[int, int]) 
     r = Boxes(*(c[keep] for c in replayed))
 
     a, b = np.lexsort((-r.scores, r.class_ids)), np.lexsort((-stored.scores, stored.class_ids))
-    if not np.array_equal(r.class_ids[a], stored.class_ids[b]) or not np.allclose(r.scores[a], stored.scores[b], rtol=0, atol=1e-3):
+    if not np.array_equal(r.class_ids[a], stored.class_ids[b]) or (np.abs(r.scores[a] - stored.scores[b]) > 1e-3).any():
         return False
-    if not len(a):
+    if (np.abs(r.xyxy[a] - stored.xyxy[b]) <= 0.01 * max(size)).all():
         return True
+    # Equal scores may stand in another order.
     near = np.abs(r.xyxy[:, None] - stored.xyxy[None]).max(axis=2) <= 0.01 * max(size)
     near &= r.class_ids[:, None] == stored.class_ids[None]
     return bool(near.any(axis=1).all() and near.any(axis=0).all())

@@ -32,6 +32,7 @@ from analysis.autopsy_image import SUPPRESSED as FELL
 from analysis.greedy import Pairs, greedy
 from analysis.matches import UNLABELLED, WRONG, Matches
 from detector.boxes import iou as box_iou
+from detector.boxes import iou_with_few
 from detector.core import Candidates
 from detector.nms import PostprocessSettings
 
@@ -71,10 +72,19 @@ def open_replay(run: Any, bench: Bench, candidates: Candidates, settings: Mappin
     if not isinstance(settings, PostprocessSettings):
         pooled = "use_regular_nms" in settings and not settings["use_regular_nms"]
         settings = settings_in(settings)
-    replay = Replay(candidates, columns_of(run, candidates), settings, pooled)
+    columns = columns_of(run, candidates)
+    replay = Replay(candidates, columns, settings, pooled, guess=_expected(bench.stored, columns, pooled, len(candidates)))
     floor = run.manifest.floor if getattr(run, "manifest", None) is not None else getattr(run, "floor", 0.0)
     boxes = replay.boxes()
     return replay, boxes if agrees(boxes, bench.stored, floor, candidates.image_size) else None
+
+
+def _expected(stored: Boxes, columns: np.ndarray, pooled: bool, anchors: int) -> tuple[np.ndarray, np.ndarray] | None:
+    """(anchors, columns) of the stored detections, where the run names their anchors."""
+    if not len(stored.anchors) or stored.anchors.min() < 0 or stored.anchors.max() >= anchors:
+        return None
+    column = {int(u): k for k, u in enumerate(columns)}
+    return stored.anchors, np.array([0 if pooled else column.get(int(c), -1) for c in stored.class_ids], np.int64)
 
 
 def explain_image(
@@ -98,8 +108,9 @@ def explain_image(
     mine = mine[evidence.cause[mine] != UNKNOWN_CLASS]
     if not len(mine):
         return out
-    case = _Case(bench, replay, cuts, found, min(m.iou, 1 - 1e-10), anchor_bound)
-    case.find_wrong_names([int(evidence.truth[q]) - bench.first for q in mine])
+    missed = [int(evidence.truth[q]) - bench.first for q in mine]
+    case = _Case(bench, replay, cuts, found, min(m.iou, 1 - 1e-10), anchor_bound, missed)
+    case.find_wrong_names(missed)
     for q in mine.tolist():
         row, proof = case.verdict(int(evidence.truth[q]) - bench.first, int(evidence.cause[q]))
         out.rows[q] = row
@@ -111,17 +122,19 @@ def explain_image(
 class _Case:
     """The misses of one image before the bench."""
 
-    def __init__(self, bench: Bench, replay: Replay, cuts: np.ndarray, found: Boxes | None, bound: float, anchor_bound: float):
+    def __init__(self, bench: Bench, replay: Replay, cuts: np.ndarray, found: Boxes | None, bound: float, anchor_bound: float, missed: list[int]):
         self.bench, self.replay, self.cuts, self.exact = bench, replay, cuts, found is not None
         self.bound, self.anchor_bound = bound, anchor_bound
         c = replay.candidates
-        truth = bench.truth_xyxy
-        self.fit = box_iou(replay.clipped, truth)
-        self.anchor_iou = None if c.anchors is None else box_iou(c.anchors, truth)
+        truth = bench.truth_xyxy[missed]
+        # By missed object: float64 [A], the IoU of each candidate with it; and of the anchor that fits it best.
+        self.fit = dict(zip(missed, iou_with_few(replay.clipped, truth)))
+        self.reach = {} if c.anchors is None else dict(zip(missed, iou_with_few(c.anchors, truth).max(axis=1, initial=0).tolist()))
         self.column = {int(u): k for k, u in enumerate(replay.columns)}
         self.base = bench.stored if found is None else found
         self.matched = bench.match(self.base)
         self.named: dict[int, int] = {}
+        self._fitting: dict[int, np.ndarray] = {}
 
     def find_wrong_names(self, missed: list[int]) -> None:
         """Which kept detection of another class stands on which missed object; each explains one."""
@@ -140,38 +153,40 @@ class _Case:
 
     def _kept_fits(self, j: int) -> np.ndarray:
         """bool [D]: kept detections of its class, above the threshold, that fit object j."""
-        b, c = self.base, self.bench.truth_classes[j]
-        return (b.class_ids == c) & (b.scores >= self.cuts[c]) & (box_iou(b.xyxy, self.bench.truth_xyxy[j : j + 1])[:, 0] >= self.bound)
+        if j not in self._fitting:
+            b, c = self.base, self.bench.truth_classes[j]
+            self._fitting[j] = (b.class_ids == c) & (b.scores >= self.cuts[c]) & (box_iou(b.xyxy, self.bench.truth_xyxy[j : j + 1])[:, 0] >= self.bound)
+        return self._fitting[j]
 
     def _rivals(self, rows: np.ndarray, j: int) -> np.ndarray:
         """float64: how well these candidates fit the other object of its class that they fit best."""
         others = self.bench.truth_classes == self.bench.truth_classes[j]
         others[j] = False
-        return self.fit[np.ix_(rows, others)].max(axis=1, initial=0)
+        return box_iou(self.replay.clipped[rows], self.bench.truth_xyxy[others]).max(axis=1, initial=0)
 
     def verdict(self, j: int, told: int) -> tuple[dict[str, Any], Proof | None]:
         """(columns, proof) of object j; `told` is what the stored detections said."""
         c = self.replay.candidates
         k = self.column[int(self.bench.truth_classes[j])]
-        reach = -1.0 if self.anchor_iou is None else float(self.anchor_iou[:, j].max(initial=0))
-        fits = np.flatnonzero(self.fit[:, j] >= self.bound)
+        reach, fit = self.reach.get(j, -1.0), self.fit[j]
+        fits = np.flatnonzero(fit >= self.bound)
         row: dict[str, Any] = {"tier": REPLAYED if self.exact else SHOWN, "anchor_iou": reach}
         if not len(fits):
-            best = int(np.argmax(self.fit[:, j])) if len(c) else -1
+            best = int(np.argmax(fit)) if len(c) else -1
             if told in (NOT_STORED, 0):
                 row["cause"] = NO_ANCHOR if 0 <= reach < self.anchor_bound else NO_BOX
-            row |= {"iou": float(self.fit[best, j]) if best >= 0 else 0.0, **self._where(best)}
+            row |= {"iou": float(self.fit[j][best]) if best >= 0 else 0.0, **self._where(best)}
             return row, self._hopeless(j, k) if "cause" in row else None
         best = int(fits[np.argmax(c.scores[fits, k])])
         cut = float(self.cuts[self.bench.truth_classes[j]])
-        row |= {"score": float(c.scores[best, k]), "iou": float(self.fit[best, j]), **self._where(best)}
+        row |= {"score": float(c.scores[best, k]), "iou": float(self.fit[j][best]), **self._where(best)}
         if not self.exact:
             return self._shown(j, k, fits, cut, told, row)
         row |= {"det": -1, "rival": -1, "other_class": -1, "other_score": -1}
         kept = np.flatnonzero(self._kept_fits(j))
         if len(kept):
             # A box of its own may have been removed too: then that is the cause, for with it there are two for two.
-            own = fits[(self.fit[fits, j] > self._rivals(fits, j)) & self.replay.bears(fits, k)]
+            own = fits[(self.fit[j][fits] > self._rivals(fits, j)) & self.replay.bears(fits, k)]
             if len(own) and c.scores[own, k].max() >= np.float32(cut):
                 removed, proof = self._removed(j, k, own, cut, dict(row))
                 if proof.found and proof.changes[-1].rule != "rival":
@@ -247,7 +262,7 @@ class _Case:
             row |= {"score": score, "iou": overlap, "det": self._stored(self.base, d), **self._where(int(self.base.anchors[d]))}
             return row, self.bench.try_([Change("threshold", cut, score)], self.base, j, score, "post-processing")
         value = float(self.replay.candidates.scores[best, k])
-        row |= {"score": value, "iou": float(self.fit[best, j]), **self._where(best)}
+        row |= {"score": value, "iou": float(self.fit[j][best]), **self._where(best)}
         if value <= 0:
             return row, self._hopeless(j, k)
         if not self.replay.bears(np.array([best]), k)[0]:
@@ -283,7 +298,7 @@ class _Case:
         for anchor in able.tolist():
             proof, by = self._let_through(j, k, anchor, cut, [])
             cause = SUPPRESSED if by else CAPPED
-            here = {"cause": cause, "score": float(c.scores[anchor, k]), "iou": float(self.fit[anchor, j]), **by, **self._where(anchor)}
+            here = {"cause": cause, "score": float(c.scores[anchor, k]), "iou": float(self.fit[j][anchor]), **by, **self._where(anchor)}
             results.append((not proof.found, len(proof.changes), here, proof))
             if proof.found and len(proof.changes) == 1:
                 break
@@ -341,12 +356,12 @@ class _Case:
         c, s = self.replay.candidates, self.bench.stored
         if told == OUTSCORED:
             here = s.anchors[s.class_ids == self.replay.columns[k]]
-            fits = fits[(self.fit[fits, j] > self._rivals(fits, j)) & (c.scores[fits, k] >= np.float32(cut)) & ~np.isin(fits, here)]
+            fits = fits[(self.fit[j][fits] > self._rivals(fits, j)) & (c.scores[fits, k] >= np.float32(cut)) & ~np.isin(fits, here)]
         if told not in (NOT_STORED, OUTSCORED) or not len(fits):  # the stored box stands for the candidate it came from
             known = ("tier", "anchor_iou", "anchor", "level", *(("score",) if told == WRONG_CLASS else ()))
             return {name: row[name] for name in known}, None
         best = int(fits[np.argmax(c.scores[fits, k])])
-        row |= {"score": float(c.scores[best, k]), "iou": float(self.fit[best, j]), "det": -1, "rival": -1, **self._where(best)}
+        row |= {"score": float(c.scores[best, k]), "iou": float(self.fit[j][best]), "det": -1, "rival": -1, **self._where(best)}
         score = float(c.scores[best, k])
         added = Boxes(
             np.concatenate([s.xyxy, self.replay.clipped[best : best + 1]]), np.append(s.scores, np.float32(score)),

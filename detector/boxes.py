@@ -92,6 +92,18 @@ def iou(a: np.ndarray, b: np.ndarray, crowd: np.ndarray | None = None) -> np.nda
     return np.divide(inter, union, out=np.zeros_like(inter), where=union > 0)
 
 
+def iou_with_few(boxes: np.ndarray, few: np.ndarray) -> np.ndarray:
+    """IoU of each of a few boxes [M, 4] with every box [N, 4], float64 [M, N]: as `iou`, bit for bit, and several times as
+    quick where hardly any of thousands touch them."""
+    boxes, few = _rows(boxes), _rows(few)
+    found = np.zeros((len(few), len(boxes)))
+    x1, y1, x2, y2 = np.ascontiguousarray(boxes.T)
+    for row, box in zip(found, few):
+        near = np.flatnonzero((x1 < box[2]) & (x2 > box[0]) & (y1 < box[3]) & (y2 > box[1]))
+        row[near] = iou(boxes[near], box)[:, 0]
+    return found
+
+
 def paired_iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """IoU of row i of `a` with row i of `b`, float64 [N]."""
     a = _rows(a).astype(np.float64)

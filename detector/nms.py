@@ -18,10 +18,12 @@ import numpy as np
 
 from detector.core import Candidates, Detections
 from detector.errors import ConfigError
+from detector.greedy_nms import FULL, NOBODY, GreedyNMS
 
 KEPT, SUPPRESSED, CLASS_CAP, OUTSIDE, TOTAL_CAP = range(5)
 FATES = ("kept", "suppressed", "over the cap of its class", "outside the image", "over the total cap")
 
+_AT_ONCE = 256
 # About how many of the best candidates a pass looks at; a pass that fills the total cap is the last.
 _POOLS = (400, 3_000, 30_000)
 
@@ -130,21 +132,32 @@ def select(
     Returns:
         A trace whose kept rows are the detections, in their order.
     """
-    floor = settings.score_threshold
-    lowest = np.float32(floor if value_of is None else value_of(floor))
-    for cut in [*_cuts(values[:, skip:], lowest, () if every else _POOLS), lowest]:
-        rows, columns = np.divmod(np.flatnonzero(values > cut), values.shape[1])
-        if skip:
-            rows, columns = rows[columns >= skip], columns[columns >= skip]
-        table = _table(rows, columns - skip, values[rows, columns], floor, score_of)
-        trace = _trace(*table, boxes_of, settings, window, every)
-        if cut == lowest or len(trace.kept()) == settings.max_total_detections:
-            break
-    return trace
+    greedy = GreedyNMS(settings.iou_threshold, settings.max_detections_per_class, together=not every)
+    parts, found, above = [], 0, np.float32(np.inf)
+    for floor in score_floors(values[:, skip:], np.float32(settings.score_threshold), () if every else _POOLS, score_of):
+        lowest = floor if value_of is None else np.float32(value_of(float(floor)))
+        table = _table(values, lowest, skip, floor, above, score_of)
+        above = floor
+        for at in range(0, len(table[0]), max(1, len(table[0])) if every else _AT_ONCE):
+            part = [column[at:] if every else column[at : at + _AT_ONCE] for column in table]
+            boxes = boxes_of(part[0]).astype(np.float32, copy=False).reshape(-1, 4)
+            first = len(greedy.by)
+            greedy.add(boxes, part[1])
+            shown = visible(boxes, window)
+            parts.append((*part, boxes, shown))
+            found += int(((greedy.by[first:] == NOBODY) & shown).sum())
+            if not every and found >= settings.max_total_detections:
+                break
+        else:
+            continue
+        break
+    return _trace(parts, greedy, settings, every)
 
 
-def _cuts(values: np.ndarray, lowest: np.float32, pools: tuple[int, ...]) -> Iterator[np.float32]:
-    """Values above which about as many candidates lie as each pool holds, as far as that is above the lowest.
+def score_floors(
+    values: np.ndarray, floor: np.float32, pools: tuple[int, ...] = _POOLS, score_of: Callable[[np.ndarray], np.ndarray] | None = None
+) -> Iterator[np.float32]:
+    """Scores above which about as many candidates lie as each pool holds, falling, the threshold `floor` last.
 
     Estimated from every n-th anchor, which is several times cheaper than a partition of them all; a poor
     estimate costs time, never exactness.
@@ -153,85 +166,46 @@ def _cuts(values: np.ndarray, lowest: np.float32, pools: tuple[int, ...]) -> Ite
     for pool in pools if values.size else ():
         rank = pool * len(sample) // values.size
         if rank >= len(sample):
-            return
+            break
         cut = sample[len(sample) - 1 - rank]
-        if not cut > lowest:
-            return
+        cut = np.float32(cut) if score_of is None else score_of(cut[None])[0]
+        if not cut > floor:
+            break
         yield cut
+    yield floor
 
 
-def _table(anchor_ids, class_ids, found, floor, score_of) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(anchor ids, class ids, scores) of the candidates above the floor, in the order the rule meets them."""
+def _table(values, lowest, skip, floor, above, score_of) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(anchor ids, class ids, scores) of the candidates whose score is above the floor and not above `above`, in the order
+    the rule meets them; parts are bounded by scores, so that equal ones are never torn apart."""
+    anchor_ids, columns = np.divmod(np.flatnonzero(values > lowest), values.shape[1])
+    if skip:
+        anchor_ids, columns = anchor_ids[columns >= skip], columns[columns >= skip]
+    found = values[anchor_ids, columns]
     scores = found.astype(np.float32, copy=False) if score_of is None else score_of(found)
-    above = scores > np.float32(floor)
-    anchor_ids, class_ids, scores = anchor_ids[above].astype(np.int32), class_ids[above].astype(np.int32), scores[above]
+    here = (scores > floor) & (scores <= above)
+    anchor_ids, class_ids, scores = anchor_ids[here].astype(np.int32), (columns[here] - skip).astype(np.int32), scores[here]
     order = np.lexsort((anchor_ids, class_ids, -scores))
     return anchor_ids[order], class_ids[order], scores[order]
 
 
-def _trace(anchor_ids, class_ids, scores, boxes_of, settings, window, every) -> Trace:
-    """Walk the candidates best first. Classes do not touch each other, so one walk serves them all, and it may
-    end as soon as the total cap is filled."""
-    n = len(scores)
-    boxes = boxes_of(anchor_ids).astype(np.float32, copy=False).reshape(-1, 4)
-    # The same candidates class by class, each class best first and contiguous: what one may suppress is a slice.
-    by_class = np.argsort(class_ids, kind="stable")
-    place = np.empty(n, np.int64)
-    place[by_class] = np.arange(n)
-    ends = np.searchsorted(class_ids[by_class], class_ids, side="right").tolist()
-    corners = np.ascontiguousarray(boxes[by_class].T).reshape(2, 2, n)
-    low, high = corners.min(axis=0), corners.max(axis=0)
-    area = (high[0] - low[0]) * (high[1] - low[1])
-    visible = _visible(boxes, window).tolist()
-    fate = np.zeros(n, np.uint8)
-    by = np.full(n, -1, np.int32)
-    taken: dict[int, int] = {}
-    outputs, threshold, zero = 0, np.float32(settings.iou_threshold), np.float32(0)
-    ids, where, end_row = class_ids.tolist(), place.tolist(), n
-    kept_rows = []
-    for row in range(n):
-        i, end = where[row], ends[row]
-        if fate[i]:
-            continue
-        count = taken[ids[row]] = taken.get(ids[row], 0) + 1
-        if not visible[row]:
-            fate[i] = OUTSIDE
-        elif outputs < settings.max_total_detections:
-            outputs += 1
-            kept_rows.append(row)
-        else:
-            fate[i] = TOTAL_CAP
-        if outputs == settings.max_total_detections and not every:
-            end_row = row + 1
-            break
-        if i + 1 == end:
-            continue
-        rest = slice(i + 1, end)
-        if count == settings.max_detections_per_class:
-            fate[rest][fate[rest] == KEPT] = CLASS_CAP
-            continue
-        side = np.minimum(high[:, rest], high[:, i : i + 1])
-        side -= np.maximum(low[:, rest], low[:, i : i + 1])
-        np.maximum(side, zero, out=side)
-        inter = side[0] * side[1]
-        if not inter.any():
-            continue
-        union = area[rest] + area[i]
-        union -= inter
-        # Divided only where boxes touch and both have area, as the reference: then the union is positive.
-        over = np.zeros(len(inter), np.float32)
-        np.divide(inter, union, out=over, where=inter > 0)
-        hit = over > threshold
-        if every:
-            by[rest][hit & (fate[rest] == KEPT)] = row
-        fate[rest][hit] = SUPPRESSED
-    rows = np.array(kept_rows, np.int64) if not every else np.arange(end_row)
-    fates = fate[place[rows]]
-    return Trace(anchor_ids[rows], class_ids[rows], scores[rows], fates, by[place[rows]], boxes[rows])
+def _trace(parts, greedy, settings, every) -> Trace:
+    """Who was suppressed, and what both caps and the image's border then did to the rest."""
+    if not parts:
+        none = np.zeros(0, np.int32)
+        return Trace(none, none, np.zeros(0, np.float32), np.zeros(0, np.uint8), none, np.zeros((0, 4), np.float32))
+    anchor_ids, class_ids, scores, boxes, shown = (np.concatenate(column) for column in zip(*parts))
+    kept = greedy.by == NOBODY
+    fates = np.where(greedy.by == FULL, CLASS_CAP, SUPPRESSED).astype(np.uint8)
+    fates[kept] = OUTSIDE
+    inside = np.flatnonzero(kept & shown)
+    fates[inside], fates[inside[settings.max_total_detections :]] = KEPT, TOTAL_CAP
+    rows = np.arange(len(fates)) if every else np.flatnonzero(fates == KEPT)
+    return Trace(anchor_ids[rows], class_ids[rows], scores[rows], fates[rows], np.maximum(greedy.by[rows], -1), boxes[rows])
 
 
-def _visible(boxes: np.ndarray, window: tuple[float, float, float, float]) -> np.ndarray:
-    """Which boxes have area once clipped to the window."""
+def visible(boxes: np.ndarray, window: tuple[float, float, float, float]) -> np.ndarray:
+    """bool [n]: which boxes float32 [n, 4] have area once clipped to the window (a1, b1, a2, b2)."""
     low, high = np.float32(window[:2]), np.float32(window[2:])
     first, second = np.clip(boxes[:, :2], low, high), np.clip(boxes[:, 2:], low, high)
     size = second - first
