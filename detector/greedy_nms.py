@@ -7,13 +7,15 @@ long (`tests/benchmarks/bench_nms.py`).
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 
 NOBODY, FULL = -1, -2
 """Instead of a suppressor: nothing suppressed it; it came when its group had all the boxes it may keep."""
 
 _BLOCK = 256
-_TABLE = 131_072
+_TABLE = 262_144
 """Cells of a table of IoUs: larger blocks walk less in Python, larger tables leave the processor's cache."""
 
 
@@ -184,16 +186,32 @@ def _sides(boxes: np.ndarray) -> np.ndarray:
     return np.stack([low_a, low_b, high_a, high_b, (high_a - low_a) * (high_b - low_b)])
 
 
+class _Scratch(threading.local):
+    """Room for three tables, used again and again: new ones of this size would each time be fetched from the system."""
+
+    def __init__(self) -> None:
+        self.room = np.empty((3, 0), np.float32)
+
+    def tables(self, n: int, m: int) -> tuple[np.ndarray, ...]:
+        if n * m > self.room.shape[1]:
+            self.room = np.empty((3, max(_TABLE, n * m)), np.float32)
+        return tuple(row[: n * m].reshape(n, m) for row in self.room)
+
+
+_scratch = _Scratch()
+
+
 def _over(a: np.ndarray, b: np.ndarray, threshold: np.float32) -> np.ndarray:
     """bool [n, m]: which boxes of `a` [5, n] have an IoU above the threshold with which of `b` [5, m]."""
-    inter = np.minimum(a[2][:, None], b[2])
-    inter -= np.maximum(a[0][:, None], b[0])
+    inter, other, low = _scratch.tables(a.shape[1], b.shape[1])
+    np.minimum(a[2][:, None], b[2], out=inter)
+    inter -= np.maximum(a[0][:, None], b[0], out=low)
     np.maximum(inter, np.float32(0), out=inter)
-    height = np.minimum(a[3][:, None], b[3])
-    height -= np.maximum(a[1][:, None], b[1])
-    np.maximum(height, np.float32(0), out=height)
-    inter *= height
-    union = np.add(a[4][:, None], b[4], out=height)
+    np.minimum(a[3][:, None], b[3], out=other)
+    other -= np.maximum(a[1][:, None], b[1], out=low)
+    np.maximum(other, np.float32(0), out=other)
+    inter *= other
+    union = np.add(a[4][:, None], b[4], out=other)
     union -= inter
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         # Boxes that do not touch give 0, or not a number where both are points: neither is above any threshold.
