@@ -12,11 +12,11 @@ import streamlit as st
 from analysis.saliency.confidence import confidence_map
 from analysis.saliency.heatmap import HeatMap
 from analysis.saliency.methods import EXPLAINED, TITLES, Offer, offers
-from analysis.saliency.picture import figures, heat_picture, part_of
+from analysis.saliency.picture import figures, heat_picture, part_of, reading
 from app import heat, objects
 from app.components import say_error
 from app.detector_spec import spec_of
-from app.evidence_asks import Asked, asked_of, other_classes, rival_of
+from app.evidence_asks import Asked, Question, asked_of, questions, rival_of
 from app.evidence_job import Progress
 from app.model_process import model_process
 from detector.errors import BoxscopeError, CapabilityError
@@ -30,14 +30,14 @@ _finished: OrderedDict[tuple, Progress] = OrderedDict()
 """Finished maps by image, object, method and weights; shared by all sessions of the server."""
 
 
-def reasons(s: Any) -> list[Offer]:
-    """Every method in the page's order, with why it cannot work."""
+def reasons(s: Any, *, box: bool = False) -> list[Offer]:
+    """Every method in the page's order, with why it cannot work; `box`: for evidence of a box instead of a class."""
     shown = heat.offer(s)
     first = Offer("confidence_map", shown.possible, "" if shown.possible else shown.reason)
     if spec_of(s.manifest) is None:
         why = "The run does not say how to load its detector, and evidence has to be asked of it."
         return [first, *(Offer(o.method, False, why, "confidence_map") for o in offers(s.manifest.detector))]
-    return [first, *offers(s.manifest.detector)]
+    return [first, *offers(s.manifest.detector, box=box)]
 
 
 @st.fragment
@@ -53,6 +53,10 @@ def section(s: Any, i: int, row: objects.Row) -> None:
         return
     offer = by_title[title]
     st.caption(EXPLAINED[offer.method])
+    question = _question(s, i, row, offer) if offer.method != "confidence_map" and offer.possible else Question()
+    if question.side is not None:
+        by_title = {TITLES[o.method]: o for o in reasons(s, box=True)}
+        offer = by_title[title]
     if not offer.possible:
         st.info(offer.reason, icon=":material/block:")
         if offer.instead and by_title[TITLES[offer.instead]].possible:
@@ -63,28 +67,25 @@ def section(s: Any, i: int, row: objects.Row) -> None:
     whole = right.toggle("Whole picture", key="heat-whole")
     try:
         asked = asked_of(s, i, row)
-        rival = _rival(s, i, row, offer.method)
         image = s.run.load_image(i)
         part = part_of((image.shape[1], image.shape[0]), None if whole else np.asarray(asked.arguments["box"]))
         drawn = {"opacity": opacity, "part": part, "width": WIDTH, "box": asked.arguments["box"], "verdict": asked.verdict}
         if offer.method == "confidence_map":
             _confidence(s, i, row, image, asked, drawn)
         else:
-            _evidence(s, i, image, asked, offer.method, drawn, rival)
+            _evidence(s, i, image, asked, offer.method, drawn, question)
     except BoxscopeError as error:
         say_error(error)
 
 
-def _rival(s: Any, i: int, row: objects.Row, method: str) -> str:
-    """The class asked for in "why this and not that"; "" for none. Offered where another class was seen there or stands there."""
-    if method not in ("integrated_gradients", "d_rise") or "candidates" not in s.manifest.detector.capabilities:
-        return ""
-    others = other_classes(s, i, row)
-    if not others:
-        return ""
+def _question(s: Any, i: int, row: objects.Row, offer: Offer) -> Question:
+    """What the evidence is for: the class, the class rather than another that was seen there or stands there, or the box."""
+    possible = questions(s, i, row, offer.method)
+    if len(possible) == 1:
+        return possible[0]
     return st.selectbox(
-        f"Why {row.name}, and not", ["", *others], format_func=lambda name: name or "(evidence for it alone)", key=f"heat-rival-{s.run.sample_ids[i]}-{row.verdict}-{row.det}-{row.truth}",
-        help="Evidence for the one class less that for the other, at the same anchors.",
+        "Evidence for", possible, format_func=lambda q: q.words(row.name), key=f"heat-question-{s.run.sample_ids[i]}-{row.verdict}-{row.det}-{row.truth}",
+        help="Its class; its class less another at the same anchors; or where the box's sides stand.",
     )
 
 
@@ -105,8 +106,8 @@ def _confidence(s: Any, i: int, row: objects.Row, image: np.ndarray, asked: Aske
     st.caption(f"Confidence for {row.name}, 0 to 1, {source}: at most {here:.2f} in this box. The line is the threshold {cut:.2f}, the faint one a third of it (almost detected).")
 
 
-def _evidence(s: Any, i: int, image: np.ndarray, asked: Asked, method: str, drawn: dict[str, Any], rival: str = "") -> None:
-    key = (s.manifest.detector.weights_hash, s.run.manifest.identity, s.run.sample_ids[i], asked.key, method, rival)
+def _evidence(s: Any, i: int, image: np.ndarray, asked: Asked, method: str, drawn: dict[str, Any], question: Question) -> None:
+    key = (s.manifest.detector.weights_hash, s.run.manifest.identity, s.run.sample_ids[i], asked.key, method, question.rival, question.side)
     place, words = st.empty(), st.empty()
     stopped = st.session_state.get("heat-stopped") == key
     progress = _finished.get(key) or st.session_state.get("_heat_partial", {}).get(key)
@@ -117,13 +118,13 @@ def _evidence(s: Any, i: int, image: np.ndarray, asked: Asked, method: str, draw
             bar = st.progress(0.0, "Loading the detector" if progress is None else "Going on")
             stop = st.empty()
             stop.button("Stop", icon=":material/stop:", on_click=lambda: st.session_state.update({"heat-stopped": key}))
-            progress = _run(s, i, image, asked, method, key, drawn, (place, words, bar), rival)
+            progress = _run(s, i, image, asked, method, key, drawn, (place, words, bar), question)
             bar.empty()
             stop.empty()
-    _draw(image, progress, drawn, place, words, stopped=stopped, name=s.run.class_map.names[asked.class_id], rival=rival)
+    _draw(image, progress, drawn, place, words, stopped=stopped, name=s.run.class_map.names[asked.class_id], rival=question.rival)
 
 
-def _run(s: Any, i: int, image: np.ndarray, asked: Asked, method: str, key: tuple, drawn: dict[str, Any], places: tuple, rival: str) -> Progress:
+def _run(s: Any, i: int, image: np.ndarray, asked: Asked, method: str, key: tuple, drawn: dict[str, Any], places: tuple, question: Question) -> Progress:
     """Step by step until it is done. Streamlit ends it between two steps where the user does something else."""
     place, words, bar = places
     spec, process = spec_of(s.manifest), model_process()
@@ -131,7 +132,7 @@ def _run(s: Any, i: int, image: np.ndarray, asked: Asked, method: str, key: tupl
         raise CapabilityError("The detector at the run's source has changed since, so its evidence is not this run's.")
     request = {
         "key": key, "picture": key[1:3], "ask": asked.arguments, "method": method, "settings": {}, "check": True, "image": image, "seen": None,
-        "rival": rival_of(s, rival) if rival else None,
+        "rival": rival_of(s, question.rival) if question.rival else None, "side": question.side,
     }
     partial = st.session_state.setdefault("_heat_partial", {})
     latest: Progress | None = None
@@ -153,7 +154,7 @@ def _run(s: Any, i: int, image: np.ndarray, asked: Asked, method: str, key: tupl
                 _finished.popitem(last=False)
             return progress
         if fresh:
-            _draw(image, progress, drawn, place, words, name=s.run.class_map.names[asked.class_id], rival=rival)
+            _draw(image, progress, drawn, place, words, name=s.run.class_map.names[asked.class_id], rival=question.rival)
         what = "Hiding parts of the picture" if progress.stage == "map" else "Holding it against random, edges and a Gaussian on the box"
         bar.progress(progress.share, what)
 
@@ -164,18 +165,18 @@ def _draw(image: np.ndarray, progress: Progress | None, drawn: dict[str, Any], p
             place.caption("Stopped before the first picture.")
         return
     found = progress.heat
+    if found.target is not None and found.target.sides is not None:
+        drawn = drawn | {"box": found.target.box}  # the network's own, also where the object was missed
     place.image(heat_picture(image, found, **drawn), width="stretch")
-    if rival:
-        lines = [f"Orange speaks for {name} rather than {rival}, purple for {rival}.", figures(found)]
-    else:
-        lines = ["Orange speaks for it, purple against." if found.signed else "Orange speaks for it; this method shows nothing against.", figures(found)]
+    lines = [reading(found, name, rival), figures(found)]
     if stopped and progress.stage != "done":
         lines.insert(0, "Stopped on the way.")
     lines += found.notes
     verdict = progress.verdict
     if verdict is not None:
         if verdict.inside_gain is not None:
-            lines.append(f"{100 * verdict.inside:.0f} % of the evidence for it lies in its box, which is {100 * verdict.area:.0f} % of the picture.")
+            what = "evidence" if found.target is not None and found.target.sides is not None else "evidence for it"
+            lines.append(f"{100 * verdict.inside:.0f} % of the {what} lies in its box, which is {100 * verdict.area:.0f} % of the picture.")
         mark = ":material/check_circle:" if not verdict.lost_to else ":material/error:"
         lines.append(f"{mark} {verdict.sentence()}")
     words.caption("  \n".join(lines))

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from analysis.saliency.targets import SIDES
 from app import objects
 from detector.boxes import iou
 from detector.errors import CapabilityError, InputError
@@ -28,6 +29,34 @@ class Asked:
     def key(self) -> tuple:
         a = self.arguments
         return tuple(np.round(a["box"], 3)), a["class_id"], a["missed"], a.get("anchor_id", -1)
+
+
+@dataclass(frozen=True)
+class Question:
+    """What the evidence is to be for.
+
+    Args:
+        rival: "" or a class of the run: why the object's own class and not this one.
+        side: None, or "all" or one of `analysis.saliency.targets.SIDES`: why its box stands where it stands.
+    """
+
+    rival: str = ""
+    side: str | None = None
+
+    def words(self, name: str) -> str:
+        """As a line of a list, for an object of this class."""
+        if self.side is not None:
+            return "the box as a whole" if self.side == "all" else f"the box's {self.side} side"
+        return f"{name} rather than {self.rival}" if self.rival else name
+
+
+def questions(s: Any, i: int, row: objects.Row, method: str) -> list[Question]:
+    """What can be asked about a line of the objects' table: its class; by the methods that show evidence against too, its
+    class rather than one it was weighed against; where the detector shows candidates, its box."""
+    if "candidates" not in s.manifest.detector.capabilities:
+        return [Question()]
+    rivals = other_classes(s, i, row) if method in ("integrated_gradients", "d_rise") else []
+    return [Question(), *(Question(rival=name) for name in rivals), *(Question(side=side) for side in ("all", *SIDES))]
 
 
 def other_classes(s: Any, i: int, row: objects.Row) -> list[str]:

@@ -15,7 +15,7 @@ import numpy as np
 from analysis.saliency.faithfulness import BASELINES, Faithfulness, Trial
 from analysis.saliency.heatmap import HeatMap
 from analysis.saliency.methods import explain, find_target
-from analysis.saliency.targets import Target, contrast_target
+from analysis.saliency.targets import Target, box_target, contrast_target
 from analysis.saliency.views import open_view
 from detector.errors import InputError
 
@@ -48,18 +48,23 @@ class EvidenceJob:
         trials: checks of this image by target, shared between the methods.
         rival: a class of the detector: why the object's class and not this one. Such a map has no check: hiding pixels moves
             both classes.
+        side: of the box, or "all": why it stands where it stands, instead of why it has its class; None for the class.
 
     Raises:
         InputError: a contrast of a detector without candidates, or by a method that shows support only.
+        CapabilityError: evidence for the box of a detector that does not show it.
     """
 
     def __init__(
         self, detector: Any, image: np.ndarray, ask: dict[str, Any], method: str, *, check: bool = True, settings: dict[str, Any] | None = None,
-        trials: dict[Any, Trial] | None = None, rival: int | None = None,
+        trials: dict[Any, Trial] | None = None, rival: int | None = None, side: str | None = None,
     ):
         self.detector, self.image, self.method, self.check = detector, image, method, check
         self.settings = dict(settings or {})
-        self.target: Target = find_target(detector, image, **ask)
+        shown = detector.candidates([image])[0] if "candidates" in detector.info.capabilities else None
+        self.target: Target = find_target(detector, image, **ask, candidates=shown)
+        if side is not None:
+            self.target = box_target(self.target, shown, side)
         if rival is not None:
             if method == "layer_cam":
                 raise InputError("A contrast is signed, and LayerCAM shows support only; use integrated gradients or D-RISE.")
@@ -122,7 +127,7 @@ class EvidenceJobs:
                 self._trials.popitem(last=False)
             self._jobs[key] = EvidenceJob(
                 detector, request["image"], request["ask"], request["method"], check=request["check"], settings=request["settings"], trials=trials,
-                rival=request.get("rival"),
+                rival=request.get("rival"), side=request.get("side"),
             )
             while len(self._jobs) > KEEP:
                 self._jobs.popitem(last=False)

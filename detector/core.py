@@ -320,6 +320,7 @@ CAPABILITIES = {
     "candidates": "shows boxes and class scores before NMS",
     "anchors": "its candidates name their anchor and feature level",
     "gradients": "can be differentiated, so that gradient heat maps work",
+    "box_gradients": "the sides of its boxes can be differentiated too, so that gradient heat maps of a box work",
 }
 
 

@@ -76,6 +76,9 @@ class OpenDetector(Protocol):
     ) -> Gradients:
         """Of the sum over k of `weights[k]` times the logit of `class_ids[k]` at `anchor_ids[k]`, for each input of the batch.
 
+        With the capability "box_gradients" the ids behind the classes, K to K + 3, are the left, top, right and bottom side
+        of the box, as shares of `inputs`.
+
         Without layers by the inputs, else by the outputs of the named layers only, which is cheaper.
 
         Raises:

@@ -62,7 +62,7 @@ def d_rise(
             reliability = spot.reliability()
             notes = () if not done or reliability >= stop_reliability else (f"Two halves of the masks agree by {reliability:.2f} only: details are noise.",)
             out.append(HeatMap(
-                "d_rise", view.cut(values), view.image_size, f"{view.unit} slope", signed=True, target=target, value=float(clean[t]),
+                "d_rise", view.cut(values), view.image_size, f"{'share' if target.sides is not None else view.unit} slope", signed=True, target=target, value=float(clean[t]),
                 baseline=float(spot.mean), reliability=reliability, forwards=passes, seconds=time.perf_counter() - started, seed=seed, done=done,
                 params={"masks": spot.count, "grid": grid, "p": p, "window": window, "hidden": "mean colour"}, notes=notes,
             ))

@@ -47,7 +47,7 @@ class Faithfulness:
     Args:
         curves: of the map; baselines: of each of `BASELINES`.
         inside: share of the positive evidence in the target's box; area: the box's share of the image. None without a box.
-        start: the answer on the clean picture; unit: "belief" (best IoU times score) or "logit".
+        start: the answer on the clean picture; unit: "belief" (best IoU times score; of a box, the IoU with itself) or "logit".
         fractions: share of the image's pixels changed at each step.
     """
 
@@ -106,8 +106,10 @@ class Trial:
         self.view, self.target, self.steps, self.seed = view, target, steps, seed
         self.blurred = cv2.GaussianBlur(view.pixels, (0, 0), 0.1 * min(view.size)).reshape(view.pixels.shape)
         self.empty = self.blurred if hide == "blur" else np.broadcast_to(view.fill, view.pixels.shape).astype(np.float32)
+        # A box is held against itself: by its IoU with where it lies on the clean picture.
+        self._of_box = target.sides is not None
         # An object the detector hardly believes in has no score to lose; its logit still moves.
-        self.unit = "logit" if target.kind != "detection" and view.unit == "logit" else "belief"
+        self.unit = "logit" if target.kind != "detection" and view.unit == "logit" and not self._of_box else "belief"
         self.start = float(self._answers(view.pixels[None])[0])
         self._baselines: dict[str, Curves] = {}
 
@@ -163,10 +165,12 @@ class Trial:
     def judge(self, heat: HeatMap, baselines: tuple[str, ...] = BASELINES) -> Faithfulness:
         """The map beside the baselines; without a box there is no Gaussian."""
         names = tuple(n for n in baselines if n != "gaussian" or self.target.box is not None)
-        inside, area = energy_inside(heat.values, heat.image_size, self.target.box)
+        # What holds a side out and what draws it in both matter for where it stands.
+        values = np.abs(heat.values) if self._of_box else heat.values
+        inside, area = energy_inside(values, heat.image_size, self.target.box)
         total = max(1, int(self.counts()[-1]))
         return Faithfulness(
-            heat.method, self.curves(heat.values), {name: self.baseline(name) for name in names}, inside, area, self.start, self.unit,
+            heat.method, self.curves(values), {name: self.baseline(name) for name in names}, inside, area, self.start, self.unit,
             tuple((self.counts() / total).tolist()),
         )
 

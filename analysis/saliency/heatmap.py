@@ -22,7 +22,8 @@ class HeatMap:
         values: float32 [h, w] over the whole image, at the method's own resolution; **not** normalised.
         image_size: (W, H) of the image.
         unit: "confidence" (0..1), "evidence" (arbitrary, >= 0), "logit" (sums to a change of the logit), "logit slope" or
-            "score slope" (what showing a place adds to the logit or score).
+            "score slope" (what showing a place adds to the logit or score), "share" or "share slope" (the same for sides of a
+            box, as shares of the picture).
         signed: whether negative values mean evidence against.
         target: what was asked; None for a confidence map.
         value, baseline: the target's evidence on the clean picture, and on the one where nothing is shown.
@@ -64,7 +65,8 @@ class HeatMap:
             "method": self.method, "unit": self.unit, "signed": self.signed,
             "target": None if target is None else {
                 "kind": target.kind, "class_id": target.class_id, "box": None if target.box is None else target.box.tolist(),
-                "anchor_ids": target.anchor_ids.tolist(), "weights": target.weights.tolist(), "note": target.note,
+                "anchor_ids": target.anchor_ids.tolist(), "weights": target.weights.tolist(),
+                "sides": None if target.sides is None else target.sides.tolist(), "note": target.note,
             },
             "value": self.value, "baseline": self.baseline, "reliability": self.reliability, "completeness_error": self.completeness,
             "forwards": self.forwards, "backwards": self.backwards, "seconds": round(self.seconds, 3), "seed": self.seed, "done": self.done,

@@ -56,7 +56,7 @@ def integrated_gradients(
     view.forwards += used
     notes = () if error < COMPLETE else (f"The path integral is off by {100 * error:.0f} % after {steps} steps: read the map as a tendency.",)
     return HeatMap(
-        "integrated_gradients", view.cut(values), view.image_size, "logit", signed=True, target=target, value=float(ends[0]), baseline=float(ends[1]),
+        "integrated_gradients", view.cut(values), view.image_size, "logit" if target.sides is None else "share", signed=True, target=target, value=float(ends[0]), baseline=float(ends[1]),
         completeness=error, forwards=used + 2, backwards=used, seconds=time.perf_counter() - started,
         params={"steps": steps, "smooth_px": round(smooth_px, 2), "hidden": "mean colour"}, notes=notes,
     )
@@ -73,8 +73,9 @@ def _mean_gradient(view: OpenView, target: Target, difference: np.ndarray, steps
     """float64 [h, w, C], the gradient averaged over the midpoints of the path."""
     total = np.zeros(view.pixels.shape, np.float64)
     points = (np.arange(steps) + 0.5) / steps
+    outputs = target.outputs(len(view.detector.info.class_map))
     for at in range(0, steps, batch):
         part = points[at : at + batch].astype(np.float32)
         inputs = view.fill + difference * part[:, None, None, None]
-        total += view.detector.gradients(view.frame, inputs, target.anchor_ids, target.class_ids, target.weights).inputs.sum(axis=0, dtype=np.float64)
+        total += view.detector.gradients(view.frame, inputs, target.anchor_ids, outputs, target.weights).inputs.sum(axis=0, dtype=np.float64)
     return total / steps

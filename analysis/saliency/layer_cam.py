@@ -35,7 +35,8 @@ def layer_cam(view: OpenView, target: Target, *, layers: Sequence[str] | None = 
     names = tuple(layers) if layers is not None else view.detector.evidence_layers(target.anchor_ids)
     if not names:
         raise InputError("layer_cam: expected at least one layer.")
-    found = view.detector.gradients(view.frame, view.pixels[None], target.anchor_ids, target.class_ids, target.weights, names)
+    outputs = target.outputs(len(view.detector.info.class_map))
+    found = view.detector.gradients(view.frame, view.pixels[None], target.anchor_ids, outputs, target.weights, names)
     view.forwards += 1
     parts = []
     for name in names:

@@ -48,17 +48,22 @@ class Offer:
     instead: str | None = None
 
 
-def offers(info: DetectorInfo | Any) -> list[Offer]:
+def offers(info: DetectorInfo | Any, *, box: bool = False) -> list[Offer]:
     """Every method of `EVIDENCE_METHODS` for a detector, in the order they are offered.
 
     Args:
         info: a DetectorInfo, or a run's record of one (`simulated` and `capabilities` are read).
+        box: for evidence of a box's sides instead of a class.
     """
     capabilities, simulated = set(info.capabilities), info.simulated
     out = []
     for method in EVIDENCE_METHODS:
         if simulated:
             out.append(Offer(method, False, "This detector is simulated: no network ran, so nothing in the picture made its boxes.", "confidence_map"))
+        elif box and "candidates" not in capabilities:
+            out.append(Offer(method, False, "Evidence for a box needs the boxes of single candidates, which this detector does not show.", "confidence_map"))
+        elif box and method != "d_rise" and "gradients" in capabilities and "box_gradients" not in capabilities:
+            out.append(Offer(method, False, f"{TITLES[method]} needs the gradients of a box's sides, which this detector does not open; D-RISE asks it from outside.", "d_rise"))
         elif method != "d_rise" and "gradients" not in capabilities:
             out.append(Offer(method, False, f"{TITLES[method]} needs gradients, and this detector is a black box; D-RISE asks it from outside.", "d_rise"))
         else:
@@ -108,9 +113,9 @@ def explain(
     """
     if method not in EVIDENCE_METHODS:
         raise InputError(f"method: expected one of {', '.join(EVIDENCE_METHODS)}, got {method!r}.")
-    offer = next(o for o in offers(detector.info) if o.method == method)
-    if not offer.possible:
-        raise CapabilityError(offer.reason)
+    for offer in offers(detector.info, box=any(t.sides is not None for t in targets)):
+        if offer.method == method and not offer.possible:
+            raise CapabilityError(offer.reason)
     if not targets:
         return
     if method == "d_rise":

@@ -8,6 +8,7 @@ import numpy as np
 from analysis.render import add_caption, draw_marks
 from analysis.saliency.colour import confidence_rgba, evidence_rgba, evidence_scale, over
 from analysis.saliency.heatmap import HeatMap
+from analysis.saliency.targets import SIDES
 from analysis.scene import Mark
 from analysis.style import STROKES
 
@@ -65,11 +66,25 @@ def heat_picture(
     return add_caption(out, caption) if caption else out
 
 
+def reading(heat: HeatMap, name: str = "it", rival: str = "") -> str:
+    """How to read the colours of an evidence map, in one sentence.
+
+    Args:
+        name: of the class asked about; rival: the class it is held against, "" without one.
+    """
+    if heat.target is not None and heat.target.sides is not None:
+        what = "the box" if len(heat.target.sides) > 1 else f"its {SIDES[int(heat.target.sides[0])]} side"
+        return f"Orange holds {what} out, purple draws it in." if heat.signed else f"Orange holds {what} out; this method shows nothing of what draws it in."
+    if rival:
+        return f"Orange speaks for {name} rather than {rival}, purple for {rival}."
+    return "Orange speaks for it, purple against." if heat.signed else "Orange speaks for it; this method shows nothing against."
+
+
 def figures(heat: HeatMap) -> str:
     """What stands beside the map: evidence, how sure, what it cost."""
     words = []
     kind = "score" if heat.unit.startswith("score") else "logit"
-    if heat.value is not None:
+    if heat.value is not None and (heat.target is None or heat.target.sides is None):
         words.append(f"{kind} {heat.value:.2f}" + (f" (with nothing shown {heat.baseline:.2f})" if heat.method == "integrated_gradients" and heat.baseline is not None else ""))
     if heat.reliability is not None:
         words.append(f"reliability {heat.reliability:.2f} after {heat.params.get('masks', 0)} masks, seed {heat.seed}")

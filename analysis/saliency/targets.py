@@ -17,6 +17,9 @@ from detector.core import Candidates
 from detector.errors import InputError
 
 MOST_ANCHORS, MOST_OF_CLASS = 8, 20
+SIDES = ("left", "top", "right", "bottom")
+OUTWARD = (-1.0, -1.0, 1.0, 1.0)
+"""Which way each side goes to make a box larger: evidence for a side holds it out, evidence against draws it in."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,12 +27,14 @@ class Target:
     """One question to a detector about one image.
 
     Args:
-        kind: "detection", "missed", "class" or "contrast".
+        kind: "detection", "missed", "class", "contrast" or "box".
         class_id: the detector's own, 0..K-1.
         box: float64 [4] xyxy pixels of the original image, or None for a class.
         anchor_ids: int64 [N], rows of the candidates; empty where the detector shows none.
-        weights: float64 [N], which sum to 1 (to 0 for a contrast).
+        weights: float64 [N], which sum to 1 (to 0 for a contrast; for a side of a box, to -1 or 1).
         class_ids: int64 [N], the class whose logit counts at each row; `class_id` throughout, but for a contrast.
+        sides: int64 [N] of a "box": places in `SIDES`, whose position counts at each row, as a share of the picture, instead
+            of a logit; None for all others.
         note: how the rows were chosen.
     """
 
@@ -40,6 +45,7 @@ class Target:
     weights: np.ndarray = None  # type: ignore[assignment]
     class_ids: np.ndarray = None  # type: ignore[assignment]
     note: str = ""
+    sides: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         put = object.__setattr__
@@ -49,6 +55,8 @@ class Target:
         put(self, "anchor_ids", rows)
         put(self, "weights", np.full(len(rows), 1 / max(1, len(rows))) if self.weights is None else np.asarray(self.weights, np.float64))
         put(self, "class_ids", np.full(len(rows), self.class_id) if self.class_ids is None else np.asarray(self.class_ids, np.int64))
+        if self.sides is not None:
+            put(self, "sides", np.asarray(self.sides, np.int64))
         if not len(self.anchor_ids) == len(self.weights) == len(self.class_ids):
             raise InputError(f"Target: expected a weight and a class an anchor, got {len(self.anchor_ids)}, {len(self.weights)} and {len(self.class_ids)}.")
 
@@ -64,14 +72,19 @@ class Target:
         if not inside.any():
             raise InputError("Target: none of its anchors belongs to this frame.")
         weights = self.weights[inside]
-        if self.kind != "contrast":
+        if self.kind not in ("contrast", "box"):
             weights = weights * (self.weights.sum() / weights.sum())
-        return replace(self, anchor_ids=self.anchor_ids[inside], weights=weights, class_ids=self.class_ids[inside])
+        sides = None if self.sides is None else self.sides[inside]
+        return replace(self, anchor_ids=self.anchor_ids[inside], weights=weights, class_ids=self.class_ids[inside], sides=sides)
+
+    def outputs(self, classes: int) -> np.ndarray:
+        """int64 [N], the network's output that counts at each row: a class, or behind all of them a side of the box."""
+        return self.class_ids if self.sides is None else classes + self.sides
 
     def key(self) -> tuple:
         """Hashable, equal for equal targets."""
         box = None if self.box is None else tuple(np.round(self.box, 3).tolist())
-        return self.kind, self.class_id, box, tuple(self.anchor_ids.tolist()), tuple(np.round(self.weights, 6).tolist()), tuple(self.class_ids.tolist())
+        return self.kind, self.class_id, box, tuple(self.anchor_ids.tolist()), tuple(np.round(self.weights, 6).tolist()), tuple(self.class_ids.tolist()), None if self.sides is None else tuple(self.sides.tolist())
 
 
 def logits_of(candidates: Candidates) -> np.ndarray:
@@ -177,6 +190,31 @@ def contrast_target(target: Target, other_class: int) -> Target:
     rows, w = np.tile(target.anchor_ids, 2), np.concatenate([target.weights, -target.weights])
     classes = np.concatenate([target.class_ids, np.full(len(target.anchor_ids), other_class)])
     return replace(target, kind="contrast", anchor_ids=rows, weights=w, class_ids=classes)
+
+
+def box_target(target: Target, candidates: Candidates | None, side: str = "all") -> Target:
+    """Why the box lies where it lies: at the target's likeliest anchor, how far out its sides stand.
+
+    Args:
+        target: of a detection or a missed object; candidates: of the image.
+        side: one of `SIDES`, or "all": the mean of the four, how large the box is and not where.
+
+    The box of the new target is the network's own, not clipped: for a missed object not the ground truth's.
+
+    Raises:
+        InputError: no such side, or a target without anchors.
+    """
+    if side not in (*SIDES, "all"):
+        raise InputError(f"side: expected one of all, {', '.join(SIDES)}, got {side!r}.")
+    if candidates is None or not len(target.anchor_ids):
+        raise InputError("Evidence for a box needs the boxes of single candidates, which this detector does not show.")
+    row = int(target.anchor_ids[np.argmax(target.weights)])
+    sides = np.arange(4) if side == "all" else np.array([SIDES.index(side)])
+    what = "all sides of its box" if side == "all" else f"the {side} side of its box"
+    return Target(
+        "box", target.class_id, candidates.xyxy[row], np.full(len(sides), row), np.array(OUTWARD)[sides] / len(sides), np.full(len(sides), target.class_id),
+        note=f"{what}, as candidate {row} has it", sides=sides,
+    )
 
 
 def _check_class(candidates: Any, class_id: int) -> None:

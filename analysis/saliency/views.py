@@ -64,13 +64,20 @@ class View:
         return self.fill + (self.pixels - self.fill) * masks[..., None]
 
     def evidence(self, batch: np.ndarray, targets: Sequence[Target]) -> np.ndarray:
-        """float64 [B, T], each target's weighted sum of logits (or its score, see `unit`)."""
+        """float64 [B, T], each target's weighted sum of logits (or its score, see `unit`; of the sides of a box, in shares of
+        the frame)."""
         return self._ask(batch, targets, False)
 
     def belief(self, batch: np.ndarray, targets: Sequence[Target]) -> np.ndarray:
         """float64 [B, T] in 0..1: the best IoU with the target's box times its class score among all boxes, not only
-        the target's own; the best score for a target without box."""
+        the target's own; the best score for a target without box; for evidence of a box the IoU of its candidate's."""
         return self._ask(batch, targets, True)
+
+    def _sides(self, xyxy: np.ndarray, target: Target, first: int = 0) -> np.ndarray:
+        """float64 [B]: the weighted sum of a box's sides, of boxes [B, A, 4] in pixels of the original."""
+        rows = np.arange(len(target.anchor_ids))
+        picked = np.stack([self.to_frame(b[target.anchor_ids - first])[rows, target.sides] for b in xyxy])
+        return (picked / np.array([*self.size, *self.size])[target.sides] * target.weights).sum(axis=1)
 
     def _ask(self, batch: np.ndarray, targets: Sequence[Target], belief: bool) -> np.ndarray:
         parts = [self._answers(batch[at : at + BATCH], targets, belief) for at in range(0, len(batch), BATCH)]
@@ -91,10 +98,12 @@ class OpenView(View):
         super().__init__(self.frame.inputs, self.frame.image_size, self.frame.window)
 
     def _answers(self, batch: np.ndarray, targets: Sequence[Target], belief: bool) -> np.ndarray:
-        logits, xyxy = self.detector.answer(self.frame, batch, boxes=belief)
+        logits, xyxy = self.detector.answer(self.frame, batch, boxes=belief or any(t.sides is not None for t in targets))
+        first = self.frame.first
         if not belief:
-            return np.stack([_weighted(logits, t.within(self.frame.first, self.frame.count), self.frame.first) for t in targets], axis=1)
-        return np.stack([[_best(t, b, _sigmoid(z[:, t.class_id])) for t in targets] for z, b in zip(logits, xyxy)])
+            inside = [t.within(first, self.frame.count) for t in targets]
+            return np.stack([_weighted(logits, t, first) if t.sides is None else self._sides(xyxy, t, first) for t in inside], axis=1)
+        return np.stack([[_best(t, b, _sigmoid(z[:, t.class_id]), first) for t in targets] for z, b in zip(logits, xyxy)])
 
 
 class _PictureView(View):
@@ -121,7 +130,9 @@ class CandidatesView(_PictureView):
         shown: list[Candidates] = self.detector.candidates(self._pictures(batch))
         if belief:
             return np.stack([[_best(t, c.xyxy * self.scale, c.scores[:, t.class_id]) for t in targets] for c in shown])
-        return np.stack([[float(_weighted(logits_of(c)[None], t, 0)[0]) for t in targets] for c in shown])
+        return np.stack([
+            [float((_weighted(logits_of(c)[None], t, 0) if t.sides is None else self._sides(c.xyxy[None] * self.scale, t))[0]) for t in targets] for c in shown
+        ])
 
 
 class DetectionsView(_PictureView):
@@ -158,9 +169,11 @@ def _weighted(logits: np.ndarray, target: Target, first: int) -> np.ndarray:
     return (logits[:, target.anchor_ids - first, target.class_ids].astype(np.float64) * target.weights).sum(axis=1)
 
 
-def _best(target: Target, xyxy: np.ndarray, scores: np.ndarray) -> float:
+def _best(target: Target, xyxy: np.ndarray, scores: np.ndarray, first: int = 0) -> float:
     if not len(scores):
         return 0.0
+    if target.sides is not None:
+        return float(box_iou(target.box[None], xyxy[target.anchor_ids[:1] - first])[0, 0])
     if target.box is None:
         return float(scores.max())
     return float((box_iou(target.box[None], xyxy)[0] * scores).max())

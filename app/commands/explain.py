@@ -39,6 +39,7 @@ def explain(
     object: Annotated[list[str] | None, typer.Option(help="Which objects: d3 is the detection at place 3, t17 the ground-truth object with the id 17, a number the line of the image's list (0 first). Without it, every missed and every wrong one.")] = None,
     method: Annotated[list[str] | None, typer.Option(help=f"One or several of {', '.join(METHOD_NAMES)}. Without it the confidence map and the first evidence the detector allows.")] = None,
     rather_than: Annotated[str | None, typer.Option(help="A class: why the object's own class and not this one. D-RISE or integrated gradients, of detectors that show candidates.")] = None,
+    side: Annotated[str | None, typer.Option(help="Of the box: left, top, right, bottom, or all: what holds it where it stands, instead of what makes its class. Of detectors that show candidates.")] = None,
     threshold: ThresholdOption = 0.5,
     iou: IouOption = 0.5,
     masks: Annotated[int, typer.Option(min=8, help="D-RISE: at most so many masks.")] = 512,
@@ -51,6 +52,7 @@ def explain(
 
     from analysis.matching import match_run
     from analysis.operating_point import class_cuts
+    from analysis.saliency.targets import SIDES
     from app import objects
 
     stored = read_run(run)
@@ -71,6 +73,10 @@ def explain(
         method = ["d_rise"]
     if rather_than is not None and not {"d_rise", "integrated_gradients"}.issuperset(method or ()):
         raise InputError(f"--rather-than: expected --method d_rise or integrated_gradients with it, which show evidence against too, got {', '.join(method or ())}.")
+    if side is not None and (side not in ("all", *SIDES) or rather_than is not None):
+        raise InputError(f"--side: expected all, {', '.join(SIDES)}, without --rather-than, got {side!r}{' with it' if rather_than is not None else ''}.")
+    if side is not None and method is None:
+        method = ["d_rise"]
     methods = method or ["confidence_map", *(_first_possible(detector) if detector is not None else [])]
     if detector is None and methods != ["confidence_map"]:
         raise UnavailableError("Evidence has to be asked of the run's detector, and it cannot be had; --method confidence_map works without it.")
@@ -81,7 +87,7 @@ def explain(
         for k, row in enumerate(chosen):
             for m, name in enumerate(methods):
                 update(k * len(methods) + m, total)
-                results.append(_one(s, detector, i, row, name, out, cut=float(cuts[stored.class_map.index(row.name)]), check=check, rather_than=rather_than, settings={"masks": masks, "seed": seed} if name == "d_rise" else {}))
+                results.append(_one(s, detector, i, row, name, out, cut=float(cuts[stored.class_map.index(row.name)]), check=check, rather_than=rather_than, side=side if name != "confidence_map" else None, settings={"masks": masks, "seed": seed} if name == "d_rise" else {}))
         update(total, total)
     if json:
         print_json({"image": image, "maps": results})
@@ -128,36 +134,37 @@ def _name(stored: Any, i: int, row: Row) -> str:
     return f"d{row.det}"
 
 
-def _one(s: Any, detector: Any, i: int, row: Row, method: str, out: Path, *, cut: float, check: bool, settings: dict[str, Any], rather_than: str | None = None) -> dict[str, Any]:
+def _one(s: Any, detector: Any, i: int, row: Row, method: str, out: Path, *, cut: float, check: bool, settings: dict[str, Any], rather_than: str | None = None, side: str | None = None) -> dict[str, Any]:
     import numpy as np
     from PIL import Image
 
-    from analysis.saliency.picture import figures, heat_picture
+    from analysis.saliency.picture import figures, heat_picture, reading
     from app.evidence_asks import asked_of, rival_of
     from app.evidence_job import EvidenceJob
 
     run = s.run
     picture, name = run.load_image(i), _name(run, i, row)
-    stem = f"{_safe(run.sample_ids[i])}-{name}-{method}" + (f"-rather-than-{_safe(rather_than)}" if rather_than else "")
+    stem = f"{_safe(run.sample_ids[i])}-{name}-{method}" + (f"-rather-than-{_safe(rather_than)}" if rather_than else "") + (f"-box-{side}" if side else "")
     result: dict[str, Any] = {"object": name, "class": row.name, "verdict": row.verdict, "method": method, "png": None, "words": []}
     try:
         asked = asked_of(s, i, row)
         if method == "confidence_map":
             heat, verdict = _confidence(s, detector, i, picture, asked), None
         else:
-            job = EvidenceJob(detector, picture, asked.arguments, method, check=check, settings=settings, rival=rival_of(s, rather_than) if rather_than else None)
+            job = EvidenceJob(detector, picture, asked.arguments, method, check=check, settings=settings, rival=rival_of(s, rather_than) if rather_than else None, side=side)
             while (progress := job.step()).stage != "done":
                 pass
             heat, verdict = progress.heat, progress.verdict
-    except CapabilityError as error:
+    except CapabilityError as error:  # said beside the maps that could be made
         return result | {"words": [error.message], "impossible": True}
-    words = [figures(heat), *heat.notes, *([verdict.sentence()] if verdict else [])]
-    caption = f"{method} | {row.name}{f' rather than {rather_than}' if rather_than else ''} {row.verdict} | {words[0]} | threshold {cut:g} | {run.manifest.detector.name}"
-    drawn = heat_picture(picture, heat, box=np.asarray(asked.arguments["box"]), verdict=asked.verdict, threshold=cut, caption=caption)
+    words = [figures(heat), *([reading(heat, row.name, rather_than or "")] if method != "confidence_map" else []), *heat.notes, *([verdict.sentence()] if verdict else [])]
+    caption = f"{method} | {row.name}{f' rather than {rather_than}' if rather_than else ''}{f', {side} of its box' if side else ''} {row.verdict} | {words[0]} | threshold {cut:g} | {run.manifest.detector.name}"
+    box = heat.target.box if side and heat.target is not None else np.asarray(asked.arguments["box"])
+    drawn = heat_picture(picture, heat, box=box, verdict=asked.verdict, threshold=cut, caption=caption)
     Image.fromarray(drawn).save(out / f"{stem}.png")
     np.save(out / f"{stem}.npy", heat.full())
     facts = heat.facts() | {
-        "image": run.sample_ids[i], "object": name, "class": row.name, "verdict": row.verdict, "rather_than": rather_than, "threshold": cut,
+        "image": run.sample_ids[i], "object": name, "class": row.name, "verdict": row.verdict, "rather_than": rather_than, "side": side, "threshold": cut,
         "detector": run.manifest.detector.name, "weights_hash": run.manifest.detector.weights_hash,
         "faithfulness": verdict.to_dict() if verdict else None,
     }

@@ -74,7 +74,7 @@ class TwoHeadDetector(OpenedTwoHead):
         self.info = DetectorInfo(
             name=name, kind="two_head", class_map=classes, input_size=config.input_size, source=source, settings=shown, notes=notes,
             weights_hash=hash_answers(weights_digest(self._arrays), classes, {**shown, **config.as_dict()}),
-            capabilities=frozenset({"candidates", "low_scores"} | ({"gradients"} if config.has_classes and importlib.util.find_spec("keras") else set())),
+            capabilities=frozenset({"candidates", "low_scores"} | _gradients(config)),
         )
 
     @property
@@ -157,6 +157,12 @@ class TwoHeadDetector(OpenedTwoHead):
                 out = self._answering(batch)
             answers += [(out["boxes"][i], out["scores"][i]) for i in range(len(part))]
         return answers
+
+
+def _gradients(config: TwoHeadConfig) -> set[str]:
+    if not config.has_classes or importlib.util.find_spec("keras") is None:
+        return set()
+    return {"gradients", "box_gradients"} if config.has_boxes else {"gradients"}
 
 
 def load_two_head(

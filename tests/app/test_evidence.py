@@ -146,6 +146,19 @@ def test_the_command_tells_a_class_from_another(run):
     assert "which show evidence against too" in str(explained(run, "--rather-than", "red", "--method", "layer_cam").exception)
 
 
+def test_the_command_asks_for_the_box(run):
+    result = explained(run, "--object", "d0", "--side", "left", "--masks", "64", "--json")
+    assert result.exit_code == 0, result.output
+    (only,) = json.loads(result.stdout)["maps"]
+    facts = json.loads((run.parent / "maps" / "1-d0-d_rise-box-left.json").read_text())
+    assert facts["side"] == "left" and facts["target"]["kind"] == "box" and facts["target"]["sides"] == [0] and facts["unit"] == "share slope"
+    assert any("holds its left side out" in line for line in only["words"])
+    impossible = explained(run, "--object", "d0", "--side", "all", "--method", "integrated_gradients")
+    assert impossible.exit_code == 0 and "needs gradients" in impossible.stdout
+    assert "expected all, left, top, right, bottom, without --rather-than, got 'middle'" in str(explained(run, "--side", "middle").exception)
+    assert "got 'left' with it" in str(explained(run, "--side", "left", "--rather-than", "red").exception)
+
+
 def test_without_its_detector_a_run_still_gives_confidence_maps(run, boxscope_home):
     (boxscope_home / "cells" / "cells.tflite").unlink()
     result = explained(run, "--object", "d0", "--json")
@@ -166,6 +179,12 @@ def test_the_page_shows_the_map_with_its_worth(run, app):
         words = " ".join(c.value for c in at.caption)
         assert "reliability" in words and "Orange speaks for it, purple against" in words and "insertion less deletion" in words
         assert len(at.get("image")) + len(at.get("imgs")) == 1
+        (question,) = [b for b in at.selectbox if b.label == "Evidence for"]
+        assert question.options[0] == "green" and question.options[-5:] == ["the box as a whole", *(f"the box's {side} side" for side in ("left", "top", "right", "bottom"))]
+        question.select_index(len(question.options) - 1)
+        at.run(timeout=300)
+        no_trouble(at)
+        assert any("holds its bottom side out" in c.value for c in at.caption)
         at.session_state["heat-method"] = "LayerCAM"
         at.run(timeout=300)
         assert any("needs gradients" in i.value for i in at.info) and any("D-RISE instead" in b.label for b in at.button)
