@@ -118,7 +118,10 @@ def _evidence(s: Any, i: int, image: np.ndarray, asked: Asked, method: str, draw
             bar = st.progress(0.0, "Loading the detector" if progress is None else "Going on")
             stop = st.empty()
             stop.button("Stop", icon=":material/stop:", on_click=lambda: st.session_state.update({"heat-stopped": key}))
-            progress = _run(s, i, image, asked, method, key, drawn, (place, words, bar), question)
+            try:
+                progress = _run(s, i, image, asked, method, key, drawn, (place, words, bar), question)
+            except BoxscopeError as error:
+                say_error(error)
             bar.empty()
             stop.empty()
     _draw(image, progress, drawn, place, words, stopped=stopped, name=s.run.class_map.names[asked.class_id], rival=question.rival)

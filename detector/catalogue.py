@@ -141,7 +141,7 @@ def load_detector(
         return _load_entry(entries[text], request)
     path = Path(text).expanduser()
     if path.exists():
-        return load_path(path, request)
+        return load_path(path.absolute(), request)  # a run names its detector for whoever opens it, wherever they stand
     near = difflib.get_close_matches(text, entries, n=3, cutoff=0.4)
     if path.suffix or os.sep in text:
         raise InputError(f"expected a detector at {text}, there is no such file or folder. Known by name: {', '.join(near or entries)}.")

@@ -55,6 +55,16 @@ def test_importing_it_imports_no_network_library():
     assert "did you mean ssd_mobilenet_v2" in lines[0] and lines[1] == "[]"
 
 
+def test_a_relative_path_is_kept_as_an_absolute_one(tmp_path, monkeypatch):
+    """Whoever opens the run stands elsewhere."""
+    build(tmp_path / "cars.tflite")
+    monkeypatch.chdir(tmp_path)
+    found = load_detector("cars.tflite")
+    assert found.info.source == str(tmp_path / "cars.tflite")
+    monkeypatch.chdir("/")
+    assert load_detector(found.info.source).info.weights_hash == found.info.weights_hash
+
+
 def test_users_add_and_replace_entries(tmp_path, monkeypatch):
     build(tmp_path / "cars.tflite")
     (tmp_path / "names.txt").write_text("r\ng\nb\n")
