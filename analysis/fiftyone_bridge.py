@@ -26,7 +26,7 @@ __all__ = [
 
 def push_to_fiftyone(
     run: Any, *, name: str | None = None, threshold: Any = 0.5, iou: float = 0.5, lowest: float = 0.05, pages: str = DEFAULT_PAGES,
-    eval_key: str = "eval", figures: bool = True, discard_edits: bool = False, heatmaps: bool = False, detection_columns: Mapping[str, Any] | None = None,
+    eval_key: str = "eval", figures: bool = True, discard_edits: bool = False, heatmaps: bool = False, evidence: str | os.PathLike | None = None, detection_columns: Mapping[str, Any] | None = None,
     truth_columns: Mapping[str, Any] | None = None, progress: Callable[[PushProgress], None] | None = None,
     stage: Callable[[str], None] | None = None, should_stop: Callable[[], bool] | None = None,
 ) -> PushReport:
@@ -49,6 +49,8 @@ def push_to_fiftyone(
         figures: compute AP, AP50 and AP75 and show them in the panel.
         heatmaps: write confidence maps too, of every class and of the missed objects' classes, as Heatmap labels (PNG files
             in the data directory, about 5 KB and 5 ms each).
+        evidence: a folder of maps that `boxscope explain RUN --out FOLDER` wrote: those of this run's detector and images go
+            along, one Heatmap label a method; what is left out is said in the report.
         discard_edits: put our ground truth back where people changed it in FiftyOne.
         detection_columns, truth_columns: more values for the labels, by field name, one a row of `run.detections` and
             `run.truth` (error kind, miss cause, ...).
@@ -59,7 +61,7 @@ def push_to_fiftyone(
         InputError: a value or the name cannot be used.
     """
     options: dict[str, Any] = dict(
-        name=name, threshold=threshold, iou=iou, lowest=lowest, pages=pages, eval_key=eval_key, figures=figures, discard_edits=discard_edits, heatmaps=heatmaps,
+        name=name, threshold=threshold, iou=iou, lowest=lowest, pages=pages, eval_key=eval_key, figures=figures, discard_edits=discard_edits, heatmaps=heatmaps, evidence=evidence,
         detection_columns=detection_columns, truth_columns=truth_columns, progress=progress, stage=stage, should_stop=should_stop,
     )
     path = getattr(run, "path", run)

@@ -13,7 +13,7 @@ from analysis.saliency.confidence import confidence_map
 from analysis.saliency.heatmap import HeatMap
 from analysis.saliency.methods import EXPLAINED, TITLES, Offer, offers
 from analysis.saliency.picture import figures, heat_picture, part_of, reading
-from app import heat, objects
+from app import evidence_files, heat, objects
 from app.components import say_error
 from app.detector_spec import spec_of
 from app.evidence_asks import Asked, Question, asked_of, questions, rival_of
@@ -45,7 +45,7 @@ def section(s: Any, i: int, row: objects.Row) -> None:
     """Choose a method, see its map; D-RISE shows itself while it gets better and stops when told to."""
     possible = reasons(s)
     by_title = {TITLES[o.method]: o for o in possible}
-    title = st.segmented_control(
+    title = st.pills(
         "Heat map", list(by_title), key="heat-method", help="\n\n".join(f"**{TITLES[o.method]}**: {EXPLAINED[o.method]}" for o in possible),
     )
     if title is None:
@@ -73,7 +73,7 @@ def section(s: Any, i: int, row: objects.Row) -> None:
         if offer.method == "confidence_map":
             _confidence(s, i, row, image, asked, drawn)
         else:
-            _evidence(s, i, image, asked, offer.method, drawn, question)
+            _evidence(s, i, row, image, asked, offer.method, drawn, question)
     except BoxscopeError as error:
         say_error(error)
 
@@ -106,7 +106,7 @@ def _confidence(s: Any, i: int, row: objects.Row, image: np.ndarray, asked: Aske
     st.caption(f"Confidence for {row.name}, 0 to 1, {source}: at most {here:.2f} in this box. The line is the threshold {cut:.2f}, the faint one a third of it (almost detected).")
 
 
-def _evidence(s: Any, i: int, image: np.ndarray, asked: Asked, method: str, drawn: dict[str, Any], question: Question) -> None:
+def _evidence(s: Any, i: int, row: objects.Row, image: np.ndarray, asked: Asked, method: str, drawn: dict[str, Any], question: Question) -> None:
     key = (s.manifest.detector.weights_hash, s.run.manifest.identity, s.run.sample_ids[i], asked.key, method, question.rival, question.side)
     place, words = st.empty(), st.empty()
     stopped = st.session_state.get("heat-stopped") == key
@@ -122,9 +122,16 @@ def _evidence(s: Any, i: int, image: np.ndarray, asked: Asked, method: str, draw
                 progress = _run(s, i, image, asked, method, key, drawn, (place, words, bar), question)
             except BoxscopeError as error:
                 say_error(error)
+            else:
+                evidence_files.write(evidence_files.kept_of(s.run), s.run, i, row, asked, question, image, progress.heat, progress.verdict, s.cut_of(row.name))
             bar.empty()
             stop.empty()
     _draw(image, progress, drawn, place, words, stopped=stopped, name=s.run.class_map.names[asked.class_id], rival=question.rival)
+    if progress is not None and progress.stage == "done":
+        file = evidence_files.kept_of(s.run) / f"{evidence_files.stem(s.run, i, row, method, question)}.png"
+        if file.is_file():
+            st.download_button("Save the picture", file.read_bytes(), file.name, "image/png", icon=":material/download:", type="tertiary", on_click="ignore",
+                               help="The whole picture with the map, its figures and its operating point.")
 
 
 def _run(s: Any, i: int, image: np.ndarray, asked: Asked, method: str, key: tuple, drawn: dict[str, Any], places: tuple, question: Question) -> Progress:

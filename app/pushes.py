@@ -52,15 +52,21 @@ def of(run: str) -> Push | None:
     return _pushes.get(run)
 
 
-def start(path: Path, *, threshold: float | dict[str, float], iou: float, pages: str, push: bool = True, dataset: str | None = None, heatmaps: bool = False) -> Push:
-    """Begin to push a run and open the App on it, or (push=False) only to open the App; one at a time a run."""
+def start(
+    path: Path, *, threshold: float | dict[str, float], iou: float, pages: str, push: bool = True, dataset: str | None = None, heatmaps: bool = False,
+    evidence: Path | None = None,
+) -> Push:
+    """Begin to push a run and open the App on it, or (push=False) only to open the App; one at a time a run.
+
+    heatmaps, evidence: as `analysis.fiftyone_bridge.push_to_fiftyone` has them.
+    """
     key = str(path)
     with _lock:
         current = _pushes.get(key)
         if current is not None and not current.over:
             return current
         state = _pushes[key] = Push(key)
-    threading.Thread(target=_work, args=(state, path, threshold, iou, pages, push, dataset, heatmaps), daemon=True, name="push").start()
+    threading.Thread(target=_work, args=(state, path, threshold, iou, pages, push, dataset, heatmaps, evidence), daemon=True, name="push").start()
     return state
 
 
@@ -92,7 +98,10 @@ def connection() -> dict[str, str]:
     return {"state": found.state, "message": found.message, "url": found.app_url or ""}
 
 
-def _work(state: Push, path: Path, threshold: float | dict[str, float], iou: float, pages: str, push: bool, dataset: str | None, heatmaps: bool) -> None:
+def _work(
+    state: Push, path: Path, threshold: float | dict[str, float], iou: float, pages: str, push: bool, dataset: str | None, heatmaps: bool,
+    evidence: Path | None,
+) -> None:
     def stage(words: str) -> None:
         state.stage = words
 
@@ -104,7 +113,10 @@ def _work(state: Push, path: Path, threshold: float | dict[str, float], iou: flo
         from analysis.fiftyone_bridge import launch, push_in_process
 
         if push:
-            report = push_in_process(path, threshold=threshold, iou=iou, pages=pages, heatmaps=heatmaps, progress=progress, stage=stage, should_stop=state._stop.is_set)
+            report = push_in_process(
+                path, threshold=threshold, iou=iou, pages=pages, heatmaps=heatmaps, evidence=evidence, progress=progress, stage=stage,
+                should_stop=state._stop.is_set,
+            )
             state.result = report.to_dict()
             dataset = report.dataset
             note_pushed(path, dataset)

@@ -11,7 +11,8 @@ def data_dir(*parts: str) -> Path:
     """A folder under the data directory, made if need be.
 
     The data directory is $BOXSCOPE_HOME, else $XDG_DATA_HOME/boxscope, else ~/.local/share/boxscope. It holds
-    `runs/`, `models/` (unpacked and downloaded networks), `cache/` (thumbnails), `demo/` and `fiftyone/`.
+    `runs/`, `models/` (unpacked and downloaded networks), `cache/` (thumbnails), `evidence/` (heat
+    maps made on the Image page), `demo/` and `fiftyone/`.
     """
     home = os.environ.get("BOXSCOPE_HOME")
     if home:

@@ -18,6 +18,7 @@ from detector.errors import InputError
 def push_in_process(
     run: str | Path, *, name: str | None = None, threshold: Any = 0.5, iou: float = 0.5, lowest: float = 0.05,
     pages: str = DEFAULT_PAGES, eval_key: str = "eval", figures: bool = True, discard_edits: bool = False, heatmaps: bool = False,
+    evidence: str | Path | None = None,
     detection_columns: Mapping[str, Any] | None = None, truth_columns: Mapping[str, Any] | None = None,
     progress: Callable[[PushProgress], None] | None = None, stage: Callable[[str], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
@@ -47,6 +48,7 @@ def push_in_process(
     arguments += [f"--name={name}"] if name else []
     arguments += ["--no-figures"] if not figures else []
     arguments += ["--heatmaps"] if heatmaps else []
+    arguments += ["--evidence", str(Path(evidence).resolve())] if evidence is not None else []
     arguments += ["--discard-edits"] if discard_edits else []
 
     def on_event(event: dict[str, Any]) -> None:

@@ -60,6 +60,9 @@ class Names:
     def missed_map(self) -> str:
         return "missed_map" + self.suffix
 
+    def evidence_map(self, method: str) -> str:
+        return f"evidence_{method}{self.suffix}"
+
     def of_truth(self, name: str) -> str:
         """The field on the ground truth for an extra column."""
         return name + self.suffix

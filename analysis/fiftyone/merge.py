@@ -6,6 +6,7 @@ from typing import Any
 
 from analysis.autopsy_run import COLUMNS
 from analysis.fiftyone.fields import TRUTH, Names
+from analysis.saliency.methods import EVIDENCE_METHODS
 
 
 def write_batch(collection: Any, documents: list[dict], names: Names, *, may_exist: bool, discard_edits: bool) -> dict[str, int]:
@@ -42,7 +43,7 @@ def write_batch(collection: Any, documents: list[dict], names: Names, *, may_exi
 
 def owned_fields(names: Names) -> list[str]:
     """Sample fields of a run that an update takes away where the new document has none."""
-    return [names.problem, names.predictions, names.confidence_map, names.missed_map, *(f"{names.eval_key}_{part}" for part in ("tp", "fp", "fn"))]
+    return [names.problem, names.predictions, names.confidence_map, names.missed_map, *map(names.evidence_map, EVIDENCE_METHODS), *(f"{names.eval_key}_{part}" for part in ("tp", "fp", "fn"))]
 
 
 def _merge(doc: dict, old: dict, names: Names, discard_edits: bool) -> int:

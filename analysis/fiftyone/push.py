@@ -14,6 +14,7 @@ from typing import Any
 from analysis.fiftyone import environment as around
 from analysis.fiftyone.documents import Documents
 from analysis.fiftyone.evaluation import register
+from analysis.fiftyone.evidence_maps import EvidenceMaps
 from analysis.fiftyone.failures import as_unavailable, is_connection_loss
 from analysis.fiftyone.fields import INFO, Names
 from analysis.fiftyone.heatmaps import HeatMaps
@@ -36,7 +37,7 @@ def default_name(run: Any) -> str:
 
 def push(
     run: Any, judged: Judged, *, name: str | None = None, lowest: float = 0.05, pages: str = DEFAULT_PAGES, run_name: str | None = None,
-    eval_key: str = "eval", discard_edits: bool = False, heatmaps: bool = False, figures: Mapping[str, float | None] | None = None,
+    eval_key: str = "eval", discard_edits: bool = False, heatmaps: bool = False, evidence: EvidenceMaps | None = None, figures: Mapping[str, float | None] | None = None,
     progress: Callable[[PushProgress], None] | None = None, should_stop: Callable[[], bool] | None = None, batch: int = BATCH,
 ) -> PushReport:
     """Write a judged run through the FiftyOne of this process. `analysis.fiftyone_bridge` says what each means.
@@ -58,9 +59,11 @@ def push(
         documents = Documents(
             run, judged, names, owner=owner, pages=pages, lowest=lowest,
             run_name=run_name or (run.path.name if run.path else run.manifest.name),
-            media=Media(run, folder), maps=HeatMaps(run, judged, names, owner, folder / run.manifest.identity) if heatmaps else None,
+            media=Media(run, folder),
+            maps=HeatMaps(run, judged, names, owner, folder / run.manifest.identity, confidence=heatmaps, evidence=evidence) if heatmaps or evidence is not None else None,
         )
-        declare(dataset, run, judged, names, heatmaps=heatmaps, copies=any(map(documents.media.needs_copy, range(len(run.sample_ids)))))
+        copies = any(map(documents.media.needs_copy, range(len(run.sample_ids))))
+        declare(dataset, run, judged, names, heatmaps=heatmaps, evidence=evidence.methods if evidence is not None else (), copies=copies)
         _note(dataset, run, judged, names, "pushing", pages)
         tally = {"inserted": 0, "updated": 0, "objects": 0, "detections": 0, "kept_edits": 0}
         collection = dataset._sample_collection
@@ -102,7 +105,7 @@ def push(
     return PushReport(
         dataset=name, predictions=names.predictions, eval_key=names.eval_key, **tally,
         below_lowest=int((~documents.written(slice(None))).sum()), copies=documents.media.copies, views=tuple(views),
-        problems=tuple(documents.media.problems), cancelled=cancelled, seconds=time.monotonic() - started, words=judged.words,
+        problems=(*documents.media.problems, *(evidence.problems if evidence is not None else ())), cancelled=cancelled, seconds=time.monotonic() - started, words=judged.words,
     )
 
 

@@ -37,6 +37,7 @@ def parser() -> argparse.ArgumentParser:
     out.add_argument("--no-figures", action="store_true", help="leave AP out")
     out.add_argument("--discard-edits", action="store_true", help="overwrite ground truth that was edited in FiftyOne")
     out.add_argument("--heatmaps", action="store_true", help="write confidence maps as Heatmap labels")
+    out.add_argument("--evidence", help="a folder of maps that boxscope explain wrote, to go along as Heatmap labels")
     out.add_argument("--columns", help="an .npz of more label columns: detections.NAME and truth.NAME")
     return out
 
@@ -52,7 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
         columns = _read_columns(options.columns)
         report = push_run(
             open_run(options.run), name=options.name, threshold=options.threshold, iou=options.iou, lowest=options.lowest, pages=options.pages,
-            eval_key=options.eval_key, figures=not options.no_figures, discard_edits=options.discard_edits, heatmaps=options.heatmaps,
+            eval_key=options.eval_key, figures=not options.no_figures, discard_edits=options.discard_edits, heatmaps=options.heatmaps, evidence=options.evidence,
             detection_columns=columns["detections"], truth_columns=columns["truth"], should_stop=should_stop,
             stage=lambda message: say("stage", {"message": message}),
             progress=lambda p: say("progress", {

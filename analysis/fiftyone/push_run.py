@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from analysis.fiftyone import plugin
+from analysis.fiftyone.evidence_maps import EvidenceMaps
 from analysis.fiftyone.judge import judge
 from analysis.fiftyone.links import DEFAULT_PAGES
 from analysis.fiftyone.push import default_name, push
@@ -17,6 +19,7 @@ from detector.errors import BoxscopeError
 def push_run(
     run: Any, *, name: str | None = None, threshold: Any = 0.5, iou: float = 0.5, lowest: float = 0.05, pages: str = DEFAULT_PAGES,
     run_name: str | None = None, eval_key: str = "eval", figures: bool = True, discard_edits: bool = False, heatmaps: bool = False,
+    evidence: str | Path | None = None,
     detection_columns: Mapping[str, Any] | None = None, truth_columns: Mapping[str, Any] | None = None,
     progress: Callable[[PushProgress], None] | None = None, should_stop: Callable[[], bool] | None = None,
     stage: Callable[[str], None] | None = None,
@@ -26,6 +29,7 @@ def push_run(
     Two pushes at once wait for each other.
     """
     say = stage or (lambda message: None)
+    maps = EvidenceMaps(run, evidence) if evidence is not None else None
     say("Matching detections with objects")
     judged = judge(run, threshold, iou, det_columns=detection_columns, truth_columns=truth_columns)
     measured = _figures(run) if figures else None
@@ -42,7 +46,7 @@ def push_run(
     with state_file().lock("push", wait=600.0):
         return push(
             run, judged, name=name or default_name(run), lowest=lowest, pages=pages, run_name=run_name, eval_key=eval_key,
-            figures=measured, discard_edits=discard_edits, heatmaps=heatmaps, progress=progress, should_stop=should_stop,
+            figures=measured, discard_edits=discard_edits, heatmaps=heatmaps, evidence=maps, progress=progress, should_stop=should_stop,
         )
 
 

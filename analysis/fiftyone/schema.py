@@ -9,10 +9,11 @@ import numpy as np
 from analysis.errors import SENTENCES
 from analysis.fiftyone.fields import FLAG_FIELDS, LINK, SAMPLE_ID, SOURCE, SPLIT, TRUTH, Names
 from analysis.fiftyone.judge import COUNTED_DETECTIONS, COUNTED_OBJECTS, Judged
+from analysis.saliency.methods import EVIDENCE_METHODS, TITLES
 from analysis.style import STROKES, object_stroke
 
 
-def declare(dataset: Any, run: Any, judged: Judged, names: Names, *, copies: bool = False, heatmaps: bool = False) -> None:
+def declare(dataset: Any, run: Any, judged: Judged, names: Names, *, copies: bool = False, heatmaps: bool = False, evidence: tuple[str, ...] = ()) -> None:
     """Tell FiftyOne the fields in one step; those that exist are left as they are."""
     import fiftyone as fo
 
@@ -51,6 +52,8 @@ def declare(dataset: Any, run: Any, judged: Judged, names: Names, *, copies: boo
     if heatmaps:
         schema[names.confidence_map] = fo.EmbeddedDocumentField(fo.Heatmap, description=f"Where {run.manifest.name} believes any object is; 0 to 1, not stretched.")
         schema[names.missed_map] = fo.EmbeddedDocumentField(fo.Heatmap, description="The same for the classes of the image's missed objects only.")
+    for method in evidence:
+        schema[names.evidence_map(method)] = fo.EmbeddedDocumentField(fo.Heatmap, description=f"What in the image speaks for the explained objects, by {TITLES[method]}; 0 to each one's peak.")
     for flag, name in FLAG_FIELDS.items():
         if getattr(run.truth, flag).any():
             schema[f"{gt}.{name}"] = fo.BooleanField(description=f"The annotation is flagged {flag}.")
@@ -75,7 +78,7 @@ def arrange(dataset: Any, all_names: list[Names], words: str) -> None:
     """Sidebar groups that a newcomer finds, and verdicts in the colours of every other page."""
     import fiftyone as fo
 
-    maps = [field for n in all_names for field in (n.confidence_map, n.missed_map)]
+    maps = [field for n in all_names for field in (n.confidence_map, n.missed_map, *map(n.evidence_map, EVIDENCE_METHODS))]
     groups = [
         ("labels", [TRUTH, *(n.predictions for n in all_names)], True),
         ("heat maps", maps, True),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,6 +22,7 @@ from detector.errors import CapabilityError, InputError, UnavailableError
 
 if TYPE_CHECKING:
     from analysis.saliency.heatmap import HeatMap
+    from app.evidence_asks import Question
     from app.objects import Row
 
 METHOD_NAMES = ("confidence_map", "integrated_gradients", "layer_cam", "d_rise")
@@ -34,7 +34,7 @@ def register(app: typer.Typer) -> None:
 
 def explain(
     run: RunArgument,
-    image: Annotated[str, typer.Option(help="A sample id of the run.")],
+    image: Annotated[list[str], typer.Option(help="A sample id of the run; may be given several times.")],
     out: Annotated[Path, typer.Option(help="Folder for the maps: a PNG, a .npy and a .json each.")],
     object: Annotated[list[str] | None, typer.Option(help="Which objects: d3 is the detection at place 3, t17 the ground-truth object with the id 17, a number the line of the image's list (0 first). Without it, every missed and every wrong one.")] = None,
     method: Annotated[list[str] | None, typer.Option(help=f"One or several of {', '.join(METHOD_NAMES)}. Without it the confidence map and the first evidence the detector allows.")] = None,
@@ -54,20 +54,25 @@ def explain(
     from analysis.operating_point import class_cuts
     from analysis.saliency.targets import SIDES
     from app import objects
+    from app.evidence_asks import Question
 
     stored = read_run(run)
-    i = stored.position(image)
-    if not stored.readable[i]:
-        raise InputError(f"{image} cannot be explained: {stored.failed.get(str(image), 'detection has not reached it yet')}.")
+    places = [stored.position(name) for name in dict.fromkeys(image)]
+    if object and len(places) > 1:
+        raise InputError(f"--object names objects of one image, and --image was given {len(places)} times; leave it out for every missed and every wrong one.")
+    for i in places:
+        if not stored.readable[i]:
+            name = stored.sample_ids[i]
+            raise InputError(f"{name} cannot be explained: {stored.failed.get(name, 'detection has not reached it yet')}.")
     unknown = [m for m in method or () if m not in METHOD_NAMES]
     if unknown:
         raise InputError(f"--method: expected one of {', '.join(METHOD_NAMES)}, got {unknown[0]!r}.")
     cuts = class_cuts(threshold, len(stored.class_map))
     s = SimpleNamespace(run=stored, matches=match_run(stored, iou), class_cuts=cuts, counted_classes=None, manifest=stored.manifest)
-    rows = objects.rows_of(s, i)
-    chosen = _chosen(stored, i, rows, object)
-    if not chosen:
-        say(f"Nothing is missed or wrong in {image} at threshold {threshold:g}; name an object with --object.")
+    chosen = [(i, row) for i in places for row in _chosen(stored, i, objects.rows_of(s, i), object)]
+    for i in places:
+        if all(i != place for place, _ in chosen):
+            say(f"Nothing is missed or wrong in {stored.sample_ids[i]} at threshold {threshold:g}; name an object with --object.")
     detector = _detector_of(stored, "only confidence maps can be drawn, from the detections the run kept")
     if rather_than is not None and method is None:
         method = ["d_rise"]
@@ -80,20 +85,22 @@ def explain(
     methods = method or ["confidence_map", *(_first_possible(detector) if detector is not None else [])]
     if detector is None and methods != ["confidence_map"]:
         raise UnavailableError("Evidence has to be asked of the run's detector, and it cannot be had; --method confidence_map works without it.")
+    question = Question(rather_than or "", side)
     out.mkdir(parents=True, exist_ok=True)
     results = []
     with progress_bar("Heat maps") as update:
         total = len(chosen) * len(methods)
-        for k, row in enumerate(chosen):
+        for k, (i, row) in enumerate(chosen):
             for m, name in enumerate(methods):
                 update(k * len(methods) + m, total)
-                results.append(_one(s, detector, i, row, name, out, cut=float(cuts[stored.class_map.index(row.name)]), check=check, rather_than=rather_than, side=side if name != "confidence_map" else None, settings={"masks": masks, "seed": seed} if name == "d_rise" else {}))
+                results.append(_one(s, detector, i, row, name, out, cut=float(cuts[stored.class_map.index(row.name)]), check=check, question=Question() if name == "confidence_map" else question, settings={"masks": masks, "seed": seed} if name == "d_rise" else {}))
         update(total, total)
     if json:
-        print_json({"image": image, "maps": results})
+        print_json({"images": [stored.sample_ids[i] for i in places], "maps": results})
         return
     for result in results:
-        print(f"{result['object']}\t{result['class']}\t{result['verdict']}\t{result['method']}\t{result['png']}")
+        prefix = f"{result['image']}\t" if len(places) > 1 else ""
+        print(f"{prefix}{result['object']}\t{result['class']}\t{result['verdict']}\t{result['method']}\t{result['png']}")
         for line in result["words"]:
             print(f"  {line}")
 
@@ -115,7 +122,9 @@ def _chosen(stored: Any, i: int, rows: list[Row], wanted: list[str] | None) -> l
     """
     if not wanted:
         return [r for r in rows if r.verdict in ("missed", "wrong")]
-    by_name = {_name(stored, i, row): row for row in rows}
+    from app.evidence_files import object_name
+
+    by_name = {object_name(stored, i, row): row for row in rows}
     chosen = []
     for text in wanted:
         row = by_name.get(text)
@@ -128,48 +137,35 @@ def _chosen(stored: Any, i: int, rows: list[Row], wanted: list[str] | None) -> l
     return chosen
 
 
-def _name(stored: Any, i: int, row: Row) -> str:
-    if row.verdict == "missed":
-        return f"t{int(stored.truth.ids[stored.truth_offsets[i] + row.truth])}"
-    return f"d{row.det}"
-
-
-def _one(s: Any, detector: Any, i: int, row: Row, method: str, out: Path, *, cut: float, check: bool, settings: dict[str, Any], rather_than: str | None = None, side: str | None = None) -> dict[str, Any]:
-    import numpy as np
-    from PIL import Image
-
-    from analysis.saliency.picture import figures, heat_picture, reading
+def _one(
+    s: Any, detector: Any, i: int, row: Row, method: str, out: Path, *, cut: float, check: bool, settings: dict[str, Any], question: Question
+) -> dict[str, Any]:
+    from analysis.saliency.picture import figures, reading
+    from app import evidence_files
     from app.evidence_asks import asked_of, rival_of
     from app.evidence_job import EvidenceJob
 
     run = s.run
-    picture, name = run.load_image(i), _name(run, i, row)
-    stem = f"{_safe(run.sample_ids[i])}-{name}-{method}" + (f"-rather-than-{_safe(rather_than)}" if rather_than else "") + (f"-box-{side}" if side else "")
-    result: dict[str, Any] = {"object": name, "class": row.name, "verdict": row.verdict, "method": method, "png": None, "words": []}
+    picture, name = run.load_image(i), evidence_files.object_name(run, i, row)
+    result: dict[str, Any] = {"image": run.sample_ids[i], "object": name, "class": row.name, "verdict": row.verdict, "method": method, "png": None, "words": []}
     try:
         asked = asked_of(s, i, row)
         if method == "confidence_map":
             heat, verdict = _confidence(s, detector, i, picture, asked), None
         else:
-            job = EvidenceJob(detector, picture, asked.arguments, method, check=check, settings=settings, rival=rival_of(s, rather_than) if rather_than else None, side=side)
+            rival = rival_of(s, question.rival) if question.rival else None
+            job = EvidenceJob(detector, picture, asked.arguments, method, check=check, settings=settings, rival=rival, side=question.side)
             while (progress := job.step()).stage != "done":
                 pass
             heat, verdict = progress.heat, progress.verdict
     except CapabilityError as error:  # said beside the maps that could be made
         return result | {"words": [error.message], "impossible": True}
-    words = [figures(heat), *([reading(heat, row.name, rather_than or "")] if method != "confidence_map" else []), *heat.notes, *([verdict.sentence()] if verdict else [])]
-    caption = f"{method} | {row.name}{f' rather than {rather_than}' if rather_than else ''}{f', {side} of its box' if side else ''} {row.verdict} | {words[0]} | threshold {cut:g} | {run.manifest.detector.name}"
-    box = heat.target.box if side and heat.target is not None else np.asarray(asked.arguments["box"])
-    drawn = heat_picture(picture, heat, box=box, verdict=asked.verdict, threshold=cut, caption=caption)
-    Image.fromarray(drawn).save(out / f"{stem}.png")
-    np.save(out / f"{stem}.npy", heat.full())
-    facts = heat.facts() | {
-        "image": run.sample_ids[i], "object": name, "class": row.name, "verdict": row.verdict, "rather_than": rather_than, "side": side, "threshold": cut,
-        "detector": run.manifest.detector.name, "weights_hash": run.manifest.detector.weights_hash,
-        "faithfulness": verdict.to_dict() if verdict else None,
-    }
-    (out / f"{stem}.json").write_text(json_module.dumps(facts, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    return result | {"png": str(out / f"{stem}.png"), "npy": str(out / f"{stem}.npy"), "words": words, **{k: facts[k] for k in ("value", "reliability", "completeness_error", "faithfulness")}}
+    file = evidence_files.write(out, run, i, row, asked, question, picture, heat, verdict, cut)
+    facts = evidence_files.facts_of(run, i, row, question, heat, verdict, cut)
+    how = [reading(heat, row.name, question.rival)] if method != "confidence_map" else []
+    words = [figures(heat), *how, *heat.notes, *([verdict.sentence()] if verdict else [])]
+    paths = {"png": str(file.with_suffix(".png")), "npy": str(file.with_suffix(".npy"))}
+    return result | paths | {"words": words, **{k: facts[k] for k in ("value", "reliability", "completeness_error", "faithfulness")}}
 
 
 def _confidence(s: Any, detector: Any, i: int, picture: Any, asked: Any) -> HeatMap:
@@ -186,7 +182,3 @@ def _confidence(s: Any, detector: Any, i: int, picture: Any, asked: Any) -> Heat
         values, forwards = confidence_map(s.run.detections_of(i), class_ids=asked.class_id, image_size=size), 0
         notes = (f"From the detections the run kept, down to {s.manifest.floor:g}: what suppression or a score cut took away is not in it.",)
     return HeatMap("confidence_map", values, size, "confidence", forwards=forwards, seconds=time.perf_counter() - started, notes=notes)
-
-
-def _safe(text: str) -> str:
-    return "".join(c if c.isalnum() or c in "._-" else "_" for c in str(text))[:80]

@@ -40,6 +40,7 @@ def push(
     lowest: Annotated[float, typer.Option(min=0.0, max=1.0, help="Detections scoring lower stay out of FiftyOne.")] = 0.05,
     discard_edits: Annotated[bool, typer.Option("--discard-edits", help="Put our ground truth back where people changed it in FiftyOne.")] = False,
     heatmaps: Annotated[bool, typer.Option("--heatmaps", help="Write confidence maps too, as FiftyOne Heatmap labels.")] = False,
+    evidence: Annotated[Path | None, typer.Option(help="A folder that boxscope explain wrote: its maps of this run go along as Heatmap labels.")] = None,
     open_app: Annotated[bool, typer.Option("--open/--no-open", help="Start FiftyOne's App and print its address.")] = True,
     json: JsonFlag = False,
 ) -> None:
@@ -51,7 +52,7 @@ def push(
     with progress_bar("pushing to FiftyOne") as update:
         report = push_in_process(
             folder, name=name, threshold=chosen_threshold(threshold, thresholds, folder), iou=iou, lowest=lowest,
-            discard_edits=discard_edits, heatmaps=heatmaps, progress=lambda p: update(p.done, p.total, p.rate), stage=say,
+            discard_edits=discard_edits, heatmaps=heatmaps, evidence=evidence, progress=lambda p: update(p.done, p.total, p.rate), stage=say,
         )
     if not report.cancelled:
         note_pushed(folder.resolve(), report.dataset)

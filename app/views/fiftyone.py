@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import homecoming, pushes, state
+from app import evidence_files, homecoming, pushes, state
 from app.components import empty
 
 ICONS = {"ready": ":material/check_circle:", "database": ":material/database:", "off": ":material/power_settings_new:", "unavailable": ":material/cloud_off:"}
@@ -85,11 +85,15 @@ def main() -> None:
         )
     heatmaps = available and st.checkbox(
         "Confidence maps too", key="push_heatmaps", help="Where the model believes an object is, as FiftyOne Heatmap labels: of every class, and of the missed objects' classes.")
+    made = evidence_files.kept_maps(s.run)
+    evidence = available and bool(made) and st.checkbox(
+        f"Evidence maps too ({made:,})", key="push_evidence",
+        help="Those made on the Image page so far, as FiftyOne Heatmap labels, one a method: what in the image speaks for the explained objects.")
     with st.container(horizontal=True, vertical_alignment="center"):
         pushed = current is not None and bool(current.result)
         if st.button("Push again" if pushed else f"Push {s.name}", type="secondary" if pushed else "primary", icon=":material/upload:", disabled=not available,
                      help="Writes images, ground truth, predictions, verdicts and an evaluation. Pushing again updates and never doubles."):
-            pushes.start(s.path, threshold=s.named_cuts, iou=s.iou, pages=_pages(), heatmaps=heatmaps)
+            pushes.start(s.path, threshold=s.named_cuts, iou=s.iou, pages=_pages(), heatmaps=heatmaps, evidence=evidence_files.kept_of(s.run) if evidence else None)
             st.rerun()
         if connection["url"]:
             st.link_button("Open FiftyOne", connection["url"], icon=":material/open_in_new:")

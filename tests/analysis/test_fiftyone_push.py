@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -58,6 +60,59 @@ def test_heat_maps_on_request_and_gone_without(fo, tmp_path):
     assert shown.paths == ["ground_truth", "predictions"] and not shown.exclude
     push_to_fiftyone(run, name="warm")
     assert fo.load_dataset("warm").first().confidence_map is None
+
+
+def written_maps(run, folder):
+    """What `boxscope explain` leaves: two objects of image a by one method, one by another, and four that do not belong."""
+    folder.mkdir()
+    image = run.sample_ids[0]
+
+    def write(stem, values, **facts):
+        (folder / f"{stem}.json").write_text(json.dumps({"image": image, "method": "d_rise", "weights_hash": "t", "side": None, "rather_than": None} | facts))
+        np.save(folder / f"{stem}.npy", np.float32(values))
+
+    left, right = np.full((80, 100), -3.0), np.zeros((80, 100))
+    left[:, :40], right[:, 60:] = 0.5, 8.0
+    write("a-d0-d_rise", left)
+    write("a-t2-d_rise", right)
+    write("a-d0-layer_cam", left, method="layer_cam")
+    write("a-d0-box", left, side="left")
+    write("a-other-weights", left, weights_hash="u")
+    write("nowhere", left, image="nowhere")
+    write("a-confidence", left, method="confidence_map")
+    return folder
+
+
+def test_evidence_that_was_made_before_goes_along(fo, tmp_path):
+    import cv2
+
+    run = hand_made(tmp_path)
+    report = push_to_fiftyone(run, name="evidence", evidence=written_maps(run, tmp_path / "maps"))
+    first, second = list(fo.load_dataset("evidence"))
+    both = cv2.imread(first.evidence_d_rise.map_path, cv2.IMREAD_UNCHANGED)
+    assert both.shape == (80, 100) and both[40, 10] == both[40, 90] == 255 and both[40, 50] == 0, "each from 0 to its own peak, evidence against left out"
+    assert first.evidence_layer_cam is not None and second.evidence_d_rise is None and not first.has_field("confidence_map")
+    assert len(report.problems) == 4 and all("left out" in p for p in report.problems)
+    assert "evidence_d_rise" in next(g.paths for g in fo.load_dataset("evidence").app_config.sidebar_groups if g.name == "heat maps")
+    push_to_fiftyone(run, name="evidence", heatmaps=True)
+    again = fo.load_dataset("evidence").first()
+    assert again.evidence_d_rise is None and again.confidence_map is not None
+
+
+def test_a_folder_without_maps_of_the_run_is_refused(fo, tmp_path):
+    run = hand_made(tmp_path)
+    with pytest.raises(InputError, match="there is none"):
+        push_to_fiftyone(run, name="evidence", evidence=tmp_path / "nothing")
+    folder = written_maps(run, tmp_path / "maps")
+    for file in folder.glob("*d_rise.json"):
+        file.unlink()
+    (folder / "a-d0-layer_cam.json").write_text("{")
+    with pytest.raises(InputError, match="1 map in .* left out: of a detector with other weights"):
+        push_to_fiftyone(run, name="evidence", evidence=folder)
+    np.save(folder / "a-d0-box.npy", np.zeros((3, 3), np.float32))
+    (folder / "a-d0-box.json").write_text(json.dumps({"image": run.sample_ids[0], "method": "d_rise", "weights_hash": "t"}))
+    with pytest.raises(InputError, match=r"expected a map of 80 by 100 numbers, got float32 \(3, 3\)"):
+        push_to_fiftyone(run, name="evidence", evidence=folder)
 
 
 def test_nothing_to_push(fo):

@@ -146,6 +146,13 @@ def test_the_command_tells_a_class_from_another(run):
     assert "which show evidence against too" in str(explained(run, "--rather-than", "red", "--method", "layer_cam").exception)
 
 
+def test_the_command_takes_several_images(run):
+    result = explained(run, "--image", "1", "--masks", "64", "--no-check", "--json")
+    assert result.exit_code == 0 and json.loads(result.stdout)["images"] == ["1"], "the same image twice is one"
+    assert {m["image"] for m in json.loads(result.stdout)["maps"]} == {"1"}
+    assert "holds" not in str(result.stdout)
+
+
 def test_the_command_asks_for_the_box(run):
     result = explained(run, "--object", "d0", "--side", "left", "--masks", "64", "--json")
     assert result.exit_code == 0, result.output
@@ -179,12 +186,21 @@ def test_the_page_shows_the_map_with_its_worth(run, app):
         words = " ".join(c.value for c in at.caption)
         assert "reliability" in words and "Orange speaks for it, purple against" in words and "insertion less deletion" in words
         assert len(at.get("image")) + len(at.get("imgs")) == 1
+        from analysis.store import open_run
+        from app import evidence_files
+
+        stored = open_run(run)
+        kept = evidence_files.kept_of(stored)
+        facts = json.loads((kept / "1-d0-d_rise.json").read_text())
+        assert facts["weights_hash"] == stored.manifest.detector.weights_hash and evidence_files.kept_maps(stored) == 1
+        assert (kept / "1-d0-d_rise.png").stat().st_size > 500
         (question,) = [b for b in at.selectbox if b.label == "Evidence for"]
         assert question.options[0] == "green" and question.options[-5:] == ["the box as a whole", *(f"the box's {side} side" for side in ("left", "top", "right", "bottom"))]
         question.select_index(len(question.options) - 1)
         at.run(timeout=300)
         no_trouble(at)
         assert any("holds its bottom side out" in c.value for c in at.caption)
+        assert (kept / "1-d0-d_rise-box-bottom.json").is_file() and evidence_files.kept_maps(stored) == 1, "of a box: no label to push"
         at.session_state["heat-method"] = "LayerCAM"
         at.run(timeout=300)
         assert any("needs gradients" in i.value for i in at.info) and any("D-RISE instead" in b.label for b in at.button)
