@@ -125,7 +125,7 @@ def who_suppressed(s: Any, i: int, row: objects.Row | None) -> None:
     if can_ask(s) is None:
         return
     a, _ = best_of(s, i)
-    if i in a.replays:
+    if i in a.replays and len(a.replays[i].candidates) > 1:  # one box suppresses nobody
         suppression.section(s, a, i, row.truth if row is not None and row.verdict == "missed" else None)
 
 
