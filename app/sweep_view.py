@@ -6,7 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from app import sweeps, trainings
+from app import sweep_new, sweeps, trainings
 from app.background import log_tail
 from app.components import empty, say_error
 from app.train_detail import detail
@@ -21,10 +21,17 @@ def view() -> None:
     from detector.sweep import list_sweeps, read_sweep
 
     found = list_sweeps()
-    if not found:
-        empty("No sweep yet", "A sweep makes many short trainings of one recipe with varied settings and keeps the best: `boxscope sweep SWEEP.yaml --data PATH`. It is shown here while it runs.")
+    if not found and not st.session_state.get("sweep_new"):
+        box = empty("No sweep yet", "A sweep makes many short trainings of one recipe with varied settings and keeps the best. It goes on when this tab is closed, and `boxscope sweep` joins it.")
+        box.button("Set one up", type="primary", on_click=lambda: st.session_state.update(sweep_new=True))
         return
-    folder = st.selectbox("Sweep", found, format_func=lambda f: f.name, key="sweep", label_visibility="collapsed", width=360)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if found:
+            folder = st.selectbox("Sweep", found, format_func=lambda f: f.name, key="sweep", label_visibility="collapsed", width=360)
+        st.toggle("Set up a new one", key="sweep_new")
+    if st.session_state["sweep_new"]:
+        sweep_new.form()
+        return
     try:
         state = read_sweep(folder)
     except BoxscopeError as error:

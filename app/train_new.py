@@ -78,7 +78,8 @@ def _settings(recipe: Recipe, key: str) -> dict[str, Any]:
         place, value = columns[i % 4], getattr(recipe, name)
         label, common = name.replace("_", " ").capitalize(), {"key": f"{key}-{name}", "help": words.get(name)}
         if kind is bool:
-            values[name] = place.selectbox(label, [True, False], index=0 if value else 1, format_func=lambda v: "yes" if v else "no", **common)
+            options = [None, True, False] if empty else [True, False]
+            values[name] = place.selectbox(label, options, index=options.index(value), format_func={None: "by the weights", True: "yes", False: "no"}.get, **common)
         elif name in CHOICES:
             values[name] = place.selectbox(label, CHOICES[name], index=CHOICES[name].index(value), **common)
         elif kind is int:

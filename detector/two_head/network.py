@@ -153,6 +153,14 @@ def unfreeze(network: keras.Model, share: float, *, freeze_batchnorm: bool) -> l
     return [layer.name for layer in layers if layer.trainable and layer.weights]
 
 
+def set_statistics_decay(network: keras.Model, decay: float | None) -> None:
+    """How much of its stored statistics every batch norm keeps each step of training; None leaves them as they are."""
+    if decay is not None:
+        for layer in network.layers:
+            if isinstance(layer, keras.layers.BatchNormalization):
+                layer.momentum = decay
+
+
 def weights_by_key(network: keras.Model) -> dict[str, Any]:
     """Every weight under a key that is the same for every network of one config, in every process."""
     inner = {id(layer) for layer in backbone_layers(network)}

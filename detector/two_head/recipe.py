@@ -75,7 +75,10 @@ class TwoHeadRecipe(Recipe):
             dropout: see `TwoHeadConfig`.
         start: "none" (fresh weights), "imagenet" (Keras downloads them), a `.h5` file of the backbone without its top,
             or the folder of a two-head training, whose backbone (and heads, where they fit) are taken.
-        freeze_batchnorm: batch norms keep their stored statistics; right for small batches on pretrained weights.
+        freeze_batchnorm: batch norms keep their stored statistics; right for small batches on pretrained weights, and
+            impossible with fresh ones, which have none. None: by the weights.
+        batch_norm_decay: where they are not kept, how much of them each step keeps. None is the backbone's own (0.99 or
+            0.999) on pretrained weights, and 0.97 on fresh ones: the statistics would lag behind for thousands of steps.
         stages: one after the other, see `Stage`. A new stage starts with a fresh optimiser.
         batch_size: images a step.
         optimiser: "adamw", "adam", "sgd" (Nesterov momentum 0.9) or "rmsprop".
@@ -127,7 +130,8 @@ class TwoHeadRecipe(Recipe):
     box_format: str = "centre"
     dropout: float = 0.2
     start: str = "imagenet"
-    freeze_batchnorm: bool = True
+    freeze_batchnorm: bool | None = None
+    batch_norm_decay: float | None = None
     stages: tuple[Stage, ...] = (Stage(300, 0.0, 0.001), Stage(700, 0.5, 0.0003))
     batch_size: int = 16
     optimiser: str = "adamw"
@@ -184,11 +188,25 @@ class TwoHeadRecipe(Recipe):
             raise ConfigError(f"zoom_out: expected 0 to 1, got {self.zoom_out}.")
         if not 0 < self.min_visible <= 1:
             raise ConfigError(f"min_visible: expected a share above 0 and at most 1, got {self.min_visible}.")
+        if self.freeze_batchnorm and self.start == "none":
+            raise ConfigError("freeze_batchnorm: fresh weights (start: none) have no statistics to keep; leave it out, or say false.")
+        if self.batch_norm_decay is not None and not 0 < self.batch_norm_decay < 1:
+            raise ConfigError(f"batch_norm_decay: expected a number between 0 and 1, got {self.batch_norm_decay}.")
         if self.huber_delta <= 0:
             raise ConfigError(f"huber_delta: expected a number above 0, got {self.huber_delta}.")
         if self.train_split and self.train_split == self.val_split and not self.val_data:
             raise ConfigError(f"val_split: it is the split that is trained on, {self.train_split!r}; name another.")
         self.network(1)
+
+    @property
+    def keeps_statistics(self) -> bool:
+        """Whether batch norms stay as the starting weights have them."""
+        return self.start != "none" if self.freeze_batchnorm is None else self.freeze_batchnorm
+
+    @property
+    def statistics_decay(self) -> float | None:
+        """How much of their statistics batch norms keep each step; None leaves the backbone's own."""
+        return 0.97 if self.batch_norm_decay is None and self.start == "none" else self.batch_norm_decay
 
     def network(self, num_classes: int) -> TwoHeadConfig:
         """The network this recipe trains, for a data set of this many classes."""
@@ -219,7 +237,7 @@ class TwoHeadRecipe(Recipe):
     def hash(self) -> str:
         """16 hex digits over what decides the result; the data is known by its own fingerprint, not by its path."""
         ignored = ("name", "workers", "checkpoint_every", "data", "val_data", "images")
-        decisive = {k: v for k, v in self.resolved().as_dict().items() if k not in ignored}
+        decisive = {k: v for k, v in self.resolved().as_dict().items() if k not in ignored and (k, v) != ("batch_norm_decay", None)}
         return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:16]
 
 

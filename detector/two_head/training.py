@@ -155,12 +155,13 @@ class _Training:
     def _prepare(self) -> None:
         import keras
 
-        from detector.two_head.network import assign, build_two_head, start_from
+        from detector.two_head.network import assign, build_two_head, set_statistics_decay, start_from
         from detector.two_head.trainer import TwoHeadTrainer
 
         recipe, folder = self.recipe, self.folder
         keras.utils.set_random_seed(recipe.seed)
         network = build_two_head(self.config)
+        set_statistics_decay(network, recipe.statistics_decay)
         self.model = TwoHeadTrainer(network, recipe)
         fingerprints = self.split.fingerprints
         self._fingerprints = fingerprints
@@ -198,7 +199,7 @@ class _Training:
 
         self.stage = stage
         settings = self.recipe.stages[stage]
-        unfreeze(self.model.network, settings.unfrozen, freeze_batchnorm=self.recipe.freeze_batchnorm)
+        unfreeze(self.model.network, settings.unfrozen, freeze_batchnorm=self.recipe.keeps_statistics)
         # XLA compiles for minutes on a CPU and then runs convolutions slower than TensorFlow's own (measured).
         self.model.compile(make_optimiser(self.recipe, settings.learning_rate), jit_compile=False)
         self.model.optimizer.build(self.model.trainable_variables)

@@ -98,6 +98,55 @@ def test_a_training_in_every_state(app, tiny_run, boxscope_home, state, words, b
         assert [b.label for b in at.button if b.label == "Run it on them"] and at.get("download_button")
 
 
+def one_object_each(folder):
+    """A CSV of eight pictures with one object each, four of a class."""
+    import numpy as np
+    from PIL import Image
+
+    folder.mkdir(parents=True)
+    lines = ["filename,width,height,class,xmin,ymin,xmax,ymax"]
+    for i in range(8):
+        image = np.full((40, 60, 3), 90, np.uint8)
+        image[10:30, 5 + i : 35 + i] = (220, 40, 40) if i % 2 else (40, 40, 220)
+        Image.fromarray(image).save(folder / f"{i}.png")
+        lines.append(f"{i}.png,60,40,{'red' if i % 2 else 'blue'},{5 + i},10,{35 + i},30")
+    (folder / "objects.csv").write_text("\n".join(lines) + "\n")
+    return folder / "objects.csv"
+
+
+def test_a_sweep_is_set_up_and_started(app, tiny_run, boxscope_home, monkeypatch):
+    from app import background
+    from detector.sweep_recipe import load_sweep
+
+    data, spawned = one_object_each(boxscope_home / "cars"), []
+    monkeypatch.setattr(background, "spawn", lambda module, argument, folder: spawned.append((module, argument)))
+    at = app("views/train.py")
+    at.segmented_control(key="train_view").set_value("Sweeps").run()
+    next(b for b in at.button if b.label == "Set one up").click().run()
+    no_trouble(at)
+    start = next(b for b in at.button if b.label == "Start the sweep")
+    assert start.disabled
+    at.text_input(key="sweep-data").set_value("/etc/passwd").run()
+    assert "outside the folders" in at.error[0].value
+    at.text_input(key="sweep-data").set_value(str(data)).run()
+    at.text_input(key="sweep-start").set_value("none").run()
+    assert not at.error and any("5 pictures of one object, 2 classes, to train on" in h.value for h in at.html)
+    text = at.text_area(key="sweep-text").value
+    at.text_area(key="sweep-text").set_value(text.replace("dropout", "droput")).run()
+    assert "droput" in at.error[0].value and next(b for b in at.button if b.label == "Start the sweep").disabled
+    at.text_area(key="sweep-text").set_value(text + "  start: [a.h5, b.h5]\n").run()
+    assert "start cannot be searched from the page" in at.error[0].value
+    at.text_area(key="sweep-text").set_value(text).run()
+    at.number_input(key="sweep-trials").set_value(3).run()
+    at.text_input(key="sweep-name").set_value("My cars").run()
+    next(b for b in at.button if b.label == "Start the sweep").click().run()
+    folder = boxscope_home / "sweeps" / "my_cars"
+    assert spawned == [("app.sweep_job", str(folder))]
+    sweep = load_sweep(folder / "sweep.yaml")
+    assert (sweep.name, sweep.trials) == ("My cars", 3) and sweep.base().data == str(data) and sweep.base().start == "none"
+    assert any("**My cars** · 0 of 3 trials" in p.proto.text for p in at.get("progress"))
+
+
 def test_a_sweep_s_trials(app, tiny_run, boxscope_home, tmp_path, monkeypatch):
     import detector.two_head.training
     from detector.sweep_recipe import load_sweep

@@ -32,12 +32,21 @@ from detector.two_head.recipe import Stage, TwoHeadRecipe, load_two_head_recipe
         ({"dropout": "much"}, "dropout: expected a number"),
         ({"batch_size": True}, "batch_size: expected a whole number"),
         ({"train_split": "a", "val_split": "a"}, "the split that is trained on"),
+        ({"start": "none", "freeze_batchnorm": True}, "fresh weights .* have no statistics to keep"),
+        ({"batch_norm_decay": 1.0}, "batch_norm_decay: expected a number between 0 and 1"),
         ({"bakcbone": "MobileNet"}, "did you mean 'backbone'"),
     ],
 )  # fmt: skip
 def test_refusals(values, message):
     with pytest.raises(ConfigError, match=message):
         TwoHeadRecipe.from_dict(values)
+
+
+def test_batch_norms_go_by_the_starting_weights():
+    fresh, known = TwoHeadRecipe(start="none"), TwoHeadRecipe(start="imagenet")
+    assert (fresh.keeps_statistics, fresh.statistics_decay, known.keeps_statistics, known.statistics_decay) == (False, 0.97, True, None)
+    assert not TwoHeadRecipe(freeze_batchnorm=False).keeps_statistics and TwoHeadRecipe(start="none", batch_norm_decay=0.9).statistics_decay == 0.9
+    assert known.hash == TwoHeadRecipe(start="imagenet", batch_norm_decay=None).hash != TwoHeadRecipe(start="imagenet", batch_norm_decay=0.9).hash
 
 
 def test_stages_follow_each_other():
