@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from analysis.coco_json import ResultColumns, TruthColumns
+from analysis.coco_json import TruthColumns
 from analysis.matching import judged_images, labelled_classes
 from analysis.queries import class_ids_of, object_areas
 from detector.core import ClassMap
 from detector.data.dataset import ObjectTable
+from detector.data.results import Results
 from detector.data.results_check import find_mistakes
 from detector.errors import DataError, InputError
 
@@ -128,7 +129,7 @@ def columns_of_run(run: Any) -> Columns:
     return Columns(names, run.sizes, truth.take(t.class_ids < k), found, image_ranks(run.sample_ids), seen, notes=notes)
 
 
-def columns_of_files(truth: TruthColumns, results: ResultColumns, check: bool) -> Columns:
+def columns_of_files(truth: TruthColumns, results: Results, check: bool) -> Columns:
     """An annotation file and a results file; detections of unknown images and categories are left out and noted.
 
     Raises:

@@ -43,18 +43,12 @@ class TruthColumns:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, eq=False)
-class ResultColumns:
-    """Detections in file order: image and category ids as written, xywh float64 [D, 4], scores float64 [D]."""
+def load(source: Source, what: str) -> tuple[Any, str]:
+    """(what a source holds, what to call it); `what` it is to be, for messages.
 
-    path: str
-    image_ids: list
-    category_ids: list
-    xywh: np.ndarray
-    scores: np.ndarray
-
-
-def _load(source: Source, what: str) -> tuple[Any, str]:
+    Raises:
+        DataError: no such file, or not JSON.
+    """
     if not isinstance(source, (str, Path)):
         return source, what
     try:
@@ -98,7 +92,7 @@ def read_truth(source: Source) -> TruthColumns:
     Raises:
         DataError: not JSON, not a COCO annotation file, or an entry without its numbers.
     """
-    data, path = _load(source, "annotation")
+    data, path = load(source, "annotation")
     if not isinstance(data, Mapping) or not all(
         isinstance(data.get(k), list) for k in ("images", "annotations", "categories")
     ):
@@ -136,33 +130,4 @@ def read_truth(source: Source) -> TruthColumns:
         np.array([bool(a.get("iscrowd")) for a in entries], bool),
         np.array([bool(a.get("difficult")) for a in entries], bool),
         tuple(notes),
-    )
-
-
-def read_results(source: Source) -> ResultColumns:
-    """A COCO results file: a list of detections, or a dict that holds one under "annotations" or "predictions".
-
-    Raises:
-        DataError: not JSON, another layout, or an entry without its box, score or ids.
-    """
-    data, path = _load(source, "predictions")
-    if isinstance(data, Mapping):
-        data = next(
-            (data[k] for k in ("annotations", "predictions", "detections") if isinstance(data.get(k), list)), None
-        )
-    if not isinstance(data, Sequence) or isinstance(data, str):
-        raise DataError("Expected a COCO results file: a list of image_id, category_id, bbox and score.", path=path)
-    for i, entry in enumerate(data):
-        if not isinstance(entry, Mapping) or "image_id" not in entry or "category_id" not in entry:
-            raise DataError(
-                f"Expected image_id, category_id, bbox and score in every entry, entry {i} is {str(entry)[:80]}.",
-                path=path,
-            )
-    xywh = _numbers(data, "bbox", 4, path, "detection")
-    return ResultColumns(
-        path,
-        [e["image_id"] for e in data],
-        [e["category_id"] for e in data],
-        xywh,
-        _numbers(data, "score", None, path, "detection"),
     )

@@ -19,8 +19,9 @@ import numpy as np
 from analysis.average_precision import INTERPOLATIONS
 from analysis.coco_choices import CROWD, EMPTY_CLASSES, IOUS, chosen_figures
 from analysis.coco_columns import Columns, Found, Truth, columns_of_files, columns_of_run
-from analysis.coco_json import Source, read_results, read_truth
+from analysis.coco_json import Source, read_truth
 from analysis.matches import DIFFICULT
+from detector.data.results import read_results
 from detector.errors import CapabilityError, InputError
 
 FIGURES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")

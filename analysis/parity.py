@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from analysis.coco_columns import image_ranks
-from analysis.coco_json import Source, read_results, read_truth
+from analysis.coco_json import Source, read_truth
 from analysis.errors import find_errors
 from analysis.matching import judged_images, labelled_classes
 from analysis.metrics import FIGURES, Evaluation, evaluate
@@ -22,6 +22,7 @@ from analysis.tables import DetectionTable
 from analysis.voc import evaluate_voc
 from detector.core import ClassMap
 from detector.data.dataset import ObjectTable
+from detector.data.results import read_results
 from detector.errors import UnavailableError
 
 
@@ -162,9 +163,9 @@ def _dicts_of_run(run: Any) -> tuple[dict, list[dict]]:
 
 def _dicts_of_files(source: Source, truth, results) -> tuple[dict, list[dict]]:
     """What pycocotools would read, with ids as written; only entries it would refuse or ignore are left out."""
-    from analysis.coco_json import _load
+    from analysis.coco_json import load
 
-    data, _ = _load(source, "annotation")
+    data, _ = load(source, "annotation")
     at, kinds = {str(i): i for i in truth.image_ids}, {str(c): c for c in truth.category_ids}
     listed = [a for a in data["annotations"] if str(a["image_id"]) in at and str(a["category_id"]) in kinds]
     gt = {

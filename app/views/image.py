@@ -110,9 +110,9 @@ def _table(s: state.Shared, rows: list[objects.Row], chosen: int | None) -> int 
         columns, key=key, hide_index=True, width="stretch", height=min(31 * len(rows) + 36, 346), on_select=clicked,
         selection_mode="single-row", placeholder="–", alt="Objects of this image",
         column_config={
-            "": st.column_config.ImageColumn(width=28), "verdict": st.column_config.TextColumn(width=82),
-            "conf.": st.column_config.NumberColumn(format="%.2f", width=56, help="Confidence. For a missed object: of the box that finds it below the threshold."),
-            "IoU": st.column_config.NumberColumn(format="%.2f", width=50, help="Intersection over union with its partner."),
+            "": st.column_config.ImageColumn(width=28), "verdict": st.column_config.TextColumn(width=74),
+            "conf.": st.column_config.NumberColumn(format="%.2f", width=50, help="Confidence. For a missed object: of the box that finds it below the threshold."),
+            "IoU": st.column_config.NumberColumn(format="%.2f", width=46, help="Intersection over union with its partner."),
             "size": st.column_config.TextColumn(width=76, help="Width × height in pixels of the picture."),
         },
     )

@@ -32,19 +32,16 @@ class Results:
     categories: dict[Any, str] = field(default_factory=dict)
 
 
-def read_results(path: str | Path) -> Results:
+def read_results(source: str | Path | Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> Results:
     """A list of {image_id, category_id, bbox, score}, or a dict with one under "annotations", "predictions" or "detections".
+
+    Args:
+        source: the file, or what it holds, parsed.
 
     Raises:
         DataError: not json, another layout, or an entry without its ids, four box numbers and score.
     """
-    try:
-        with open(path, encoding="utf-8-sig") as file:
-            data = json.load(file)
-    except json.JSONDecodeError as error:
-        raise DataError(f"expected a COCO results json: {error.msg}.", path=path, line=error.lineno) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"the results file cannot be read: {error}.", path=path) from None
+    data, path = (_read(source), str(source)) if isinstance(source, (str, Path)) else (source, "the detections handed over")
     files: dict[Any, str] = {}
     categories: dict[Any, str] = {}
     entries = data
@@ -52,7 +49,7 @@ def read_results(path: str | Path) -> Results:
         entries = next((data[key] for key in LISTS if isinstance(data.get(key), list)), None)
         files = {i["id"]: str(i["file_name"]) for i in data.get("images") or () if "id" in i and "file_name" in i}
         categories = {c["id"]: str(c["name"]) for c in data.get("categories") or () if "id" in c and "name" in c}
-    if not isinstance(entries, list):
+    if not isinstance(entries, Sequence) or isinstance(entries, str):
         keys = f"keys {', '.join(map(str, list(data)[:6]))}" if isinstance(data, Mapping) else f"a {type(data).__name__}"
         raise DataError(f"expected a COCO results file, a list of image_id, category_id, bbox and score; found {keys}.", path=path)
     if entries and isinstance(entries[0], Mapping) and "score" not in entries[0] and "category_id" in entries[0]:
@@ -63,6 +60,18 @@ def read_results(path: str | Path) -> Results:
     xywh = _numbers([e["bbox"] for e in entries], 4, "bbox", path)
     scores = _numbers([e["score"] for e in entries], None, "score", path)
     return Results(str(path), [e["image_id"] for e in entries], [e["category_id"] for e in entries], xywh, scores, files, categories)
+
+
+def _read(path: str | Path) -> Any:
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            return json.load(file)
+    except json.JSONDecodeError as error:
+        raise DataError(f"expected a COCO results json: {error.msg}.", path=path, line=error.lineno) from None
+    except FileNotFoundError:
+        raise DataError("there is no such results file.", path=path) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"the results file cannot be read: {error}.", path=path) from None
 
 
 def _numbers(values: Sequence, width: int | None, key: str, path: str | Path) -> np.ndarray:
