@@ -20,7 +20,7 @@ from detector.paths import write_atomically
 if TYPE_CHECKING:
     from detector.sweep import SweepState, TrialState
     from detector.sweep_recipe import SweepRecipe
-    from detector.train import TrainProgress
+    from detector.training_run import TrainProgress
 
 LOCK, STOP, JOB = "sweep", "stop", "job.json"
 CURVES = 4

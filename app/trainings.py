@@ -24,7 +24,7 @@ from detector.errors import BoxscopeError, RunError
 from detector.paths import data_dir, write_atomically
 from detector.recipe_material import HeldOut
 from detector.recipes import Recipe, read_recipe, train_by, training_state
-from detector.train import TrainProgress
+from detector.training_run import TrainProgress
 
 LOCK, ASKED, PROGRESS, STOP = "train", "asked.yaml", "progress.json", "stop"
 LIVE = ("starting", "running", "stopping")

@@ -10,7 +10,8 @@ from detector.errors import ConfigError
 from detector.recipe import TrainRecipe, load_recipe
 from detector.recipe_base import Recipe
 from detector.sliding.recipe import KIND, SlidingRecipe, load_sliding_recipe
-from detector.train import TrainProgress, Validate
+from detector.train import Validate
+from detector.training_run import TrainProgress
 from detector.two_head.recipe import KIND as TWO_HEAD
 from detector.two_head.recipe import TwoHeadRecipe, load_two_head_recipe
 

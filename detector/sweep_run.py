@@ -14,8 +14,8 @@ from detector.paths import data_dir, write_atomically
 from detector.sweep import SweepState, TrialState, continued, open_study, params_of, read_sweep, trial_folder
 from detector.sweep_locks import hold, locked
 from detector.sweep_recipe import SweepRecipe, applied, as_wanted, coded, current, load_sweep
-from detector.train import TrainProgress
 from detector.train_folder import TrainFolder
+from detector.training_run import TrainProgress
 from detector.two_head.recipe import TwoHeadRecipe
 
 if TYPE_CHECKING:

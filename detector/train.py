@@ -7,11 +7,9 @@ undisturbed training would have seen, and ends with its weights.
 from __future__ import annotations
 
 import math
-import platform
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,48 +18,21 @@ import numpy as np
 from detector.core import ClassMap, Detector
 from detector.data.dataset import Dataset
 from detector.data.pipeline import TrainingBatches
-from detector.errors import ConfigError, DataError, InputError, ModelError, RunError
+from detector.errors import ConfigError, DataError, ModelError, RunError
 from detector.recipe import TrainRecipe
 from detector.ssd.anchors import anchors
 from detector.ssd.coder import BoxCoder
 from detector.ssd.preprocess import preprocess
 from detector.ssd.weights import assign_arrays, network_arrays, save_arrays
 from detector.train_folder import TrainFolder, rounded
+from detector.training_run import LOG_EVERY, OPTIMIZER, Training, TrainProgress, carry_out, versions
 
 if TYPE_CHECKING:
     from detector.models.keras_ssd import KerasSSD
     from detector.ssd.trainer import SSDTrainer
 
-LOG_EVERY = 10  # steps between two lines of history.jsonl
-OPTIMIZER = "optimizer/"
-
 Validate = Callable[[Detector, Dataset], Mapping[str, float]]
 """A detector and labelled images to figures; the first figure decides which weights are best (higher is better)."""
-
-
-@dataclass(frozen=True)
-class TrainProgress:
-    """What a progress bar shows.
-
-    Args:
-        step, steps: steps done, and in all.
-        loss, classification, localization, regularization: of the newest batch; they add up.
-        learning_rate: that the batch was trained with.
-        images_per_second: over the last steps; 0 before the first.
-        seconds_left: at that rate, without the evaluations to come; None before it is known.
-        figures: of the newest evaluation, empty before the first.
-    """
-
-    step: int
-    steps: int
-    loss: float
-    classification: float
-    localization: float
-    regularization: float
-    learning_rate: float
-    images_per_second: float
-    seconds_left: float | None
-    figures: Mapping[str, float]
 
 
 def train(
@@ -93,31 +64,12 @@ def train(
         ConfigError: the recipe asks for something this machine or backend cannot do.
     """
     folder = TrainFolder(out)
-    if resume:
-        if not folder.started:
-            raise RunError("expected the folder of a training to resume, no training was started here.", path=folder.path)
-        if folder.read_recipe().hash != recipe.hash:
-            raise RunError("expected the recipe this training was started with; train into another folder.", path=folder.path)
-        if (folder / "state.json").is_file() and folder.read_json("state.json")["state"] == "done":
-            return folder.path
-    elif folder.started:
-        raise RunError("a training lies here already; resume it, or name another folder.", path=folder.path)
-    training = None
-    try:
-        if dataset is None:
-            dataset, validation = load_splits(recipe)
-        training = _Training(recipe, folder, dataset, validation, validate)
-        state = training.run(progress or (lambda _: None), should_stop or (lambda: False))
-    except (DataError, ModelError, ConfigError, InputError) as error:
-        if training is None:  # refused before a step was made; a training that is to be resumed keeps its figures
-            before = folder.read_json("state.json") if (folder / "state.json").is_file() else {"step": 0, "steps": recipe.steps}
-            reached = before | {"state": "failed", "written": time.time()}
-        else:
-            reached = training.state("failed")
-        folder.write_json("state.json", reached | {"error": str(error)})
-        raise
-    folder.write_json("state.json", training.state(state))
-    return folder.path
+
+    def make() -> _Training:
+        chosen, held_out = load_splits(recipe) if dataset is None else (dataset, validation)
+        return _Training(recipe, folder, chosen, held_out, validate)
+
+    return carry_out(folder, recipe, make, resume=resume, progress=progress, should_stop=should_stop)
 
 
 def load_splits(recipe: TrainRecipe) -> tuple[Dataset, Dataset | None]:
@@ -147,7 +99,7 @@ def load_splits(recipe: TrainRecipe) -> tuple[Dataset, Dataset | None]:
     return chosen, held_out
 
 
-class _Training:
+class _Training(Training):
     def __init__(
         self, recipe: TrainRecipe, folder: TrainFolder, dataset: Dataset, validation: Dataset | None,
         validate: Validate | None,
@@ -179,12 +131,6 @@ class _Training:
         self.since_log: list[dict[str, float]] = []  # loss parts of the steps since the last line of history
         self.model: SSDTrainer | None = None
         self._judged: KerasSSD | None = None
-
-    def state(self, name: str) -> dict[str, Any]:
-        return {
-            "state": name, "step": self.step, "steps": self.recipe.steps, "best": self.best, "figures": self.figures,
-            "written": time.time(),
-        }
 
     def run(self, progress: Callable[[TrainProgress], None], should_stop: Callable[[], bool]) -> str:
         """Train to the end; "done" or "stopped"."""
@@ -273,10 +219,7 @@ class _Training:
                     "unlabelled images": summary.unlabelled, "boxes without area": summary.empty_boxes,
                     "crowd regions (weight 0)": summary.crowd,
                 },
-                "versions": {
-                    "python": platform.python_version(), "keras": keras.__version__,
-                    "backend": keras.backend.backend(), "numpy": np.__version__,
-                },
+                "versions": versions(),
             })
         self._fingerprints = fingerprints
         folder.write_json("state.json", self.state("running"))

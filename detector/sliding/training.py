@@ -7,7 +7,6 @@ batches and the hard negatives the undisturbed training would have seen.
 from __future__ import annotations
 
 import math
-import platform
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -22,8 +21,8 @@ from detector.errors import DataError, ModelError, RunError
 from detector.sliding.folder import SlidingFolder, write_detector
 from detector.sliding.patches import Mosaic, PatchBatches, Patches, far_from, hardest, mosaic, to_network
 from detector.sliding.recipe import SlidingRecipe
-from detector.train import LOG_EVERY, OPTIMIZER, TrainProgress
 from detector.train_folder import rounded
+from detector.training_run import LOG_EVERY, OPTIMIZER, Training, TrainProgress, carry_out, versions
 
 if TYPE_CHECKING:
     import keras
@@ -61,31 +60,15 @@ def train_sliding_window(
         ModelError: the loss is no longer finite.
     """
     folder = SlidingFolder(out)
-    if resume:
-        if not folder.started:
-            raise RunError("expected the folder of a training to resume, no training was started here.", path=folder.path)
-        if folder.read_recipe().hash != recipe.hash:
-            raise RunError("expected the recipe this training was started with; train into another folder.", path=folder.path)
-        if (folder / "state.json").is_file() and folder.read_json("state.json")["state"] == "done":
-            return folder.path
-    elif folder.started:
-        raise RunError("a training lies here already; resume it, or name another folder.", path=folder.path)
-    if patches is None:
-        patches, problems = load_patches(recipe)
-    else:
-        problems = 0
-    if scenes is None and recipe.scenes:
+
+    def make() -> _Training:
         from detector.data import load_dataset
 
-        scenes = load_dataset(recipe.scenes, split=recipe.scenes_split)
-    training = _Training(recipe, folder, patches, scenes, problems)
-    try:
-        state = training.run(progress or (lambda _: None), should_stop or (lambda: False))
-    except (DataError, ModelError) as error:
-        folder.write_json("state.json", training.state("failed") | {"error": str(error)})
-        raise
-    folder.write_json("state.json", training.state(state))
-    return folder.path
+        found, unreadable = load_patches(recipe) if patches is None else (patches, 0)
+        seen = load_dataset(recipe.scenes, split=recipe.scenes_split) if scenes is None and recipe.scenes else scenes
+        return _Training(recipe, folder, found, seen, unreadable)
+
+    return carry_out(folder, recipe, make, resume=resume, progress=progress, should_stop=should_stop)
 
 
 def load_patches(recipe: SlidingRecipe) -> tuple[Patches, int]:
@@ -105,7 +88,7 @@ def load_patches(recipe: SlidingRecipe) -> tuple[Patches, int]:
         raise DataError(error.message, path=recipe.data) from None
 
 
-class _Training:
+class _Training(Training):
     def __init__(self, recipe: SlidingRecipe, folder: SlidingFolder, patches: Patches, scenes: Dataset | None, unreadable: int):
         self.recipe, self.folder, self.patches, self.scenes, self.unreadable = recipe, folder, patches, scenes, unreadable
         self.train, self.held_out = patches.split(recipe.held_out, recipe.seed)
@@ -118,12 +101,6 @@ class _Training:
         self.batches = PatchBatches(self.train, recipe)
         self.classifier: keras.Model | None = None
         self._network: Network | None = None
-
-    def state(self, name: str) -> dict[str, Any]:
-        return {
-            "state": name, "step": self.step, "steps": self.recipe.steps, "best": self.best, "figures": self.figures,
-            "written": time.time(),
-        }
 
     def run(self, progress: Callable[[TrainProgress], None], should_stop: Callable[[], bool]) -> str:
         """Train to the end; "done" or "stopped"."""
@@ -191,9 +168,7 @@ class _Training:
                 "recipe_hash": recipe.hash, "fingerprints": fingerprints, "start": {"source": "none"},
                 "patches": {"object": int(labels.sum()), "background": int((labels == 0).sum()), "held out": len(self.held_out.labels)},
                 "scenes": 0 if self.scenes is None else int(self.scenes.labelled.sum()), "left_out": {"unreadable patches": self.unreadable},
-                "versions": {
-                    "python": platform.python_version(), "keras": keras.__version__, "backend": keras.backend.backend(), "numpy": np.__version__,
-                },
+                "versions": versions(),
             })
         else:
             self._restore(*stored)

@@ -7,7 +7,6 @@ undisturbed training would have seen.
 from __future__ import annotations
 
 import math
-import platform
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -18,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from detector.data.dataset import Dataset
-from detector.errors import ConfigError, DataError, InputError, ModelError, RunError
+from detector.errors import ModelError, RunError
 from detector.ssd.weights import save_arrays
-from detector.train import LOG_EVERY, OPTIMIZER, TrainProgress
 from detector.train_folder import rounded
+from detector.training_run import LOG_EVERY, OPTIMIZER, Training, TrainProgress, carry_out, versions
 from detector.two_head.data import TwoHeadBatches
 from detector.two_head.folder import TwoHeadFolder, TwoHeadSettings
 from detector.two_head.recipe import TwoHeadRecipe
@@ -65,32 +64,14 @@ def train_two_head(
         ModelError: the starting weights do not fit, or the loss is no longer finite (names batch and files).
     """
     folder = TwoHeadFolder(out)
-    if resume:
-        if not folder.started:
-            raise RunError("expected the folder of a training to resume, no training was started here.", path=folder.path)
-        if folder.read_recipe().hash != recipe.hash:
-            raise RunError("expected the recipe this training was started with; train into another folder.", path=folder.path)
-        if (folder / "state.json").is_file() and folder.read_json("state.json")["state"] == "done":
-            return folder.path
-    elif folder.started:
-        raise RunError("a training lies here already; resume it, or name another folder.", path=folder.path)
-    training = None
-    try:
-        training = _Training(recipe, folder, load_split(recipe, dataset, validation), on_evaluation or (lambda step, figures: False))
-        state = training.run(progress or (lambda _: None), should_stop or (lambda: False))
-    except (DataError, ModelError, ConfigError, InputError) as error:
-        if training is None:  # refused before a step was made; a training that is to be resumed keeps its figures
-            before = folder.read_json("state.json") if (folder / "state.json").is_file() else {"step": 0, "steps": recipe.steps}
-            reached = before | {"state": "failed", "written": time.time()}
-        else:
-            reached = training.state("failed")
-        folder.write_json("state.json", reached | {"error": str(error)})
-        raise
-    folder.write_json("state.json", training.state(state))
-    return folder.path
+
+    def make() -> _Training:
+        return _Training(recipe, folder, load_split(recipe, dataset, validation), on_evaluation or (lambda step, figures: False))
+
+    return carry_out(folder, recipe, make, resume=resume, progress=progress, should_stop=should_stop)
 
 
-class _Training:
+class _Training(Training):
     def __init__(self, recipe: TwoHeadRecipe, folder: TwoHeadFolder, split: Split, on_evaluation: OnEvaluation):
         self.recipe, self.folder, self.split, self.on_evaluation = recipe, folder, split, on_evaluation
         self.classes = split.classes(recipe)
@@ -103,12 +84,6 @@ class _Training:
         self.average: dict[str, np.ndarray] = {}
         self.model: TwoHeadTrainer | None = None
         self._judged: TwoHeadDetector | None = None
-
-    def state(self, name: str) -> dict[str, Any]:
-        return {
-            "state": name, "step": self.step, "steps": self.recipe.steps, "best": self.best, "figures": self.figures,
-            "written": time.time(),
-        }
 
     def run(self, progress: Callable[[TrainProgress], None], should_stop: Callable[[], bool]) -> str:
         """Train to the end; "done" or "stopped"."""
@@ -175,9 +150,7 @@ class _Training:
             folder.write_json("start.json", {
                 "recipe_hash": recipe.hash, "fingerprints": fingerprints, "start": asdict(start), "images": len(self.split.train.rows),
                 "held out": len(self.split.held_out.rows) if self.split.held_out else 0, "left_out": self.split.left_out,
-                "versions": {
-                    "python": platform.python_version(), "keras": keras.__version__, "backend": keras.backend.backend(), "numpy": np.__version__,
-                },
+                "versions": versions(),
             })
         else:
             arrays, meta = stored

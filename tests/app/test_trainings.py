@@ -15,8 +15,8 @@ from analysis.run_lock import WorkerLock
 from app import background, trainings
 from detector.errors import DataError, ModelError, RunError
 from detector.recipe import TrainRecipe
-from detector.train import TrainProgress
 from detector.train_folder import TrainFolder
+from detector.training_run import TrainProgress
 from tests.detector.ssd.drawn import SCENES, draw
 
 RECIPE = TrainRecipe(data="x", steps=6)

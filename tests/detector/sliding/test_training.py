@@ -105,7 +105,7 @@ def test_patches_and_scenes_that_make_no_sense_are_refused(tmp_path):
     blank = Dataset(name="x", format="memory", source="", class_map=ClassMap(()), sample_ids=["a"], files=[""], loader=lambda i: scene([]))
     with pytest.raises(DataError, match="none is labelled"):
         train_sliding_window(QUICK, tmp_path / "c", patches=drawn_patches(), scenes=blank)
-    assert not (tmp_path / "c").exists()
+    assert json.loads((tmp_path / "c" / "state.json").read_text())["state"] == "failed" and not (tmp_path / "c" / "recipe.yaml").exists()
 
 
 @pytest.mark.slow
