@@ -20,7 +20,7 @@ def register(app: typer.Typer) -> None:
 
 
 def export(
-    model: Annotated[str, typer.Argument(help="A training's folder or a zoo archive: one of Boxscope's own SSD networks.", metavar="MODEL")],
+    model: Annotated[str, typer.Argument(help="A training's folder or a zoo archive: one of Boxscope's own SSD networks, or a two-head training's folder.", metavar="MODEL")],
     destination: Annotated[Path, typer.Argument(help="A new folder (saved_model) or a new .tflite file.", metavar="DST")],
     to: Annotated[str, typer.Option(help=" | ".join(TARGETS))],
     precision: Annotated[str, typer.Option(help="tflite: float32 | float16 | dynamic | int8.")] = "float32",
