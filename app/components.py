@@ -26,6 +26,9 @@ STYLE = """<style>
   .st-key-image-page > div > [data-testid="stHorizontalBlock"], .st-key-image-page > [data-testid="stHorizontalBlock"] { flex-wrap: wrap; }
   .st-key-image-page [data-testid="stColumn"] { flex: 1 1 100%; min-width: 100%; }
 }
+@media (min-width: 1041px) and (min-height: 640px) {
+  :is(.st-key-image-page, .st-key-image-page > div) > [data-testid="stHorizontalBlock"] > [data-testid="stColumn"]:first-child > [data-testid="stVerticalBlock"] { position: sticky; top: 100px; height: fit-content; flex: none; }
+}
 @media (prefers-reduced-motion: reduce) { * { transition: none !important; animation: none !important; } }
 </style>"""
 
