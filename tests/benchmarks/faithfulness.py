@@ -22,7 +22,7 @@ from analysis.saliency import table
 from analysis.saliency.confidence import confidence_map
 from analysis.saliency.faithfulness import BASELINES, Trial
 from analysis.saliency.heatmap import HeatMap
-from analysis.saliency.methods import EVIDENCE_METHODS, TITLES, explain, find_target, last, offers
+from analysis.saliency.methods import EVIDENCE_METHODS, explain, find_target, last, offers
 from analysis.saliency.views import open_view
 from detector import load_dataset, load_detector
 from detector.boxes import area, iou
@@ -113,11 +113,13 @@ def variants(detector: Any, image: np.ndarray, target: Any) -> dict[str, np.ndar
 
 def show(rows: list[table.ObjectRow]) -> None:
     print(table.markdown(table.summarise(rows)))
+    print(f"\n| part | objects | {' | '.join(EVIDENCE_METHODS)} |\n|---|---|{'---|' * len(EVIDENCE_METHODS)}")
     for what, key in (("size", lambda r: table.size_of(r.area)), ("score", lambda r: table.score_of(r.score))):
         for part, some in table.by(rows, key).items():
             lines = {line.method: line for line in table.summarise(some)}
-            words = ", ".join(f"{m} {line.over_gaussian:+.2f} ({line.verdict})" for m, line in lines.items() if m in TITLES)
-            print(f"{what} {part}, {max((line.objects for line in lines.values()), default=0)} objects, over the Gaussian: {words}")
+            over = [lines[m] for m in EVIDENCE_METHODS if m in lines]
+            cells = [f"{line.over_gaussian:+.2f} ({line.over_interval[0]:+.2f} to {line.over_interval[1]:+.2f})" for line in over]
+            print(f"| {what} {part} | {max((line.objects for line in lines.values()), default=0)} | {' | '.join(cells)} |")
     sampled = [r for r in rows if r.reliability is not None]
     if sampled:
         masks = np.array([r.forwards - 1 for r in sampled])
