@@ -16,14 +16,26 @@ AROUND = 3.0
 """Sides of the part of the image that is shown, in units of the object's: what D-RISE masks."""
 
 
-def part_of(image_size: tuple[int, int], box: np.ndarray | None, around: float = AROUND, least: int = 64) -> tuple[int, int, int, int]:
-    """x1, y1, x2, y2 of the part of an image to show around a box; the whole image without one."""
+def part_of(
+    image_size: tuple[int, int], box: np.ndarray | None, around: float = AROUND, least: int = 64, tallest: float = 1.2
+) -> tuple[int, int, int, int]:
+    """x1, y1, x2, y2 of the part of an image to show around a box; the whole image without one.
+
+    Args:
+        around: its sides in units of the box's; least: pixels a side at least.
+        tallest: height over width at most, where the image is wide enough: more of what lies beside a tall box.
+    """
     width, height = image_size
     if box is None:
         return 0, 0, width, height
     x1, y1, x2, y2 = (float(v) for v in box)
     half_w, half_h = max((x2 - x1) * around, least) / 2, max((y2 - y1) * around, least) / 2
     cx, cy = (x1 + x2) / 2, (y1 + y2) / 2
+    tall = min(height, cy + half_h) - max(0, cy - half_h)
+    if half_w < tall / tallest / 2:
+        half_w = tall / tallest / 2
+        # Moved into the image, so that what is cut off at one side is shown at the other; the box stays within.
+        cx = min(max(cx, half_w), width - half_w) if 2 * half_w < width else width / 2
     left, top = int(np.clip(cx - half_w, 0, width - 1)), int(np.clip(cy - half_h, 0, height - 1))
     return left, top, max(left + 1, min(width, int(np.ceil(cx + half_w)))), max(top + 1, min(height, int(np.ceil(cy + half_h))))
 

@@ -33,6 +33,8 @@ def _current(s: state.Shared, order: np.ndarray) -> int | None:
     if asked and asked != told and asked in s.run:
         st.session_state["image_id"] = asked  # someone followed a link, or went back in the browser
         st.session_state["selected"] = _object_in_link(s, s.run.position(asked))
+    elif asked and asked != told:
+        st.session_state["_odd_link"] = asked
     wanted = st.session_state.get("image_id")
     if wanted not in s.run:
         if not len(order):
@@ -156,6 +158,8 @@ def main() -> None:
     if i is None:
         empty("No image matches", "Loosen the filters of the gallery or the classes on the left.")
         return
+    if odd := st.session_state.pop("_odd_link", None):
+        st.warning(f"The link names the image {odd}, which this run does not have; shown is the first in the gallery's order.", icon=":material/link_off:")
     place = np.flatnonzero(order == i)
     at = int(place[0]) if len(place) else None
     sample_id = s.run.sample_ids[i]

@@ -114,6 +114,11 @@ def test_two_sessions_do_not_disturb_each_other(app, tiny_run):
 
 
 def test_image_page_tells_what_became_of_an_object(app, tiny_run):
+    at = app("views/image.py", image="nowhere.jpg")
+    no_trouble(at)
+    assert "names the image nowhere.jpg, which this run does not have" in at.warning[0].value
+    at.run()
+    assert not at.warning, "said once"
     at = app("views/image.py", image="1")
     no_trouble(at)
     at.session_state["selected"] = {"side": "truth", "index": 1}

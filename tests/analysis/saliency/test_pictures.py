@@ -39,7 +39,10 @@ def test_a_layer_over_an_image_leaves_the_image_alone():
 
 def test_the_part_shown_holds_the_object_and_its_surroundings_inside_the_image():
     assert part_of(SIZE, None) == (0, 0, 60, 40)
-    assert part_of((600, 400), np.array([100, 100, 140, 160])) == (60, 40, 180, 220)
+    assert part_of((600, 400), np.array([100, 100, 150, 150])) == (50, 50, 200, 200)
+    assert part_of((600, 400), np.array([100, 100, 140, 160])) == (45, 40, 195, 220), "180 high, so 150 wide instead of 120"
+    assert part_of((600, 400), np.array([580, 0, 600, 400])) == (266, 0, 600, 400), "moved into the image"
+    assert part_of((100, 400), np.array([10, 0, 20, 400])) == (0, 0, 100, 400), "as wide as there is"
     assert part_of((600, 400), np.array([0, 0, 10, 10])) == (0, 0, 37, 37), "at least 64 pixels, cut at the border"
     x1, y1, x2, y2 = part_of((600, 400), np.array([599, 399, 600, 400]))
     assert 0 <= x1 < x2 == 600 and 0 <= y1 < y2 == 400
