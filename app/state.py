@@ -320,7 +320,10 @@ def _choose_run(found: dict[str, RunSummary]) -> str | None:
     by_data: dict[str, list[str]] = {}
     for name, summary in found.items():
         by_data.setdefault(summary.manifest.dataset.name, []).append(name)
-    asked = state.get("run") or st.query_params.get("run")
+    link = st.query_params.get("run")
+    if link and link not in found and link != state.get("run"):
+        st.warning(f"The link names the run {link}, which is not here; another one is shown.", icon=":material/link_off:")
+    asked = state.get("run") or link
     if state.get("data") not in by_data and st.query_params.get("data") not in by_data:
         _set("data", found[asked].manifest.dataset.name if asked in found else next(iter(by_data)))
     data = st.selectbox("Data set", list(by_data), index=None, key="data", bind="query-params", required=True)

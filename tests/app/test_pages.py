@@ -101,6 +101,7 @@ def test_an_unreadable_link_is_no_trouble(app, tiny_run):
     at = app("views/image.py", run="gone", conf="lots", iou="7", classes="unicorn", image="../../etc/passwd", object="dx")
     no_trouble(at)
     assert component(at, "viewer")["name"] == "b.png", "the worst image stands in"
+    assert any("names the run gone, which is not here" in w.value for w in at.sidebar.warning)
 
 
 def test_two_sessions_do_not_disturb_each_other(app, tiny_run):
