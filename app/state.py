@@ -322,7 +322,7 @@ def _choose_run(found: dict[str, RunSummary]) -> str | None:
         by_data.setdefault(summary.manifest.dataset.name, []).append(name)
     link = st.query_params.get("run")
     if link and link not in found and link != state.get("run"):
-        st.warning(f"The link names the run {link}, which is not here; another one is shown.", icon=":material/link_off:")
+        state["_odd_run"] = link, None
     asked = state.get("run") or link
     if state.get("data") not in by_data and st.query_params.get("data") not in by_data:
         _set("data", found[asked].manifest.dataset.name if asked in found else next(iter(by_data)))
@@ -330,7 +330,19 @@ def _choose_run(found: dict[str, RunSummary]) -> str | None:
     of_data = by_data.get(data) or next(iter(by_data.values()))
     if state.get("run") not in of_data and st.query_params.get("run") not in of_data:
         _set("run", of_data[0])
-    return st.selectbox("Run", of_data, index=None, key="run", bind="query-params", required=True) or of_data[0]
+    chosen = st.selectbox("Run", of_data, index=None, key="run", bind="query-params", required=True) or of_data[0]
+    _say_odd_link(chosen)
+    return chosen
+
+
+def _say_odd_link(chosen: str) -> None:
+    """A link to a run that is not here is told until another run is chosen."""
+    link, instead = st.session_state.get("_odd_run", ("", None))
+    if link and instead in (None, chosen):
+        st.session_state["_odd_run"] = link, chosen
+        st.warning(f"The link names the run {link}, which is not here; this one is shown instead.", icon=":material/link_off:")
+    else:
+        st.session_state.pop("_odd_run", None)
 
 
 def _set(key: str, value: str) -> None:

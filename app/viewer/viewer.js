@@ -405,7 +405,7 @@ class BoxViewer {
     this.range.addEventListener("input", () => this.moveThreshold(parseFloat(this.range.value), null));
     this.range.addEventListener("change", () => this.moveThreshold(parseFloat(this.range.value), 0));
     this.scale.querySelector("input").addEventListener("input", (e) => { this.opacity = parseFloat(e.target.value); this.heatCanvas.style.opacity = this.opacity; });
-    this.root.querySelector(".bar").addEventListener("click", (e) => { const b = e.target.closest("[data-a]"); if (b && !b.disabled) this.act(b.dataset.a); });
+    for (const bar of this.root.querySelectorAll(".bar")) bar.addEventListener("click", (e) => { const b = e.target.closest("[data-a]"); if (b && !b.disabled) this.act(b.dataset.a); });
     this.onKey = (e) => this.keydown(e);
     document.addEventListener("keydown", this.onKey);
     this.resize = new ResizeObserver(() => { if (this.data) this.layout(); });
