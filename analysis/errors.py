@@ -176,7 +176,8 @@ def kinds_of(run: Any, m: Matches, iou: float, background_iou: float, max_detect
 
     det_error = np.full(len(d.rows), BOTH, np.uint8)
     det_error[np.maximum(same_iou, other_iou) <= background_iou] = BACKGROUND
-    det_error[(same_iou >= iou) & used[same]] = DUPLICATE_OF
+    if len(used):  # without an object `same` points at nothing
+        det_error[(same_iou >= iou) & used[same]] = DUPLICATE_OF
     det_error[other_iou >= iou] = CLASSIFICATION
     det_error[(same_iou >= background_iou) & (same_iou <= iou) & (same_iou > 0)] = LOCALISATION
     det_error[lone] = BACKGROUND

@@ -155,7 +155,10 @@ def kinds(run: RunArgument, iou: IouOption = 0.5, json: JsonFlag = False) -> Non
     """How many mistakes of each of TIDE's six kinds there are, and what AP mending each kind alone would gain."""
     from analysis.errors import KINDS, NOT_ADDITIVE, SENTENCES, find_errors
 
-    found = find_errors(read_stored(run), iou=iou, background_iou=min(0.1, iou / 2))
+    stored = read_stored(run)
+    if not stored.usable.any():
+        raise InputError("kinds: expected a run with ground truth; no image of it is labelled, read and finished.")
+    found = find_errors(stored, iou=iou, background_iou=min(0.1, iou / 2))
     if json:
         print_json(found.to_dict())
         return

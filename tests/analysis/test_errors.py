@@ -165,3 +165,13 @@ def test_golden_numbers_of_tidecv():
         assert e.ap * 100 == pytest.approx(case["ap"], abs=1e-9)
         for kind in KINDS:
             assert e.dap[kind] * 100 == pytest.approx(case["dap"][kind], abs=1e-9)
+
+
+def test_images_without_an_object_hold_only_background():
+    e = find_errors(make_run([(0, 0, 0, 9, 9, 0.8, 0), (1, 5, 5, 30, 20, 0.6, 1)], []))
+    assert e.det_error.tolist() == [BACKGROUND, BACKGROUND] and e.counts["background"] == 2 and e.counts["missed"] == 0
+
+
+def test_a_run_without_ground_truth_has_no_kinds():
+    e = find_errors(make_run([(0, 0, 0, 9, 9, 0.8, 0)], [], labelled=[False]))
+    assert e.det_error.tolist() == [0] and not any(e.counts.values())

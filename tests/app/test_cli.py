@@ -14,6 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from app import cli
+from detector.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
 CATEGORIES = [{"id": 3, "name": "car"}, {"id": 18, "name": "dog"}]
@@ -162,3 +163,12 @@ def test_suggested_thresholds_are_honoured_where_they_are_given(pictures, tmp_pa
     assert set(out["classes"]) == {"car", "dog"} and out["rule"] == "best F1"
     boxes = json.loads(boxscope("list", run, "--truth", "dog", "--predicted", "dog", "--thresholds", tmp_path / "t.yaml", "--json"))
     assert len(boxes) == out["classes"]["dog"]["tp"]
+
+
+def test_kinds_of_a_run_without_ground_truth(pictures, tmp_path):
+    fewer = tmp_path / "plain"
+    fewer.mkdir()
+    (fewer / "1.jpg").write_bytes((pictures.parent / "1.jpg").read_bytes())
+    boxscope("detect", "--model", f"fake:{pictures}", "--data", fewer, "--out", tmp_path / "r")
+    result = CliRunner().invoke(cli.app, ["kinds", str(tmp_path / "r")])
+    assert isinstance(result.exception, InputError) and "expected a run with ground truth" in str(result.exception)
