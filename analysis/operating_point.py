@@ -70,7 +70,7 @@ class OperatingPoint:
             low, high = min(self.threshold, default=0.0), max(self.threshold, default=0.0)
             confidence = f"confidence per class ({low:.2f} to {high:.2f})"
         else:
-            confidence = f"confidence ≥ {self.threshold:.2f}"
+            confidence = f"confidence ≥ {exact(self.threshold)}"
         parts = [
             confidence,
             f"IoU ≥ {self.iou:.2f}",
@@ -96,6 +96,11 @@ class OperatingPoint:
             "detector": self.detector,
             "weights_hash": self.weights_hash,
         }
+
+
+def exact(threshold: float) -> str:
+    """A threshold with two digits, or with as many as tell it from its neighbours: two thresholds never read alike."""
+    return f"{threshold:.2f}" if abs(round(threshold, 2) - threshold) < 1e-7 else f"{threshold:.6g}"
 
 
 def operating_point(

@@ -226,7 +226,7 @@ def open_run(path: str | Path) -> Run:
 
 def failures(errors: dict[int, str], sample_ids: Sequence[str], paths: Sequence[str], known: list[Problem]) -> list[Problem]:
     """A problem for each failed image, unless the data set's reader had found it unreadable before."""
-    told = {p.sample_id for p in known if p.kind == "unreadable image"}
+    told = {p.sample_id for p in known if p.kind in ("missing image", "unreadable image", "truncated image")}
     found = []
     for row in sorted(errors):
         kind = "detector failed" if errors[row].startswith(files.DETECTOR_FAILED) else "unreadable image"

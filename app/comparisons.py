@@ -118,6 +118,8 @@ def verdict(c: Comparison) -> str:
     """How to read the flips, in one sentence."""
     gained, lost, p = c.gained, c.lost, c.p_value
     if not gained + lost:
+        if not c.wrong_change.any():
+            return "Not one object changed, and no image has more or fewer false alarms (false positives)."
         return "Not one object changed: what differs is in the false alarms (false positives) alone."
     if c.a.matches is c.b.matches:
         return "A threshold only decides which of the same boxes count, so the flips are what it costs and buys; no test is made of them."

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import html
 import logging
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import streamlit as st
 
@@ -45,7 +47,8 @@ def facts(*lines: str) -> None:
 def say_error(error: BaseException, way_out: str = "") -> None:
     """One sentence and one way out; the rest goes behind "details" (and to the terminal where it is a fault of ours)."""
     if isinstance(error, BoxscopeError):
-        st.error(f"{error.message} {way_out}".strip(), icon=":material/error:")
+        place = f"`{Path(error.path).name}`" + (f", line {error.line}" if error.line else "") + ": " if error.path else ""
+        st.error(f"{place}{plain(error.message)} {way_out}".strip(), icon=":material/error:")
         if error.path:
             with st.expander("Details"):
                 st.text(f"{error.path}" + (f", line {error.line}" if error.line else ""))
@@ -54,6 +57,17 @@ def say_error(error: BaseException, way_out: str = "") -> None:
     st.error("Something went wrong in Boxscope itself; the terminal shows what. Reload the page to go on.", icon=":material/error:")
     with st.expander("Details"):
         st.text(f"{type(error).__name__}: {error}"[:500])
+
+
+MARKS = re.compile(r"[*\\]|~~|<(?=[A-Za-z/!])|(?<!\w)_|_(?!\w)|:(?=\w+\[)|\$|\[(?=[^\]]*\]\()")
+"""What Markdown would take for its own in a sentence of ours."""
+
+
+def plain(text: str) -> str:
+    """A sentence as it is meant to be read, whatever stars, underscores or dollars a user's file puts into it; `code` stays."""
+    parts = text.split("`")
+    every = len(parts) % 2 == 0  # an odd backtick is one of the text's own
+    return "`".join(part if i % 2 and not every else MARKS.sub(lambda m: "\\" + m[0], part) for i, part in enumerate(parts))
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from analysis.parity import Parity
 
 MEANING = {
     "AP": "mean over IoU 0.50:0.95", "AP50": "at IoU 0.50", "AP75": "at IoU 0.75", "APs": "small objects, area under 32²", "APm": "medium, 32² to 96²",
-    "APl": "large, over 96²", "AR1": "recall with 1 detection an image and class", "AR10": "with 10", "AR100": "with 100", "ARs": "recall, small", "ARm": "recall, medium",
+    "APl": "large, over 96²", "AR1": "recall with 1 detection", "AR10": "with 10", "AR100": "with 100", "ARs": "recall, small", "ARm": "recall, medium",
     "ARl": "recall, large",
 }
 CHOICES: dict[str, tuple[str, dict[str, str]]] = {

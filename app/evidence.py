@@ -169,6 +169,10 @@ def _run(s: Any, i: int, image: np.ndarray, asked: Asked, method: str, key: tupl
         bar.progress(progress.share, what)
 
 
+def _share(part: float) -> str:
+    return "less than 1 %" if part < 0.005 else f"{100 * part:.0f} %"
+
+
 def _draw(image: np.ndarray, progress: Progress | None, drawn: dict[str, Any], place: Any, words: Any, *, stopped: bool = False, name: str = "it", rival: str = "") -> None:
     if progress is None or progress.heat is None:
         if stopped:
@@ -186,7 +190,7 @@ def _draw(image: np.ndarray, progress: Progress | None, drawn: dict[str, Any], p
     if verdict is not None:
         if verdict.inside_gain is not None:
             what = "evidence" if found.target is not None and found.target.sides is not None else "evidence for it"
-            lines.append(f"{100 * verdict.inside:.0f} % of the {what} lies in its box, which is {100 * verdict.area:.0f} % of the picture.")
+            lines.append(f"{100 * verdict.inside:.0f} % of the {what} lies in its box, which is {_share(verdict.area)} of the picture.")
         mark = ":material/check_circle:" if not verdict.lost_to else ":material/error:"
         lines.append(f"{mark} {verdict.sentence()}")
     words.caption("  \n".join(lines))

@@ -355,16 +355,23 @@ def _set(key: str, value: str) -> None:
 def _run_facts(run: Run | StreamedRun, summary: RunSummary) -> None:
     m = run.manifest
     done = int(run.done.sum())
-    images = f"{done:,} of {len(run):,} images" if done < len(run) else f"{len(run):,} images"
+    images = f"{done:,} of {len(run):,} images" if done < len(run) else _many(len(run), "image")
     large = isinstance(run, StreamedRun)
-    truth = f"{run.object_count if large else len(run.truth):,} objects" if run.labelled.any() else "no ground truth"
+    crowds = 0 if large else int(run.truth.crowd.sum())
+    truth = "no ground truth"
+    if run.labelled.any():
+        truth = _many((run.object_count if large else len(run.truth)) - crowds, "object") + (f" and {_many(crowds, 'crowd region')}" if crowds else "")
     facts(
-        f"{m.dataset.format} · {images} · {truth} · {len(run.class_map)} classes",
+        f"{m.dataset.format} · {images} · {truth} · {len(run.class_map):,} class{'es' if len(run.class_map) != 1 else ''}",
         f"{m.detector.name}{' · simulated, no network ran' if m.detector.simulated else ''}",
         f"{run.detection_count if large else len(run.detections):,} detections of {m.floor:g} and more · {m.created[:16].replace('T', ' ')}"
         + (f" · {summary.state}" if summary.state != "done" else ""),
-        f"{len(run.failed):,} images could not be read" if run.failed else "",
+        f"{_many(len(run.failed), 'image')} could not be read" if run.failed else "",
     )
+
+
+def _many(n: int, what: str) -> str:
+    return f"{n:,} {what}{'s' if n != 1 else ''}"
 
 
 def _follow(run: Run) -> None:

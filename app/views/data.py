@@ -177,7 +177,7 @@ def _overview(dataset: Dataset, key: str) -> None:
             with st.container(height=430 if len(summary.classes) > 13 else "content", border=False):
                 bar_rows(datasets.class_rows(summary, chosen), key="data_classes", on_pick=lambda: _toggle("data_class", st.session_state["data_classes"].get("pick")))
             if summary.imbalance and summary.imbalance >= 3:
-                st.caption(f"The most frequent class has {summary.imbalance:.0f} objects for one of the rarest.")
+                st.caption(f"For each object of the rarest class there are {summary.imbalance:.0f} of the most frequent one.")
     with right:
         if summary.images["labelled"]:
             drawing(charts.per_image_chart(summary), key="data_per_image")

@@ -112,7 +112,7 @@ def main() -> None:
     s = state.shared()
     if s is None:
         box = empty("Nothing to look at yet", "Run a detector over your pictures, or open the demo.")
-        if box.button("Choose pictures and a detector", type="primary"):
+        if box.button("Choose pictures and a detector, or the demo", type="primary"):
             state.go("views/detect.py")
         return
     if s.name == demo.NAME:

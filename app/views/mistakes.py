@@ -136,7 +136,7 @@ def _matrix(s: state.Shared, asked: Asked | None, line: DeltaGenerator) -> None:
     left = len(everything) - len(shown)
     st.caption(
         "Rows are objects, columns predictions; darkness is the share of the row. The diagonal is correct; the last column is missed (false negatives), the last row false alarms "
-        f"on nothing (false positives). Most confused first.{f' {left} more classes are not drawn.' if left else ''} A click shows the boxes."
+        f"on no object they fit (false positives): on nothing, or badly placed. Most confused first.{f' {left} more classes are not drawn.' if left else ''} A click shows the boxes."
     )
 
 

@@ -42,11 +42,6 @@ def _exact(key: tuple, class_id: int | None, _s: Any) -> rules.Curve:
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def _best(key: tuple, class_id: int | None, _s: Any) -> rules.Suggestion:
-    return rules.best_f1(_exact(key, class_id, _s))
-
-
-@st.cache_data(max_entries=64, show_spinner=False)
 def _precision_recall(key: tuple, class_id: int | None, _s: Any) -> dict[str, list[float | None]]:
     return threshold_table.precision_recall(_exact(key, class_id, _s))
 
@@ -64,7 +59,8 @@ def _curves(s: state.Shared, line: DeltaGenerator) -> None:
     names = s.run.class_map.names
     with line:
         of = st.selectbox("Curve of", [None, *classes], format_func=lambda k: "all classes together" if k is None else names[k], key="curve_of", label_visibility="collapsed", width=220)
-        suggestion = _best(_key(s), of, s)
+        # Of the thresholds the slider can be set to, so that choosing it gives what it says.
+        suggestion = rules.best_f1(whole if of is None else per_class[of])
         if suggestion.threshold is not None and s.saved is None:
             st.button(f"Best F1: {suggestion.threshold:.2f}", icon=":material/adjust:", on_click=_set_threshold, args=(suggestion.threshold,), disabled=round(suggestion.threshold, 2) == s.threshold,
                       help=f"{suggestion.tp:,} correct, {suggestion.fp:,} wrong, {suggestion.fn:,} missed there: F1 {suggestion.f1:.1%}. Chosen on this data, which flatters it a little.")

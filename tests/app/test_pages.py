@@ -104,6 +104,16 @@ def test_an_unreadable_link_is_no_trouble(app, tiny_run):
     assert any("names the run gone, which is not here" in w.value for w in at.sidebar.warning)
 
 
+def test_a_sentence_reads_as_it_was_meant():
+    """Stars of a file name are no italics, and a user's text starts no directive; code stays code."""
+    from app.components import plain
+
+    assert plain("annotations/*.json (`boxscope doctor *.json`)") == r"annotations/\*.json (`boxscope doctor *.json`)"
+    assert plain("_x_ of a_b for $5 or $6") == r"\_x\_ of a_b for \$5 or \$6"
+    assert plain(":red[<b>] [a](b) ~~no~~") == r"\:red[\<b>] \[a](b) \~~no\~~"
+    assert plain("steps: expected at least 1, got [0].") == "steps: expected at least 1, got [0]."
+
+
 def test_two_sessions_do_not_disturb_each_other(app, tiny_run):
     one, two = app(), app()
     one.slider(key="conf").set_value(0.25).run()
@@ -146,7 +156,8 @@ def test_a_broken_run_leaves_the_page_standing(app, tiny_run):
     (tiny_run / "truth.parquet").write_bytes(b"PAR1 no")
     at = app()
     assert not at.exception
-    assert "truth.parquet" not in at.error[0].value and len(at.error) == 1
+    assert at.error[0].value.startswith("`truth.parquet`: This file of the run is broken") and len(at.error) == 1
+    assert str(tiny_run) not in at.error[0].value, "where it lies is behind the details"
 
 
 def test_fiftyone_page_says_what_is_missing(app, tiny_run, monkeypatch):
