@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,7 +80,10 @@ def rival_of(s: Any, name: str) -> int:
         InputError: the run has no such class; CapabilityError: the detector does not know it.
     """
     if name not in s.run.class_map.names:
-        raise InputError(f"Expected a class of the run, got {name!r}; it has {', '.join(s.run.class_map.names[:12])}.")
+        names = s.run.class_map.names
+        near = difflib.get_close_matches(name, names, n=2, cutoff=0.5)
+        known = f"did you mean {' or '.join(near)}?" if near else f"it has {', '.join(names[:12])}{f' and {len(names) - 12} more' if len(names) > 12 else ''}."
+        raise InputError(f"Expected a class of the run, got {name!r}; {known}")
     own = {link.class_id: k for k, link in enumerate(s.manifest.classes.links)}
     class_id = s.run.class_map.index(name)
     if class_id not in own:

@@ -140,6 +140,7 @@ NAMES = ClassMap(("car", "dog", "no"))
 
 
 def test_saved_and_loaded(tmp_path):
+    assert [str(OperatingPoint(t)).split(" · ")[0] for t in (0.5, 0.33, 0.3272, 0.469508)] == [f"confidence ≥ {t}" for t in ("0.50", "0.33", "0.3272", "0.469508")]
     point = OperatingPoint(0.5, 0.6, detector="ssd", weights_hash="0123")
     saved = thresholds_for(NAMES, np.float32([0.42, 0.5, 0.3]), point, rule="best F1", run="night")
     save_thresholds(saved, tmp_path / "t.yaml")

@@ -34,6 +34,12 @@ def test_a_lower_threshold_gains_the_dog(run):
     assert line["before"].startswith("confidence ≥ 0.50") and line["after"].startswith("confidence ≥ 0.25")
 
 
+def test_two_equal_sides_are_called_equal(run):
+    same = compare(run, threshold=0.5, threshold_b=0.5001)
+    assert comparisons.verdict(same) == "Not one object changed, and no image has more or fewer false alarms (false positives)."
+    assert [str(side.point).split(" · ")[0] for side in (same.a, same.b)] == ["confidence ≥ 0.50", "confidence ≥ 0.5001"]
+
+
 def test_parts_count_flips_and_recall(run):
     t = run.truth
     c = compare(run, threshold=0.5, threshold_b=0.25)
