@@ -142,7 +142,7 @@ def test_the_command_tells_a_class_from_another(run):
     (only,) = json.loads(result.stdout)["maps"]
     facts = json.loads((run.parent / "maps" / "1-d0-d_rise-rather-than-red.json").read_text())
     assert facts["rather_than"] == "red" and facts["faithfulness"] is None and only["value"] == facts["value"] > 0
-    assert "got 'gren'; did you mean green?" in str(explained(run, "--object", "d0", "--rather-than", "gren").exception)
+    assert "got 'gren'; did you mean green" in str(explained(run, "--object", "d0", "--rather-than", "gren").exception)
     assert "Expected a class of the run, got 'cat'" in str(explained(run, "--object", "d0", "--rather-than", "cat").exception)
     assert "which show evidence against too" in str(explained(run, "--rather-than", "red", "--method", "layer_cam").exception)
 
