@@ -48,9 +48,7 @@ class Report:
 
     def write(self, out: str | Path) -> list[Path]:
         """Write the page to `out` and each table beside it as `<stem>-<name>`; returns the paths, the page first."""
-        out = Path(out)
-        if out.suffix.lower() not in (".html", ".htm"):
-            raise InputError(f"report: expected a file name that ends in .html, got {out}.")
+        out = page_path(out)
         out.parent.mkdir(parents=True, exist_ok=True)
         paths = [out]
         for name, text in self.tables.items():
@@ -58,6 +56,18 @@ class Report:
             write_atomically(paths[-1], text.encode("utf-8", "surrogateescape"))
         write_atomically(out, self.html.encode("utf-8", "replace"))
         return paths
+
+
+def page_path(out: str | Path) -> Path:
+    """The page's file.
+
+    Raises:
+        InputError: its name does not end in .html.
+    """
+    out = Path(out)
+    if out.suffix.lower() not in (".html", ".htm"):
+        raise InputError(f"report: expected a file name that ends in .html, got {out}.")
+    return out
 
 
 def build_report(

@@ -1,7 +1,8 @@
 """The `boxscope` command: the same jobs as the app, without a browser.
 
-Each command lives in `app/commands/`; this file joins them and turns every deliberate error into one line
-and exit code 1. TensorFlow and FiftyOne are imported only by the commands that need them, when they do.
+Each command lives in `app/commands/`; this file joins them and turns every deliberate error, and what the operating
+system refuses (a folder that may not be written, a full disk), into one line and exit code 1. TensorFlow and FiftyOne are imported
+only by the commands that need them, when they do.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from app.commands import (
     why,
 )
 from detector.errors import BoxscopeError
+from detector.paths import os_sentence
 
 app = typer.Typer(
     name="boxscope",
@@ -41,7 +43,7 @@ for module in (start, data, doctor, convert, detection, evaluation, mistakes, wh
 
 
 def main() -> None:
-    """Entry point of the `boxscope` command; exits with 1 on a deliberate error, 130 on Ctrl-C."""
+    """Entry point of the `boxscope` command; exits with 1 on a deliberate error or a refused file, 130 on Ctrl-C."""
     try:
         app()
     except BoxscopeError as error:
@@ -53,6 +55,9 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
+    except OSError as error:
+        print(f"boxscope: {os_sentence(error)}", file=sys.stderr)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import tempfile
 import threading
 from pathlib import Path
+
+from detector.errors import InputError
+
+REASONS: dict[type[OSError], str] = {
+    FileNotFoundError: "there is no such file or folder",
+    FileExistsError: "there is something of this name already",
+    NotADirectoryError: "a part of this path is a file, expected a folder",
+    IsADirectoryError: "this is a folder, expected a file",
+}
 
 
 def data_dir(*parts: str) -> Path:
@@ -35,5 +46,36 @@ def write_atomically(path: str | os.PathLike, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+    except OSError as error:
+        error.filename, error.filename2 = os.fspath(path), None  # not the temporary file, which nobody knows
+        raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def os_sentence(error: OSError) -> str:
+    """One sentence about what the operating system refused: the path where it is known, and the reason."""
+    reason = REASONS.get(type(error)) or error.strerror or str(error) or type(error).__name__
+    what = "A file" if error.filename is None else str(error.filename)
+    return f"{what} cannot be read or written: {reason[:1].lower()}{reason[1:]}; choose another place, or mend this one."
+
+
+def refuse_unwritable(path: str | os.PathLike, *, file: bool = False) -> None:
+    """Say before long work that its result could not be written; nothing stays behind.
+
+    Args:
+        path: the folder that will be made or filled, or with `file` the file that will be written; it need not exist.
+
+    Raises:
+        InputError: it cannot be; the message names the path and the reason.
+    """
+    path = Path(os.path.abspath(path))
+    try:
+        if file and path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        folder = next(p for p in ((path, *path.parents) if not file else path.parents) if os.path.lexists(p))
+        # Only a try tells: the rights of a folder say nothing about a read-only or a special file system.
+        os.rmdir(tempfile.mkdtemp(prefix=".", dir=folder))
+    except OSError as error:
+        error.filename = os.fspath(path)
+        raise InputError(os_sentence(error)) from None

@@ -10,6 +10,7 @@ import typer
 from app.commands.common import JsonFlag, print_json, say, say_problems
 from app.sources import FIFTYONE, open_source
 from detector.errors import InputError
+from detector.paths import refuse_unwritable
 
 if TYPE_CHECKING:
     from detector.data.dataset import Dataset
@@ -65,6 +66,7 @@ def convert(
         raise InputError("--within: it says what --split divides; give --split too, or --only to take one split.")
     if destination.exists() and (not destination.is_dir() or any(destination.iterdir())):
         raise InputError(f"{destination}: expected a new or an empty folder, there is something in it already.")
+    refuse_unwritable(destination)
     dataset = _read(source, format, images, boxes, label_map)
     if split is not None:
         from detector.data.splits import draw_splits

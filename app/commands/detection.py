@@ -14,6 +14,7 @@ from app.commands.common import JsonFlag, print_json, progress_bar, say, say_pro
 from app.commands.indexing import index
 from app.sources import open_source
 from detector.errors import InputError
+from detector.paths import refuse_unwritable
 
 if TYPE_CHECKING:
     from analysis.store import Run
@@ -54,6 +55,8 @@ def detect(
         raise InputError(f"--engine: expected one of {', '.join(ENGINES)}, got {engine!r}.")
     if engine == "local" and (address is not None or workers is not None or cpus != 1 or gpus):
         raise InputError("--address, --workers, --cpus and --gpus go with --engine ray; add that, or leave them out.")
+    if out is not None:
+        refuse_unwritable(out)
     dataset = open_source(data, say=say)
     if split:
         dataset = dataset.split(split)

@@ -11,6 +11,7 @@ from app.commands.common import JsonFlag, percent, print_json, progress_bar, say
 from app.networks import DEFAULT, anchor_set, chosen_network, remedies
 from app.sources import open_source
 from detector.errors import InputError
+from detector.paths import refuse_unwritable
 
 if TYPE_CHECKING:
     from analysis.anchor_reach import Reach
@@ -55,6 +56,8 @@ def doctor(
     names = None if label_map is None else read_label_map(label_map)
     if to is not None and fix is None:
         raise InputError("--to: it names the format of the copy that --fix OUT writes; give --fix too.")
+    if fix is not None:
+        refuse_unwritable(fix)
     dataset = open_source(data, say=say)
     look = _look(dataset) if pixels else None
     found = diagnose(dataset, look=look, anchors=None if chosen is None else anchor_set(chosen, network), label_map=names, settings=Settings(rare, aspect))
@@ -136,6 +139,7 @@ def eda(
     from analysis.eda_report import build_eda, eda_dict
 
     chosen = chosen_network(network, input_size)
+    refuse_unwritable(out, file=True)
     dataset = open_source(data, say=say)
     look = _look(dataset) if pixels else None
     found = diagnose(dataset, look=look, anchors=None if chosen is None else anchor_set(chosen, network))

@@ -19,6 +19,7 @@ from app.commands.common import (
 )
 from app.commands.why import _detector_of
 from detector.errors import CapabilityError, InputError, UnavailableError
+from detector.paths import refuse_unwritable
 
 if TYPE_CHECKING:
     from analysis.saliency.heatmap import HeatMap
@@ -56,6 +57,7 @@ def explain(
     from app import objects
     from app.evidence_asks import Question
 
+    refuse_unwritable(out)
     stored = read_run(run)
     places = [stored.position(name) for name in dict.fromkeys(image)]
     if object and len(places) > 1:

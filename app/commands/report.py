@@ -18,6 +18,7 @@ from app.commands.common import (
     read_run,
     say,
 )
+from detector.paths import refuse_unwritable
 
 
 def register(app: typer.Typer) -> None:
@@ -34,11 +35,13 @@ def report(
     json: JsonFlag = False,
 ) -> None:
     """One self-contained HTML file (figures, tables, worst images, settings, hashes), and the tables as CSV and COCO json."""
-    from analysis.report import build_report
+    from analysis.report import build_report, page_path
 
     stored = read_run(run)
+    page = page_path(out or Path(f"{stored.path.name}-report.html"))
+    refuse_unwritable(page, file=True)
     made = build_report(stored, class_thresholds(threshold, thresholds, stored), iou=iou, worst=worst)
-    paths = made.write(out or Path(f"{stored.path.name}-report.html"))
+    paths = made.write(page)
     if json:
         print_json({"report": str(paths[0]), "tables": [str(p) for p in paths[1:]]})
         return

@@ -125,6 +125,25 @@ def test_an_error_is_one_line_and_exit_code_1(tmp_path):
     assert result.stderr.startswith("boxscope: ") and result.stderr.count("\n") == 1 and "Traceback" not in result.stderr
 
 
+@pytest.mark.parametrize("command", ["detect", "report", "eda", "explain", "convert", "doctor"])
+def test_a_result_that_could_not_be_written_is_refused_before_the_work(pictures, command):
+    nowhere, missing = str(pictures / "sub" / "page.html"), "there-is-no-such-thing"
+    arguments = {
+        "detect": ["--model", missing, "--data", missing, "--out", nowhere], "report": ["{run}", "--out", nowhere], "eda": [missing, "--out", nowhere],
+        "explain": [missing, "--image", "1", "--out", nowhere], "convert": [missing, nowhere, "--to", "coco"], "doctor": [missing, "--fix", nowhere],
+    }[command]
+    run = run_of(pictures, pictures.parent / "r") if command == "report" else None
+    result = CliRunner().invoke(cli.app, [command, *(str(run) if a == "{run}" else a for a in arguments)])
+    assert isinstance(result.exception, InputError) and str(result.exception).startswith(f"{nowhere} cannot be"), result.exception
+
+
+def test_a_file_the_system_refuses_is_one_line_and_exit_code_1(pictures, tmp_path):
+    run = run_of(pictures, tmp_path / "r")
+    for command in (["thresholds", run, "--save", pictures / "t.yaml"], ["compare", run, "--threshold-after", 0.9, "--csv", pictures / "flips.csv"]):
+        result = process(*command)
+        assert result.returncode == 1 and result.stderr.startswith(f"boxscope: {pictures}") and result.stderr.count("\n") == 1, result.stderr
+
+
 def test_a_detector_that_is_not_there_names_the_nearest(pictures):
     result = process("detect", "--model", "ssd_mobilnet_v2", "--data", pictures)
     assert result.returncode == 1 and "ssd_mobilenet_v2" in result.stderr and "Traceback" not in result.stderr
