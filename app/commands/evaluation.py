@@ -57,8 +57,9 @@ def evaluate(
         return
     if plot is not None:
         raise InputError("--plot: it draws the curves of --rule uiuc; add that.")
+    chosen = None if classes is None else split_names(classes)
     choices = {
-        "classes": None if classes is None else split_names(classes), "crowd": crowd, "difficult": difficult, "area": area, "interpolation": interpolation,
+        "classes": chosen, "crowd": crowd, "difficult": difficult, "area": area, "interpolation": interpolation,
         "classes_without_truth": empty_classes, "max_detections": (1, min(10, max_detections - 1), max_detections),
     }
     if parity:
@@ -68,6 +69,8 @@ def evaluate(
         from analysis.counts import counts
         from analysis.matching import match_run
         from analysis.operating_point import operating_point
+        from analysis.queries import class_ids_of
+        from analysis.subsets import narrow
 
         if excuse_tagged:
             stored, excused = _excused(read_run(run))
@@ -75,7 +78,8 @@ def evaluate(
             stored = read_stored(run)
         result = analysis.evaluate(stored, **choices)
         cuts = class_thresholds(threshold, thresholds, stored)
-        at = counts(match_run(stored, iou=iou, difficult=difficult), cuts)
+        matches = match_run(stored, iou=iou, difficult=difficult)
+        at = counts(matches if chosen is None else narrow(matches, class_ids=class_ids_of(stored.class_map, chosen)), cuts)
         point = operating_point(stored, cuts, iou=iou, difficult=difficult)
     elif run is None and truth is not None and predictions is not None and not excuse_tagged:
         result, at, point = analysis.evaluate(truth=truth, predictions=predictions, **choices), None, None
@@ -85,7 +89,7 @@ def evaluate(
     if excuse_tagged:
         figures["excused_objects"] = excused
     if at is not None:
-        figures["at_operating_point"] = at.to_dict() | {"operating_point": point.to_dict(stored.class_map)}
+        figures["at_operating_point"] = at.to_dict() | {"classes": chosen, "operating_point": point.to_dict(stored.class_map)}
     if json:
         print_json(figures)
         return
@@ -93,7 +97,8 @@ def evaluate(
     if excuse_tagged:
         print(f"{excused} objects tagged ok-to-miss or label-wrong are neither found nor missed")
     if at is not None:
-        print(f"at {point}: {at.objects} objects, {at.tp} correct, {at.fp} wrong, {at.fn} missed")
+        of = "" if chosen is None else f" · {', '.join(chosen)} alone"
+        print(f"at {point}{of}: {at.objects} objects, {at.tp} correct, {at.fp} wrong, {at.fn} missed")
         print(f"precision {_percent(at.precision)}, recall {_percent(at.recall)}, F1 {_percent(at.f1)}")
 
 

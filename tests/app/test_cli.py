@@ -91,6 +91,14 @@ def test_evaluate_a_run_and_the_files_it_exports_alike(pictures, tmp_path):
     assert "confidence ≥ 0.30" in text and "AP50" in text
 
 
+def test_counts_of_chosen_classes_alone(pictures, tmp_path):
+    run = run_of(pictures, tmp_path / "r")
+    at = json.loads(boxscope("evaluate", run, "--classes", "dog", "--threshold", 0.0, "--json"))["at_operating_point"]
+    assert at["objects"] == 2 and at["classes"] == ["dog"]
+    assert json.loads(boxscope("evaluate", run, "--json"))["at_operating_point"]["classes"] is None
+    assert "dog alone: 2 objects" in boxscope("evaluate", run, "--classes", "dog")
+
+
 def test_evaluate_files(pictures, tmp_path):
     results = tmp_path / "results.json"
     results.write_text(json.dumps([{"image_id": i, "category_id": c, "bbox": b, "score": 0.9} for i, rows in BOXES.items() for c, b in rows]))
