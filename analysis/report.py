@@ -92,7 +92,7 @@ def build_report(
     note = f"{point}{f' · {words}' if words else ''}"
     c, evaluation, errors = counts(m, threshold), evaluate(run), find_errors(run, iou=iou, matches=m, background_iou=min(0.1, iou / 2))
     confusion, slices = Confusions(run, iou, m).at(threshold), slice_run(run, threshold, iou=iou, matches=m)
-    overall, by_class = suggest(m, best_f1)
+    overall, by_class = suggest(m, best_f1, floor=run.manifest.floor)
     reliability, class_reliability = run_reliability(m)
     names = run.class_map.names
     classes = _class_table(names, c, evaluation, by_class, class_reliability)

@@ -6,7 +6,7 @@ All of it reads the columns of one matching, so moving a threshold never matches
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -180,7 +180,9 @@ def _pick(curve: Curve, rule: str, score: np.ndarray, tie: np.ndarray, allowed: 
 
 
 def best_f1(curve: Curve) -> Suggestion:
-    """The threshold of the largest F1 (ties: of the best precision)."""
+    """The threshold of the largest F1 (ties: of the best precision); none for a class of which no detection is right."""
+    if curve.class_id is not None and curve.objects and len(curve.tp) and not curve.tp.any():
+        return Suggestion("best F1", None, fn=curve.objects, reason="no detection of it is right at any threshold")
     f1 = curve.f1
     return _pick(curve, "best F1", f1, curve.precision, np.ones(len(f1), bool), "")
 
@@ -246,10 +248,23 @@ def _share(what: str, value: float) -> None:
         raise InputError(f"{what}: expected 0..1, got {value!r}.")
 
 
-def suggest(matches: Matches, rule: Callable[[Curve], Suggestion] = best_f1) -> tuple[Suggestion, list[Suggestion]]:
+def suggest(matches: Matches, rule: Callable[[Curve], Suggestion] = best_f1, *, floor: float = 0.0) -> tuple[Suggestion, list[Suggestion]]:
     """(for all classes together, one a class) by one rule, e.g. `lambda c: recall_at_least(c, 0.9)`.
+
+    Args:
+        floor: the run's score floor; a suggestion below it becomes it, as far as the counts stay what they are.
 
     Raises:
         InputError: the matching ignores the class.
     """
-    return rule(exact_curve(matches)), [rule(exact_curve(matches, k)) for k in range(matches.num_classes)]
+    curves = exact_curve(matches), *(exact_curve(matches, k) for k in range(matches.num_classes))
+    whole, *by_class = (_from_floor(rule(curve), curve, floor) for curve in curves)
+    return whole, by_class
+
+
+def _from_floor(chosen: Suggestion, curve: Curve, floor: float) -> Suggestion:
+    """The suggestion at the floor, where it lies below it and no detection lies between."""
+    if chosen.threshold is None or chosen.threshold >= floor:
+        return chosen
+    at, at_floor = np.searchsorted(curve.thresholds, np.float32([chosen.threshold, floor]).astype(np.float64))
+    return replace(chosen, threshold=float(floor)) if at == at_floor else chosen

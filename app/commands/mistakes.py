@@ -131,10 +131,10 @@ def thresholds(
     else:
         name, rule = "best F1", rules.best_f1
     stored = read_stored(run)
-    overall, by_class = rules.suggest(match_run(stored, iou=iou), rule)
+    overall, by_class = rules.suggest(match_run(stored, iou=iou), rule, floor=stored.manifest.floor)
     names = stored.class_map.names
     if save is not None:
-        default = 0.5 if overall.threshold is None else overall.threshold
+        default = 0.5 if overall.threshold is None or not overall.tp else overall.threshold
         cuts = np.array([default if s.threshold is None else s.threshold for s in by_class], np.float32)
         point = operating_point(stored, default, iou=iou)
         save_thresholds(thresholds_for(stored.class_map, cuts, point, default=default, rule=name, run=stored.name), save)
@@ -148,7 +148,8 @@ def thresholds(
             rates = ", ".join(f"{what} {percent(value)}" for what, value in (("precision", s.precision), ("recall", s.recall), ("F1", s.f1)))
             print(f"{n:<20} {s.threshold:.3f}  {s.tp} correct, {s.fp} wrong, {s.fn} missed; {rates}")
     if save is not None:
-        say(f"written to {save}; use it with --thresholds")
+        kept = sum(s.threshold is None for s in by_class)
+        say(f"written to {save}; use it with --thresholds" + (f"; {kept} without a suggestion keep{'s' if kept == 1 else ''} {default:g}" if kept else ""))
 
 
 def kinds(run: RunArgument, iou: IouOption = 0.5, json: JsonFlag = False) -> None:

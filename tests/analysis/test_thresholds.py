@@ -70,6 +70,20 @@ def test_nothing_to_choose_from():
     assert len(exact_curve(match_run(make_run([], [], num_images=1))).thresholds) == 0
 
 
+def test_a_class_of_which_nothing_is_right():
+    m = match_run(make_run([(0, 0, 0, 9, 60, 0.9, 0), (0, 20, 0, 40, 20, 0.02, 1)], [(0, 0, 0, 9, 9, 0), (0, 20, 0, 40, 20, 1)]))
+    _, per_class = suggest(m)
+    assert per_class[0] == Suggestion("best F1", None, fn=1, reason="no detection of it is right at any threshold")
+    assert per_class[1].threshold == 0.0, "no floor was named"
+
+
+def test_no_suggestion_below_the_floor():
+    m = match_run(make_run([(0, 20, 0, 40, 20, 0.02, 1)], [(0, 20, 0, 40, 20, 1)]))
+    whole, per_class = suggest(m, floor=0.01)
+    assert whole.threshold == per_class[1].threshold == 0.01 and (whole.tp, whole.fp, whole.fn) == (1, 0, 0)
+    assert suggest(m, floor=0.3)[0].threshold == 0.0, "scores below the floor, as calibration gives them, keep their counts"
+
+
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 5000), share=st.floats(0, 1))
 def test_no_threshold_is_better(seed, share):
