@@ -60,6 +60,8 @@ KINDS: dict[str, Kind] = {
     "no categories": Kind("warning", "The file lists no categories; ids serve as names.", "Add the categories."),
     "class count differs": Kind("warning", "The number of classes stated differs from the names listed.", "Correct nc, or the names."),
     "category ids differ": Kind("warning", "{n} category id{s} mean{v} different classes in different files; names were followed.", "Use one list of categories for all splits."),
+    "malformed image": Kind("error", "{n} image entr{ies} cannot be read and {are} left out.", "Correct the entry; the pictures it stands for are not in the data set."),
+    "malformed annotation": Kind("error", "{n} annotation{s} cannot be read and {are} left out.", "Correct the entry."),
     "malformed category": Kind("error", "{n} categor{ies} cannot be read.", "Correct the entry."),
     # Files
     "unreadable annotation": Kind("error", "{n} annotation file{s} cannot be read; the pictures count as unlabelled.", "Correct the file; the line says where it breaks off."),

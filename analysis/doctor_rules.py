@@ -134,11 +134,13 @@ def _label_map(dataset: Dataset, label_map: ClassMap, counts: np.ndarray) -> lis
 
 def images(dataset: Dataset, settings: Settings) -> list[Finding]:
     n = len(dataset)
+    if not n:
+        return [Finding("no image", "error", 1, "The data set holds no image.", "Look whether this is the file or folder that was meant, and whether its list of images is filled.")]
     per_image = np.diff(dataset.offsets)
     found: list[Finding] = []
     explained = {p.sample_id for p in dataset.problems if p.kind in EXPLAINED}
     bare = [i for i in np.flatnonzero(~dataset.labelled) if dataset.sample_ids[i] not in explained]
-    if n and not dataset.labelled.any():
+    if not dataset.labelled.any():
         found.append(Finding("nothing labelled", "warning", n, f"None of the {n:,} images is labelled: there is nothing to train on or to evaluate with.", "Label them, or name the folder or file that holds the annotations."))
     elif bare:
         found.append(Finding("unlabelled image", "warning", len(bare), f"{len(bare):,} of {n:,} images are unlabelled: a training leaves them out.", "Label them, or take them away.", tuple(_image_place(dataset, i, "unlabelled") for i in bare)))

@@ -98,6 +98,7 @@ class _Part:
     area: array = field(default_factory=lambda: array("d"))
     flagged: dict[str, list[int]] = field(default_factory=lambda: {flag: [] for flag in FLAGS})
     categories: list[Any] = field(default_factory=list)
+    unusable: list[Problem] = field(default_factory=list)
     labelled: bool = True  # False for a list of test images, which has no annotations key
 
     def take_out(self, item: dict) -> dict | None:
@@ -169,7 +170,20 @@ def _parse(path: Path) -> _Part:
         raise DataError(f"expected COCO instances with images, annotations and categories, found {keys or 'nothing'}.", path=path)
     part.categories = document.get("categories") or []
     part.labelled = "annotations" in document
+    for what, wanted, taken in (("image", "file_name, or id, width and height", len(part.names)), ("annotation", "image_id, category_id and bbox", len(part.ann_ids))):
+        part.unusable += _left_over(document.get(f"{what}s"), what, wanted, taken, path)
     return part
+
+
+def _left_over(entries: Any, what: str, wanted: str, taken: int, path: Path) -> list[Problem]:
+    """A problem for each entry of a list that the parser could not take out as an image or an annotation.
+
+    What it took out is None in the list now, and so is an entry that is null; there are more of them than were taken.
+    """
+    entries = entries if isinstance(entries, list) else []
+    nulls = max(0, sum(entry is None for entry in entries) - taken)
+    texts = [f"{json.dumps(entry)[:80]} at place {k}" for k, entry in enumerate(entries) if entry is not None] + ["null"] * nulls
+    return [Problem(f"malformed {what}", f"expected an {what} with {wanted}, got {text} in {what}s; it is left out.", str(path), left_out=True) for text in texts]
 
 
 def _loads(data: bytes, part: _Part) -> Any:
@@ -197,7 +211,7 @@ def coco_draft(path: Path, *, images: str | Path | None = None, split: str | Non
         chosen = [f for f in files if (split_of(f.name) or split_of(f.parent.name)) == split]
         files = chosen or files
     parts = [_parse(file) for file in files]
-    problems: list[Problem] = []
+    problems = [problem for part in parts for problem in part.unusable]
     class_map, to_class = _classes(parts, problems)
     listing = Listing()
     draft = _join(parts, [_image_folder(p, images, listing) for p in parts], class_map, to_class, problems)

@@ -35,7 +35,10 @@ def look_of(dataset, pictures, digests=None) -> Look:
 def test_a_clean_data_set_has_no_finding():
     dataset = clean()
     assert kinds(dataset, look=look_of(dataset, [scene(k) for k in range(4)]), label_map=ClassMap(("car", "dog"), (1, 2))) == {}
-    assert kinds(table([], names=(), sizes=())) == {}
+
+
+def test_a_data_set_of_nothing_says_so():
+    assert kinds(table([], names=(), sizes=())) == {"no image": 1}
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def test_a_data_set_without_labels_or_pictures():
     bare = table([], names=(), sizes=((20, 10),), labelled=[False])
     assert "there is nothing to train on" in build_eda(bare, summarise(bare), diagnose(bare)).html
     empty = table([], names=(), sizes=())
-    assert "Nothing was found" in build_eda(empty, summarise(empty), diagnose(empty)).html
+    assert "The data set holds no image." in build_eda(empty, summarise(empty), diagnose(empty)).html
 
 
 def test_samples_hold_the_rare_class_and_depend_on_the_seed(dataset):

@@ -83,6 +83,17 @@ def test_every_oddity_is_named_and_stops_nothing_else(tmp_path):
     assert dataset.class_map.names == ("car", "Car")
 
 
+def test_entries_that_are_no_image_and_no_annotation_are_named(tmp_path):
+    file = tmp_path / "x.json"
+    rows = [{**BOXES[1], "segmentation": []}, {"id": 3, "bbox": [1, 1, 5, 5]}, {}, None, 5]
+    file.write_text(json.dumps({"images": [IMAGES[0], {"id": 1}], "annotations": rows, "categories": [{"id": 3, "name": "car"}]}))
+    dataset = load_dataset(file)
+    said = [p.message for p in dataset.problems if p.kind in ("malformed image", "malformed annotation")]
+    assert count_problems(dataset.problems) == {"malformed annotation": 4, "malformed image": 1, "missing image folder": 1}
+    assert len(dataset) == len(dataset.objects) == 1 and all(p.left_out and p.path == str(file) for p in dataset.problems[:5])
+    assert 'got {"id": 1} at place 1 in images' in said[0] and 'got {"id": 3, "bbox": [1, 1, 5, 5]} at place 1 in annotations' in said[1] and "got null in annotations" in said[4]
+
+
 def test_splits_of_several_files_and_clashing_image_ids(tmp_path):
     for split, name in (("train", "a"), ("valid", "b")):
         picture(tmp_path / split / f"{name}.jpg", 40, 30)
