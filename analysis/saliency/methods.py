@@ -24,7 +24,7 @@ from detector.core import Candidates, DetectorInfo
 from detector.errors import CapabilityError, InputError
 from detector.opened import OpenDetector
 
-EVIDENCE_METHODS = ("d_rise", "layer_cam", "integrated_gradients")
+EVIDENCE_METHODS = ("d_rise", "integrated_gradients", "layer_cam")
 """In the order they are offered: by insertion less deletion over a Gaussian on the box (the table in docs/heatmaps.md)."""
 
 TITLES = {
