@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.commands.common import JsonFlag, print_json, say, say_problems
+from app.commands.common import ImagesOption, JsonFlag, print_json, say, say_problems
 from app.sources import FIFTYONE, open_source
 from detector.errors import InputError
 from detector.paths import refuse_unwritable
@@ -27,7 +27,6 @@ SPLITS_FILE = "splits.json"
 MOST = 30
 """Classes that `split` prints."""
 FormatOption = Annotated[str | None, typer.Option("--format", help="Read it as this format, where it could be several.")]
-ImagesOption = Annotated[Path | None, typer.Option(help="The folder with the pictures, where it is not in a usual place.")]
 BoxesOption = Annotated[str, typer.Option(help="keep, or ignore: the whole picture stands in for every box (classes alone).")]
 SeedOption = Annotated[int, typer.Option(min=0, help="Which of equally good divisions it is.")]
 WithinOption = Annotated[str | None, typer.Option(help="Divide only this split of the data; the other samples keep theirs.")]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.commands.common import JsonFlag, print_json, progress_bar, say, say_problems, without_native_chatter
+from app.commands.common import ImagesOption, JsonFlag, print_json, progress_bar, say, say_problems, without_native_chatter
 from app.commands.indexing import index
 from app.sources import open_source
 from detector.errors import InputError
@@ -40,6 +40,7 @@ def detect(
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N images.")] = None,
     labels: Annotated[Path | None, typer.Option(help="label_map.pbtxt or labelmap.txt, where the model does not bring one.")] = None,
     split: Annotated[str | None, typer.Option(help="Only this split (train, val, test).")] = None,
+    images: ImagesOption = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Images handed to the detector at a time; 8 if not given.")] = None,
     engine: Annotated[str, typer.Option(help="local, or ray: the same run by many workers on a cluster (needs Ray, see docs/scale.md).")] = "local",
     address: Annotated[str | None, typer.Option(help="With --engine ray: the cluster (auto, HOST:PORT, ray://...); without it one is started here.")] = None,
@@ -57,7 +58,7 @@ def detect(
         raise InputError("--address, --workers, --cpus and --gpus go with --engine ray; add that, or leave them out.")
     if out is not None:
         refuse_unwritable(out)
-    dataset = open_source(data, say=say)
+    dataset = open_source(data, say=say, images=images)
     if split:
         dataset = dataset.split(split)
     if not len(dataset):

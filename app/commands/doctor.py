@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.commands.common import JsonFlag, percent, print_json, progress_bar, say
+from app.commands.common import ImagesOption, JsonFlag, percent, print_json, progress_bar, say
 from app.networks import DEFAULT, anchor_set, chosen_network, remedies
 from app.sources import open_source
 from detector.errors import InputError
@@ -38,6 +38,7 @@ def doctor(
     rare: Annotated[int, typer.Option(min=0, help="Fewer objects than this to train on make a class rare.")] = 20,
     aspect: Annotated[float, typer.Option(min=1.0, help="A box more than so many times as long as wide is odd.")] = 5.0,
     pixels: PixelsOption = True,
+    images: ImagesOption = None,
     fix: Annotated[Path | None, typer.Option(help="Write a copy without the mechanical faults to this new folder.", metavar="OUT")] = None,
     to: Annotated[str | None, typer.Option(help="Format of the copy: coco | voc | yolo | csv; by default the data's own.")] = None,
     every: Annotated[bool, typer.Option("--all", help=f"Every place of every finding, not the first {MOST}.")] = False,
@@ -58,7 +59,7 @@ def doctor(
         raise InputError("--to: it names the format of the copy that --fix OUT writes; give --fix too.")
     if fix is not None:
         refuse_unwritable(fix)
-    dataset = open_source(data, say=say)
+    dataset = open_source(data, say=say, images=images)
     look = _look(dataset) if pixels else None
     found = diagnose(dataset, look=look, anchors=None if chosen is None else anchor_set(chosen, network), label_map=names, settings=Settings(rare, aspect))
     better = remedies(dataset, chosen) if chosen is not None and found.reach is not None and found.reach.unreached.any() else []
@@ -131,6 +132,7 @@ def eda(
     input_size: Annotated[str | None, typer.Option(help="Input size instead of the network's own.")] = None,
     samples: Annotated[int, typer.Option(min=0, help="Pictures of the sample grid.")] = 12,
     pixels: PixelsOption = True,
+    images: ImagesOption = None,
     json: JsonFlag = False,
 ) -> None:
     """Explore a data set: classes, sizes, shapes, positions, samples, copies, leaks, as one HTML file."""
@@ -140,7 +142,7 @@ def eda(
 
     chosen = chosen_network(network, input_size)
     refuse_unwritable(out, file=True)
-    dataset = open_source(data, say=say)
+    dataset = open_source(data, say=say, images=images)
     look = _look(dataset) if pixels else None
     found = diagnose(dataset, look=look, anchors=None if chosen is None else anchor_set(chosen, network))
     summary = summarise(dataset)

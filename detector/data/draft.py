@@ -181,7 +181,7 @@ def _present(draft: Draft, problems: list[Problem]) -> np.ndarray:
         problems.append(
             Problem(
                 "missing image folder",
-                f"none of its {len(present)} pictures was found{f' (looked in {sought})' if sought else ''}; name their folder with images=.",
+                f"none of its {len(present)} pictures was found{f' (looked in {sought})' if sought else ''}; name their folder with images= (on the command line: --images FOLDER).",
                 draft.source,
             )
         )

@@ -154,7 +154,7 @@ def stanford_cars_draft(path: Path, *, images: str | Path | None = None, boxes: 
     draft.annotation_file = lambda i: stated[i]
     draft.place = lambda k: Place(f"{names[classes[k]]!r}", *stated[boxed[k][0]], draft.sample_ids[boxed[k][0]])
     if not draft.sample_ids:
-        problems.append(Problem("missing image folder", f"none of its {len(rows)} pictures was found (looked in {root}); name their folder with images=.", str(path)))
+        problems.append(Problem("missing image folder", f"none of its {len(rows)} pictures was found (looked in {root}); name their folder with images= (on the command line: --images FOLDER).", str(path)))
     return draft
 
 

@@ -102,3 +102,18 @@ def test_eda(voc, tmp_path):
     values = json.loads(boxscope("eda", voc, "--out", out, "--samples", 0, "--network", "none", "--json"))
     assert values["splits"]["train"]["objects"] == 3 and values["reach"] is None and values["report"] == str(out)
     assert "html" in fails("eda", voc, "--out", tmp_path / "x.pdf")
+
+
+def test_the_folder_of_the_pictures_can_be_named(tmp_path):
+    write(tmp_path / "elsewhere" / "a.jpg", scene(0, (90, 60)))
+    truth = tmp_path / "labels" / "truth.json"
+    truth.parent.mkdir()
+    truth.write_text(json.dumps({
+        "images": [{"id": 1, "file_name": "a.jpg", "width": 90, "height": 60}], "categories": [{"id": 1, "name": "car"}],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [10, 5, 60, 50], "area": 3000, "iscrowd": 0}],
+    }))
+    assert "(on the command line: --images FOLDER)" in fails("doctor", truth, "--rare", 0)
+    assert "picture" not in boxscope("doctor", truth, "--rare", 0, "--images", tmp_path / "elsewhere")
+    boxscope("eda", truth, "--images", tmp_path / "elsewhere", "--out", tmp_path / "r.html")
+    ran = json.loads(boxscope("detect", "--model", f"fake:{truth}", "--data", truth, "--images", tmp_path / "elsewhere", "--out", tmp_path / "run", "--json"))
+    assert ran["images"] == 1 and ran["failed"] == {}
