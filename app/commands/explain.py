@@ -102,8 +102,8 @@ def explain(
         return
     for result in results:
         prefix = f"{result['image']}\t" if len(places) > 1 else ""
-        print(f"{prefix}{result['object']}\t{result['class']}\t{result['verdict']}\t{result['method']}\t{result['png']}")
-        for line in result["words"]:
+        print(f"{prefix}{result['object']}\t{result['class']}\t{result['verdict']}\t{result['method']}\t{result['png'] or ' '.join(result['words'])}")
+        for line in result["words"] if result["png"] else ():  # without a map its words are the reason, on the line itself
             print(f"  {line}")
 
 

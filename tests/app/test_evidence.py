@@ -128,6 +128,12 @@ def test_the_command_writes_picture_numbers_and_facts(run):
     assert impossible["impossible"] and "needs gradients" in impossible["words"][0]
 
 
+def test_the_command_says_why_there_is_no_map_in_its_place(run):
+    result = explained(run, "--object", "d0", "--method", "layer_cam")
+    (line,) = result.stdout.splitlines()
+    assert "\tlayer_cam\t" in line and "needs gradients" in line and "None" not in line
+
+
 def test_the_command_explains_what_was_missed_and_says_what_there_is(run):
     result = explained(run, "--masks", "64", "--no-check")
     assert result.exit_code == 0 and "t11\tred\tmissed\tconfidence_map" in result.stdout and "t11\tred\tmissed\td_rise" in result.stdout
