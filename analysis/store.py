@@ -180,19 +180,20 @@ class RunSummary:
 
 def list_runs(root: str | Path) -> list[RunSummary]:
     """The runs in a folder, the newest first; broken ones too, with their error; [] where the folder is missing."""
-    root, found = Path(root), []
-    for folder in sorted(root.iterdir()) if root.is_dir() else []:
-        if not (folder / "manifest.json").is_file():
-            continue
-        locked = is_locked(folder)  # looked at first: a run writes its end before it lets go
-        try:
-            manifest = read_manifest(folder)
-        except RunError as error:
-            found.append(RunSummary(folder, None, "broken", str(error)))
-            continue
-        state = "interrupted" if manifest.state == "running" and not locked and not is_locked(folder) else manifest.state
-        found.append(RunSummary(folder, manifest, state))
+    root = Path(root)
+    found = [summary_of(folder) for folder in (sorted(root.iterdir()) if root.is_dir() else []) if (folder / "manifest.json").is_file()]
     return sorted(found, key=lambda s: s.manifest.created if s.manifest else "", reverse=True)
+
+
+def summary_of(folder: Path) -> RunSummary:
+    """One line about the run in a folder; a broken one too, with its error."""
+    locked = is_locked(folder)  # looked at first: a run writes its end before it lets go
+    try:
+        manifest = read_manifest(folder)
+    except RunError as error:
+        return RunSummary(folder, None, "broken", str(error))
+    state = "interrupted" if manifest.state == "running" and not locked and not is_locked(folder) else manifest.state
+    return RunSummary(folder, manifest, state)
 
 
 def open_run(path: str | Path) -> Run:

@@ -26,23 +26,32 @@ IouOption = Annotated[float, typer.Option("--iou", min=0.0, max=1.0, help="Least
 ImagesOption = Annotated[Path | None, typer.Option(help="The folder with the pictures, where it is not in a usual place.")]
 ThresholdOption = Annotated[float, typer.Option("--threshold", "-t", min=0.0, max=1.0, help="Confidence threshold.")]
 ThresholdsOption = Annotated[Path | None, typer.Option("--thresholds", help="A YAML file of thresholds by class, instead of --threshold.")]
-RunArgument = Annotated[Path, typer.Argument(help="A stored run (folder), or its name under the data directory.", metavar="RUN")]
+RunArgument = Annotated[Path, typer.Argument(help="A stored run: its folder, or its name in `boxscope runs`.", metavar="RUN")]
 
 
 def find_run(name: Path) -> Path:
-    """The folder of a run given as a path, or as a name under the data directory's `runs/`."""
+    """The folder of a run given as a path, as a name under the data directory's `runs/`, or as `boxscope runs` names it."""
+    from app.noted_runs import known_runs, noted_runs
+
+    if (folder := _folder_of(name)) is not None:
+        return folder
+    if noted_runs() and (noted := known_runs().get(str(name))) is not None:
+        return noted.path
+    raise InputError(f"{name} is not a run: expected a folder with manifest.json; `boxscope runs` lists the stored ones.")
+
+
+def is_run(path: Path) -> bool:
+    """Whether a path, or a name under the data directory's `runs/`, is a run; names of runs elsewhere could be data sets' too."""
+    return _folder_of(path) is not None
+
+
+def _folder_of(name: Path) -> Path | None:
     from detector.paths import data_dir
 
     for folder in (name, data_dir("runs") / name):
         if (folder / "manifest.json").is_file():
             return folder
-    raise InputError(f"{name} is not a run: expected a folder with manifest.json; `boxscope runs` lists the stored ones.")
-
-
-def is_run(path: Path | str) -> bool:
-    from detector.paths import data_dir
-
-    return (path / "manifest.json").is_file() or (data_dir("runs") / path / "manifest.json").is_file()
+    return None
 
 
 def read_run(name: Path) -> Run:

@@ -10,11 +10,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.commands.common import ImagesOption, JsonFlag, print_json, progress_bar, say, say_problems, without_native_chatter
+from app.commands.common import (
+    ImagesOption,
+    JsonFlag,
+    print_json,
+    progress_bar,
+    say,
+    say_problems,
+    without_native_chatter,
+)
 from app.commands.indexing import index
 from app.sources import open_source
 from detector.errors import InputError
-from detector.paths import refuse_unwritable
+from detector.paths import os_sentence, refuse_unwritable
 
 if TYPE_CHECKING:
     from analysis.store import Run
@@ -64,6 +72,8 @@ def detect(
     if not len(dataset):
         raise InputError(f"{data}: expected at least one picture, found none.")
     say_problems(dataset.problems)
+    if out is not None:
+        _note(out)
     options = {"labels": labels} if labels else {}
     stopping: list[int] = []
     signal.signal(signal.SIGINT, lambda number, frame: stopping.append(number))
@@ -97,6 +107,16 @@ def detect(
         raise typer.Exit(130)
 
 
+def _note(out: Path) -> None:
+    """Remember the run for `boxscope runs` and the app; that it cannot be is no reason not to make it."""
+    from app.noted_runs import note_run
+
+    try:
+        note_run(out)
+    except OSError as error:
+        say(f"note: `boxscope runs` and the app will not list this run. {os_sentence(error)}")
+
+
 def _say_notes(info: DetectorInfo) -> None:
     for note in info.notes:
         say(f"note: {note}")
@@ -115,23 +135,22 @@ def _detect_here(load: Callable[..., Detector], dataset: Dataset, out: Path | No
 
 
 def runs(json: JsonFlag = False) -> None:
-    """The stored runs, newest first."""
-    from analysis.store import list_runs
-    from detector.paths import data_dir
+    """The stored runs, newest first: those of the data directory, and those that `boxscope detect --out` made elsewhere."""
+    from app.noted_runs import known_runs
 
-    found = list_runs(data_dir("runs"))
+    found = known_runs()
     if json:
         print_json([
-            {"name": r.path.name, "path": str(r.path), "state": r.state, "error": r.error}
-            | ({"manifest": r.manifest.model_dump(mode="json")} if r.manifest else {}) for r in found
+            {"name": name, "path": str(r.path), "state": r.state, "error": r.error}
+            | ({"manifest": r.manifest.model_dump(mode="json")} if r.manifest else {}) for name, r in found.items()
         ])
         return
-    for r in found:
+    for name, r in found.items():
         if r.manifest is None:
-            print(f"{r.path.name}\t{r.state}\t{r.error}")
+            print(f"{name}\t{r.state}\t{r.error}")
         else:
             m = r.manifest
-            print(f"{r.path.name}\t{r.state}\t{m.detector.name}\t{m.dataset.name}\t{m.dataset.count} images\t{m.created}")
+            print(f"{name}\t{r.state}\t{m.detector.name}\t{m.dataset.name}\t{m.dataset.count} images\t{m.created}")
     if not found:
         say("no runs yet: `boxscope demo`, or `boxscope detect --model NAME --data PATH`")
 
