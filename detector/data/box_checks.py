@@ -15,12 +15,16 @@ EDGE = 0.05
 
 @dataclass(frozen=True)
 class Place:
-    """Where a box stands: file, line, sample, and its name in a sentence ("annotation 17", "object 2 (car)")."""
+    """Where a box stands: file, line, sample, and its name in a sentence ("annotation 17", "object 2 (car)").
+
+    `stated` is what stands there instead of four numbers, in the file's own words; "" where the numbers say it.
+    """
 
     subject: str
     path: str = ""
     line: int | None = None
     sample_id: str | None = None
+    stated: str = ""
 
 
 def cut_out(xyxy: np.ndarray, rows: np.ndarray, sizes: np.ndarray) -> np.ndarray:
@@ -79,7 +83,7 @@ def check_boxes(
         return "[" + ", ".join(f"{v:g}" for v in raw[row]) + "]"
 
     unread = ~np.isfinite(raw).all(axis=1)
-    report(unread, "malformed box", lambda r: f"expected four numbers {numbers[0]}, got {said(r)}; the box is left out.", True)
+    report(unread, "malformed box", lambda r: f"expected four numbers {numbers[0]}, got {place(r).stated or said(r)}; the box is left out.", True)
     raw[unread] = 0
 
     known = (sizes > 0).all(axis=1)

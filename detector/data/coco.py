@@ -95,6 +95,7 @@ class _Part:
     ann_images: list[Any] = field(default_factory=list)
     ann_classes: list[Any] = field(default_factory=list)
     boxes: array = field(default_factory=lambda: array("d"))
+    unread: dict[int, str] = field(default_factory=dict)
     area: array = field(default_factory=lambda: array("d"))
     flagged: dict[str, list[int]] = field(default_factory=lambda: {flag: [] for flag in FLAGS})
     categories: list[Any] = field(default_factory=list)
@@ -128,6 +129,7 @@ class _Part:
                 self.boxes.extend((x, y, w, h))
             except (TypeError, ValueError):
                 self.boxes.extend(_NAN4)
+                self.unread[len(self.ann_ids) - 1] = json.dumps(box)[:80] if "bbox" in item else "no bbox"
         try:
             self.area.append(item.get("area", math.nan))
         except TypeError:
@@ -311,6 +313,7 @@ def _join(parts: list[_Part], folders: Sequence[Path], class_map: ClassMap, to_c
     flags: dict[str, list] = {flag: [] for flag in FLAGS}
     starts = []
     taken: set[str] = set()
+    unread: dict[int, str] = {}
     for part, folder, mapping in zip(parts, folders, to_class):
         place = str(part.path)
         starts.append(len(sample_ids))
@@ -358,6 +361,8 @@ def _join(parts: list[_Part], folders: Sequence[Path], class_map: ClassMap, to_c
             flags[flag].append(marks[good])
         ids += [part.ann_ids[k] for k in np.flatnonzero(good)]
         owners.append(np.full(int(good.sum()), len(owners)))
+        number = len(ids) - int(good.sum()) + np.cumsum(good) - 1
+        unread |= {int(number[k]): stated for k, stated in part.unread.items() if good[k]}
     owner = np.concatenate(owners)
     all_rows = np.concatenate(rows)
     numbered = _number_ids(ids, [parts[o].path for o in range(len(parts))], owner, [sample_ids[r] for r in all_rows] if len(ids) < 10_000 else None, problems)
@@ -367,7 +372,7 @@ def _join(parts: list[_Part], folders: Sequence[Path], class_map: ClassMap, to_c
         sizes=np.concatenate(sizes), labelled=np.array(labelled, bool), splits=splits, rows=all_rows,
         xyxy=np.concatenate(boxes), class_ids=np.concatenate(classes), ids=numbered, area=np.concatenate(areas),
         flags={flag: np.concatenate(values) for flag, values in flags.items()}, numbers=("x, y, width, height as corners", "pixels"),
-        place=lambda k: Place(f"annotation {ids[k]}", paths[owner[k]], None, sample_ids[all_rows[k]]), problems=problems,
+        place=lambda k: Place(f"annotation {ids[k]}", paths[owner[k]], None, sample_ids[all_rows[k]], unread.get(k, "")), problems=problems,
         annotation_file=lambda i: (paths[int(np.searchsorted(starts, i, side="right")) - 1], None),
     )
 

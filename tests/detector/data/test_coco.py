@@ -94,6 +94,15 @@ def test_entries_that_are_no_image_and_no_annotation_are_named(tmp_path):
     assert 'got {"id": 1} at place 1 in images' in said[0] and 'got {"id": 3, "bbox": [1, 1, 5, 5]} at place 1 in annotations' in said[1] and "got null in annotations" in said[4]
 
 
+def test_a_box_that_is_no_four_numbers_is_told_as_the_file_has_it(tmp_path):
+    picture(tmp_path / "a.jpg", 40, 30)
+    boxes = [["a", 50, 100, 100], [50, 50, 100], None, [1, 2, 3, 4]]
+    rows = [{"id": 9, "image_id": 8, "category_id": 3, "bbox": "lost"}] + [{"id": k + 1, "image_id": 7, "category_id": 3, "bbox": box} for k, box in enumerate(boxes)]
+    dataset = load_dataset(coco_json(tmp_path / "x.json", IMAGES[:1], [*rows, {"id": 5, "image_id": 7, "category_id": 3}]))
+    got = [p.message.split("got ")[1] for p in dataset.problems if p.kind == "malformed box"]
+    assert got == [f"{text}; the box is left out." for text in ('["a", 50, 100, 100]', "[50, 50, 100]", "null", "no bbox")] and len(dataset.objects) == 1
+
+
 def test_splits_of_several_files_and_clashing_image_ids(tmp_path):
     for split, name in (("train", "a"), ("valid", "b")):
         picture(tmp_path / split / f"{name}.jpg", 40, 30)
