@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from detector.errors import ConfigError
+from detector.errors import ConfigError, reason_of
 
 
 class Config(BaseModel):
@@ -32,7 +32,7 @@ def load_config(path: str | Path, schema: type[C]) -> C:
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"expected a YAML file: {error}.", path=path) from error
+        raise ConfigError(f"expected a YAML file: {reason_of(error)}.", path=path) from error
     return parse_config(text, schema, path)
 
 

@@ -20,6 +20,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
+REASONS: dict[type[Exception], str] = {
+    FileNotFoundError: "there is no such file or folder",
+    FileExistsError: "there is something of this name already",
+    NotADirectoryError: "a part of this path is a file, expected a folder",
+    IsADirectoryError: "this is a folder, expected a file",
+    UnicodeDecodeError: "it is no text in UTF-8",
+}
+
+
+def reason_of(error: Exception) -> str:
+    """Why a file could not be read or written, in words that stand in the middle of a sentence, without its path."""
+    words = REASONS.get(type(error)) or getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return words[:1].lower() + words[1:]
+
 
 class BoxscopeError(Exception):
     """Base of every deliberate error.

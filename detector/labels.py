@@ -12,7 +12,7 @@ from pathlib import Path
 
 from detector.core import ClassMap
 from detector.data.label_map import pbtxt_items
-from detector.errors import DataError, ModelError
+from detector.errors import DataError, ModelError, reason_of
 
 FILE_NAMES = ("label_map.pbtxt", "labelmap.pbtxt", "labelmap.txt", "label_map.txt", "labels.txt", "coco_labels.txt", "classes.txt")
 BLANK = {"???", "background", "__background__", "n/a", ""}
@@ -82,7 +82,7 @@ def read_labels(path: str | Path) -> ClassMap:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise ModelError(f"expected a label map (label_map.pbtxt or one name a line): {error}.", path=path) from error
+        raise ModelError(f"expected a label map (label_map.pbtxt or one name a line): {reason_of(error)}.", path=path) from error
     is_proto = path.suffix == ".pbtxt" or re.search(r"^\s*item\s*:?\s*\{", text, re.MULTILINE)
     return parse_pbtxt(text, path) if is_proto else parse_lines(text, path)
 

@@ -8,14 +8,7 @@ import tempfile
 import threading
 from pathlib import Path
 
-from detector.errors import InputError
-
-REASONS: dict[type[OSError], str] = {
-    FileNotFoundError: "there is no such file or folder",
-    FileExistsError: "there is something of this name already",
-    NotADirectoryError: "a part of this path is a file, expected a folder",
-    IsADirectoryError: "this is a folder, expected a file",
-}
+from detector.errors import InputError, reason_of
 
 
 def data_dir(*parts: str) -> Path:
@@ -55,9 +48,8 @@ def write_atomically(path: str | os.PathLike, content: bytes) -> None:
 
 def os_sentence(error: OSError) -> str:
     """One sentence about what the operating system refused: the path where it is known, and the reason."""
-    reason = REASONS.get(type(error)) or error.strerror or str(error) or type(error).__name__
     what = "A file" if error.filename is None else str(error.filename)
-    return f"{what} cannot be read or written: {reason[:1].lower()}{reason[1:]}; choose another place, or mend this one."
+    return f"{what} cannot be read or written: {reason_of(error)}; choose another place, or mend this one."
 
 
 def refuse_unwritable(path: str | os.PathLike, *, file: bool = False) -> None:

@@ -25,7 +25,7 @@ import numpy as np
 
 from detector.core import ClassMap
 from detector.data.label_map import write_label_map
-from detector.errors import ConfigError, ModelError, RunError
+from detector.errors import ConfigError, ModelError, RunError, reason_of
 from detector.paths import write_atomically
 from detector.recipe import TrainRecipe, load_recipe
 from detector.ssd.config import BatchNorm, Initializer, MultiscaleAnchors, SSDAnchors, SSDConfig
@@ -59,7 +59,7 @@ class TrainFolder:
         try:
             return json.loads((self / name).read_text())
         except (OSError, ValueError) as error:
-            raise RunError(f"expected the folder of a training: {error}.", path=self / name) from error
+            raise RunError(f"expected the folder of a training: {reason_of(error)}.", path=self / name) from error
 
     def write_recipe(self, recipe: TrainRecipe) -> None:
         import yaml

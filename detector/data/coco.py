@@ -24,7 +24,7 @@ from detector.data.dataset import Dataset, Problem
 from detector.data.draft import Draft, assemble
 from detector.data.files import Listing, only_folder, split_of, walk_pictures
 from detector.data.writers import write_coco
-from detector.errors import DataError
+from detector.errors import DataError, reason_of
 
 __all__ = ["coco_draft", "find_coco", "read_coco", "write_coco"]
 
@@ -155,7 +155,7 @@ def _parse(path: Path) -> _Part:
     try:
         document = _loads(path.read_bytes(), part)
     except OSError as error:
-        raise DataError(f"expected a COCO json, it cannot be read: {error.strerror or error}.", path=path) from None
+        raise DataError(f"expected a COCO json, it cannot be read: {reason_of(error)}.", path=path) from None
     except UnicodeDecodeError:
         raise DataError("expected a COCO json in UTF-8, it holds other bytes.", path=path) from None
     except json.JSONDecodeError as error:

@@ -21,7 +21,7 @@ from detector.data.draft import Draft, assemble
 from detector.data.files import Listing, split_of, walk_pictures
 from detector.data.voc import ONE_BASED
 from detector.data.writers import write_csv
-from detector.errors import DataError
+from detector.errors import DataError, reason_of
 
 __all__ = ["csv_draft", "find_csv", "read_csv", "write_csv"]
 
@@ -68,7 +68,7 @@ def _header(file: Path) -> tuple[str, dict[str, int]]:
         with open(file, encoding="utf-8-sig", errors="replace", newline="") as text:
             first = text.readline()
     except OSError as error:
-        raise DataError(f"expected a CSV, it cannot be read: {error.strerror or error}.", path=file) from None
+        raise DataError(f"expected a CSV, it cannot be read: {reason_of(error)}.", path=file) from None
     delimiter = max(",;\t", key=first.count)
     names = [_simple(n) for n in next(csv.reader([first], delimiter=delimiter), [])]
     columns = {}

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from detector.core import ClassMap
-from detector.errors import DataError
+from detector.errors import DataError, reason_of
 
 _TOKEN = re.compile(
     r"""(?P<skip>[\s,;]+|\#[^\n]*)|(?P<brace>[{}])|(?P<colon>:)|(?P<text>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')|(?P<word>[^\s{}:,;"'\#]+)"""
@@ -29,7 +29,7 @@ def read_label_map(path: str | os.PathLike) -> ClassMap:
     except UnicodeDecodeError:
         raise DataError("expected a label map in UTF-8, it holds other bytes.", path=path) from None
     except OSError as error:
-        raise DataError(f"expected a label map, it cannot be read: {error.strerror or error}.", path=path) from None
+        raise DataError(f"expected a label map, it cannot be read: {reason_of(error)}.", path=path) from None
     rows = pbtxt_items(text, path) if re.search(r"^\s*item\b\s*:?\s*\{", text, re.M) else _lines(text, path)
     if not rows:
         raise DataError("expected a label map with at least one class, it is empty.", path=path)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from detector.crc32c import masked_crc32c
 from detector.data.dataset import Problem
-from detector.errors import DataError
+from detector.errors import DataError, reason_of
 
 _LARGEST = 1 << 31
 """Longest record that is read; protobuf itself ends at 2 GB."""
@@ -41,7 +41,7 @@ def read_records(path: str | os.PathLike, problems: list[Problem]) -> Iterator[R
     try:
         file = open(path, "rb")  # noqa: SIM115 - closed by the with below
     except OSError as error:
-        raise DataError(f"expected a TFRecord file, it cannot be read: {error.strerror or error}.", path=path) from None
+        raise DataError(f"expected a TFRecord file, it cannot be read: {reason_of(error)}.", path=path) from None
     with file:
         size = os.fstat(file.fileno()).st_size
         if file.read(2) == b"\x1f\x8b":

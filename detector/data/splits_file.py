@@ -14,7 +14,7 @@ from typing import Any
 
 from detector.data.dataset import Dataset, Problem
 from detector.data.splits import Splits
-from detector.errors import DataError
+from detector.errors import DataError, reason_of
 from detector.paths import write_atomically
 
 KEY = "boxscope_splits"
@@ -64,7 +64,7 @@ def read_splits(path: str | os.PathLike) -> tuple[Splits, str, dict[str, str]]:
     try:
         document = json.loads(Path(path).read_bytes())
     except OSError as error:
-        raise DataError(f"expected a splits file, it cannot be read: {error.strerror or error}.", path=path) from None
+        raise DataError(f"expected a splits file, it cannot be read: {reason_of(error)}.", path=path) from None
     except json.JSONDecodeError as error:
         raise DataError(f"expected a splits file, it breaks off or is malformed ({error.msg}).", path=path, line=error.lineno) from None
     except UnicodeDecodeError:

@@ -30,7 +30,7 @@ from detector.data.draft import Draft, assemble
 from detector.data.files import folders_below, walk_pictures
 from detector.data.images import read_header
 from detector.data.voc import ONE_BASED
-from detector.errors import DataError, ImageError, UnavailableError
+from detector.errors import DataError, ImageError, UnavailableError, reason_of
 
 TRAIN_MAT, TEST_MAT, LABELLED_TEST_MAT = "cars_train_annos.mat", "cars_test_annos.mat", "cars_test_annos_withlabels.mat"
 ALL_MAT, META_MAT = "cars_annos.mat", "cars_meta.mat"
@@ -266,7 +266,7 @@ def _load_mat(file: Path) -> dict[str, Any]:
     try:
         return loadmat(file, squeeze_me=True)
     except OSError as error:
-        raise DataError(f"expected a MATLAB file, it cannot be read: {error.strerror or error}.", path=file) from None
+        raise DataError(f"expected a MATLAB file, it cannot be read: {reason_of(error)}.", path=file) from None
     except Exception as error:  # scipy raises ValueError, MatReadError, NotImplementedError, zlib.error, ... on damaged files
         raise DataError(f"expected a MATLAB 5 file, its content is damaged or of another version ({str(error).splitlines()[0] if str(error) else type(error).__name__}).", path=file) from None
 

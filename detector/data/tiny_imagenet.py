@@ -17,7 +17,7 @@ from detector.data.box_checks import Place
 from detector.data.dataset import Dataset, Problem
 from detector.data.draft import Draft, assemble
 from detector.data.files import is_picture
-from detector.errors import DataError
+from detector.errors import DataError, reason_of
 
 
 def find_tiny_imagenet(path: Path) -> Path | None:
@@ -140,5 +140,5 @@ def _lines(file: Path) -> list[tuple[int, str]]:
     try:
         text = file.read_text(encoding="utf-8-sig", errors="replace")
     except OSError as error:
-        raise DataError(f"expected a text file, it cannot be read: {error.strerror or error}.", path=file) from None
+        raise DataError(f"expected a text file, it cannot be read: {reason_of(error)}.", path=file) from None
     return [(number, line.rstrip("\r\n")) for number, line in enumerate(text.splitlines(), 1) if line.strip()]

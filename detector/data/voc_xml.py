@@ -8,7 +8,7 @@ from pathlib import Path
 from xml.sax import SAXException
 from xml.sax.handler import ContentHandler
 
-from detector.errors import DataError
+from detector.errors import DataError, reason_of
 
 MAX_XML_BYTES = 20_000_000
 """Largest annotation file that is parsed; a VOC file of a thousand objects has 0.3 MB."""
@@ -87,7 +87,7 @@ def read_voc_xml(path: str | os.PathLike) -> VocFile:
             raise DataError(f"expected a VOC annotation of at most {MAX_XML_BYTES:,} bytes, this file has {size:,}.", path=path)
         data = Path(path).read_bytes()
     except OSError as error:
-        raise DataError(f"expected a VOC annotation, it cannot be read: {error.strerror or error}.", path=path) from None
+        raise DataError(f"expected a VOC annotation, it cannot be read: {reason_of(error)}.", path=path) from None
     if not data.strip():
         raise DataError("expected a VOC annotation, the file is empty.", path=path)
     reader = _Reader()

@@ -20,7 +20,7 @@ from detector.data.dataset import Dataset, Problem
 from detector.data.draft import Draft, assemble
 from detector.data.files import Listing, folders_below, is_picture, only_folder, split_of, walk_pictures
 from detector.data.writers import write_yolo
-from detector.errors import DataError
+from detector.errors import DataError, reason_of
 
 __all__ = ["find_yolo", "read_yolo", "write_yolo", "yolo_draft"]
 
@@ -127,7 +127,7 @@ def _settings(file: Path) -> dict[str, Any]:
         mark = getattr(error, "problem_mark", None)
         raise DataError("expected YOLO's data.yaml, the YAML is malformed.", path=file, line=mark.line + 1 if mark else None) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"expected YOLO's data.yaml, it cannot be read ({error}).", path=file) from None
+        raise DataError(f"expected YOLO's data.yaml, it cannot be read ({reason_of(error)}).", path=file) from None
     if not isinstance(settings, dict) or not ({"train", "val", "test", "valid"} & set(settings) or "names" in settings):
         raise DataError("expected YOLO's data.yaml with train, val and names.", path=file)
     return settings

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from detector.core import ClassMap
-from detector.errors import ConfigError, InputError, ModelError, RunError
+from detector.errors import ConfigError, InputError, ModelError, RunError, reason_of
 from detector.paths import write_atomically
 from detector.sliding.recipe import SlidingRecipe, load_sliding_recipe
 from detector.sliding.settings import SlidingWindowSettings
@@ -72,7 +72,7 @@ def read_folder(folder: str | os.PathLike) -> StoredDetector:
     try:
         stored = json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise ModelError(f"expected the folder of a sliding-window detector: {error}.", path=path) from error
+        raise ModelError(f"expected the folder of a sliding-window detector: {reason_of(error)}.", path=path) from error
     if not isinstance(stored, dict) or stored.get("kind") != KIND or stored.get("schema") != SCHEMA:
         kind, schema = (stored.get("kind"), stored.get("schema")) if isinstance(stored, dict) else (None, None)
         raise ModelError(f"expected kind {KIND!r} and schema {SCHEMA}, got {kind!r} and {schema!r}.", path=path)

@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NoReturn
 
-from detector.errors import ConfigError
+from detector.errors import ConfigError, reason_of
 from detector.paths import write_atomically
 from detector.ssd import prototext
 from detector.ssd.config import BatchNorm, Initializer, MultiscaleAnchors, SSDAnchors, SSDConfig
@@ -131,7 +131,7 @@ def read_pipeline_config(path: str | os.PathLike) -> PipelineConfig:
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"expected a pipeline.config in protobuf text, it cannot be read ({error}).", path=path) from None
+        raise ConfigError(f"expected a pipeline.config in protobuf text, it cannot be read ({reason_of(error)}).", path=path) from None
     return parse_pipeline_config(text, path)
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from detector.errors import ModelError
+from detector.errors import ModelError, reason_of
 from detector.paths import write_atomically
 
 if TYPE_CHECKING:
@@ -75,4 +75,4 @@ def load_arrays(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]
             arrays = {name: stored[name] for name in stored.files}
         return arrays, json.loads(arrays.pop(META).tobytes())
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise ModelError(f"expected a file of weights that a training wrote: {error}.", path=path) from error
+        raise ModelError(f"expected a file of weights that a training wrote: {reason_of(error)}.", path=path) from error

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from detector.core import ClassMap
-from detector.errors import ConfigError, InputError, ModelError, RunError
+from detector.errors import ConfigError, InputError, ModelError, RunError, reason_of
 from detector.train_folder import TrainFolder
 from detector.two_head.config import TwoHeadConfig
 from detector.two_head.recipe import TwoHeadRecipe, load_two_head_recipe
@@ -76,7 +76,7 @@ def read_two_head(folder: str | os.PathLike) -> StoredTwoHead:
     try:
         stored = json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise ModelError(f"expected the folder of a two-head detector: {error}.", path=path) from error
+        raise ModelError(f"expected the folder of a two-head detector: {reason_of(error)}.", path=path) from error
     if not isinstance(stored, dict) or stored.get("kind") != KIND or stored.get("schema") != SCHEMA:
         kind, schema = (stored.get("kind"), stored.get("schema")) if isinstance(stored, dict) else (None, None)
         raise ModelError(f"expected kind {KIND!r} and schema {SCHEMA}, got {kind!r} and {schema!r}.", path=path)
