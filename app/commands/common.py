@@ -66,7 +66,7 @@ def read_stored(name: Path) -> Run | StreamedRun:
 
     run = open_stored(find_run(name))
     if isinstance(run, StreamedRun):
-        say(f"{run.name}: {run.detection_count:,} detections of {len(run):,} images, read in {len(run.bounds()):,} windows")
+        say(f"{run.name}: {run.detection_count:,} {plural(run.detection_count, 'detection')} of {len(run):,} {plural(len(run), 'image')}, read in {len(run.bounds()):,} {plural(len(run.bounds()), 'window')}")
     return run
 
 
@@ -200,6 +200,11 @@ def without_native_chatter() -> Iterator[None]:
             sys.stderr.flush()
             os.dup2(terminal, 2)
             os.close(terminal)
+
+
+def plural(n: int, noun: str) -> str:
+    """The noun for a number, without the number: "object", "objects", "classes", "boxes"."""
+    return noun if n == 1 else noun + ("es" if noun.endswith(("s", "x")) else "s")
 
 
 def percent(value: float | None) -> str:

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.commands.common import ImagesOption, JsonFlag, print_json, say, say_problems
+from app.commands.common import (
+    ImagesOption,
+    JsonFlag,
+    plural,
+    print_json,
+    say,
+    say_problems,
+)
 from app.sources import FIFTYONE, open_source
 from detector.errors import InputError
 from detector.paths import refuse_unwritable
@@ -86,7 +93,8 @@ def convert(
     say_problems([*dataset.problems, *lost])
     out = {p.sample_id for p in lost if p.left_out and p.kind in ("unlabelled picture", "missing image", "unreadable image")}
     objects = len(dataset.objects) - sum(p.kind == "box too thin" for p in lost) - sum(len(dataset[s].annotations or ()) for s in out)
-    say(f"wrote {len(dataset) - len(out)} images and {objects} objects as {to} to {destination}")
+    pictures_written = len(dataset) - len(out)
+    say(f"wrote {pictures_written} {plural(pictures_written, 'image')} and {objects} {plural(objects, 'object')} as {to} to {destination}")
 
 
 def split(

@@ -13,6 +13,7 @@ import typer
 from app.commands.common import (
     ImagesOption,
     JsonFlag,
+    plural,
     print_json,
     progress_bar,
     say,
@@ -98,7 +99,8 @@ def detect(
     if json:
         print_json(summary)
     else:
-        say(f"{summary['images']} images, {summary['detections']} detections of {floor:g} and more, {len(run.failed)} images could not be read")
+        n, found = summary["images"], summary["detections"]
+        say(f"{n} {plural(n, 'image')}, {found} {plural(found, 'detection')} of {floor:g} and more, {len(run.failed)} {plural(len(run.failed), 'image')} could not be read")
         for sample_id, message in list(run.failed.items())[:5]:
             say(f"  - {sample_id}: {message}")
         print(run.path)
@@ -150,7 +152,7 @@ def runs(json: JsonFlag = False) -> None:
             print(f"{name}\t{r.state}\t{r.error}")
         else:
             m = r.manifest
-            print(f"{name}\t{r.state}\t{m.detector.name}\t{m.dataset.name}\t{m.dataset.count} images\t{m.created}")
+            print(f"{name}\t{r.state}\t{m.detector.name}\t{m.dataset.name}\t{m.dataset.count} {plural(m.dataset.count, 'image')}\t{m.created}")
     if not found:
         say("no runs yet: `boxscope demo`, or `boxscope detect --model NAME --data PATH`")
 

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.commands.common import ImagesOption, JsonFlag, percent, print_json, progress_bar, say
+from app.commands.common import (
+    ImagesOption,
+    JsonFlag,
+    percent,
+    plural,
+    print_json,
+    progress_bar,
+    say,
+)
 from app.networks import DEFAULT, anchor_set, chosen_network, remedies
 from app.sources import open_source
 from detector.errors import InputError
@@ -91,7 +99,8 @@ def _look(dataset: Dataset) -> Look:
 
 
 def _print(dataset: Dataset, found: Diagnosis, better: list[tuple[str, Reach]], every: bool) -> None:
-    print(f"{dataset.name} ({dataset.format}): {len(dataset):,} images, {int(dataset.labelled.sum()):,} labelled, {len(dataset.objects):,} objects, {len(dataset.class_map)} classes")
+    images, objects, classes = len(dataset), len(dataset.objects), len(dataset.class_map)
+    print(f"{dataset.name} ({dataset.format}): {images:,} {plural(images, 'image')}, {int(dataset.labelled.sum()):,} labelled, {objects:,} {plural(objects, 'object')}, {classes} {plural(classes, 'class')}")
     for finding in found.findings:
         print(f"\n{finding.severity}: {finding.kind} ({finding.count:,}){' [fixable]' if finding.fixable else ''}\n  {finding.sentence}\n  -> {finding.advice}")
         shown = finding.places if every else finding.places[:MOST]
@@ -114,7 +123,7 @@ def _print_reach(reach: Reach, better: list[tuple[str, Reach]]) -> None:
     for part in (reach.whole, *sorted(reach.classes, key=lambda p: p.ceiling or 0)[:12], *(s for s in reach.sizes if s.objects)):
         print(f"  {percent(part.ceiling):>8}  {part.reached:,} of {part.objects:,}  {part.name}")
     if len(reach.classes) > 12:
-        print(f"            {len(reach.classes) - 12} more classes: --json")
+        print(f"            {len(reach.classes) - 12} more {plural(len(reach.classes) - 12, 'class')}: --json")
     for words, other in better:
         print(f"  {percent(other.whole.ceiling):>8}  with {words}")
 

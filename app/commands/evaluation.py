@@ -13,6 +13,7 @@ from app.commands.common import (
     ThresholdOption,
     ThresholdsOption,
     class_thresholds,
+    plural,
     print_json,
     read_run,
     read_stored,
@@ -95,10 +96,10 @@ def evaluate(
         return
     print(result)
     if excuse_tagged:
-        print(f"{excused} objects tagged ok-to-miss or label-wrong are neither found nor missed")
+        print(f"{excused} {plural(excused, 'object')} tagged ok-to-miss or label-wrong {'is' if excused == 1 else 'are'} neither found nor missed")
     if at is not None:
         of = "" if chosen is None else f" · {', '.join(chosen)} alone"
-        print(f"at {point}{of}: {at.objects} objects, {at.tp} correct, {at.fp} wrong, {at.fn} missed")
+        print(f"at {point}{of}: {at.objects} {plural(at.objects, 'object')}, {at.tp} correct, {at.fp} wrong, {at.fn} missed")
         print(f"precision {_percent(at.precision)}, recall {_percent(at.recall)}, F1 {_percent(at.f1)}")
 
 
@@ -140,7 +141,7 @@ def _evaluate_locations(run: Path | None, truth: Path | None, predictions: Path 
         print_json({"run": stored.name, "detector": stored.manifest.detector.name, "weights_hash": stored.manifest.detector.weights_hash, "splits": figures})
         return
     for f in figures:
-        print(f"{f['split'] or 'all'}: {f['images']} images, {f['objects']} objects, {f['rule']} rule ({f['alpha']:.0%} ellipse)")
+        print(f"{f['split'] or 'all'}: {f['images']} {plural(f['images'], 'image')}, {f['objects']} {plural(f['objects'], 'object')}, {f['rule']} rule ({f['alpha']:.0%} ellipse)")
         print(f"  area {f['area']:.3f}, equal error rate {f['equal_error_rate']:.3f}")
         for name, at in (("best F1", f["at_best_f1"]), ("given", f["at_threshold"])):
             if at is not None:

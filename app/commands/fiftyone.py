@@ -16,6 +16,7 @@ from app.commands.common import (
     chosen_threshold,
     class_thresholds,
     find_run,
+    plural,
     print_json,
     progress_bar,
     read_run,
@@ -60,8 +61,8 @@ def push(
     if json:
         print_json(report.to_dict() | {"address": address})
         return
-    say(f"{report.inserted} images added and {report.updated} updated in FiftyOne's data set {report.dataset!r}: {report.objects} objects, "
-        f"{report.detections} detections ({report.below_lowest} below {lowest:g} left out), at {report.words}")
+    say(f"{report.inserted} {plural(report.inserted, 'image')} added and {report.updated} updated in FiftyOne's data set {report.dataset!r}: {report.objects} {plural(report.objects, 'object')}, "
+        f"{report.detections} {plural(report.detections, 'detection')} ({report.below_lowest} below {lowest:g} left out), at {report.words}")
     for problem in report.problems:
         say(f"  - {problem}")
     if address:
@@ -87,7 +88,7 @@ def pull(
         if write is None or of is None:
             raise InputError("--undo: expected --of CORRECTED_COPY and --write PATH too, for the copy in which the changes are undone.")
         applied = write_changed(open_source(str(of)), ChangeList.load(undo).inverse(), write)
-        say(f"{applied.done} changes undone in the copy at {write}")
+        say(f"{applied.done} {plural(applied.done, 'change')} undone in the copy at {write}")
         for line in applied.skipped:
             say(f"  - {line}")
         return

@@ -7,7 +7,14 @@ from typing import Annotated
 
 import typer
 
-from app.commands.common import JsonFlag, print_json, progress_bar, say, say_problems
+from app.commands.common import (
+    JsonFlag,
+    plural,
+    print_json,
+    progress_bar,
+    say,
+    say_problems,
+)
 
 
 def index(
@@ -29,5 +36,5 @@ def index(
         })
         return
     say_problems(made.problems)
-    say(f"{len(made):,} pictures of {made.about['bytes'] / 1e9:.3f} GB in {made.about['root']}")
+    say(f"{len(made):,} {plural(len(made), 'picture')} of {made.about['bytes'] / 1e9:.3f} GB in {made.about['root']}")
     print(out)

@@ -15,6 +15,7 @@ from app.commands.common import (
     ThresholdsOption,
     class_thresholds,
     percent,
+    plural,
     print_json,
     read_run,
     read_stored,
@@ -52,7 +53,7 @@ def list_(
     for row in rows:
         score = "-" if row["score"] is None else f"{row['score']:.3f}"
         print(f"{row['sample']}\t{score}\t{' '.join(f'{row[k]:.1f}' for k in ('x1', 'y1', 'x2', 'y2'))}")
-    say(f"{len(rows)} boxes: truth {truth}, predicted {predicted}, at confidence {thresholds or format(threshold, 'g')}, IoU {iou:g}")
+    say(f"{len(rows)} {plural(len(rows), 'box')}: truth {truth}, predicted {predicted}, at confidence {thresholds or format(threshold, 'g')}, IoU {iou:g}")
 
 
 def compare(
@@ -84,7 +85,8 @@ def compare(
         print(f"{flip['change']}\t{flip['sample']}\t{flip['class']}\t{scores}")
     say(f"before: {result.a.point}: {result.a.counts.tp} correct, {result.a.counts.fp} wrong, {result.a.counts.fn} missed")
     say(f"after:  {result.b.point}: {result.b.counts.tp} correct, {result.b.counts.fp} wrong, {result.b.counts.fn} missed")
-    say(f"{result.gained} objects gained, {result.lost} lost over {int(result.images.sum())} images (sign test p = {result.p_value:.2g}); {result.left_out} images left out")
+    shared = int(result.images.sum())
+    say(f"{result.gained} {plural(result.gained, 'object')} gained, {result.lost} lost over {shared} {plural(shared, 'image')} (sign test p = {result.p_value:.2g}); {result.left_out} {plural(result.left_out, 'image')} left out")
 
 
 def _write_csv(rows: list[dict], path: Path) -> None:

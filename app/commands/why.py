@@ -14,6 +14,7 @@ from app.commands.common import (
     ThresholdsOption,
     class_thresholds,
     percent,
+    plural,
     print_json,
     progress_bar,
     read_run,
@@ -204,7 +205,7 @@ def _print(found: Autopsy, chosen: list[int], most: int, *, proofs: bool, summar
         from analysis.counts import counts
 
         now = counts(found.matches, found.cuts)
-        say(f"{len(found):,} of {now.objects:,} objects missed at {found.point}")
+        say(f"{len(found):,} of {now.objects:,} {plural(now.objects, 'object')} missed at {found.point}")
         for name, n in found.counts().items():
             if n:
                 say(f"  {n:>6,}  {name}")

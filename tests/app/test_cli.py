@@ -99,6 +99,12 @@ def test_counts_of_chosen_classes_alone(pictures, tmp_path):
     assert "dog alone: 2 objects" in boxscope("evaluate", run, "--classes", "dog")
 
 
+def test_one_is_said_as_one(pictures, tmp_path):
+    result = CliRunner().invoke(cli.app, ["detect", "--model", f"fake:{pictures}", "--data", str(pictures), "--limit", "1", "--out", str(tmp_path / "r")])
+    assert "1 image, " in result.stderr and "0 images could not be read" in result.stderr
+    assert "\t1 image\t" in boxscope("runs") and ": 1 object, " in boxscope("evaluate", tmp_path / "r")
+
+
 def test_evaluate_files(pictures, tmp_path):
     results = tmp_path / "results.json"
     results.write_text(json.dumps([{"image_id": i, "category_id": c, "bbox": b, "score": 0.9} for i, rows in BOXES.items() for c, b in rows]))

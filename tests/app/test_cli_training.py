@@ -64,7 +64,7 @@ def test_trained_detected_and_judged_by_the_rule(recipe, patches, database, tmp_
     at = split["at_threshold"]
     assert at["threshold"] == 0.5 and at["tp"] + at["fn"] == 1 and (tmp_path / "curve.png").stat().st_size > 5000
     text = invoke("evaluate", tmp_path / "run", "--rule", "uiuc").stdout
-    assert "multi_scale: 2 images, 1 objects" in text and "25% ellipse" in text and "equal error rate" in text
+    assert "multi_scale: 2 images, 1 object," in text and "25% ellipse" in text and "equal error rate" in text
 
 
 def test_what_is_refused(recipe, tmp_path):
