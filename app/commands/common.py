@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from detector.data.dataset import Dataset, Problem
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON alone on standard output.")]
-IouOption = Annotated[float, typer.Option("--iou", min=0.0, max=1.0, help="Least IoU of a match.")]
+IouOption = Annotated[float, typer.Option("--iou", min=0.01, max=1.0, help="Least IoU of a match.")]
 ImagesOption = Annotated[Path | None, typer.Option(help="The folder with the pictures, where it is not in a usual place.")]
 ThresholdOption = Annotated[float, typer.Option("--threshold", "-t", min=0.0, max=1.0, help="Confidence threshold.")]
 ThresholdsOption = Annotated[Path | None, typer.Option("--thresholds", help="A YAML file of thresholds by class, instead of --threshold.")]

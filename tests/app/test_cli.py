@@ -99,6 +99,13 @@ def test_counts_of_chosen_classes_alone(pictures, tmp_path):
     assert "dog alone: 2 objects" in boxscope("evaluate", run, "--classes", "dog")
 
 
+def test_no_command_offers_an_iou_of_0(pictures, tmp_path):
+    run = run_of(pictures, tmp_path / "r")
+    for command in ("evaluate", "kinds"):
+        result = CliRunner().invoke(cli.app, [command, str(run), "--iou", "0"])
+        assert result.exit_code == 2 and "0.01" in result.stderr, result.stderr
+
+
 def test_one_is_said_as_one(pictures, tmp_path):
     result = CliRunner().invoke(cli.app, ["detect", "--model", f"fake:{pictures}", "--data", str(pictures), "--limit", "1", "--out", str(tmp_path / "r")])
     assert "1 image, " in result.stderr and "0 images could not be read" in result.stderr
