@@ -21,7 +21,7 @@ from analysis.run_writer import RunWriter, above_floor, create_run, to_unified
 from analysis.tables import DetectionTable
 from analysis.truth_frames import fit_truth
 from detector.core import FLAGS, Annotations, ClassMap, Detections, DetectorInfo, frozen_array
-from detector.data.dataset import Dataset, ObjectTable, Problem
+from detector.data.dataset import Dataset, ObjectTable, Problem, no_sample
 from detector.errors import ImageError, InputError, RunError
 
 __all__ = ["DetectionTable", "Run", "RunSummary", "RunWriter", "create_run", "list_runs", "open_run", "run_from_detections"]
@@ -108,8 +108,7 @@ class Run:
         try:
             return self._position[str(sample_id)]
         except KeyError:
-            first = self.sample_ids[0] if len(self) else "none"
-            raise InputError(f"{self.name} has no sample {sample_id!r}; it holds {len(self)}, the first is {first!r}.") from None
+            raise no_sample(self.name, sample_id, self.sample_ids, self.files) from None
 
     def image_size(self, i: int) -> tuple[int, int]:
         """(W, H) of image i; where nobody knows it yet, the smallest frame that holds its objects."""

@@ -45,6 +45,20 @@ class Problem:
         return f"{where}: {self.message}" if where else self.message
 
 
+def no_sample(name: str, sample_id: object, sample_ids: Sequence[str], files: Sequence[str]) -> InputError:
+    """The error for an id that a data set or run of this name lacks; a file name, with or without its ending, is told its id.
+
+    Args:
+        sample_ids, files: of its N samples.
+    """
+    wanted = os.path.basename(str(sample_id))
+    for known, file in zip(sample_ids, files):
+        if wanted and wanted in ((base := os.path.basename(file)), os.path.splitext(base)[0]):
+            return InputError(f"{name} has no sample {sample_id!r}, which is the file name of the sample {known!r}; ids and file names differ here, give the id.")
+    first = sample_ids[0] if len(sample_ids) else "none"
+    return InputError(f"{name} has no sample {sample_id!r}; it holds {len(sample_ids)}, the first is {first!r}.")
+
+
 def count_problems(problems: Iterable[Problem]) -> dict[str, int]:
     """How many of each kind, the most frequent first."""
     return dict(Counter(p.kind for p in problems).most_common())
@@ -226,7 +240,7 @@ class Dataset:
         try:
             return self._position[str(sample_id)]
         except KeyError:
-            raise InputError(f"{self.name} has no sample {sample_id!r}; it holds {len(self)}, the first is {self.sample_ids[0] if len(self) else 'none'!r}.") from None
+            raise no_sample(self.name, sample_id, self.sample_ids, self.files) from None
 
     def __getitem__(self, key: int | str) -> Sample:
         i = self.position(key) if isinstance(key, str) else range(len(self))[key]

@@ -106,6 +106,11 @@ def test_no_command_offers_an_iou_of_0(pictures, tmp_path):
         assert result.exit_code == 2 and "0.01" in result.stderr, result.stderr
 
 
+def test_a_file_name_in_the_place_of_an_id(pictures, tmp_path):
+    result = CliRunner().invoke(cli.app, ["why", str(run_of(pictures, tmp_path / "r")), "--image", "7.jpg"])
+    assert str(result.exception).endswith("has no sample '7.jpg', which is the file name of the sample '7'; ids and file names differ here, give the id.")
+
+
 def test_one_is_said_as_one(pictures, tmp_path):
     result = CliRunner().invoke(cli.app, ["detect", "--model", f"fake:{pictures}", "--data", str(pictures), "--limit", "1", "--out", str(tmp_path / "r")])
     assert "1 image, " in result.stderr and "0 images could not be read" in result.stderr

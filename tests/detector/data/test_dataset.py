@@ -63,6 +63,10 @@ def test_subset_renumbers_rows_and_keeps_pixels_and_problems_with_their_sample()
 def test_unknown_samples_and_splits_are_named():
     with pytest.raises(InputError, match="no sample '7'"):
         three_images()["7"]
+    named = three_images(files=["/a/000139.jpg", "", ""])
+    for text in ("000139.jpg", "000139", "a/000139.jpg"):
+        with pytest.raises(InputError, match="file name of the sample '139'"):
+            named[text]
     with pytest.raises(InputError, match="it has train, val"):
         three_images().split("test")
     with pytest.raises(IndexError):
