@@ -24,6 +24,7 @@ from analysis.subsets import images_showing, narrow
 from app import choices, large_runs
 from app.choices import Saved
 from app.components import facts
+from app.noted_runs import noted_runs
 from app.roots import roots
 from app.viewer import counts_strip
 from app.viewer.payload import curve, exact
@@ -62,7 +63,7 @@ def _runs_in_roots(places: tuple[str, ...]) -> list[str]:
 
 def _manifests() -> tuple[tuple[str, int], ...]:
     found = {}
-    for folder in [*_runs_in(data_dir("runs")), *_runs_in_roots(tuple(map(str, roots()[1:])))]:
+    for folder in [*_runs_in(data_dir("runs")), *_runs_in_roots(tuple(map(str, roots()[1:]))), *map(str, noted_runs())]:
         try:
             found[folder] = os.stat(os.path.join(folder, "manifest.json")).st_mtime_ns
         except OSError:
@@ -85,7 +86,7 @@ def _summaries(manifests: tuple[tuple[str, int], ...]) -> dict[str, RunSummary]:
 
 
 def stored_runs() -> dict[str, RunSummary]:
-    """Runs under the data directory and the roots by the name pages and links use, the newest first."""
+    """Runs under the data directory and the roots, and those noted elsewhere, by the name pages and links use, the newest first."""
     return _summaries(_manifests())
 
 

@@ -43,3 +43,10 @@ def test_detect_notes_what_it_makes_and_commands_find_it_by_its_name(pictures, b
     assert find_run(tmp_path.__class__("first")) == tmp_path / "far" / "first"
     with pytest.raises(InputError, match="is not a run"):
         find_run(tmp_path / "second")
+
+
+def test_the_app_lists_it_too(app, pictures, tiny_run, tmp_path):
+    note_run(write_run(load_dataset(pictures / "instances.json"), tmp_path / "elsewhere"))
+    at = app("views/image.py", run="elsewhere")
+    assert not at.exception and {"tiny", "elsewhere"} <= set(at.selectbox(key="run").options)
+    assert at.selectbox(key="run").value == "elsewhere"
