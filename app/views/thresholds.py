@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -48,7 +49,12 @@ def _precision_recall(key: tuple, class_id: int | None, _s: Any) -> dict[str, li
 
 @st.cache_data(max_entries=16, show_spinner="Trying every threshold")
 def _suggest(key: tuple, rule: tuple, _s: Any) -> tuple[rules.Suggestion, list[rules.Suggestion]]:
-    return rules.suggest(_s.chosen, threshold_table.rule_of(*rule)[1])
+    return rules.suggest(_s.chosen, threshold_table.rule_of(*rule)[1], floor=_floor(_s))
+
+
+def _floor(s: state.Shared) -> float:
+    """The run holds nothing below this score; calibrated scores have no such bound."""
+    return s.manifest.floor if s.calibration is None else 0.0
 
 
 # ---- thresholds
@@ -61,6 +67,8 @@ def _curves(s: state.Shared, line: DeltaGenerator) -> None:
         of = st.selectbox("Curve of", [None, *classes], format_func=lambda k: "all classes together" if k is None else names[k], key="curve_of", label_visibility="collapsed", width=220)
         # Of the thresholds the slider can be set to, so that choosing it gives what it says.
         suggestion = rules.best_f1(whole if of is None else per_class[of])
+        if suggestion.threshold is not None:
+            suggestion = replace(suggestion, threshold=max(suggestion.threshold, _floor(s)) if suggestion.tp else None)
         if suggestion.threshold is not None and s.saved is None:
             st.button(f"Best F1: {suggestion.threshold:.2f}", icon=":material/adjust:", on_click=_set_threshold, args=(suggestion.threshold,), disabled=round(suggestion.threshold, 2) == s.threshold,
                       help=f"{suggestion.tp:,} correct, {suggestion.fp:,} wrong, {suggestion.fn:,} missed there: F1 {suggestion.f1:.1%}. Chosen on this data, which flatters it a little.")
@@ -69,7 +77,7 @@ def _curves(s: state.Shared, line: DeltaGenerator) -> None:
     if s.saved is not None:
         fixed = s.counts if of is None else _one_class(s, of)
     live_curves(
-        threshold_table.curve_payload(grid, _precision_recall(_key(s), of, s), threshold=s.threshold, floor=s.manifest.floor if s.calibration is None else 0.0, fixed=fixed,
+        threshold_table.curve_payload(grid, _precision_recall(_key(s), of, s), threshold=s.threshold, floor=_floor(s), fixed=fixed,
                                       marks=[suggestion.threshold] if suggestion.threshold is not None else []),
         key="curves", on_threshold=_dragged,
     )
