@@ -11,7 +11,7 @@ if str(ROOT) not in sys.path:
 
 import streamlit as st  # noqa: E402
 
-from app import demo, state  # noqa: E402
+from app import controls, demo, state  # noqa: E402
 from app.components import errors_said, frame_style  # noqa: E402
 from app.garbage import freeze_modules  # noqa: E402
 
@@ -37,12 +37,12 @@ chosen = None
 with errors_said():
     demo.make_on_first_start()
 with errors_said("Choose another run."):
-    chosen = state.sidebar()
+    chosen = controls.sidebar()
 st.session_state["_shared"] = chosen if isinstance(chosen, state.Shared) else None
 if isinstance(chosen, state.Shared):
     with errors_said():
-        state.strip(chosen)
+        controls.strip(chosen)
 with errors_said():
-    if not state.shown_in_windows(chosen, page.url_path):
+    if not controls.shown_in_windows(chosen, page.url_path):
         page.run()
 freeze_modules()
