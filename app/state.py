@@ -73,13 +73,15 @@ def _summaries(manifests: tuple[tuple[str, int], ...]) -> dict[str, RunSummary]:
     folders = dict.fromkeys(Path(folder).parent for folder, _ in manifests)
     by_path = {str(s.path): s for folder in folders for s in list_runs(folder)}
     wanted = [by_path[folder] for folder, _ in manifests if folder in by_path]
+    newest = sorted((s for s in wanted if s.manifest), key=lambda s: s.manifest.created, reverse=True)
     named: dict[str, RunSummary] = {}
-    for summary in sorted((s for s in wanted if s.manifest), key=lambda s: s.manifest.created, reverse=True):
+    # Where names clash those of the data directory keep theirs, as commands have it.
+    for summary in sorted(newest, key=lambda s: s.path.parent != data_dir("runs")):
         name, number = summary.path.name, 2
         while name in named:
             name, number = f"{summary.path.name}~{number}", number + 1
         named[name] = summary
-    return named
+    return dict(sorted(named.items(), key=lambda item: newest.index(item[1])))
 
 
 def stored_runs() -> dict[str, RunSummary]:

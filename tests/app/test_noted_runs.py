@@ -47,6 +47,10 @@ def test_detect_notes_what_it_makes_and_commands_find_it_by_its_name(pictures, b
 
 def test_the_app_lists_it_too(app, pictures, tiny_run, tmp_path):
     note_run(write_run(load_dataset(pictures / "instances.json"), tmp_path / "elsewhere"))
+    note_run(write_run(load_dataset(pictures / "instances.json"), tmp_path / "far" / "tiny"))
     at = app("views/image.py", run="elsewhere")
     assert not at.exception and {"tiny", "elsewhere"} <= set(at.selectbox(key="run").options)
     assert at.selectbox(key="run").value == "elsewhere"
+    from app.state import stored_runs
+
+    assert {name: s.path for name, s in stored_runs().items()} == {name: s.path for name, s in known_runs().items()}, "named alike in both"
