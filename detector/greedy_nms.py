@@ -1,7 +1,7 @@
 """Greedy suppression itself, without caps, thresholds of the score, or images: which box goes because of which.
 
 Candidates come best first, in as many parts as one likes. They are looked at in blocks: a block against all boxes kept so
-far, then within itself, as tables of float32 IoU; a walk box by box gives bit-equal answers and takes several times as
+far, then within itself, as tables of float32 IoU; a walk box by box gives bit-equal answers and takes two to three times as
 long (`tests/benchmarks/bench_nms.py`).
 """
 
@@ -53,7 +53,7 @@ class GreedyNMS:
         self.by = np.concatenate([self.by, np.full(n, NOBODY, np.int32)])
         self.rank = np.concatenate([self.rank, np.zeros(n, np.int32)])
         sides, groups = _sides(boxes), np.asarray(groups, np.int32)
-        if guess is not None and not first and self._most is None and self._guessed(sides, groups, guess):
+        if guess is not None and len(guess) and not first and self._most is None and self._guessed(sides, groups, guess):
             return
         if self._together or not n:
             parts = [(0, np.arange(n))]

@@ -52,6 +52,13 @@ def test_a_guess_right_or_wrong(wrong):
     assert asked(ladder, 0.0, 50, 200) == detections(boxes, scores, 0.0, 0.4, 50, 200), "and it goes on from there"
 
 
+@pytest.mark.parametrize("guess", [([], []), ([140], [-1])], ids=["of nothing", "of no class"])
+def test_a_guess_of_nothing_is_none(guess):
+    boxes, scores = material(5)
+    ladder = Ladder(scores, boxes, 0.4, WINDOW, tuple(np.array(side, np.int64) for side in guess))
+    assert asked(ladder, 0.1, 20, 30) == detections(boxes, scores, 0.1, 0.4, 20, 30)
+
+
 def test_a_right_guess_saves_the_walk(monkeypatch):
     boxes, scores = material(5)
     kept = Ladder(scores, boxes, 0.4, WINDOW).down_to(0.5)
