@@ -44,7 +44,7 @@ SENTENCES = {
     "both": "On an object, under the wrong name and badly placed.",
     "duplicate": "Fits an object that a better-scored detection already found.",
     "background": "There is nothing of any class.",
-    "missed": "No detection comes near enough to this object to be mended.",
+    "missed": "Missed, and no wrong detection stands on it that could be mended.",
 }
 NOT_ADDITIVE = "Each figure says what mending that kind alone would gain; mending several does not gain their sum."
 

@@ -170,14 +170,20 @@ def _labels(canvas: np.ndarray, marks: list[Mark], boxes: np.ndarray) -> None:
 
 
 def add_caption(image: np.ndarray, text: str) -> np.ndarray:
-    """The picture with a white strip beneath that carries `text` in small type, as wide as the picture."""
+    """The picture with a white strip beneath that carries `text` in small type, in as many lines as it takes."""
     text = text.replace("≥", ">=").replace("·", "|").encode("ascii", "replace").decode()
-    height, width = image.shape[:2]
-    scale = 0.4
-    (w, h), base = cv2.getTextSize(text, FONT, scale, 1)
-    scale = min(scale, scale * (width - 8) / max(w, 1))
-    strip = np.full((h + base + 6, width, 3), 255, np.uint8)
-    cv2.putText(strip, text, (4, h + 3), FONT, scale, (85, 85, 85), 1, cv2.LINE_AA)
+    width, scale = image.shape[1], 0.4
+    lines: list[str] = []
+    for word in text.split():
+        longer = f"{lines[-1]} {word}" if lines else word
+        if lines and cv2.getTextSize(longer, FONT, scale, 1)[0][0] <= width - 8:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    (_, h), base = cv2.getTextSize(text, FONT, scale, 1)
+    strip = np.full((len(lines) * (h + base + 3) + 4, width, 3), 255, np.uint8)
+    for n, line in enumerate(lines):
+        cv2.putText(strip, line, (4, (n + 1) * (h + base + 3) - base), FONT, scale, (85, 85, 85), 1, cv2.LINE_AA)
     return np.concatenate([image, strip])
 
 

@@ -85,7 +85,7 @@ def _question(s: Any, i: int, row: objects.Row, offer: Offer) -> Question:
         return possible[0]
     return st.selectbox(
         "Evidence for", possible, format_func=lambda q: q.words(row.name), key=f"heat-question-{s.run.sample_ids[i]}-{row.verdict}-{row.det}-{row.truth}",
-        help="Its class; its class less another at the same anchors; or where the box's sides stand.",
+        help="Its class; its class less another at the same anchors; or where the box's sides stand (D-RISE asks that of any detector that shows candidates).",
     )
 
 

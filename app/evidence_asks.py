@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from analysis.saliency.methods import offers
 from analysis.saliency.targets import SIDES
 from app import objects
 from detector.boxes import iou
@@ -57,7 +58,8 @@ def questions(s: Any, i: int, row: objects.Row, method: str) -> list[Question]:
     if "candidates" not in s.manifest.detector.capabilities:
         return [Question()]
     rivals = other_classes(s, i, row) if method in ("integrated_gradients", "d_rise") else []
-    return [Question(), *(Question(rival=name) for name in rivals), *(Question(side=side) for side in ("all", *SIDES))]
+    can = any(o.method == method and o.possible for o in offers(s.manifest.detector, box=True))
+    return [Question(), *(Question(rival=name) for name in rivals), *(Question(side=side) for side in ("all", *SIDES) if can)]
 
 
 def other_classes(s: Any, i: int, row: objects.Row) -> list[str]:

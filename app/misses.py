@@ -154,7 +154,7 @@ def cause_rows(s: Any, selected: str | None) -> dict[str, Any]:
             rows.append({
                 "id": name, "name": name, "note": SENTENCES[name], "verdict": "missed", "count": f"{n:,}", "count_note": "objects",
                 "count_title": f"{n:,} of {total:,} missed objects", "bar": n / total, "value": f"{100 * n / total:.1f} %", "value_note": "of misses",
-                "title": f"Show the {n:,} objects", "disabled": False,
+                "title": f"Show the {n:,} object{'s' if n != 1 else ''}", "disabled": False,
             })
     return {"head": ["what ended it", "at this threshold", "", "share"], "rows": rows, "selected": selected}
 

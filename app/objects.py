@@ -96,8 +96,13 @@ def find(rows: list[Row], selected: dict[str, Any] | None) -> int | None:
     return proper[0] if proper else (candidates[0] if candidates else None)
 
 
-def sentence(row: Row, threshold: float, iou: float) -> str:
-    """What became of it, in one sentence."""
+def sentence(row: Row, threshold: float, iou: float, *, labelled: bool = False, near: str = "") -> str:
+    """What became of it, in a sentence or two.
+
+    Args:
+        labelled: whether the image has ground truth; then a detection that is not judged has a class nobody labelled.
+        near: of a wrong detection: what `nearest` says.
+    """
     what = f"**{row.name}**"
     partner = f" with IoU {row.iou:.2f}" if np.isfinite(row.iou) else ""
     if row.verdict == "missed":
@@ -105,14 +110,30 @@ def sentence(row: Row, threshold: float, iou: float) -> str:
             return f"A {what} was found here at {shown_score(row.score, threshold):.2f}{partner} and cut by the threshold {threshold:.2f} (a false negative)."
         return f"This {what} was missed (a false negative): no detection of its class reaches IoU {iou:.2f} with it, at any stored score."
     if row.verdict == "wrong":
-        return f"This {what} of {row.score:.2f} is a false alarm (a false positive): no free object of its class overlaps it by IoU {iou:.2f}."
+        return f"This {what} of {row.score:.2f} is a false alarm (a false positive): no free object of its class overlaps it by IoU {iou:.2f}.{f' {near}' if near else ''}"
     if row.verdict == "duplicate":
         return f"This {what} of {row.score:.2f} repeats an object{partner} that a surer detection already has; it counts as a false positive."
     if row.verdict == "ignored":
         return f"This {what} of {row.score:.2f} lies on ground truth that is not counted ({row.flags or 'ignored'}): neither right nor wrong."
     if row.verdict == "unjudged":
-        return f"This {what} has confidence {row.score:.2f}; the image has no ground truth to judge it by."
+        why = f"the ground truth knows no {row.name}, so nobody can say whether it is right" if labelled else "the image has no ground truth to judge it by"
+        return f"This {what} has confidence {row.score:.2f}; {why}."
     return f"This {what} of {row.score:.2f} is correct (a true positive): it overlaps its object{partner}."
+
+
+def nearest(s: Any, i: int, row: Row) -> str:
+    """The object a detection overlaps most, of any class, in a sentence."""
+    from detector.boxes import iou as box_iou
+
+    truth = s.run.annotations(i)
+    if row.det < 0 or truth is None or not len(truth):
+        return ""
+    overlap = box_iou(truth.xyxy, s.run.detections_of(i).xyxy[row.det : row.det + 1])[:, 0]
+    j = int(np.argmax(overlap))
+    if overlap[j] <= 0:
+        return "It touches no object at all."
+    name = s.run.class_map.names[truth.class_ids[j]]
+    return f"It lies nearest to a {name}, with IoU {overlap[j]:.2f}."
 
 
 def rivals(s: Any, i: int, row: Row, most: int = 4) -> list[dict[str, Any]]:

@@ -36,11 +36,12 @@ def section(s: Any, a: Autopsy, i: int, chosen: int | None) -> None:
         except BoxscopeError:
             picture = ""
         drawing(suppressor_svg(s.run, i, moved, picture=picture, chosen=row), key="suppressors")
-        st.caption("Blue is kept, grey was ended by the box its line leads to, with their IoU. Dashed green comes back, dashed pink is missed.")
+        st.caption("Blue is kept, grey was ended by the box its line leads to, with their IoU. Dashed green comes back, dashed pink is missed." + (" Boxes near the chosen object are drawn." if chosen is not None else ""))
         st.markdown(_words(s, moved, value, own))
         price = next(iter(a.trials.moved("iou_threshold", [value])), None)
         if price is not None and abs(value - own) > 1e-6:
-            st.markdown(f"{'Over the whole set' if price.whole else f'Over the {price.images:,} images asked so far'}: {price.gained:+,} objects, {price.wrong:+,} false positives.")
+            over = "the whole set" if price.whole else f"the {price.images:,} images asked so far" if price.images != 1 else "the one image asked so far"
+            st.markdown(f"Over {over}: {price.gained:+,} object{'s' if abs(price.gained) != 1 else ''}, {price.wrong:+,} false positive{'s' if abs(price.wrong) != 1 else ''}.")
             if not price.whole:
                 st.caption("The Causes on the Mistakes page ask the detector about every image; then this counts the whole set.")
 
@@ -49,6 +50,6 @@ def _words(s: Any, moved: Moved, value: float, own: float) -> str:
     names = s.run.class_map.names
     if abs(value - own) < 1e-6:
         n = len(moved.graph)
-        return f"At {own:.2f}, as the detector has it, NMS removed {n:,} box{'es' if n != 1 else ''} that pass the threshold here."
+        return f"At {own:.2f}, as the detector has it, NMS removed {n:,} box{'es' if n != 1 else ''} of this image that pass the threshold."
     told = [f"{', '.join(sorted(names[c] for c in s.run.truth.class_ids[rows]))} {what}" for rows, what in ((moved.back, "found again"), (moved.gone, "lost")) if len(rows)]
     return f"At {value:.2f} here: {'; '.join(told) or 'no object comes or goes'}; {moved.wrong:+,} false positives."

@@ -43,7 +43,7 @@ class TrainRecipe(Recipe):
         val_data: a data set to validate on, instead of a split of `data`; `val_split` is then a split of it.
         label_map: a label map that decides which classes there are and in which order; None takes the data's.
         num_classes: how many classes the data must have; None takes them as they are.
-        architecture: one of `detector.ssd.config.ARCHITECTURES`.
+        architecture: which of the zoo's networks: SSD MobileNetV2, SSD MobileNetV2 FPNLite, or SSD ResNet50 V1 FPN.
         pipeline: a `pipeline.config` that describes the network (of this `architecture`) instead of the zoo's own;
             `input_size` and `alpha` are then its. Number of classes and training settings are the recipe's.
         input_size: (width, height) in pixels; None takes the zoo's. FPN networks need multiples of 32.

@@ -47,7 +47,8 @@ class Faithfulness:
     Args:
         curves: of the map; baselines: of each of `BASELINES`.
         inside: share of the positive evidence in the target's box; area: the box's share of the image. None without a box.
-        start: the answer on the clean picture; unit: "belief" (best IoU times score; of a box, the IoU with itself) or "logit".
+        start: the answer on the clean picture; unit: "belief" (best IoU times score), "logit", or "box" (of evidence for
+            a box or one of its sides: the IoU of the whole box with itself).
         fractions: share of the image's pixels changed at each step.
     """
 
@@ -66,7 +67,8 @@ class Faithfulness:
         return None if self.inside is None or self.area is None else self.inside - self.area
 
     def beats(self, baseline: str) -> bool:
-        return self.curves.gain > self.baselines[baseline].gain
+        """Whether it is better by what two digits show."""
+        return round(self.curves.gain, 2) > round(self.baselines[baseline].gain, 2)
 
     @property
     def lost_to(self) -> tuple[str, ...]:
@@ -76,7 +78,8 @@ class Faithfulness:
     def sentence(self) -> str:
         """The verdict in words, losses included."""
         others = ", ".join(f"{name} {curves.gain:+.2f}" for name, curves in self.baselines.items())
-        own = f"insertion less deletion {self.curves.gain:+.2f} ({others})"
+        what = " of the whole box's IoU with itself" if self.unit == "box" else ""
+        own = f"insertion less deletion{what} {self.curves.gain:+.2f} ({others})"
         if not self.lost_to:
             return f"Beats all {len(self.baselines)} baselines on this object: {own}."
         worst = {"gaussian": "a Gaussian drawn on the box, without any model", "edge": "the picture's edges", "random": "a random order"}
@@ -109,7 +112,9 @@ class Trial:
         # A box is held against itself: by its IoU with where it lies on the clean picture.
         self._of_box = target.sides is not None
         # An object the detector hardly believes in has no score to lose; its logit still moves.
-        self.unit = "logit" if target.kind != "detection" and view.unit == "logit" and not self._of_box else "belief"
+        self.unit = "logit" if target.kind != "detection" and view.unit == "logit" else "belief"
+        if self._of_box:
+            self.unit = "box"
         self.start = float(self._answers(view.pixels[None])[0])
         self._baselines: dict[str, Curves] = {}
 

@@ -105,6 +105,8 @@ def explain(
         print(f"{prefix}{result['object']}\t{result['class']}\t{result['verdict']}\t{result['method']}\t{result['png'] or ' '.join(result['words'])}")
         for line in result["words"] if result["png"] else ():  # without a map its words are the reason, on the line itself
             print(f"  {line}")
+    if results and all(result.get("impossible") for result in results):
+        raise typer.Exit(1)
 
 
 def _first_possible(detector: Any) -> list[str]:

@@ -129,7 +129,7 @@ def _list(s: state.Shared, c: Comparison, within: np.ndarray | None) -> int | No
     with st.container(horizontal=True, vertical_alignment="center"):
         changes = st.pills("Show", help=f"Moved: found by both, with a score {comparisons.MOVED_SCORE} or an IoU {comparisons.MOVED_IOU} apart.", options=list(comparisons.CHANGES), selection_mode="multi", default=["lost", "gained"], key="changes", label_visibility="collapsed") or []
         rows = comparisons.flips(c, tuple(changes), within)
-        st.markdown(f"**{len(rows):,}** object{'s' if len(rows) != 1 else ''}, the largest change of score first{f'; the first {MOST:,} are listed, the CSV file has all' if len(rows) > MOST else ''}", width="stretch")
+        st.markdown(f"**{len(rows):,}** object{'s' if len(rows) != 1 else ''}, {'in the order of the images' if c.a.matches is c.b.matches else 'the largest change of score first'}{f'; the first {MOST:,} are listed, the CSV file has all' if len(rows) > MOST else ''}", width="stretch")
         st.download_button("CSV", lambda: comparisons.as_csv(c, rows), f"{s.name}-flips.csv", "text/csv", icon=":material/download:", type="tertiary", on_click="ignore", disabled=not len(rows),
                            help=f"These {len(rows):,} objects with both operating points.")
     if not len(rows):

@@ -201,7 +201,7 @@ def main() -> None:
             if path:
                 dataset = _dataset(path, _changed(path))
                 known = int(dataset.labelled.sum())
-                facts(f"{dataset.format} · {len(dataset):,} images" + (f", {known:,} labelled · {len(dataset.objects):,} objects · {len(dataset.class_map)} classes" if known else " · no ground truth"))
+                facts(f"{dataset.format} · {len(dataset):,} images" + (f", {known:,} labelled · {len(dataset.objects):,} objects · {len(dataset.class_map)} class{'es' if len(dataset.class_map) != 1 else ''}" if known else " · no ground truth"))
                 show_problems(dataset.problems)
         except BoxscopeError as error:
             say_error(error)

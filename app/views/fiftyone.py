@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 import streamlit as st
 
 from app import evidence_files, homecoming, pushes, state
@@ -83,20 +85,23 @@ def main() -> None:
             "What it would add: every image of the run in FiftyOne's browser with our verdict on each label, saved views of the misses, "
             "false alarms (false positives) and confusions, embeddings, tags and label editing. Everything else here works without it."
         )
+    kept = st.session_state.setdefault("_push_maps", {})  # a watched push draws no ticks, and they are to be there again after it
     heatmaps = available and st.checkbox(
-        "Confidence maps too", key="push_heatmaps", help="Where the model believes an object is, as FiftyOne Heatmap labels: of every class, and of the missed objects' classes.")
+        "Confidence maps too", key="push_heatmaps", value=kept.get("confidence", False), help="Where the model believes an object is, as FiftyOne Heatmap labels: of every class, and of the missed objects' classes.")
     made = evidence_files.kept_maps(s.run)
     evidence = available and bool(made) and st.checkbox(
-        f"Evidence maps too ({made:,})", key="push_evidence",
+        f"Evidence maps too ({made:,})", key="push_evidence", value=kept.get("evidence", False),
         help="Those made on the Image page so far, as FiftyOne Heatmap labels, one a method: what in the image speaks for the explained objects.")
     with st.container(horizontal=True, vertical_alignment="center"):
         pushed = current is not None and bool(current.result)
         if st.button("Push again" if pushed else f"Push {s.name}", type="secondary" if pushed else "primary", icon=":material/upload:", disabled=not available,
                      help="Writes images, ground truth, predictions, verdicts and an evaluation. Pushing again updates and never doubles."):
+            kept.update(confidence=heatmaps, evidence=evidence)
             pushes.start(s.path, threshold=s.named_cuts, iou=s.iou, pages=_pages(), heatmaps=heatmaps, evidence=evidence_files.kept_of(s.run) if evidence else None)
             st.rerun()
         if connection["url"]:
-            st.link_button("Open FiftyOne", connection["url"], icon=":material/open_in_new:")
+            name = pushes.pushed_as(s.path)
+            st.link_button("Open FiftyOne", f"{connection['url'].rstrip('/')}/datasets/{quote(name)}" if name else connection["url"], icon=":material/open_in_new:")
         elif st.button("Start FiftyOne", icon=":material/power_settings_new:", disabled=not available):
             pushes.start(s.path, threshold=s.named_cuts, iou=s.iou, pages=_pages(), push=False)
             st.rerun()

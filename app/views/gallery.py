@@ -65,9 +65,9 @@ def _first_clicks() -> None:
         if st.button("Open the worst image", icon=":material/counter_1:"):
             st.session_state.pop("image_id", None)
             state.go("views/image.py")
-        st.button("Halve the threshold", icon=":material/counter_2:", on_click=lambda: st.session_state.update(conf=0.25),
-                  help="More objects are found, and more false alarms (false positives) come with them: watch the counts above.")
-        if st.button("Run it on your picture", icon=":material/counter_3:"):
+        st.button("Threshold to 0.25", icon=":material/counter_2:", on_click=lambda: st.session_state.update(conf=0.25),
+                  help="More objects are found, and more false alarms (false positives) come with them.")
+        if st.button("Run a detector on your picture", icon=":material/counter_3:"):
             state.go("views/detect.py")
         st.button("Hide", type="tertiary", on_click=lambda: st.session_state.update(hide_hints=True))
 

@@ -134,7 +134,7 @@ def _fiftyone_link(path: str, _run, sample_id: str) -> str | None:
 
 def _details(s: state.Shared, i: int, row: objects.Row) -> None:
     if row.verdict != "missed" or not misses.panel(s, i, row):
-        st.markdown(objects.sentence(row, s.cut_of(row.name), s.iou))
+        st.markdown(objects.sentence(row, s.cut_of(row.name), s.iou, labelled=bool(s.run.labelled[i]), near=objects.nearest(s, i, row) if row.verdict == "wrong" else ""))
     others = objects.rivals(s, i, row)
     if others:
         st.caption("What else the detector said here" if row.verdict != "missed" else "What the detector said here")

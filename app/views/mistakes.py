@@ -60,6 +60,8 @@ def _kinds(s: state.Shared, asked: Asked | None, line: DeltaGenerator) -> None:
         mistakes.kind_rows(errors, found, asked.parts[0] if asked else None), key="kinds",
         on_pick=lambda: _ask(Asked("kind", (st.session_state["kinds"]["pick"],))) if st.session_state["kinds"].get("pick") in KINDS else None,
     )
+    if s.class_ids is None and (on := s.counts.fn - found["missed"]) > 0:
+        st.caption(f"Of {s.counts.fn:,} missed objects (false negatives) {found['missed']:,} are counted as missed here; on the other {on:,} a wrong detection stands, and they count as its kind.")
     whole = "" if s.class_ids is None else " It is of every class and image, whatever is chosen on the left."
     st.caption(
         f"What mending adds (dAP) counts every stored score; the threshold does not move it.{whole}",
@@ -135,7 +137,8 @@ def _matrix(s: state.Shared, asked: Asked | None, line: DeltaGenerator) -> None:
     confusion_matrix(payload, key="matrix", on_pick=pick)
     left = len(everything) - len(shown)
     st.caption(
-        "Rows are objects, columns predictions; darkness is the share of the row. The diagonal is correct; the last column is missed (false negatives), the last row false alarms "
+        "Rows are objects, columns predictions; the stronger the colour, the larger the share of the row. The diagonal is correct; off it an object was found under another name, and the "
+        "last column was found under none (both are false negatives); the last row false alarms "
         f"on no object they fit (false positives): on nothing, or badly placed. Most confused first.{f' {left} more classes are not drawn.' if left else ''} A click shows the boxes."
     )
 
@@ -145,9 +148,9 @@ def _slices(s: state.Shared, asked: Asked | None, line: DeltaGenerator) -> None:
     worst = slices.worst(3)
     if worst:
         named = ", ".join(f"**{mistakes.label_of(x.group, x.name)}** ({mistakes.percent(x.recall)})" for x in worst)
-        st.markdown(f"Surely found less often than the rest ({mistakes.percent(slices.whole.recall)}): {named}.")
+        st.markdown(f"Surely found less often than objects are on the whole ({mistakes.percent(slices.whole.recall)}): {named}.")
     else:
-        st.markdown("No part of the data is surely found less often than the rest.")
+        st.markdown("No part of the data is surely found less often than objects are on the whole.")
     with st.container(height=430, border=False):
         bar_rows(mistakes.slice_rows(slices, str(asked) if asked else None), key="slices", on_pick=lambda: _ask(Asked.parse(st.session_state["slices"].get("pick"))))
 

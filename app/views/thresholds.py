@@ -70,7 +70,7 @@ def _curves(s: state.Shared, line: DeltaGenerator) -> None:
         if suggestion.threshold is not None:
             suggestion = replace(suggestion, threshold=max(suggestion.threshold, _floor(s)) if suggestion.tp else None)
         if suggestion.threshold is not None and s.saved is None:
-            st.button(f"Best F1: {suggestion.threshold:.2f}", icon=":material/adjust:", on_click=_set_threshold, args=(suggestion.threshold,), disabled=round(suggestion.threshold, 2) == s.threshold,
+            st.button(f"Best F1 at {suggestion.threshold:.2f}", icon=":material/adjust:", on_click=_set_threshold, args=(suggestion.threshold,), disabled=round(suggestion.threshold, 2) == s.threshold,
                       help=f"{suggestion.tp:,} correct, {suggestion.fp:,} wrong, {suggestion.fn:,} missed there: F1 {suggestion.f1:.1%}. Chosen on this data, which flatters it a little.")
     grid = whole if of is None else per_class[of]
     fixed = None
@@ -81,7 +81,7 @@ def _curves(s: state.Shared, line: DeltaGenerator) -> None:
                                       marks=[suggestion.threshold] if suggestion.threshold is not None else []),
         key="curves", on_threshold=_dragged,
     )
-    st.caption(f"{s.point} · {grid.objects:,} objects · dotted: best F1. Drag the line, or use the arrow keys on it.")
+    st.caption(f"{s.point} · {grid.objects:,} objects · dotted: best F1.{' Drag the line, or use the arrow keys on it.' if s.saved is None else ''}")
 
 
 def _one_class(s: state.Shared, k: int) -> Any:

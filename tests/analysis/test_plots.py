@@ -130,6 +130,8 @@ def test_rendered_small_and_with_its_operating_point():
     nothing = render_detections(picture(), Detections.empty(SIZE))
     np.testing.assert_array_equal(nothing, picture())
     assert add_caption(picture(), "≥ ·").shape[1] == 300
+    one, three = (add_caption(picture(), " ".join(["operating point"] * n)).shape for n in (1, 8))
+    assert one[1] == three[1] == 300 and three[0] - picture().shape[0] > 2 * (one[0] - picture().shape[0] - 4), "more lines, not smaller type"
 
 
 def test_half_transparent_below_the_threshold():

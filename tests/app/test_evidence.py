@@ -168,7 +168,7 @@ def test_the_command_asks_for_the_box(run):
     assert facts["side"] == "left" and facts["target"]["kind"] == "box" and facts["target"]["sides"] == [0] and facts["unit"] == "share slope"
     assert any("holds its left side out" in line for line in only["words"])
     impossible = explained(run, "--object", "d0", "--side", "all", "--method", "integrated_gradients")
-    assert impossible.exit_code == 0 and "needs gradients" in impossible.stdout
+    assert impossible.exit_code == 1 and "needs gradients" in impossible.stdout, "no map was made"
     assert "expected all, left, top, right, bottom, without --rather-than, got 'middle'" in str(explained(run, "--side", "middle").exception)
     assert "got 'left' with it" in str(explained(run, "--side", "left", "--rather-than", "red").exception)
 

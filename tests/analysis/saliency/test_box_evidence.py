@@ -127,7 +127,7 @@ def test_a_box_is_held_against_itself():
     verdict = trial.judge(heat)
     x1, y1, x2, y2 = target.box
     own = (OWN[2] - OWN[0]) * (OWN[3] - OWN[1])
-    assert verdict.unit == "belief" and verdict.start == pytest.approx(1, abs=1e-6)
+    assert verdict.unit == "box" and "of the whole box's IoU with itself" in verdict.sentence() and verdict.start == pytest.approx(1, abs=1e-6)
     assert min(verdict.curves.hidden) == pytest.approx(own / ((x2 - x1) * (y2 - y1)), abs=0.02)
     assert verdict.curves.hidden[1] == min(verdict.curves.hidden), "the four pixels go first"
     assert verdict.beats("random"), "edges and a Gaussian on so large a box find these pixels as soon"
