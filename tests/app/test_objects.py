@@ -59,7 +59,7 @@ def test_every_verdict_has_its_sentence(at):
     unjudged = objects.Row("unjudged", "cat", 0.88, float("nan"), 10, 10, "", 0, -1)
     assert "the image has no ground truth to judge it by" in objects.sentence(unjudged, 0.5, 0.5)
     assert "the ground truth knows no cat" in objects.sentence(unjudged, 0.5, 0.5, labelled=True)
-    misnamed = next(row for row in objects.rows_of(s, 1) if row.verdict == "wrong")
+    misnamed = next(row for row in objects.rows_of(s, 1) if row.name == "dog")
     assert objects.nearest(s, 1, misnamed) == "It lies nearest to a cat, with IoU 1.00." and objects.nearest(s, 1, objects.rows_of(s, 1)[0]) == ""
     assert objects.sentence(misnamed, 0.5, 0.5, near=objects.nearest(s, 1, misnamed)).endswith("by IoU 0.50. It lies nearest to a cat, with IoU 1.00.")
     nothing = objects.rows_of(s, 1)[0]
