@@ -20,6 +20,7 @@ STYLE = """<style>
 .stMainBlockContainer { padding-left: 1.5rem; padding-right: 1.5rem; max-width: 1800px; }
 [data-testid="stLayoutWrapper"]:has(> .st-key-counts) { position: sticky; top: 53px; z-index: 20; }
 .stApp [data-testid="stSidebarUserContent"] .stCaption p { line-height: 1.35; }
+.st-key-image-page [data-testid="stElementToolbar"] { top: 1px !important; right: 1px !important; }
 [data-testid="stSidebarHeader"] { height: 3rem; }
 [data-testid="stWidgetLabelRequired"] { display: none; }
 .boxscope-facts { font-size: 12px; line-height: 1.45; opacity: .82; margin: -6px 0 2px; overflow-wrap: anywhere; }

@@ -100,7 +100,7 @@ def arrange(s: Any, sort: str, filters: Filters) -> Order:
 def _showing(s: Any, shows: tuple[str, ...]) -> np.ndarray:
     c = s.per_image
     masks = {
-        "missed": c.fn > 0, "wrong": c.fp - c.duplicates > 0, "duplicate": c.duplicates > 0,
+        "missed": c.fn > 0, "wrong": c.fp > 0, "duplicate": c.duplicates > 0,
         "all correct": s.chosen.judged & (c.fn == 0) & (c.fp == 0),
         "detections": c.detections > 0, "no detections": c.detections == 0,
     }
