@@ -30,14 +30,14 @@ _finished: OrderedDict[tuple, Progress] = OrderedDict()
 """Finished maps by image, object, method and weights; shared by all sessions of the server."""
 
 
-def reasons(s: Any, *, box: bool = False) -> list[Offer]:
-    """Every method in the page's order, with why it cannot work; `box`: for evidence of a box instead of a class."""
+def reasons(s: Any) -> list[Offer]:
+    """Every method in the page's order, with why it cannot work."""
     shown = heat.offer(s)
     first = Offer("confidence_map", shown.possible, "" if shown.possible else shown.reason)
     if spec_of(s.manifest) is None:
         why = "The run does not say how to load its detector, and evidence has to be asked of it."
         return [first, *(Offer(o.method, False, why, "confidence_map") for o in offers(s.manifest.detector))]
-    return [first, *offers(s.manifest.detector, box=box)]
+    return [first, *offers(s.manifest.detector)]
 
 
 @st.fragment
@@ -53,15 +53,12 @@ def section(s: Any, i: int, row: objects.Row) -> None:
         return
     offer = by_title[title]
     st.caption(EXPLAINED[offer.method])
-    question = _question(s, i, row, offer) if offer.method != "confidence_map" and offer.possible else Question()
-    if question.side is not None:
-        by_title = {TITLES[o.method]: o for o in reasons(s, box=True)}
-        offer = by_title[title]
     if not offer.possible:
         st.info(offer.reason, icon=":material/block:")
         if offer.instead and by_title[TITLES[offer.instead]].possible:
             st.button(f"Show {TITLES[offer.instead]} instead", key="heat-instead", on_click=lambda: st.session_state.update({"heat-method": TITLES[offer.instead]}))
         return
+    question = Question() if offer.method == "confidence_map" else _question(s, i, row, offer)
     left, right = st.columns([3, 2], vertical_alignment="bottom")
     opacity = left.slider("Opacity", 0.0, 1.0, 0.75, 0.05, key="heat-opacity")
     whole = right.toggle("Whole picture", key="heat-whole")
@@ -123,15 +120,18 @@ def _evidence(s: Any, i: int, row: objects.Row, image: np.ndarray, asked: Asked,
             except BoxscopeError as error:
                 say_error(error)
             else:
-                evidence_files.write(evidence_files.kept_of(s.run), s.run, i, row, asked, question, image, progress.heat, progress.verdict, s.cut_of(row.name))
+                if question == Question():  # the others are no label that a push can take
+                    evidence_files.write(evidence_files.kept_of(s.run), s.run, i, row, asked, question, image, progress.heat, progress.verdict, s.cut_of(row.name))
             bar.empty()
             stop.empty()
     _draw(image, progress, drawn, place, words, stopped=stopped, name=s.run.class_map.names[asked.class_id], rival=question.rival)
-    if progress is not None and progress.stage == "done":
-        file = evidence_files.kept_of(s.run) / f"{evidence_files.stem(s.run, i, row, method, question)}.png"
-        if file.is_file():
-            st.download_button("Save the picture", file.read_bytes(), file.name, "image/png", icon=":material/download:", type="tertiary", on_click="ignore",
-                               help="The whole picture with the map, its figures and its operating point.")
+    if progress is not None and progress.stage == "done" and progress.heat is not None:
+        heat_found, cut = progress.heat, s.cut_of(row.name)
+        st.download_button(
+            "Save the picture", lambda: evidence_files.png_of(evidence_files.drawn(s.run, row, asked, question, image, heat_found, cut)),
+            f"{evidence_files.stem(s.run, i, row, method, question)}.png", "image/png", icon=":material/download:", type="tertiary", on_click="ignore",
+            help="The whole picture with the map, its figures and its operating point.",
+        )
 
 
 def _run(s: Any, i: int, image: np.ndarray, asked: Asked, method: str, key: tuple, drawn: dict[str, Any], places: tuple, question: Question) -> Progress:

@@ -1,10 +1,12 @@
 """Heat maps as files: a PNG with its operating point, the numbers (.npy) and the facts (.json) of each.
 
-What `boxscope explain --out` writes; the Image page keeps its finished maps alike, so that a push to FiftyOne can take them.
+What `boxscope explain --out` writes; the Image page keeps its finished maps of an object's class alike, so that a push to
+FiftyOne can take them.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,8 +28,8 @@ def kept_of(run: Any) -> Path:
 
 
 def kept_maps(run: Any) -> int:
-    """How many maps of single objects' classes the page has kept of a run: those a push can take."""
-    return sum("-box-" not in file.stem and "-rather-than-" not in file.stem for file in kept_of(run).glob("*.json"))
+    """How many maps the page has kept of a run."""
+    return sum(1 for _ in kept_of(run).glob("*.json"))
 
 
 def object_name(run: Any, i: int, row: Row) -> str:
@@ -66,15 +68,26 @@ def write(
     folder: Path, run: Any, i: int, row: Row, asked: Asked, question: Question, picture: np.ndarray, heat: HeatMap, verdict: Faithfulness | None, cut: float
 ) -> Path:
     """Write a map's three files; returns the .json's path, which is written last."""
-    from PIL import Image
-
     name = stem(run, i, row, heat.method, question)
-    Image.fromarray(drawn(run, row, asked, question, picture, heat, cut)).save(folder / f"{name}.png")
+    (folder / f"{name}.png").write_bytes(png_of(drawn(run, row, asked, question, picture, heat, cut)))
     np.save(folder / f"{name}.npy", heat.full())
     facts = facts_of(run, i, row, question, heat, verdict, cut)
     (folder / f"{name}.json").write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return folder / f"{name}.json"
 
 
+def png_of(picture: np.ndarray) -> bytes:
+    """A picture RGB uint8 as PNG."""
+    import io
+
+    from PIL import Image
+
+    content = io.BytesIO()
+    Image.fromarray(picture).save(content, "PNG")
+    return content.getvalue()
+
+
 def _safe(text: str) -> str:
-    return "".join(c if c.isalnum() or c in "._-" else "_" for c in str(text))[:80]
+    """A name for files; two ids never get the same one."""
+    plain = "".join(c if c.isalnum() or c in "._-" else "_" for c in str(text))[:80]
+    return plain if plain == str(text) else f"{plain}-{hashlib.sha256(str(text).encode()).hexdigest()[:8]}"

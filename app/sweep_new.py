@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
@@ -14,6 +13,7 @@ from app.background import ROOT
 from app.components import facts, say_error, show_problems
 from app.roots import allowed
 from app.train_form import PATHS, inside
+from app.train_new import look, stamp
 from detector.errors import BoxscopeError, ConfigError
 from detector.paths import data_dir
 
@@ -77,17 +77,6 @@ def begin(sweep: SweepRecipe) -> Path:
     return folder
 
 
-@st.cache_data(max_entries=8, show_spinner="Looking at the data")
-def _look(values: dict[str, Any], _base: Any) -> tuple[tuple[str, ...], list[Any]]:
-    from app.roots import inside_roots
-    from detector.recipe_material import material
-
-    found = material(_base)
-    for dataset in found.datasets:
-        inside_roots(dataset)
-    return found.words, [p for dataset in found.datasets for p in dataset.problems]
-
-
 def form() -> None:
     """The form; what does not fit is one sentence above the button."""
     left, right = st.columns(2, gap="large")
@@ -105,7 +94,7 @@ def form() -> None:
         if data:
             sweep = made(text, name=name.strip() or "sweep", data=data, start=start or "none", trials=trials)
             base = sweep.base()
-            said, problems = _look(dataclasses.asdict(base), base)
+            said, problems = look(type(base).__name__, base.as_dict(), base, stamp(base.data))
             facts(" · ".join(said))
             show_problems(problems)
         else:

@@ -95,7 +95,7 @@ def _splits(recipe: Recipe, data: str, key: str) -> dict[str, Any]:
     """Which parts of the data are trained on and judged by, where recipes of this kind have splits."""
     if not hasattr(recipe, "train_split"):
         return {}
-    names = _split_names(data, _stamp(data)) if data else ()
+    names = _split_names(data, stamp(data)) if data else ()
     a, b = st.columns(2)
     values: dict[str, Any] = {}
     for name, place, word, nothing in (("train_split", a, "Train on", "all images"), ("val_split", b, "Validate on", "no images")):
@@ -114,14 +114,16 @@ def _split_names(data: str, changed: float) -> tuple[str, ...]:
 
 
 @st.cache_data(max_entries=16, show_spinner="Looking at the data")
-def _look(kind: str, values: dict[str, Any], _recipe: Recipe, changed: float) -> tuple[tuple[str, ...], list[Problem]]:
+def look(kind: str, values: dict[str, Any], _recipe: Recipe, changed: float) -> tuple[tuple[str, ...], list[Problem]]:
+    """(what a recipe would train on and judge by, in words; what is odd in its data), read anew when it `changed`."""
     found = material(_recipe)
     for dataset in found.datasets:
         inside_roots(dataset)
     return found.words, [p for dataset in found.datasets for p in dataset.problems]
 
 
-def _stamp(data: str) -> float:
+def stamp(data: str) -> float:
+    """Changes when the file or folder named does; 0 where there is none."""
     try:
         return Path(data).stat().st_mtime
     except OSError:
@@ -178,7 +180,7 @@ def form() -> None:
                 st.markdown("\n".join(f"- `{name}`: {meaning}" for name, meaning in words.items() if f"\n{name}:" in f"\n{text}"))
         recipe = inside(with_text(recipe, text, wanted))
         if recipe.data:
-            said, problems = _look(type(recipe).__name__, recipe.as_dict(), recipe, _stamp(recipe.data))
+            said, problems = look(type(recipe).__name__, recipe.as_dict(), recipe, stamp(recipe.data))
             facts(" · ".join(said))
             show_problems(problems)
         else:

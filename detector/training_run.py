@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,7 +54,7 @@ class AnyRecipe(Protocol):
     def steps(self) -> int: ...
 
 
-class Training:
+class Training(ABC):
     """One training at work. A kind of training adds `run` and calls `state` for what state.json holds."""
 
     recipe: Any
@@ -61,9 +62,9 @@ class Training:
     best: dict[str, Any] | None = None
     figures: Mapping[str, float]
 
+    @abstractmethod
     def run(self, progress: Callable[[TrainProgress], None], should_stop: Callable[[], bool]) -> str:
         """Train to the end; "done" or "stopped"."""
-        raise NotImplementedError
 
     def state(self, name: str) -> dict[str, Any]:
         return {
