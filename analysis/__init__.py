@@ -1,4 +1,5 @@
-"""Boxes to understanding: matching, figures, errors, pictures of them. No network and no page is imported here.
+"""Boxes to understanding: matching, figures, errors, pictures of them. No network and no page is imported
+here.
 
 The public calls are imported when they are first used, so that `import analysis` costs nothing.
 """

@@ -1,10 +1,11 @@
 """Which objects the anchors of a network reach: known from the boxes alone, before any training.
 
-An anchor answers for an object from IoU 0.5 on. The share of objects that some anchor reaches is the recall the
-anchors have as they stand, and the ceiling of what the reference's matcher trains for; an object beyond it is forced
-onto its one best anchor, where others are learnt by several. A trained network moves its anchors and so finds some of
-these too, with less confidence: of the platelets of BCCD's test split an SSD MobileNetV2 FPNLite at 320 found 84 % of
-the reached and 58 % of the others at a threshold of 0.3 (mean scores 0.42 and 0.23; measured).
+An anchor answers for an object from IoU 0.5 on. The share of objects that some anchor reaches is the recall
+the anchors have as they stand, and the ceiling of what the reference's matcher trains for; an object beyond
+it is forced onto its one best anchor, where others are learnt by several. A trained network moves its anchors
+and so finds some of these too, with less confidence: of the platelets of BCCD's test split an SSD MobileNetV2
+FPNLite at 320 found 84 % of the reached and 58 % of the others at a threshold of 0.3 (mean scores 0.42 and
+0.23; measured).
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ class AnchorSet:
         name: what people call the network.
         boxes: float32 [A, 4], normalised (ymin, xmin, ymax, xmax) of the input, may reach outside 0..1.
         levels: int32 [A], index of the feature map, 0 the finest.
-        cells: int32 [A, 3], (row, column, type) within its level; a level's boxes of one type have one size, and their
-            centres form a grid.
+        cells: int32 [A, 3], (row, column, type) within its level; a level's boxes of one type have one size,
+            and their centres form a grid.
         input_size: (W, H) in pixels; pictures are stretched to it.
         match_iou: from which IoU an anchor answers for an object.
 
@@ -64,7 +65,9 @@ class AnchorSet:
         return [np.flatnonzero(group.reshape(-1) == g) for g in range(int(group.max(initial=-1)) + 1)]
 
     def _grid(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, float, float]:
-        """(centre y of each row, centre x of each column, height, width) of one level and type, in float64."""
+        """(centre y of each row, centre x of each column, height, width) of one level and type, in
+        float64.
+        """
         boxes = self.boxes[rows].astype(np.float64)
         y, x = (boxes[:, 0] + boxes[:, 2]) / 2, (boxes[:, 1] + boxes[:, 3]) / 2
         height, width = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
@@ -74,7 +77,10 @@ class AnchorSet:
         close = np.allclose(y, ys[row], atol=1e-5) and np.allclose(x, xs[column], atol=1e-5)
         even = np.allclose(height, height[0], atol=1e-5) and np.allclose(width, width[0], atol=1e-5)
         if not (close and even and len(rows) == len(ys) * len(xs)):
-            raise InputError(f"AnchorSet {self.name}: expected the anchors of a level and type to form a grid of boxes of one size.")
+            raise InputError(
+                f"AnchorSet {self.name}: expected the anchors of a level and type to form a grid of boxes of"
+                " one size."
+            )
         return np.sort(ys), np.sort(xs), float(height[0]), float(width[0])
 
     @property
@@ -86,13 +92,15 @@ class AnchorSet:
 
 
 def best_iou(boxes: np.ndarray, anchors: AnchorSet) -> np.ndarray:
-    """The IoU of each box with the anchor that overlaps it most: float64 [N] in 0..1; 0 of a box without area.
+    """The IoU of each box with the anchor that overlaps it most: float64 [N] in 0..1; 0 of a box without
+    area.
 
     Args:
         boxes: float [N, 4], normalised (ymin, xmin, ymax, xmax). Stretching both axes leaves IoU as it is.
 
-    Of anchors of one size the one whose centre is nearest, in y and in x, overlaps most, as the overlap along an axis
-    only falls with the distance of the centres. So a handful of comparisons a box stand for all of them.
+    Of anchors of one size the one whose centre is nearest, in y and in x, overlaps most, as the overlap along
+    an axis only falls with the distance of the centres. So a handful of comparisons a box stand for all of
+    them.
     """
     y1, x1, y2, x2 = np.asarray(boxes, np.float64).reshape(-1, 4).T
     height, width = y2 - y1, x2 - x1
@@ -109,7 +117,10 @@ def best_iou(boxes: np.ndarray, anchors: AnchorSet) -> np.ndarray:
 def _distance(values: np.ndarray, places: np.ndarray) -> np.ndarray:
     """Of each value to the nearest of the sorted places."""
     at = np.searchsorted(places, values)
-    return np.minimum(np.abs(values - places[np.maximum(at - 1, 0)]), np.abs(values - places[np.minimum(at, len(places) - 1)]))
+    return np.minimum(
+        np.abs(values - places[np.maximum(at - 1, 0)]),
+        np.abs(values - places[np.minimum(at, len(places) - 1)]),
+    )
 
 
 @dataclass(frozen=True)
@@ -130,11 +141,12 @@ class Reach:
     """What the anchors reach of a data set.
 
     Args:
-        iou: float64 [M], the best anchor's IoU with each object of the data set; NaN of those not judged (crowd, or an
-            image whose size is unknown).
+        iou: float64 [M], the best anchor's IoU with each object of the data set; NaN of those not judged
+            (crowd, or an image whose size is unknown).
         side: float64 [M], sqrt(width x height) in pixels of the network's input; NaN likewise.
         shorter: float64 [M], the shorter side in pixels of the network's input; NaN likewise.
-        whole: over every judged object; classes, sizes: by class (those with objects) and by size at the input.
+        whole: over every judged object; classes, sizes: by class (those with objects) and by size at the
+            input.
         table: int [K, 5, 2], objects and reached by class and size.
     """
 
@@ -161,18 +173,28 @@ class Reach:
             return {"objects": p.objects, "reached": p.reached, "ceiling": p.ceiling}
 
         return {
-            "network": self.anchors.name, "input_size": list(self.anchors.input_size), "anchors": len(self.anchors), "iou": self.anchors.match_iou,
-            "all": part(self.whole), "classes": {p.name: part(p) for p in self.classes}, "sizes": {p.name: part(p) for p in self.sizes},
+            "network": self.anchors.name,
+            "input_size": list(self.anchors.input_size),
+            "anchors": len(self.anchors),
+            "iou": self.anchors.match_iou,
+            "all": part(self.whole),
+            "classes": {p.name: part(p) for p in self.classes},
+            "sizes": {p.name: part(p) for p in self.sizes},
             "classes_by_size": {
-                names[k]: {size: part(Part(size, int(n), int(r))) for size, (n, r) in zip(INPUT_SIZES, self.table[k])}
-                for k in range(len(names)) if self.table[k, :, 0].any()
+                names[k]: {
+                    size: part(Part(size, int(n), int(r))) for size, (n, r) in zip(INPUT_SIZES, self.table[k])
+                }
+                for k in range(len(names))
+                if self.table[k, :, 0].any()
             },
             "not_judged": int((~self.judged).sum()),
         }
 
 
 def normalised_boxes(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """(float64 [M, 4] yxyx as fractions of the image, bool [M] where that is known and the object is no crowd)."""
+    """(float64 [M, 4] yxyx as fractions of the image, bool [M] where that is known and the object is no
+    crowd).
+    """
     sizes = dataset.sizes[dataset.objects.rows].astype(np.float64)
     known = (sizes > 0).all(axis=1) & ~dataset.objects.crowd
     sizes[~known] = 1
@@ -182,12 +204,17 @@ def normalised_boxes(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
 
 
 def reach(dataset: Dataset, anchors: AnchorSet) -> Reach:
-    """What the anchors of a network reach of a data set's objects; crowds are no single objects and are left out."""
+    """What the anchors of a network reach of a data set's objects; crowds are no single objects and are left
+    out.
+    """
     boxes, known = normalised_boxes(dataset)
     width, height = anchors.input_size
     wide, high = (boxes[:, 3] - boxes[:, 1]) * width, (boxes[:, 2] - boxes[:, 0]) * height
     iou = np.where(known, best_iou(boxes, anchors), np.nan)
-    side, shorter = np.where(known, np.sqrt(wide * high), np.nan), np.where(known, np.minimum(wide, high), np.nan)
+    side, shorter = (
+        np.where(known, np.sqrt(wide * high), np.nan),
+        np.where(known, np.minimum(wide, high), np.nan),
+    )
     reached = known & (iou >= anchors.match_iou)
     names, class_ids = dataset.class_map.names, dataset.objects.class_ids
     band = np.searchsorted(INPUT_EDGES, side, side="right")
@@ -196,7 +223,12 @@ def reach(dataset: Dataset, anchors: AnchorSet) -> Reach:
     np.add.at(table, (class_ids[reached], band[reached], 1), 1)
     by_class, by_size = table.sum(axis=1), table.sum(axis=0)
     return Reach(
-        anchors, iou, side, shorter, Part("all", int(known.sum()), int(reached.sum())),
+        anchors,
+        iou,
+        side,
+        shorter,
+        Part("all", int(known.sum()), int(reached.sum())),
         tuple(Part(names[k], int(n), int(r)) for k, (n, r) in enumerate(by_class) if n),
-        tuple(Part(name, int(n), int(r)) for name, (n, r) in zip(INPUT_SIZES, by_size)), table,
+        tuple(Part(name, int(n), int(r)) for name, (n, r) in zip(INPUT_SIZES, by_size)),
+        table,
     )

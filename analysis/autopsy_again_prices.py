@@ -1,6 +1,8 @@
-"""What running the network again would do to the whole set: contrast stretched, or 1.6 times the input size, over every judged image.
+"""What running the network again would do to the whole set: contrast stretched, or 1.6 times the input size,
+over every judged image.
 
-A crop around a missed object needs to know where it is, and so has no price over a set; these two changes do not.
+A crop around a missed object needs to know where it is, and so has no price over a set; these two changes do
+not.
 """
 
 from __future__ import annotations
@@ -25,7 +27,13 @@ AGAIN: dict[str, Callable[[Detect, np.ndarray], Detections]] = {
 
 
 def price_again(
-    change: str, detect: Detect, run: Any, m: Matches, cuts: np.ndarray, class_ids: Sequence[int], images: Sequence[int] | None = None,
+    change: str,
+    detect: Detect,
+    run: Any,
+    m: Matches,
+    cuts: np.ndarray,
+    class_ids: Sequence[int],
+    images: Sequence[int] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Rescue:
     """Detect every judged image anew with this change, match, and count.
@@ -37,14 +45,17 @@ def price_again(
         images: positions; None takes every judged one. progress: told (done, total).
 
     Returns:
-        a Rescue whose rule is the change; before and value are NaN. Counts before are of the stored detections.
+        a Rescue whose rule is the change; before and value are NaN. Counts before are of the stored
+            detections.
     """
     chosen = np.flatnonzero(m.judged).tolist() if images is None else [int(i) for i in images if m.judged[i]]
     own, then, now = np.asarray(class_ids, np.int32), [], []
     for done, i in enumerate(chosen, 1):
         found, bench = AGAIN[change](detect, run.load_image(i)), Bench(run, m, i)
         anchors = np.full(len(found), -1, np.int32)
-        then.append(image_counts_of(bench, Boxes(found.xyxy, found.scores, own[found.class_ids], anchors), cuts))
+        then.append(
+            image_counts_of(bench, Boxes(found.xyxy, found.scores, own[found.class_ids], anchors), cuts)
+        )
         now.append(image_counts_of(bench, bench.stored, cuts))
         if progress is not None:
             progress(done, len(chosen))

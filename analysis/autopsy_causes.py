@@ -15,8 +15,8 @@ With candidates (`analysis.autopsy_replay`) "not stored" becomes one of
     suppressed        a box fits and passes the threshold, but non-maximum suppression removed it
     capped            the same, but more detections stood before it than the cap allows
 
-After Miller et al., "What's in the black box? The false negative mechanisms inside object detectors", 2022; unlike there,
-one detection explains at most one object.
+After Miller et al., "What's in the black box? The false negative mechanisms inside object detectors", 2022;
+unlike there, one detection explains at most one object.
 """
 
 from __future__ import annotations
@@ -31,9 +31,19 @@ from analysis.greedy import Pairs, fitting_pairs, greedy
 from analysis.matches import UNLABELLED, WRONG, Matches
 
 CAUSES = (
-    "unknown class", "no anchor", "no box", "wrong class", "below threshold", "suppressed", "capped", "outscored", "not stored",
+    "unknown class",
+    "no anchor",
+    "no box",
+    "wrong class",
+    "below threshold",
+    "suppressed",
+    "capped",
+    "outscored",
+    "not stored",
 )
-UNKNOWN_CLASS, NO_ANCHOR, NO_BOX, WRONG_CLASS, BELOW_THRESHOLD, SUPPRESSED, CAPPED, OUTSCORED, NOT_STORED = range(1, 10)
+UNKNOWN_CLASS, NO_ANCHOR, NO_BOX, WRONG_CLASS, BELOW_THRESHOLD, SUPPRESSED, CAPPED, OUTSCORED, NOT_STORED = (
+    range(1, 10)
+)
 """Codes of the causes in columns; 0 is no miss."""
 
 RUN_CAUSES = ("below threshold", "wrong class", "outscored", "not stored", "unknown class")
@@ -52,7 +62,9 @@ SENTENCES = {
 }
 TIERS = ("run", "candidates", "replay")
 RUN, SHOWN, REPLAYED = range(3)
-"""How a verdict was reached: from stored detections, with the candidates too, or by replaying post-processing exactly."""
+"""How a verdict was reached: from stored detections, with the candidates too, or by replaying post-processing
+exactly.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,15 +75,19 @@ class Evidence:
         truth: int64 [Q], row of the run's truth table.
         cause: uint8 [Q], a code of `CAUSES`; tier: uint8 [Q], an index into `TIERS`.
         score: float32 [Q], the score for its own class of the best box that fits, -1 where none is known.
-        iou: float32 [Q], IoU of the box in question with the object: the one that fits, or where none does the nearest.
-        det: int32 [Q], the stored detection the verdict rests on (row of the run's table), or -1: the box below the
-            threshold, the one under another name, the one that went to another object, the suppressor, the nearest.
+        iou: float32 [Q], IoU of the box in question with the object: the one that fits, or where none does
+            the nearest.
+        det: int32 [Q], the stored detection the verdict rests on (row of the run's table), or -1: the box
+            below the threshold, the one under another name, the one that went to another object, the
+            suppressor, the nearest.
         other_class: int32 [Q], the name it went under, -1 for none; other_score: float32 [Q], -1 for none.
         rival: int32 [Q], the object (truth row) that its box went to, -1 for none.
-        by_iou, by_score: float32 [Q], of the box that suppressed it: IoU of the two boxes and its score; -1 for none.
+        by_iou, by_score: float32 [Q], of the box that suppressed it: IoU of the two boxes and its score; -1
+            for none.
         anchor, level: int32 [Q], of the box in question, -1 unknown.
         anchor_iou: float32 [Q], of the anchor that reaches the object best; -1 unknown.
-        back_score: float32 [Q], the score of the stored detection that finds it at a lower threshold, -1 for none.
+        back_score: float32 [Q], the score of the stored detection that finds it at a lower threshold, -1 for
+            none.
     """
 
     truth: np.ndarray
@@ -107,7 +123,9 @@ class Evidence:
 
 
 def known_classes(run: Any) -> np.ndarray:
-    """bool [K]: classes of the run's map that the detector can answer with; all where the run does not say."""
+    """bool [K]: classes of the run's map that the detector can answer with; all where the run does not
+    say.
+    """
     known = np.zeros(len(run.class_map), bool)
     manifest = getattr(run, "manifest", None)
     known[slice(None) if manifest is None else [link.class_id for link in manifest.classes.links]] = True
@@ -135,7 +153,14 @@ def run_evidence(run: Any, m: Matches, cuts: np.ndarray) -> Evidence:
     crowd, bound = np.zeros(len(t.rows), bool), min(m.iou, 1 - 1e-10)
 
     def overlapping(open_: np.ndarray, det_keys: np.ndarray, truth_keys: np.ndarray, least: float) -> Pairs:
-        return fitting_pairs(det_keys.astype(np.int64), d.xyxy, np.where(open_, truth_keys, -1).astype(np.int64), t.xyxy, crowd, least)
+        return fitting_pairs(
+            det_keys.astype(np.int64),
+            d.xyxy,
+            np.where(open_, truth_keys, -1).astype(np.int64),
+            t.xyxy,
+            crowd,
+            least,
+        )
 
     pairs = overlapping(place >= 0, d.rows, t.rows, bound)
     own = m.det_classes[pairs.det] == m.truth_classes[pairs.truth]
@@ -149,14 +174,21 @@ def run_evidence(run: Any, m: Matches, cuts: np.ndarray) -> Evidence:
     bare = np.zeros(len(t.rows), bool)
     bare[missed[e["det"] < 0]] = True
     k = max(m.num_classes, 1)
-    near = overlapping(bare, d.rows.astype(np.int64) * k + d.class_ids, t.rows.astype(np.int64) * k + t.class_ids, 0.0)
+    near = overlapping(
+        bare, d.rows.astype(np.int64) * k + d.class_ids, t.rows.astype(np.int64) * k + t.class_ids, 0.0
+    )
     _point(e, place, near, *_nearest(near))
 
     cause = np.full(len(missed), NOT_STORED, np.uint8)
     back = m.truth_det[missed]
     low = back >= 0
     cause[low] = BELOW_THRESHOLD
-    for name, value in (("score", m.truth_score), ("iou", m.truth_iou), ("det", m.truth_det), ("back_score", m.truth_score)):
+    for name, value in (
+        ("score", m.truth_score),
+        ("iou", m.truth_iou),
+        ("det", m.truth_det),
+        ("back_score", m.truth_score),
+    ):
         e[name][low] = value[missed[low]]
     # A box fits at some score, but none is left for it at any.
     elsewhere = (e["score"] >= 0) & ~low
@@ -170,7 +202,9 @@ def run_evidence(run: Any, m: Matches, cuts: np.ndarray) -> Evidence:
 
     # A detection on an object of its own name is no mistake about this one; each explains one object.
     free = np.isin(m.det_kind[pairs.det], (WRONG, UNLABELLED)) & ~own & kept & ~rivals[place[pairs.truth]]
-    named, _ = greedy(Pairs(*(c[free] for c in pairs)), np.arange(len(d.rows)), np.arange(len(t.rows)), crowd, crowd)
+    named, _ = greedy(
+        Pairs(*(c[free] for c in pairs)), np.arange(len(d.rows)), np.arange(len(t.rows)), crowd, crowd
+    )
     at = place[named.truth]
     cause[at] = WRONG_CLASS
     e["det"][at], e["iou"][at] = named.det, named.iou
@@ -184,10 +218,15 @@ def _blank(missed: np.ndarray, m: Matches) -> dict[str, np.ndarray]:
     q = len(missed)
     e: dict[str, np.ndarray] = {"tier": np.zeros(q, np.uint8), "iou": np.zeros(q, np.float32)}
     e |= {name: np.full(q, -1, np.int32) for name in ("det", "other_class", "rival", "anchor", "level")}
-    return e | {name: np.full(q, -1, np.float32) for name in ("score", "other_score", "by_iou", "by_score", "anchor_iou", "back_score")}
+    return e | {
+        name: np.full(q, -1, np.float32)
+        for name in ("score", "other_score", "by_iou", "by_score", "anchor_iou", "back_score")
+    }
 
 
-def _point(e: dict[str, np.ndarray], place: np.ndarray, pairs: Pairs, truth: np.ndarray, at: np.ndarray) -> None:
+def _point(
+    e: dict[str, np.ndarray], place: np.ndarray, pairs: Pairs, truth: np.ndarray, at: np.ndarray
+) -> None:
     e["det"][place[truth]], e["iou"][place[truth]] = pairs.det[at], pairs.iou[at]
 
 

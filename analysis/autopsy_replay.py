@@ -1,8 +1,9 @@
 """The exact verdict: one image's candidates taken through the detector's own post-processing, rule by rule.
 
-A verdict is proved by replaying with the rule it names changed and seeing the object come back. Where a replay with the
-detector's settings does not give the stored detections (a simulated detector, settings that it does not state), nothing can
-be replayed; then the candidates still say whether an anchor and a box reach the object and what score it had.
+A verdict is proved by replaying with the rule it names changed and seeing the object come back. Where a
+replay with the detector's settings does not give the stored detections (a simulated detector, settings that
+it does not state), nothing can be replayed; then the candidates still say whether an anchor and a box reach
+the object and what score it had.
 """
 
 from __future__ import annotations
@@ -27,7 +28,18 @@ from analysis.autopsy_causes import (
     WRONG_CLASS,
     Evidence,
 )
-from analysis.autopsy_image import CLASS_CAP, KEPT, SETTINGS, Bench, Boxes, Change, Proof, Replay, agrees, settings_in
+from analysis.autopsy_image import (
+    CLASS_CAP,
+    KEPT,
+    SETTINGS,
+    Bench,
+    Boxes,
+    Change,
+    Proof,
+    Replay,
+    agrees,
+    settings_in,
+)
 from analysis.autopsy_image import SUPPRESSED as FELL
 from analysis.greedy import Pairs, greedy
 from analysis.matches import UNLABELLED, WRONG, Matches
@@ -63,7 +75,9 @@ def columns_of(run: Any, candidates: Candidates) -> np.ndarray:
     return np.array([link.class_id for link in manifest.classes.links], np.int32)
 
 
-def open_replay(run: Any, bench: Bench, candidates: Candidates, settings: Mapping[str, Any] | PostprocessSettings | None) -> tuple[Replay, Boxes | None]:
+def open_replay(
+    run: Any, bench: Bench, candidates: Candidates, settings: Mapping[str, Any] | PostprocessSettings | None
+) -> tuple[Replay, Boxes | None]:
     """(the replay of an image, its detections; None where they are not those the run stored)."""
     if settings is None:
         manifest = getattr(run, "manifest", None)
@@ -73,23 +87,35 @@ def open_replay(run: Any, bench: Bench, candidates: Candidates, settings: Mappin
         pooled = "use_regular_nms" in settings and not settings["use_regular_nms"]
         settings = settings_in(settings)
     columns = columns_of(run, candidates)
-    replay = Replay(candidates, columns, settings, pooled, guess=_expected(bench.stored, columns, pooled, len(candidates)))
+    replay = Replay(
+        candidates, columns, settings, pooled, guess=_expected(bench.stored, columns, pooled, len(candidates))
+    )
     floor = run.manifest.floor if getattr(run, "manifest", None) is not None else getattr(run, "floor", 0.0)
     boxes = replay.boxes()
     return replay, boxes if agrees(boxes, bench.stored, floor, candidates.image_size) else None
 
 
-def _expected(stored: Boxes, columns: np.ndarray, pooled: bool, anchors: int) -> tuple[np.ndarray, np.ndarray] | None:
+def _expected(
+    stored: Boxes, columns: np.ndarray, pooled: bool, anchors: int
+) -> tuple[np.ndarray, np.ndarray] | None:
     """(anchors, columns) of the stored detections, where the run names their anchors."""
     if not len(stored.anchors) or stored.anchors.min() < 0 or stored.anchors.max() >= anchors:
         return None
     column = {int(u): k for k, u in enumerate(columns)}
-    return stored.anchors, np.array([0 if pooled else column.get(int(c), -1) for c in stored.class_ids], np.int64)
+    return stored.anchors, np.array(
+        [0 if pooled else column.get(int(c), -1) for c in stored.class_ids], np.int64
+    )
 
 
 def explain_image(
-    run: Any, m: Matches, cuts: np.ndarray, i: int, evidence: Evidence, candidates: Candidates,
-    settings: Mapping[str, Any] | PostprocessSettings | None = None, anchor_bound: float = 0.5,
+    run: Any,
+    m: Matches,
+    cuts: np.ndarray,
+    i: int,
+    evidence: Evidence,
+    candidates: Candidates,
+    settings: Mapping[str, Any] | PostprocessSettings | None = None,
+    anchor_bound: float = 0.5,
 ) -> ImageVerdicts:
     """The misses of image i, from its candidates.
 
@@ -122,14 +148,28 @@ def explain_image(
 class _Case:
     """The misses of one image before the bench."""
 
-    def __init__(self, bench: Bench, replay: Replay, cuts: np.ndarray, found: Boxes | None, bound: float, anchor_bound: float, missed: list[int]):
+    def __init__(
+        self,
+        bench: Bench,
+        replay: Replay,
+        cuts: np.ndarray,
+        found: Boxes | None,
+        bound: float,
+        anchor_bound: float,
+        missed: list[int],
+    ):
         self.bench, self.replay, self.cuts, self.exact = bench, replay, cuts, found is not None
         self.bound, self.anchor_bound = bound, anchor_bound
         c = replay.candidates
         truth = bench.truth_xyxy[missed]
-        # By missed object: float64 [A], the IoU of each candidate with it; and of the anchor that fits it best.
+        # By missed object: float64 [A], the IoU of each candidate with it; and of the anchor that fits it
+        # best.
         self.fit = dict(zip(missed, iou_with_few(replay.clipped, truth)))
-        self.reach = {} if c.anchors is None else dict(zip(missed, iou_with_few(c.anchors, truth).max(axis=1, initial=0).tolist()))
+        self.reach = (
+            {}
+            if c.anchors is None
+            else dict(zip(missed, iou_with_few(c.anchors, truth).max(axis=1, initial=0).tolist()))
+        )
         self.column = {int(u): k for k, u in enumerate(replay.columns)}
         self.base = bench.stored if found is None else found
         self.matched = bench.match(self.base)
@@ -148,14 +188,20 @@ class _Case:
         d, k = np.nonzero((overlap >= self.bound) & other & wrong[:, None])
         n = len(self.bench.truth_classes)
         nobody = np.zeros(n, bool)
-        pairs, _ = greedy(Pairs(d, at[k], overlap[d, k]), np.arange(len(b.scores)), np.arange(n), nobody, nobody)
+        pairs, _ = greedy(
+            Pairs(d, at[k], overlap[d, k]), np.arange(len(b.scores)), np.arange(n), nobody, nobody
+        )
         self.named = dict(zip(pairs.truth.tolist(), pairs.det.tolist()))
 
     def _kept_fits(self, j: int) -> np.ndarray:
         """bool [D]: kept detections of its class, above the threshold, that fit object j."""
         if j not in self._fitting:
             b, c = self.base, self.bench.truth_classes[j]
-            self._fitting[j] = (b.class_ids == c) & (b.scores >= self.cuts[c]) & (box_iou(b.xyxy, self.bench.truth_xyxy[j : j + 1])[:, 0] >= self.bound)
+            self._fitting[j] = (
+                (b.class_ids == c)
+                & (b.scores >= self.cuts[c])
+                & (box_iou(b.xyxy, self.bench.truth_xyxy[j : j + 1])[:, 0] >= self.bound)
+            )
         return self._fitting[j]
 
     def _rivals(self, rows: np.ndarray, j: int) -> np.ndarray:
@@ -185,7 +231,8 @@ class _Case:
         row |= {"det": -1, "rival": -1, "other_class": -1, "other_score": -1}
         kept = np.flatnonzero(self._kept_fits(j))
         if len(kept):
-            # A box of its own may have been removed too: then that is the cause, for with it there are two for two.
+            # A box of its own may have been removed too: then that is the cause, for with it there are two
+            # for two.
             own = fits[(self.fit[j][fits] > self._rivals(fits, j)) & self.replay.bears(fits, k)]
             if len(own) and c.scores[own, k].max() >= np.float32(cut):
                 removed, proof = self._removed(j, k, own, cut, dict(row))
@@ -213,12 +260,18 @@ class _Case:
         if not len(at):
             return -1
         gap = np.abs(s.xyxy[at] - boxes.xyxy[d]).max(axis=1)
-        return self.bench.first_det + int(at[np.argmin(gap)]) if gap.min() <= 0.01 * max(self.replay.candidates.image_size) else -1
+        return (
+            self.bench.first_det + int(at[np.argmin(gap)])
+            if gap.min() <= 0.01 * max(self.replay.candidates.image_size)
+            else -1
+        )
 
     def _hopeless(self, j: int, k: int) -> Proof:
         c = self.replay.candidates
         able = np.flatnonzero(c.scores[:, k] > 0)  # no threshold lets a score of 0 through
-        all_ = Boxes(self.replay.clipped[able], c.scores[able, k], np.full(len(able), self.replay.columns[k]), able)
+        all_ = Boxes(
+            self.replay.clipped[able], c.scores[able, k], np.full(len(able), self.replay.columns[k]), able
+        )
         return self.bench.hopeless(all_, j, "post-processing" if self.exact else "matching")
 
     def _outscored(self, j: int, d: int, cut: float, row: dict) -> tuple[dict, Proof]:
@@ -226,8 +279,12 @@ class _Case:
         rival = int(self.matched.det_truth[d])
         overlap = float(box_iou(b.xyxy[d : d + 1], self.bench.truth_xyxy[j : j + 1])[0, 0])
         row |= {
-            "cause": OUTSCORED, "score": float(b.scores[d]), "iou": overlap, "det": self._stored(b, d),
-            "rival": self.bench.first + rival if rival >= 0 else -1, **self._where(int(b.anchors[d])),
+            "cause": OUTSCORED,
+            "score": float(b.scores[d]),
+            "iou": overlap,
+            "det": self._stored(b, d),
+            "rival": self.bench.first + rival if rival >= 0 else -1,
+            **self._where(int(b.anchors[d])),
         }
         return row, self.bench.try_([Change("rival")], b, j, cut, "post-processing")
 
@@ -237,8 +294,13 @@ class _Case:
         c = self.replay.candidates
         overlap = float(box_iou(b.xyxy[d : d + 1], self.bench.truth_xyxy[j : j + 1])[0, 0])
         row |= {
-            "cause": WRONG_CLASS, "score": float(c.scores[anchor, k]), "iou": overlap, "det": self._stored(b, d),
-            "other_class": int(b.class_ids[d]), "other_score": float(b.scores[d]), **self._where(anchor),
+            "cause": WRONG_CLASS,
+            "score": float(c.scores[anchor, k]),
+            "iou": overlap,
+            "det": self._stored(b, d),
+            "other_class": int(b.class_ids[d]),
+            "other_score": float(b.scores[d]),
+            **self._where(anchor),
         }
         scores = c.scores.copy()
         other = self.column[int(b.class_ids[d])]
@@ -247,8 +309,12 @@ class _Case:
         changes = [Change("name")]
         if least < cut:
             changes.append(Change("threshold", cut, least))
-        proof = self.bench.try_(changes, self.replay.boxes(scores=scores, at_least=least), j, least, "post-processing")
-        if not proof.found:  # a box of the right name beside it suppresses it: the box itself is renamed, after NMS
+        proof = self.bench.try_(
+            changes, self.replay.boxes(scores=scores, at_least=least), j, least, "post-processing"
+        )
+        if (
+            not proof.found
+        ):  # a box of the right name beside it suppresses it: the box itself is renamed, after NMS
             classes = b.class_ids.copy()
             classes[d] = self.bench.truth_classes[j]
             proof = self.bench.try_(changes, b._replace(class_ids=classes), j, least, "post-processing")
@@ -259,8 +325,15 @@ class _Case:
         row |= {"cause": BELOW_THRESHOLD}
         if score >= 0:
             d = int(self.matched.truth_det[j])
-            row |= {"score": score, "iou": overlap, "det": self._stored(self.base, d), **self._where(int(self.base.anchors[d]))}
-            return row, self.bench.try_([Change("threshold", cut, score)], self.base, j, score, "post-processing")
+            row |= {
+                "score": score,
+                "iou": overlap,
+                "det": self._stored(self.base, d),
+                **self._where(int(self.base.anchors[d])),
+            }
+            return row, self.bench.try_(
+                [Change("threshold", cut, score)], self.base, j, score, "post-processing"
+            )
         value = float(self.replay.candidates.scores[best, k])
         row |= {"score": value, "iou": float(self.fit[j][best]), **self._where(best)}
         if value <= 0:
@@ -276,7 +349,11 @@ class _Case:
         other = int(r.candidates.scores[anchor].argmax())
         value = float(r.candidates.scores[anchor, other])
         named = value >= self.cuts[r.columns[other]]
-        row |= {"cause": WRONG_CLASS if named else BELOW_THRESHOLD, "other_class": int(r.columns[other]), "other_score": value}
+        row |= {
+            "cause": WRONG_CLASS if named else BELOW_THRESHOLD,
+            "other_class": int(r.columns[other]),
+            "other_score": value,
+        }
         scores = r.candidates.scores.copy()
         scores[anchor, k], scores[anchor, other] = value, 0
         c = r.candidates
@@ -287,9 +364,14 @@ class _Case:
         return row | by, proof
 
     def _removed(self, j: int, k: int, fits: np.ndarray, cut: float, row: dict) -> tuple[dict, Proof]:
-        """A box of its class fits and passes the threshold, and is not among the detections: NMS or a cap took it."""
+        """A box of its class fits and passes the threshold, and is not among the detections: NMS or a cap
+        took it.
+        """
         c = self.replay.candidates
-        able = fits[(c.scores[fits, k] >= np.float32(cut)) & (c.scores[fits, k] > self.replay.settings.score_threshold)]
+        able = fits[
+            (c.scores[fits, k] >= np.float32(cut))
+            & (c.scores[fits, k] > self.replay.settings.score_threshold)
+        ]
         if not len(able):  # the detector's own score_threshold is the higher one
             proof, by = self._let_through(j, k, int(fits[np.argmax(c.scores[fits, k])]), cut, [])
             return row | {"cause": BELOW_THRESHOLD} | by, proof
@@ -298,7 +380,13 @@ class _Case:
         for anchor in able.tolist():
             proof, by = self._let_through(j, k, anchor, cut, [])
             cause = SUPPRESSED if by else CAPPED
-            here = {"cause": cause, "score": float(c.scores[anchor, k]), "iou": float(self.fit[j][anchor]), **by, **self._where(anchor)}
+            here = {
+                "cause": cause,
+                "score": float(c.scores[anchor, k]),
+                "iou": float(self.fit[j][anchor]),
+                **by,
+                **self._where(anchor),
+            }
             results.append((not proof.found, len(proof.changes), here, proof))
             if proof.found and len(proof.changes) == 1:
                 break
@@ -338,34 +426,59 @@ class _Case:
 
     def _changed(self, now: PostprocessSettings) -> list[Change]:
         was = self.replay.settings
-        names = [n for n in SETTINGS if getattr(was, n) != getattr(now, n) and not (self.replay.pooled and n == "max_detections_per_class")]
+        names = [
+            n
+            for n in SETTINGS
+            if getattr(was, n) != getattr(now, n)
+            and not (self.replay.pooled and n == "max_detections_per_class")
+        ]
         return [Change(name, getattr(was, name), getattr(now, name)) for name in names]
 
     def _suppressor(self, replay: Replay, anchor: int, k: int, overlap: float) -> dict[str, Any]:
         """Columns about the box that suppressed another; its class where that is another one."""
         column = int(replay.candidates.scores[anchor].argmax()) if replay.pooled else k
-        by = {"by_iou": overlap, "by_score": float(replay.candidates.scores[anchor, column]), "det": self._stored_anchor(anchor, column)}
+        by = {
+            "by_iou": overlap,
+            "by_score": float(replay.candidates.scores[anchor, column]),
+            "det": self._stored_anchor(anchor, column),
+        }
         return by | ({"other_class": int(replay.columns[column])} if column != k else {})
 
     def _stored_anchor(self, anchor: int, k: int) -> int:
         at = np.flatnonzero((self.base.anchors == anchor) & (self.base.class_ids == self.replay.columns[k]))
         return self._stored(self.base, int(at[0])) if len(at) else -1
 
-    def _shown(self, j: int, k: int, fits: np.ndarray, cut: float, told: int, row: dict) -> tuple[dict, Proof | None]:
+    def _shown(
+        self, j: int, k: int, fits: np.ndarray, cut: float, told: int, row: dict
+    ) -> tuple[dict, Proof | None]:
         """Without a replay: what the stored detections and the candidates say together."""
         c, s = self.replay.candidates, self.bench.stored
         if told == OUTSCORED:
             here = s.anchors[s.class_ids == self.replay.columns[k]]
-            fits = fits[(self.fit[j][fits] > self._rivals(fits, j)) & (c.scores[fits, k] >= np.float32(cut)) & ~np.isin(fits, here)]
-        if told not in (NOT_STORED, OUTSCORED) or not len(fits):  # the stored box stands for the candidate it came from
+            fits = fits[
+                (self.fit[j][fits] > self._rivals(fits, j))
+                & (c.scores[fits, k] >= np.float32(cut))
+                & ~np.isin(fits, here)
+            ]
+        if told not in (NOT_STORED, OUTSCORED) or not len(
+            fits
+        ):  # the stored box stands for the candidate it came from
             known = ("tier", "anchor_iou", "anchor", "level", *(("score",) if told == WRONG_CLASS else ()))
             return {name: row[name] for name in known}, None
         best = int(fits[np.argmax(c.scores[fits, k])])
-        row |= {"score": float(c.scores[best, k]), "iou": float(self.fit[j][best]), "det": -1, "rival": -1, **self._where(best)}
+        row |= {
+            "score": float(c.scores[best, k]),
+            "iou": float(self.fit[j][best]),
+            "det": -1,
+            "rival": -1,
+            **self._where(best),
+        }
         score = float(c.scores[best, k])
         added = Boxes(
-            np.concatenate([s.xyxy, self.replay.clipped[best : best + 1]]), np.append(s.scores, np.float32(score)),
-            np.append(s.class_ids, self.replay.columns[k]).astype(np.int32), np.append(s.anchors, best),
+            np.concatenate([s.xyxy, self.replay.clipped[best : best + 1]]),
+            np.append(s.scores, np.float32(score)),
+            np.append(s.class_ids, self.replay.columns[k]).astype(np.int32),
+            np.append(s.anchors, best),
         )
         changes = [Change("box")]
         if score < np.float32(cut):
@@ -376,8 +489,12 @@ class _Case:
             overlap = box_iou(c.xyxy[best : best + 1], s.xyxy[better])[0]
             by = int(np.argmax(overlap)) if len(better) else -1
             if by >= 0 and overlap[by] > 0:
-                row |= {"cause": SUPPRESSED, "by_iou": float(overlap[by]), "by_score": float(s.scores[better[by]]), "det": self.bench.first_det + int(better[by])}
+                row |= {
+                    "cause": SUPPRESSED,
+                    "by_iou": float(overlap[by]),
+                    "by_score": float(s.scores[better[by]]),
+                    "det": self.bench.first_det + int(better[by]),
+                }
             else:
                 row["cause"] = CAPPED
         return row, self.bench.try_(changes, added, j, min(score, cut), "matching")
-

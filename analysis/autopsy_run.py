@@ -1,10 +1,11 @@
-"""The autopsy of a run: for every missed object one verdict with its evidence, the change that would rescue it, its price.
+"""The autopsy of a run: for every missed object one verdict with its evidence, the change that would rescue
+it, its price.
 
-    result = autopsy(run, threshold=0.5)                     every miss, from the stored detections: fast
-    result = autopsy(run, candidates={sample_id: candidates})   exact for these images, proved by a replay
-    result.counts()                                          {"below threshold": 41, "wrong class": 12, ...}
-    result.sentence(q), result.proof(q), result.rescues(q)   of one miss
-    result.best_changes()                                    the best settings to change next
+result = autopsy(run, threshold=0.5)                     every miss, from the stored detections: fast
+result = autopsy(run, candidates={sample_id: candidates})   exact for these images, proved by a replay
+result.counts()                                          {"below threshold": 41, "wrong class": 12, ...}
+result.sentence(q), result.proof(q), result.rescues(q)   of one miss
+result.best_changes()                                    the best settings to change next
 """
 
 from __future__ import annotations
@@ -40,10 +41,12 @@ class Autopsy:
         run, matches: what it rests on.
         cuts: float32 [K], the threshold of each class; point: the operating point.
         evidence: one row a miss (`analysis.autopsy_causes.Evidence`), in the order of the truth table.
-        rescue_gained, rescue_wrong: int64 [Q], the price of the smallest threshold change that brings it back: that of
-            its class; -1 where none does. rescue_precision, rescue_recall, rescue_f1: float64 [Q], NaN there.
+        rescue_gained, rescue_wrong: int64 [Q], the price of the smallest threshold change that brings it
+            back: that of its class; -1 where none does. rescue_precision, rescue_recall, rescue_f1: float64
+            [Q], NaN there.
         proofs: of misses whose image was replayed; `proof` makes the others.
-        replays: image position -> Replay, of images whose post-processing could be replayed, down to the lowest threshold.
+        replays: image position -> Replay, of images whose post-processing could be replayed, down to the
+            lowest threshold.
         shown: images whose candidates were looked at.
     """
 
@@ -103,14 +106,16 @@ class Autopsy:
         return TIERS[int(self.evidence.tier[q])]
 
     def proof(self, q: int) -> Proof:
-        """The verdict put to the test: by replayed post-processing where that could be done, else by matching the
-        stored detections of the image anew with one rule changed."""
+        """The verdict put to the test: by replayed post-processing where that could be done, else by matching
+        the stored detections of the image anew with one rule changed."""
         if q not in self.proofs:
             self.proofs[q] = _stored_proof(self, q)
         return self.proofs[q]
 
     def rescues(self, q: int) -> list[Rescue]:
-        """The single changes of a setting that bring the object back, the one with the fewest new false positives first."""
+        """The single changes of a setting that bring the object back, the one with the fewest new false
+        positives first.
+        """
         e, out = self.evidence, []
         class_id = int(self.matches.truth_classes[e.truth[q]])
         if e.back_score[q] >= 0:
@@ -128,17 +133,23 @@ class Autopsy:
         return self.__dict__["_trials"]
 
     def best_changes(self, most: int = 10) -> list[Rescue]:
-        """The best single changes of a setting, by F1 after: thresholds over the whole run, NMS and caps over the
-        images that can be replayed."""
+        """The best single changes of a setting, by F1 after: thresholds over the whole run, NMS and caps over
+        the images that can be replayed."""
         extra = {}
         for proof in self.proofs.values():
-            if proof.found and len(proof.changes) == 1 and (r := self.trials.price(proof.changes[0])) is not None:
+            if (
+                proof.found
+                and len(proof.changes) == 1
+                and (r := self.trials.price(proof.changes[0])) is not None
+            ):
                 extra[(r.rule, r.value)] = r
         return best_changes(self.matches, self.cuts, extra.values(), most)
 
-    def to_dict(self, misses: Iterable[int] | None = None, *, proofs: bool = False, changes: bool = True) -> dict[str, Any]:
-        """Plain values for JSON: the operating point, counts by cause, one entry a miss (all, or those given), the best
-        changes. `proofs` puts each verdict to the test."""
+    def to_dict(
+        self, misses: Iterable[int] | None = None, *, proofs: bool = False, changes: bool = True
+    ) -> dict[str, Any]:
+        """Plain values for JSON: the operating point, counts by cause, one entry a miss (all, or those
+        given), the best changes. `proofs` puts each verdict to the test."""
         chosen = range(len(self)) if misses is None else misses
         names = self.run.class_map.names
         return {
@@ -157,13 +168,24 @@ class Autopsy:
             return None if values[q] < 0 else float(values[q])
 
         entry = {
-            "sample": self.run.sample_ids[int(t.rows[j])], "object": int(t.ids[j]), "class": names[t.class_ids[j]],
-            "box": [float(v) for v in t.xyxy[j]], "cause": str(self.causes[q]), "sentence": self.sentence(q), "from": self.tier(q),
-            "score": number(e.score), "iou": float(e.iou[q]), "detection": int(e.det[q]) if e.det[q] >= 0 else None,
-            "other_class": names[e.other_class[q]] if e.other_class[q] >= 0 else None, "other_score": number(e.other_score),
-            "rival_object": int(t.ids[e.rival[q]]) if e.rival[q] >= 0 else None, "suppressor_iou": number(e.by_iou),
-            "suppressor_score": number(e.by_score), "anchor": int(e.anchor[q]) if e.anchor[q] >= 0 else None,
-            "level": int(e.level[q]) if e.level[q] >= 0 else None, "anchor_iou": number(e.anchor_iou),
+            "sample": self.run.sample_ids[int(t.rows[j])],
+            "object": int(t.ids[j]),
+            "class": names[t.class_ids[j]],
+            "box": [float(v) for v in t.xyxy[j]],
+            "cause": str(self.causes[q]),
+            "sentence": self.sentence(q),
+            "from": self.tier(q),
+            "score": number(e.score),
+            "iou": float(e.iou[q]),
+            "detection": int(e.det[q]) if e.det[q] >= 0 else None,
+            "other_class": names[e.other_class[q]] if e.other_class[q] >= 0 else None,
+            "other_score": number(e.other_score),
+            "rival_object": int(t.ids[e.rival[q]]) if e.rival[q] >= 0 else None,
+            "suppressor_iou": number(e.by_iou),
+            "suppressor_score": number(e.by_score),
+            "anchor": int(e.anchor[q]) if e.anchor[q] >= 0 else None,
+            "level": int(e.level[q]) if e.level[q] >= 0 else None,
+            "anchor_iou": number(e.anchor_iou),
             "rescues": [r.to_dict(names) for r in self.rescues(q)],
         }
         return entry | ({"proof": self.proof(q).to_dict()} if proofs or q in self.proofs else {})
@@ -185,8 +207,8 @@ def autopsy(
         run: a Run.
         threshold: the confidence threshold, one number or one a class [K].
         iou: a detection fits an object from this IoU on.
-        candidates: of some or all images: {sample id or position: Candidates}, or a function position -> Candidates or
-            None. Verdicts of these images are exact where post-processing can be replayed.
+        candidates: of some or all images: {sample id or position: Candidates}, or a function position ->
+            Candidates or None. Verdicts of these images are exact where post-processing can be replayed.
         settings: of the detector's post-processing (`info.settings`); None takes those of the run's manifest.
         images: positions of the images to ask `candidates` for; None: all with a miss.
         matches: class-aware matches of this run at this IoU, to save time.
@@ -218,8 +240,15 @@ def autopsy(
     if (evidence.cause == 0).any() or len(evidence) != counts(m, cuts).fn:
         raise LawError("Expected one cause for every miss: this is a fault in Boxscope; please report it.")
     return Autopsy(
-        run, m, cuts, operating_point(run, threshold, iou=iou), evidence, *_class_prices(m, cuts, evidence), proofs=proofs,
-        replays=replays, shown=tuple(shown),
+        run,
+        m,
+        cuts,
+        operating_point(run, threshold, iou=iou),
+        evidence,
+        *_class_prices(m, cuts, evidence),
+        proofs=proofs,
+        replays=replays,
+        shown=tuple(shown),
     )
 
 
@@ -227,16 +256,27 @@ def _class_prices(m: Matches, cuts: np.ndarray, e: Evidence) -> tuple[np.ndarray
     at = np.flatnonzero(e.back_score >= 0)
     p = threshold_prices(m, cuts, m.truth_classes[e.truth[at]], e.back_score[at])
     out = []
-    for values, none in ((p.gained, -1), (p.wrong, -1), (p.precision, np.nan), (p.recall, np.nan), (p.f1, np.nan)):
+    for values, none in (
+        (p.gained, -1),
+        (p.wrong, -1),
+        (p.precision, np.nan),
+        (p.recall, np.nan),
+        (p.f1, np.nan),
+    ):
         column = np.full(len(e), none, np.int64 if none == -1 else np.float64)
         column[at] = values
         out.append(column)
     return tuple(out)
 
 
-def _candidates(run: Any, source: CandidateSource, images: Iterable[int] | None, missing: np.ndarray) -> Iterable[tuple[int, Candidates]]:
+def _candidates(
+    run: Any, source: CandidateSource, images: Iterable[int] | None, missing: np.ndarray
+) -> Iterable[tuple[int, Candidates]]:
     if isinstance(source, Mapping):
-        found = {key if isinstance(key, (int, np.integer)) else run.position(key): value for key, value in source.items()}
+        found = {
+            key if isinstance(key, (int, np.integer)) else run.position(key): value
+            for key, value in source.items()
+        }
         wanted = found if images is None else [i for i in images if i in found]
         yield from ((int(i), found[i]) for i in sorted(wanted))
         return
@@ -269,12 +309,23 @@ def _stored_proof(a: Autopsy, q: int) -> Proof:
     return bench.hopeless(type(boxes)(*(c[mine] for c in boxes)), local, "matching")
 
 
-COLUMNS = ("miss_cause", "miss_reason", "miss_score", "miss_iou", "miss_seen_as", "rescue_threshold", "rescue_false_positives")
+COLUMNS = (
+    "miss_cause",
+    "miss_reason",
+    "miss_score",
+    "miss_iou",
+    "miss_seen_as",
+    "rescue_threshold",
+    "rescue_false_positives",
+)
 """What `autopsy_columns` returns, in order."""
 
 
-def autopsy_columns(run: Any, threshold: Threshold = 0.5, iou: float = 0.5, *, result: Autopsy | None = None) -> dict[str, np.ndarray]:
-    """Columns [M] beside the truth table, for a push to FiftyOne (`truth_columns`): the cause of each miss and its numbers.
+def autopsy_columns(
+    run: Any, threshold: Threshold = 0.5, iou: float = 0.5, *, result: Autopsy | None = None
+) -> dict[str, np.ndarray]:
+    """Columns [M] beside the truth table, for a push to FiftyOne (`truth_columns`): the cause of each miss
+    and its numbers.
 
     Text is "" and numbers are NaN (counts 0) for objects that are not missed.
     """
@@ -300,4 +351,3 @@ def autopsy_columns(run: Any, threshold: Threshold = 0.5, iou: float = 0.5, *, r
         "rescue_threshold": number(a.evidence.back_score),
         "rescue_false_positives": number(a.rescue_wrong.astype(np.float64)),
     }
-

@@ -1,4 +1,6 @@
-"""Post-processing with another setting, over every image whose candidates can be replayed: counts before and after."""
+"""Post-processing with another setting, over every image whose candidates can be replayed: counts before and
+after.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,16 @@ class Trials:
         if change.rule not in SETTINGS or change.rule == "score_threshold" or not self.replays:
             return None
         whole = len(self.replays) == int(self.m.judged.sum())
-        return priced(change.rule, -1, change.before, change.value, self.counts(), self.counts(change.rule, change.value), len(self.replays), whole)
+        return priced(
+            change.rule,
+            -1,
+            change.before,
+            change.value,
+            self.counts(),
+            self.counts(change.rule, change.value),
+            len(self.replays),
+            whole,
+        )
 
     def moved(self, rule: str, values: list[float]) -> list[Rescue]:
         """The prices of several values of one setting: the slider of the suppressor graph."""

@@ -1,4 +1,6 @@
-"""AP of one ranking, in the three ways the field interpolates: 101 points (COCO), 11 points and every point (VOC)."""
+"""AP of one ranking, in the three ways the field interpolates: 101 points (COCO), 11 points and every point
+(VOC).
+"""
 
 from __future__ import annotations
 
@@ -7,13 +9,16 @@ import numpy as np
 from detector.errors import InputError
 
 INTERPOLATIONS = ("101", "11", "all")
-# linspace's 0.6 (of 11) and 0.35 (of 101) lie a hair above 3/5 and 7/20, so recalls of exactly that do not reach
+# linspace's 0.6 (of 11) and 0.35 (of 101) lie a hair above 3/5 and 7/20, so recalls of exactly that do not
+# reach
 # them: pycocotools and the published VOC figures carry this, and equality with them is worth more.
 RECALLS = {"101": np.linspace(0, 1, 101), "11": np.linspace(0, 1, 11), "tide": np.arange(101) / 100}
 
 
 def precision_recall(correct: np.ndarray, objects: int) -> tuple[np.ndarray, np.ndarray]:
-    """(precision, recall) float64 [n] after each of n detections in falling order of score; recall 0 without objects."""
+    """(precision, recall) float64 [n] after each of n detections in falling order of score; recall 0 without
+    objects.
+    """
     tp = np.cumsum(correct, dtype=np.float64)
     return tp / np.arange(1, len(tp) + 1), tp / objects if objects else np.zeros(len(tp))
 
@@ -21,15 +26,17 @@ def precision_recall(correct: np.ndarray, objects: int) -> tuple[np.ndarray, np.
 def average_precision(correct: np.ndarray, objects: int, interpolation: str = "101") -> float:
     """AP in 0..1 of detections in falling order of score, `correct` bool [n]; NaN without objects.
 
-    "101": mean of the best precision at recall >= r over r = 0, .01, ... 1 (COCO). "11": over r = 0, .1, ... 1
-    (VOC before 2010). "all": the area under the precision envelope (VOC from 2010). "tide": 101 points as
+    "101": mean of the best precision at recall >= r over r = 0, .01, ... 1 (COCO). "11": over r = 0, .1, ...
+    1 (VOC before 2010). "all": the area under the precision envelope (VOC from 2010). "tide": 101 points as
     tidecv rounds them.
 
     Raises:
         InputError: no such interpolation.
     """
     if interpolation not in (*INTERPOLATIONS, "tide"):
-        raise InputError(f"interpolation: expected one of {', '.join(INTERPOLATIONS)}, got {interpolation!r}.")
+        raise InputError(
+            f"interpolation: expected one of {', '.join(INTERPOLATIONS)}, got {interpolation!r}."
+        )
     if not objects:
         return float("nan")
     if not len(correct):
@@ -45,7 +52,8 @@ def average_precision(correct: np.ndarray, objects: int, interpolation: str = "1
 
 
 def mean_ap(classes: np.ndarray, scores: np.ndarray, correct: np.ndarray, objects: np.ndarray) -> float:
-    """Mean 101-point AP over the classes that have an object or a detection; a class without objects counts as 0.
+    """Mean 101-point AP over the classes that have an object or a detection; a class without objects counts
+    as 0.
 
     The rule of TIDE. Columns [n]; equal scores keep the order given; `objects` int [K].
     """

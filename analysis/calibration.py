@@ -39,12 +39,14 @@ class Reliability:
     @property
     def accuracy(self) -> np.ndarray:
         """float64 [B], share correct; NaN in an empty bin."""
-        return np.divide(self.correct, self.counts, out=np.full(len(self.counts), np.nan), where=self.counts > 0)
+        return np.divide(
+            self.correct, self.counts, out=np.full(len(self.counts), np.nan), where=self.counts > 0
+        )
 
     @property
     def ece(self) -> float | None:
-        """Expected calibration error in 0..1: mean |accuracy - confidence| weighted by the bins' counts (Naeini et
-        al., AAAI 2015); None without detections."""
+        """Expected calibration error in 0..1: mean |accuracy - confidence| weighted by the bins' counts
+        (Naeini et al., AAAI 2015); None without detections."""
         total = int(self.counts.sum())
         if not total:
             return None
@@ -54,7 +56,9 @@ class Reliability:
     def overconfidence(self) -> float | None:
         """Mean confidence minus share correct, signed; None without detections."""
         total = int(self.counts.sum())
-        return float((np.nansum(self.counts * self.confidence) - self.correct.sum()) / total) if total else None
+        return (
+            float((np.nansum(self.counts * self.confidence) - self.correct.sum()) / total) if total else None
+        )
 
 
 def judged(matches: Matches, class_id: int | None = None) -> np.ndarray:
@@ -69,7 +73,9 @@ def judged(matches: Matches, class_id: int | None = None) -> np.ndarray:
     return np.flatnonzero(mask if class_id is None else mask & (matches.det_classes == class_id))
 
 
-def reliability(scores: np.ndarray, correct: np.ndarray, bins: int = 10, class_id: int | None = None) -> Reliability:
+def reliability(
+    scores: np.ndarray, correct: np.ndarray, bins: int = 10, class_id: int | None = None
+) -> Reliability:
     """Bin scores (float [n] in 0..1) with their outcome (bool [n]).
 
     Raises:
@@ -85,7 +91,9 @@ def reliability(scores: np.ndarray, correct: np.ndarray, bins: int = 10, class_i
     counts = np.bincount(at, minlength=bins)
     sums = np.bincount(at, weights=scores, minlength=bins)
     mean = np.divide(sums, counts, out=np.full(bins, np.nan), where=counts > 0)
-    return Reliability(edges, counts, np.bincount(at[np.asarray(correct, bool)], minlength=bins), mean, class_id)
+    return Reliability(
+        edges, counts, np.bincount(at[np.asarray(correct, bool)], minlength=bins), mean, class_id
+    )
 
 
 def run_reliability(matches: Matches, bins: int = 10) -> tuple[Reliability, list[Reliability]]:
@@ -104,9 +112,11 @@ class Calibration:
 
     Args:
         method: "isotonic" or "platt".
-        x, y: knots of the isotonic map, ascending; for Platt x is empty and y holds (slope, offset) over the logit.
+        x, y: knots of the isotonic map, ascending; for Platt x is empty and y holds (slope, offset) over the
+            logit.
         fitted_on: how many detections.
-        ece_before, ece_after: on images the map was not fitted on (two halves, each judged by the other's map).
+        ece_before, ece_after: on images the map was not fitted on (two halves, each judged by the other's
+            map).
     """
 
     method: str
@@ -168,8 +178,8 @@ def isotonic(scores: np.ndarray, correct: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 def platt(scores: np.ndarray, correct: np.ndarray) -> tuple[float, float]:
-    """(slope, offset) over the logit of the score, by Newton's method on the logistic loss with Platt's (1999)
-    softened targets. The slope is kept at 0 or more, so that order stays."""
+    """(slope, offset) over the logit of the score, by Newton's method on the logistic loss with Platt's
+    (1999) softened targets. The slope is kept at 0 or more, so that order stays."""
     z, correct = _logit(np.asarray(scores, np.float64)), np.asarray(correct, bool)
     right, wrong = int(correct.sum()), int((~correct).sum())
     target = np.where(correct, (right + 1) / (right + 2), 1 / (wrong + 2))

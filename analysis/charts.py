@@ -44,14 +44,17 @@ def _finish(ax: Axes, note: str, title: str = "") -> Axes:
     # Beneath the axis label, in the small type that every figure leaving the app carries.
     label = ax.get_xlabel()
     ax.set_xlabel("")
-    ax.set_xlabel(f"{label}\n{note}" if label else note, fontsize=SMALL_POINTS + 0.5, color="#555555", loc="left")
+    ax.set_xlabel(
+        f"{label}\n{note}" if label else note, fontsize=SMALL_POINTS + 0.5, color="#555555", loc="left"
+    )
     return ax
 
 
 def plot_curves(
     curve: Curve, note: str, threshold: float | None = None, ax: Axes | None = None, title: str = ""
 ) -> Axes:
-    """Precision, recall and F1 against confidence, lines told apart by colour and dashes, the threshold upright.
+    """Precision, recall and F1 against confidence, lines told apart by colour and dashes, the threshold
+    upright.
 
     Args:
         curve: of one class or all; an empty one gives empty axes.
@@ -61,7 +64,13 @@ def plot_curves(
     for name, values in (("precision", curve.precision), ("recall", curve.recall), ("F1", curve.f1)):
         colour, dash = LINES[name]
         ax.plot(
-            curve.thresholds, values, color=colour, linestyle=dash, linewidth=1.6, label=name, drawstyle="steps-pre"
+            curve.thresholds,
+            values,
+            color=colour,
+            linestyle=dash,
+            linewidth=1.6,
+            label=name,
+            drawstyle="steps-pre",
         )
     if threshold is not None:
         ax.axvline(threshold, color="#444444", linewidth=1, linestyle=":")
@@ -93,7 +102,8 @@ def plot_precision_recall(
 
 
 def plot_reliability(table: Reliability, note: str, ax: Axes | None = None, title: str = "") -> Axes:
-    """Share correct against confidence: a bar a bin, its darkness the share of detections; the diagonal is perfect.
+    """Share correct against confidence: a bar a bin, its darkness the share of detections; the diagonal is
+    perfect.
 
     Like the table, it is about every judged detection, whatever the threshold: `note` names the run.
     """
@@ -154,11 +164,17 @@ def plot_errors(errors: Errors, note: str, ax: Axes | None = None, title: str = 
 
 
 def plot_confusion(
-    confusion: Confusion, names: Sequence[str], note: str, ax: Axes | None = None, title: str = "", most: int = 20
+    confusion: Confusion,
+    names: Sequence[str],
+    note: str,
+    ax: Axes | None = None,
+    title: str = "",
+    most: int = 20,
 ) -> Axes:
     """The matrix with numbers in its cells, darkness the share of the row.
 
-    Beyond `most` classes only those with most boxes off the diagonal are drawn; the note says how many are not.
+    Beyond `most` classes only those with most boxes off the diagonal are drawn; the note says how many are
+    not.
     """
     matrix = confusion.matrix
     k = len(matrix) - 1
@@ -174,11 +190,19 @@ def plot_confusion(
     for (i, j), n in np.ndenumerate(part):
         if n:
             ax.text(
-                j, i, str(n), ha="center", va="center", fontsize=7, color="white" if share[i, j] > 0.55 else "#222222"
+                j,
+                i,
+                str(n),
+                ha="center",
+                va="center",
+                fontsize=7,
+                color="white" if share[i, j] > 0.55 else "#222222",
             )
     ax.set(xticks=range(len(index)), yticks=range(len(index)), ylabel="ground truth", xlabel="predicted")
     ax.set_xticklabels(labels, rotation=45, ha="right")
     ax.set_yticklabels(labels)
     ax.yaxis.label.set_size(8.5)
     left = k - len(shown)
-    return _finish(ax, f"{note}" + (f"\n{left} classes with fewer confusions are not drawn" if left else ""), title)
+    return _finish(
+        ax, f"{note}" + (f"\n{left} classes with fewer confusions are not drawn" if left else ""), title
+    )

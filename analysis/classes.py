@@ -77,14 +77,19 @@ def load_aliases(path: str | Path = ALIASES_FILE) -> tuple[tuple[str, ...], ...]
     except (OSError, yaml.YAMLError) as error:
         raise ConfigError(f"The class aliases cannot be read ({error}).", path=path) from error
     if not isinstance(content, list) or not all(
-        isinstance(group, list) and len(group) > 1 and all(isinstance(name, str) for name in group) for group in content
+        isinstance(group, list) and len(group) > 1 and all(isinstance(name, str) for name in group)
+        for group in content
     ):
-        raise ConfigError("Expected a list of groups of two or more names, such as [airplane, aeroplane].", path=path)
+        raise ConfigError(
+            "Expected a list of groups of two or more names, such as [airplane, aeroplane].", path=path
+        )
     seen: dict[str, int] = {}
     for i, group in enumerate(content):
         for name in group:
             if seen.setdefault(normalise_name(name), i) != i:
-                raise ConfigError(f"{name!r} stands in two groups; a name can mean only one class.", path=path)
+                raise ConfigError(
+                    f"{name!r} stands in two groups; a name can mean only one class.", path=path
+                )
     return tuple(tuple(group) for group in content)
 
 

@@ -1,4 +1,5 @@
-"""COCO's figures under other choices than COCO's own: difficult objects, crowds, interpolation, empty classes.
+"""COCO's figures under other choices than COCO's own: difficult objects, crowds, interpolation, empty
+classes.
 
 With every choice at its default this is a second, independent computation of what hotcoco gives, and the
 tests hold the two together.
@@ -54,7 +55,9 @@ def chosen_figures(
     det_rows, det_kinds, det_xyxy, scores = det_rows[order], det_kinds[order], det_xyxy[order], scores[order]
     place = _place_in_group(det_rows, det_kinds)
     inside = place < caps[-1]
-    det_rows, det_kinds, det_xyxy, scores, place = (v[inside] for v in (det_rows, det_kinds, det_xyxy, scores, place))
+    det_rows, det_kinds, det_xyxy, scores, place = (
+        v[inside] for v in (det_rows, det_kinds, det_xyxy, scores, place)
+    )
     det_areas = (det_xyxy[:, 2] - det_xyxy[:, 0]) * (det_xyxy[:, 3] - det_xyxy[:, 1])
     num_classes = max([*classes, int(kinds.max(initial=0)), int(det_kinds.max(initial=0))]) + 1
     by_score = np.argsort(-scores, kind="stable")

@@ -120,17 +120,22 @@ def columns_of_run(run: Any) -> Columns:
     found = Found(d.rows, d.class_ids.astype(np.int64), _xywh(d.xyxy), d.scores.astype(np.float64))
     seen, notes = judged_images(run), []
     if left := int((~seen).sum()):
-        notes.append(f"{left} of {len(seen)} images take no part: not labelled, not finished or not readable.")
+        notes.append(
+            f"{left} of {len(seen)} images take no part: not labelled, not finished or not readable."
+        )
     known = d.class_ids < k
     if other := int((~known).sum()):
         notes.append(f"{other} detections take no part: the data set has no such class.")
         found = found.take(known)
     names = list(run.class_map.names[:k])
-    return Columns(names, run.sizes, truth.take(t.class_ids < k), found, image_ranks(run.sample_ids), seen, notes=notes)
+    return Columns(
+        names, run.sizes, truth.take(t.class_ids < k), found, image_ranks(run.sample_ids), seen, notes=notes
+    )
 
 
 def columns_of_files(truth: TruthColumns, results: Results, check: bool) -> Columns:
-    """An annotation file and a results file; detections of unknown images and categories are left out and noted.
+    """An annotation file and a results file; detections of unknown images and categories are left out and
+    noted.
 
     Raises:
         DataError: `check` is on and the results hold a mistake that would make every figure meaningless.
@@ -141,7 +146,9 @@ def columns_of_files(truth: TruthColumns, results: Results, check: bool) -> Colu
         truth_category_ids=truth.category_ids, sizes=truth.sizes,
     )  # fmt: skip
     if check and mistakes and mistakes[0].fatal:
-        raise DataError(f"{mistakes[0]} (Evaluate with check=False to score it as written.)", path=results.path)
+        raise DataError(
+            f"{mistakes[0]} (Evaluate with check=False to score it as written.)", path=results.path
+        )
     at = {str(i): n for n, i in enumerate(truth.image_ids)}
     kind_at = {str(c): k for k, c in enumerate(truth.category_ids)}
     rows = np.array([at.get(str(i), -1) for i in results.image_ids], np.int64)

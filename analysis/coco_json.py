@@ -65,7 +65,10 @@ def load(source: Source, what: str) -> tuple[Any, str]:
 def _numbers(entries: Sequence[Mapping], key: str, width: int | None, path: str, what: str) -> np.ndarray:
     try:
         values = np.array([e[key] for e in entries], np.float64)
-        good = values.shape == ((len(entries), width) if width else (len(entries),)) and np.isfinite(values).all()
+        good = (
+            values.shape == ((len(entries), width) if width else (len(entries),))
+            and np.isfinite(values).all()
+        )
     except (KeyError, TypeError, ValueError):
         good = False
     if good or not len(entries):
@@ -96,14 +99,17 @@ def read_truth(source: Source) -> TruthColumns:
     if not isinstance(data, Mapping) or not all(
         isinstance(data.get(k), list) for k in ("images", "annotations", "categories")
     ):
-        raise DataError('Expected a COCO annotation file with "images", "annotations" and "categories".', path=path)
+        raise DataError(
+            'Expected a COCO annotation file with "images", "annotations" and "categories".', path=path
+        )
     try:
         images = {i["id"]: (int(i.get("width") or 0), int(i.get("height") or 0)) for i in data["images"]}
         categories = {int(c["id"]): str(c.get("name", c["id"])) for c in data["categories"]}
         keys = [(a["image_id"], int(a["category_id"])) for a in data["annotations"]]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DataError(
-            f"Expected an id in every image and category and both ids in every annotation: {error!r}.", path=path
+            f"Expected an id in every image and category and both ids in every annotation: {error!r}.",
+            path=path,
         ) from None
     image_at = {i: n for n, i in enumerate(images)}
     category_at = {c: k for k, c in enumerate(categories)}
@@ -111,7 +117,8 @@ def read_truth(source: Source) -> TruthColumns:
     notes = []
     if not all(keep):
         notes.append(
-            f"{keep.count(False)} annotations of images or categories that the file does not list take no part."
+            f"{keep.count(False)} annotations of images or categories that the file does not list take no"
+            " part."
         )
     entries = [a for a, k in zip(data["annotations"], keep) if k]
     keys = [x for x, k in zip(keys, keep) if k]

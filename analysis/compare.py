@@ -38,10 +38,12 @@ class Comparison:
 
     Args:
         a, b: the two sides.
-        images: bool [N] over a's images: those in the comparison; `b_rows` int64 [N] their place in b, -1 for none.
+        images: bool [N] over a's images: those in the comparison; `b_rows` int64 [N] their place in b, -1 for
+            none.
         objects: int64 [Q], rows of a's truth table; b_objects: int64 [Q], the same objects in b's.
         state: uint8 [Q], 0 missed by both, 1 gained (only b finds it), 2 lost (only a), 3 found by both.
-        score_a, score_b, iou_a, iou_b: float32 [Q], of the detection that found it (at any score), -1 and 0 without.
+        score_a, score_b, iou_a, iou_b: float32 [Q], of the detection that found it (at any score), -1 and 0
+            without.
         wrong_change: int64 [N], b's wrong detections minus a's, of each image.
         left_out: images of a that take no part.
     """
@@ -70,9 +72,11 @@ class Comparison:
 
     @property
     def p_value(self) -> float:
-        """Two-sided sign test (McNemar's, exact): how likely flips this uneven are if both sides were equally good.
+        """Two-sided sign test (McNemar's, exact): how likely flips this uneven are if both sides were equally
+        good.
 
-        It takes objects as independent, which objects of one image are not: read it as the more hopeful bound.
+        It takes objects as independent, which objects of one image are not: read it as the more hopeful
+        bound.
         """
         return sign_test(self.gained, self.lost)
 
@@ -94,7 +98,9 @@ class Comparison:
         ]
 
     def flips(self) -> list[dict[str, Any]]:
-        """The flip list, lost objects first, then by how far their scores moved; plain values, ready to sort and export."""
+        """The flip list, lost objects first, then by how far their scores moved; plain values, ready to sort
+        and export.
+        """
         run, t = self.a.run, self.a.run.truth
         areas = object_areas(t)
         rows = np.flatnonzero((self.state == 1) | (self.state == 2))
@@ -141,7 +147,9 @@ def _score(value: float) -> float | None:
 
 
 def sign_test(a: int, b: int) -> float:
-    """Two-sided exact binomial probability of a split at least this uneven between equally likely sides; 1 without any."""
+    """Two-sided exact binomial probability of a split at least this uneven between equally likely sides; 1
+    without any.
+    """
     n, k = a + b, min(a, b)
     if not n:
         return 1.0
@@ -197,7 +205,9 @@ def compare(
     a = _side(run_a, m_a, threshold, images, iou)
     b = _side(run_b, m_b, threshold_b, b_images, iou_b)
     change = np.zeros(len(images), np.int64)
-    change[images] = image_counts(m_b, threshold_b).fp[b_rows[images]] - image_counts(m_a, threshold).fp[images]
+    change[images] = (
+        image_counts(m_b, threshold_b).fp[b_rows[images]] - image_counts(m_a, threshold).fp[images]
+    )
     return Comparison(
         a,
         b,
@@ -234,7 +244,9 @@ def _found(m: Matches, threshold: Threshold) -> np.ndarray:
     return found
 
 
-def _same_objects(run_a: Any, run_b: Any, images: np.ndarray, b_rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _same_objects(
+    run_a: Any, run_b: Any, images: np.ndarray, b_rows: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Rows of the two truth tables that are the same object, paired by image and object id.
 
     Raises:
@@ -259,7 +271,8 @@ def _same_objects(run_a: Any, run_b: Any, images: np.ndarray, b_rows: np.ndarray
     )
     if not same:
         raise InputError(
-            "compare: the two runs have different ground truth for the same images; run both detectors on one data set."
+            "compare: the two runs have different ground truth for the same images; run both detectors on one"
+            " data set."
         )
     order = np.argsort(order_a, kind="stable")
     return order_a[order], order_b[order]
@@ -282,7 +295,9 @@ def with_nms(run: Any, nms_iou: float) -> Any:
     d = run.detections
     keys = d.rows.astype(np.int64) * max(len(run.class_map), 1) + d.class_ids
     pairs = fitting_pairs(keys, d.xyxy, keys, d.xyxy, np.zeros(len(d.rows), bool), nms_iou)
-    ahead = (pairs.det < pairs.truth) & (pairs.iou > nms_iou)  # the table keeps the best score of an image first
+    ahead = (pairs.det < pairs.truth) & (
+        pairs.iou > nms_iou
+    )  # the table keeps the best score of an image first
     gone = bytearray(len(d.rows))
     for keeper, other in zip(pairs.det[ahead].tolist(), pairs.truth[ahead].tolist()):
         if not gone[keeper]:

@@ -5,7 +5,8 @@ and its object stand on the diagonal, exactly as the counts say. Then, from the 
 detection is set against the free object of another class it fits best: a confusion. What is left of the
 detections stands in the background row, what is left of the objects in the background column.
 
-Laws: the diagonal sums to TP; a class's row sums to its objects; a class's column sums to its judged detections.
+Laws: the diagonal sums to TP; a class's row sums to its objects; a class's column sums to its judged
+detections.
 """
 
 from __future__ import annotations
@@ -31,9 +32,10 @@ class Confusion:
     """The matrix at one threshold.
 
     Args:
-        matrix: int64 [K + 1, K + 1]; rows are the objects' classes, columns the predicted ones, last is background.
-        det_rows: int64 [P] the judged detections at or above the threshold, best score first; det_truth: int64 [P] the object each
-            stands against, -1 for background.
+        matrix: int64 [K + 1, K + 1]; rows are the objects' classes, columns the predicted ones, last is
+            background.
+        det_rows: int64 [P] the judged detections at or above the threshold, best score first; det_truth:
+            int64 [P] the object each stands against, -1 for background.
         missed: int64 [Q] objects no detection stands against.
     """
 
@@ -45,7 +47,8 @@ class Confusion:
     _truth_classes: np.ndarray
 
     def cell(self, truth: int, predicted: int) -> tuple[np.ndarray, np.ndarray]:
-        """(detections, objects): the rows of the run's tables behind a cell, side by side; class id -1 is background.
+        """(detections, objects): the rows of the run's tables behind a cell, side by side; class id -1 is
+        background.
 
         In the background row objects are empty, in the background column detections are.
 
@@ -55,10 +58,14 @@ class Confusion:
         k = len(self.matrix) - 1
         for value in (truth, predicted):
             if not -1 <= value < k:
-                raise InputError(f"cell: expected class ids of 0..{k - 1}, or -1 for background, got {value}.")
+                raise InputError(
+                    f"cell: expected class ids of 0..{k - 1}, or -1 for background, got {value}."
+                )
         none = np.zeros(0, np.int64)
         if predicted == BACKGROUND:
-            return none, self.missed[self._truth_classes[self.missed] == truth] if truth != BACKGROUND else none
+            return none, (
+                self.missed[self._truth_classes[self.missed] == truth] if truth != BACKGROUND else none
+            )
         mine = self._det_classes[self.det_rows] == predicted
         if truth == BACKGROUND:
             return self.det_rows[mine & (self.det_truth < 0)], none
@@ -171,7 +178,9 @@ def list_cell(run: Any, confusion: Confusion, truth: str, predicted: str) -> lis
 
     def class_id(name: str) -> int:
         return (
-            BACKGROUND if name == "background" and name not in run.class_map else class_ids_of(run.class_map, name)[0]
+            BACKGROUND
+            if name == "background" and name not in run.class_map
+            else class_ids_of(run.class_map, name)[0]
         )
 
     dets, objects = confusion.cell(class_id(truth), class_id(predicted))

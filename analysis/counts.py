@@ -83,7 +83,9 @@ class SortedScores:
 
     def __init__(self, classes: np.ndarray, scores: np.ndarray, num_classes: int):
         self.keys = np.sort(_keys(classes, scores))
-        self.ends = np.searchsorted(self.keys, np.arange(1, num_classes + 1, dtype=np.uint64) << np.uint64(32))
+        self.ends = np.searchsorted(
+            self.keys, np.arange(1, num_classes + 1, dtype=np.uint64) << np.uint64(32)
+        )
 
     def at_least(self, cuts: np.ndarray) -> np.ndarray:
         """int64 [K] for thresholds float32 [K]."""
@@ -102,7 +104,9 @@ class _Index:
         def of(mask: np.ndarray) -> SortedScores:
             return SortedScores(m.det_classes[mask], m.det_scores[mask], m.num_classes)
 
-        self.kinds = {kind: of(m.det_kind == kind) for kind in (WRONG, CORRECT, DUPLICATE, IGNORED, UNLABELLED)}
+        self.kinds = {
+            kind: of(m.det_kind == kind) for kind in (WRONG, CORRECT, DUPLICATE, IGNORED, UNLABELLED)
+        }
         self.all = SortedScores(m.det_classes, m.det_scores, m.num_classes)
         counted = m.truth_counted
         self.objects = np.bincount(m.truth_classes[counted], minlength=m.num_classes).astype(np.int64)
@@ -111,7 +115,9 @@ class _Index:
 
 
 class _ImageIndex:
-    """The detections of one Matches by falling score, so that those above one threshold are a prefix; built once."""
+    """The detections of one Matches by falling score, so that those above one threshold are a prefix; built
+    once.
+    """
 
     COLUMNS = ("scores", "classes", "rows", "places", "objects_of_image")
 
@@ -133,11 +139,23 @@ def _kept_with(matches: Matches, kind: type) -> Any:
 
 
 def indices_of(matches: Matches) -> dict[str, np.ndarray]:
-    """The sorted columns that counting makes first, by name, for keeping beside a large matching (`with_indices`)."""
+    """The sorted columns that counting makes first, by name, for keeping beside a large matching
+    (`with_indices`).
+    """
     whole, images = _kept_with(matches, _Index), _kept_with(matches, _ImageIndex)
-    sorted_scores = {"all": whole.all, "found": whole.found} | {f"kind{kind}": scores for kind, scores in whole.kinds.items()}
-    columns = {f"{name}_{part}": getattr(scores, part) for name, scores in sorted_scores.items() for part in ("keys", "ends")}
-    return columns | {"objects": whole.objects} | {f"image_{name}": getattr(images, name) for name in _ImageIndex.COLUMNS}
+    sorted_scores = {"all": whole.all, "found": whole.found} | {
+        f"kind{kind}": scores for kind, scores in whole.kinds.items()
+    }
+    columns = {
+        f"{name}_{part}": getattr(scores, part)
+        for name, scores in sorted_scores.items()
+        for part in ("keys", "ends")
+    }
+    return (
+        columns
+        | {"objects": whole.objects}
+        | {f"image_{name}": getattr(images, name) for name in _ImageIndex.COLUMNS}
+    )
 
 
 def with_indices(matches: Matches, columns: Mapping[str, np.ndarray]) -> Matches:
@@ -194,7 +212,9 @@ def counts(matches: Matches, threshold: Threshold = 0.5) -> Counts:
 
 
 def check_laws(c: Counts) -> None:
-    """Raise LawError unless TP + FN = objects and TP + FP + ignored + unlabelled = detections, in every entry."""
+    """Raise LawError unless TP + FN = objects and TP + FP + ignored + unlabelled = detections, in every
+    entry.
+    """
     objects = np.asarray(c.tp + c.fn - c.objects)
     detections = np.asarray(c.tp + c.fp + c.ignored + c.unlabelled - c.detections)
     for law, gap in (
@@ -227,7 +247,9 @@ def image_counts(matches: Matches, threshold: Threshold = 0.5) -> Counts:
     cuts, n = _cuts(matches, threshold), matches.num_images
     index = _kept_with(matches, _ImageIndex)
     kept = prefix_at_least(index.scores, index.classes, cuts)
-    table = np.bincount(index.places[kept], minlength=5 * n).reshape(5, n) if n else np.zeros((5, 0), np.int64)
+    table = (
+        np.bincount(index.places[kept], minlength=5 * n).reshape(5, n) if n else np.zeros((5, 0), np.int64)
+    )
     missed = matches.truth_counted & ~found_objects(matches, cuts)
     result = Counts(
         tp=table[CORRECT],
@@ -244,7 +266,9 @@ def image_counts(matches: Matches, threshold: Threshold = 0.5) -> Counts:
 
 
 def prefix_at_least(scores: np.ndarray, classes: np.ndarray, cuts: np.ndarray) -> slice | np.ndarray:
-    """Which of the rows, given by falling score, reach their class's threshold: a slice where all thresholds are one."""
+    """Which of the rows, given by falling score, reach their class's threshold: a slice where all thresholds
+    are one.
+    """
     if not len(cuts) or not len(scores):
         return slice(0, 0)
     end = len(scores) - int(np.searchsorted(scores[::-1], cuts.min()))

@@ -12,23 +12,42 @@ _RATIO_NAMES = ("", "1:8", "1:5", "1:3", "1:2", "2:3", "4:5", "5:4", "3:2", "2:1
 
 def side_chart(summary: Summary) -> str:
     """Histogram of the boxes' relative size."""
-    return columns([f"{100 * edge:g}" for edge in SIDE_EDGES], summary.sides.counts, f"Relative size of {summary.measured:,} boxes", "% of the frame's side: square root of the share of its area")
+    return columns(
+        [f"{100 * edge:g}" for edge in SIDE_EDGES],
+        summary.sides.counts,
+        f"Relative size of {summary.measured:,} boxes",
+        "% of the frame's side: square root of the share of its area",
+    )
 
 
 def coco_chart(summary: Summary) -> str:
     """Boxes by COCO's sizes."""
     words = ("small, under 32²", "medium, under 96²", "large")
-    return columns(words, [summary.sizes[size] for size in COCO_SIZES], "Boxes by COCO's sizes", "square pixels of the picture")
+    return columns(
+        words,
+        [summary.sizes[size] for size in COCO_SIZES],
+        "Boxes by COCO's sizes",
+        "square pixels of the picture",
+    )
 
 
 def ratio_chart(summary: Summary) -> str:
     """Histogram of aspect ratios."""
-    return columns(_RATIO_NAMES, summary.ratios.counts, f"Aspect ratios of {summary.measured:,} boxes", "width : height in pixels")
+    return columns(
+        _RATIO_NAMES,
+        summary.ratios.counts,
+        f"Aspect ratios of {summary.measured:,} boxes",
+        "width : height in pixels",
+    )
 
 
 def centre_chart(summary: Summary) -> str:
     """Where the boxes' centres lie."""
-    return heat_map(summary.centres, f"Where the centres of {summary.measured:,} boxes lie", f"centres of {summary.measured:,} boxes, every picture stretched to one frame")
+    return heat_map(
+        summary.centres,
+        f"Where the centres of {summary.measured:,} boxes lie",
+        f"centres of {summary.measured:,} boxes, every picture stretched to one frame",
+    )
 
 
 def per_image_chart(summary: Summary, most: int = 12) -> str:
@@ -44,5 +63,13 @@ def per_image_chart(summary: Summary, most: int = 12) -> str:
 def reach_chart(reach: Reach) -> str:
     """Objects by their size at the network's input."""
     counts = [part.objects for part in reach.sizes]
-    shown = [f"{name.removesuffix(' px and more').removesuffix(' px')}{'+' if name.endswith('more') else ''} px" for name in INPUT_SIZES]
-    return columns(shown, counts, "Objects by size at the network's input", f"square root of the area at an input of {reach.anchors.input_size[0]}x{reach.anchors.input_size[1]}")
+    shown = [
+        f"{name.removesuffix(' px and more').removesuffix(' px')}{'+' if name.endswith('more') else ''} px"
+        for name in INPUT_SIZES
+    ]
+    return columns(
+        shown,
+        counts,
+        "Objects by size at the network's input",
+        f"square root of the area at an input of {reach.anchors.input_size[0]}x{reach.anchors.input_size[1]}",
+    )

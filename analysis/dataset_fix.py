@@ -1,7 +1,7 @@
 """The mechanical half of mending a data set: a written copy without its faults, and every change said.
 
-What needs a person stays as it is: objects nobody drew, boxes off by a little, near-duplicates, copies that are labelled
-differently. The data set that was read is never written to.
+What needs a person stays as it is: objects nobody drew, boxes off by a little, near-duplicates, copies that
+are labelled differently. The data set that was read is never written to.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ _KEPT_FIRST = {"test": 0, "val": 1}
 
 @dataclass(frozen=True)
 class Change:
-    """One thing that the copy has otherwise: what kind of fault it mends, one sentence, file and line of the original."""
+    """One thing that the copy has otherwise: what kind of fault it mends, one sentence, file and line of the
+    original.
+    """
 
     kind: str
     message: str
@@ -46,22 +48,32 @@ class Change:
         return f"{where}: {self.message}" if where else self.message
 
 
-def fix(dataset: Dataset, diagnosis: Diagnosis, *, label_map: ClassMap | None = None) -> tuple[Dataset, list[Change]]:
+def fix(
+    dataset: Dataset, diagnosis: Diagnosis, *, label_map: ClassMap | None = None
+) -> tuple[Dataset, list[Change]]:
     """The data set with its mechanical faults mended, and each change.
 
-    Boxes that its reader left out or clipped are so in the copy. Beyond that: pictures that cannot be read are taken out,
-    class names that differ only by case, blanks, - or _ become one (the label map's spelling, else the commonest), exact
-    repeats of a box are dropped, of exact copies of a picture with the same objects one is kept (that of test before
-    that of val before that of train), and sizes become the pictures' own, boxes clipped to them.
+    Boxes that its reader left out or clipped are so in the copy. Beyond that: pictures that cannot be read
+    are taken out, class names that differ only by case, blanks, - or _ become one (the label map's spelling,
+    else the commonest), exact repeats of a box are dropped, of exact copies of a picture with the same
+    objects one is kept (that of test before that of val before that of train), and sizes become the pictures'
+    own, boxes clipped to them.
     """
     changes = [
         Change(f.kind, place.message, place.path, place.line)
-        for f in diagnosis.findings if f.fixable and f.kind not in GONE and f.kind in _reader_kinds(dataset) for place in f.places
+        for f in diagnosis.findings
+        if f.fixable and f.kind not in GONE and f.kind in _reader_kinds(dataset)
+        for place in f.places
     ]
     dataset = _own_sizes(dataset, diagnosis, changes)
     dataset = _one_spelling(dataset, label_map, changes)
     repeats = _repeats(dataset, changes)
-    gone = {i for kind in GONE if (finding := diagnosis.find(kind)) for i in _said(finding, "taken out: ", changes)}
+    gone = {
+        i
+        for kind in GONE
+        if (finding := diagnosis.find(kind))
+        for i in _said(finding, "taken out: ", changes)
+    }
     gone |= _copies(dataset, diagnosis, gone, changes)
     keep = ~np.isin(np.arange(len(dataset.objects)), list(repeats))
     whole = _with(dataset, kept=np.flatnonzero(keep), objects=dataset.objects.take(keep))
@@ -69,8 +81,16 @@ def fix(dataset: Dataset, diagnosis: Diagnosis, *, label_map: ClassMap | None = 
     return (whole.subset(rows) if gone else whole), changes
 
 
-def write_fixed(dataset: Dataset, diagnosis: Diagnosis, out: str | Path, *, format: str | None = None, label_map: ClassMap | None = None) -> list[Change]:
-    """Write the mended copy with its pictures, and beside it `FIXES.json` with every change and what is left to a person.
+def write_fixed(
+    dataset: Dataset,
+    diagnosis: Diagnosis,
+    out: str | Path,
+    *,
+    format: str | None = None,
+    label_map: ClassMap | None = None,
+) -> list[Change]:
+    """Write the mended copy with its pictures, and beside it `FIXES.json` with every change and what is left
+    to a person.
 
     Args:
         out: a folder that is not there yet, or empty, outside the data set.
@@ -80,26 +100,45 @@ def write_fixed(dataset: Dataset, diagnosis: Diagnosis, out: str | Path, *, form
         The changes; the last ones name what the format could not carry.
 
     Raises:
-        InputError: nothing is labelled, the folder holds something or lies within the data set, or the format is unknown.
+        InputError: nothing is labelled, the folder holds something or lies within the data set, or the format
+            is unknown.
     """
     out, source = Path(os.path.abspath(out)), Path(os.path.abspath(dataset.source))
     kind = format or (dataset.format if dataset.format in FORMATS else "coco")
     if kind not in FORMATS:
         raise InputError(f"fix: expected one of {', '.join(FORMATS)}, got {kind!r}.")
     if not dataset.labelled.any():
-        raise InputError(f"fix: expected a labelled data set; none of the {len(dataset)} images of {dataset.name} is labelled.")
+        raise InputError(
+            f"fix: expected a labelled data set; none of the {len(dataset)} images of {dataset.name} is"
+            " labelled."
+        )
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"fix: expected a folder that is not there yet, or an empty one; {out} holds something.")
+        raise InputError(
+            f"fix: expected a folder that is not there yet, or an empty one; {out} holds something."
+        )
     if out == source or (source.is_dir() and source in out.parents):
         raise InputError(f"fix: expected a folder outside the data set {source}, got {out}.")
     fixed, changes = fix(dataset, diagnosis, label_map=label_map)
-    changes += [Change(p.kind, p.message, p.path, p.line) for p in getattr(writers, f"write_{kind}")(fixed, out)]
-    left = [{"kind": f.kind, "severity": f.severity, "count": f.count, "sentence": f.sentence, "advice": f.advice} for f in diagnosis.findings if not f.fixable]
+    changes += [
+        Change(p.kind, p.message, p.path, p.line) for p in getattr(writers, f"write_{kind}")(fixed, out)
+    ]
+    left = [
+        {"kind": f.kind, "severity": f.severity, "count": f.count, "sentence": f.sentence, "advice": f.advice}
+        for f in diagnosis.findings
+        if not f.fixable
+    ]
     record = {
-        "source": str(source), "format": kind, "images": {"before": len(dataset), "after": len(fixed)}, "objects": {"before": len(dataset.objects), "after": len(fixed.objects)},
-        "changes": [asdict(c) for c in changes], "left_to_a_person": left,
+        "source": str(source),
+        "format": kind,
+        "images": {"before": len(dataset), "after": len(fixed)},
+        "objects": {"before": len(dataset.objects), "after": len(fixed.objects)},
+        "changes": [asdict(c) for c in changes],
+        "left_to_a_person": left,
     }
-    write_atomically(out / RECORD, (json.dumps(record, indent=1, ensure_ascii=False) + "\n").encode("utf-8", "surrogateescape"))
+    write_atomically(
+        out / RECORD,
+        (json.dumps(record, indent=1, ensure_ascii=False) + "\n").encode("utf-8", "surrogateescape"),
+    )
     return changes
 
 
@@ -108,14 +147,37 @@ def _reader_kinds(dataset: Dataset) -> set[str]:
 
 
 def _with(dataset: Dataset, *, kept: np.ndarray | None = None, **changes: Any) -> Dataset:
-    """The same data set with some columns replaced; `kept` are the rows of its object table that are left, None all."""
-    same = {name: getattr(dataset, name) for name in ("name", "format", "source", "class_map", "sample_ids", "files", "sizes", "labelled", "objects", "splits", "problems")}
+    """The same data set with some columns replaced; `kept` are the rows of its object table that are left,
+    None all.
+    """
+    same = {
+        name: getattr(dataset, name)
+        for name in (
+            "name",
+            "format",
+            "source",
+            "class_map",
+            "sample_ids",
+            "files",
+            "sizes",
+            "labelled",
+            "objects",
+            "splits",
+            "problems",
+        )
+    }
     place = dataset.place_of if kept is None else lambda k: dataset.place_of(int(kept[k]))
-    return Dataset(**same | changes, loader=dataset.load_image if not all(dataset.files) else None, place=place)
+    return Dataset(
+        **same | changes, loader=dataset.load_image if not all(dataset.files) else None, place=place
+    )
 
 
 def _said(finding: Finding, words: str, changes: list[Change]) -> list[int]:
-    changes += [Change(finding.kind, words + place.message, place.path, place.line) for place in finding.places if place.rows]
+    changes += [
+        Change(finding.kind, words + place.message, place.path, place.line)
+        for place in finding.places
+        if place.rows
+    ]
     return finding.rows
 
 
@@ -133,11 +195,29 @@ def _own_sizes(dataset: Dataset, diagnosis: Diagnosis, changes: list[Change]) ->
     flat = (clipped[:, 2] <= clipped[:, 0]) | (clipped[:, 3] <= clipped[:, 1])
     for i in np.flatnonzero(differ):
         (w, h), (a, b) = look.sizes[i], dataset.sizes[i]
-        changes.append(Change("wrong size", f"stated as {a}x{b} pixels, written as {w}x{h}; boxes were clipped to it.", dataset.files[i]))
+        changes.append(
+            Change(
+                "wrong size",
+                f"stated as {a}x{b} pixels, written as {w}x{h}; boxes were clipped to it.",
+                dataset.files[i],
+            )
+        )
     for k in np.flatnonzero(flat):
         path, line = dataset.place_of(int(k))
-        changes.append(Change("box outside", f"{object_words(dataset, int(k))} lies outside the picture's own size; dropped.", path, line))
-    return _with(dataset, kept=np.flatnonzero(~flat), sizes=sizes, objects=replace(t, xyxy=np.where(flat[:, None], 0, clipped)).take(~flat))
+        changes.append(
+            Change(
+                "box outside",
+                f"{object_words(dataset, int(k))} lies outside the picture's own size; dropped.",
+                path,
+                line,
+            )
+        )
+    return _with(
+        dataset,
+        kept=np.flatnonzero(~flat),
+        sizes=sizes,
+        objects=replace(t, xyxy=np.where(flat[:, None], 0, clipped)).take(~flat),
+    )
 
 
 def _one_spelling(dataset: Dataset, label_map: ClassMap | None, changes: list[Change]) -> Dataset:
@@ -146,7 +226,9 @@ def _one_spelling(dataset: Dataset, label_map: ClassMap | None, changes: list[Ch
     wanted = {plain_name(name): name for name in label_map.names} if label_map is not None else {}
     groups: dict[str, list[int]] = {}
     for k, name in enumerate(old.names):
-        groups.setdefault(name if name in wanted.values() else wanted.get(plain_name(name)) or plain_name(name), []).append(k)
+        groups.setdefault(
+            name if name in wanted.values() else wanted.get(plain_name(name)) or plain_name(name), []
+        ).append(k)
     names: list[str] = []
     ids: list[int] = []
     new = np.zeros(max(len(old), 1), np.int32)
@@ -157,11 +239,21 @@ def _one_spelling(dataset: Dataset, label_map: ClassMap | None, changes: list[Ch
         names.append(name)
         ids.append(old.external_ids[first])
         changes += [
-            Change("similar class names", f"the class {old.names[k]!r} ({counts[k]:,} objects) is now {name!r}.", dataset.source) for k in members if old.names[k] != name
+            Change(
+                "similar class names",
+                f"the class {old.names[k]!r} ({counts[k]:,} objects) is now {name!r}.",
+                dataset.source,
+            )
+            for k in members
+            if old.names[k] != name
         ]
     if tuple(names) == old.names:
         return dataset
-    return _with(dataset, class_map=ClassMap(tuple(names), tuple(ids)), objects=replace(dataset.objects, class_ids=new[dataset.objects.class_ids]))
+    return _with(
+        dataset,
+        class_map=ClassMap(tuple(names), tuple(ids)),
+        objects=replace(dataset.objects, class_ids=new[dataset.objects.class_ids]),
+    )
 
 
 def _repeats(dataset: Dataset, changes: list[Change]) -> set[int]:
@@ -170,7 +262,14 @@ def _repeats(dataset: Dataset, changes: list[Change]) -> set[int]:
         if t.class_ids[a] == t.class_ids[b] and b not in out and (t.xyxy[a] == t.xyxy[b]).all():
             out.add(b)
             path, line = dataset.place_of(b)
-            changes.append(Change("labelled twice", f"{object_words(dataset, b)} repeats another; dropped.", path or dataset.files[t.rows[b]], line))
+            changes.append(
+                Change(
+                    "labelled twice",
+                    f"{object_words(dataset, b)} repeats another; dropped.",
+                    path or dataset.files[t.rows[b]],
+                    line,
+                )
+            )
     return out
 
 
@@ -179,9 +278,19 @@ def _copies(dataset: Dataset, diagnosis: Diagnosis, gone: Iterable[int], changes
     for group in diagnosis.copies:
         if group.kind == "near":
             continue
-        rows = sorted((i for i in group.rows if i not in out and i not in gone), key=lambda i: (_KEPT_FIRST.get(dataset.splits[i] or "", 2), i))
+        rows = sorted(
+            (i for i in group.rows if i not in out and i not in gone),
+            key=lambda i: (_KEPT_FIRST.get(dataset.splits[i] or "", 2), i),
+        )
         for i in rows[1:]:
             if same_labels(dataset, rows[0], i):
                 out.add(i)
-                changes.append(Change("copy", f"{describe_rows(dataset, (i,))} is the same picture as {describe_rows(dataset, (rows[0],))}, with the same objects; taken out.", dataset.files[i] or dataset.sample_ids[i]))
+                changes.append(
+                    Change(
+                        "copy",
+                        f"{describe_rows(dataset, (i,))} is the same picture as"
+                        f" {describe_rows(dataset, (rows[0],))}, with the same objects; taken out.",
+                        dataset.files[i] or dataset.sample_ids[i],
+                    )
+                )
     return out

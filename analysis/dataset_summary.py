@@ -25,7 +25,9 @@ COCO_SIZES = ("small", "medium", "large")
 
 @dataclass(frozen=True, eq=False)
 class Histogram:
-    """Counts between edges: `counts[i]` of edges[i] <= value < edges[i + 1]; the last interval holds its upper edge too."""
+    """Counts between edges: `counts[i]` of edges[i] <= value < edges[i + 1]; the last interval holds its
+    upper edge too.
+    """
 
     edges: tuple[float, ...]
     counts: tuple[int, ...]
@@ -41,7 +43,8 @@ class Histogram:
 
 @dataclass(frozen=True)
 class ClassRow:
-    """One class: its objects (crowds are counted apart), the images with one, objects by split and by COCO's sizes.
+    """One class: its objects (crowds are counted apart), the images with one, objects by split and by COCO's
+    sizes.
 
     `side` and `ratio` are medians over its objects: sqrt(share of the frame), width / height; None of none.
     """
@@ -66,11 +69,14 @@ class Summary:
         splits: split ("" where none is named) -> {"images", "labelled", "objects"}.
         classes: in the order of the class map.
         frames: ((W, H), images) of the commonest picture sizes, and how many sizes there are.
-        frame_quantiles: width and height at 0, 25, 50, 75, 100 percent of the pictures of known size; empty of none.
+        frame_quantiles: width and height at 0, 25, 50, 75, 100 percent of the pictures of known size; empty
+            of none.
         per_image: objects -> labelled images with so many.
-        sides: histogram of sqrt(share of the frame); ratios: of width / height in pixels; sizes: COCO's, over all.
+        sides: histogram of sqrt(share of the frame); ratios: of width / height in pixels; sizes: COCO's, over
+            all.
         centres: int [24, 24], boxes by the place of their centre, rows from the top.
-        covered: median share of the frame a labelled image with objects has under boxes (overlaps count twice, at most 1).
+        covered: median share of the frame a labelled image with objects has under boxes (overlaps count
+            twice, at most 1).
         measured: how many boxes these histograms are of: no crowds, pictures of known size.
     """
 
@@ -93,23 +99,40 @@ class Summary:
 
     @property
     def imbalance(self) -> float | None:
-        """Objects of the most frequent class for one of the rarest that occurs; None of fewer than two classes."""
+        """Objects of the most frequent class for one of the rarest that occurs; None of fewer than two
+        classes.
+        """
         counts = [c.objects for c in self.classes if c.objects]
         return max(counts) / min(counts) if len(counts) > 1 else None
 
     def to_dict(self) -> dict[str, Any]:
         return {
-            "name": self.name, "format": self.format, "images": self.images, "objects": self.objects, "splits": self.splits,
-            "classes": [vars(c) for c in self.classes], "imbalance": self.imbalance,
-            "image_sizes": {"kinds": self.frame_kinds, "commonest": [{"width": w, "height": h, "images": n} for (w, h), n in self.frames], **{k: list(v) for k, v in self.frame_quantiles.items()}},
+            "name": self.name,
+            "format": self.format,
+            "images": self.images,
+            "objects": self.objects,
+            "splits": self.splits,
+            "classes": [vars(c) for c in self.classes],
+            "imbalance": self.imbalance,
+            "image_sizes": {
+                "kinds": self.frame_kinds,
+                "commonest": [{"width": w, "height": h, "images": n} for (w, h), n in self.frames],
+                **{k: list(v) for k, v in self.frame_quantiles.items()},
+            },
             "objects_per_image": {str(k): n for k, n in self.per_image.items()},
-            "box_sizes": self.sizes, "relative_side": self.sides.to_dict(), "aspect_ratio": self.ratios.to_dict(), "centres": self.centres.tolist(),
-            "frame_covered_median": self.covered, "boxes_measured": self.measured,
+            "box_sizes": self.sizes,
+            "relative_side": self.sides.to_dict(),
+            "aspect_ratio": self.ratios.to_dict(),
+            "centres": self.centres.tolist(),
+            "frame_covered_median": self.covered,
+            "boxes_measured": self.measured,
         }
 
 
 def summarise(dataset: Dataset) -> Summary:
-    """The figures of a data set. Boxes of crowds, and on pictures whose size nobody knows, are in no histogram."""
+    """The figures of a data set. Boxes of crowds, and on pictures whose size nobody knows, are in no
+    histogram.
+    """
     n, t = len(dataset), dataset.objects
     per_image = np.diff(dataset.offsets)
     known = (dataset.sizes > 0).all(axis=1)
@@ -128,7 +151,14 @@ def summarise(dataset: Dataset) -> Summary:
     covered = np.minimum(np.bincount(rows, share, minlength=n), 1) if n else np.zeros(0)
     frames = Counter(tuple(int(v) for v in size) for size in dataset.sizes[known])
     sizes = dataset.sizes[known]
-    quantiles = {axis: tuple(float(q) for q in np.percentile(sizes[:, k], (0, 25, 50, 75, 100))) for k, axis in enumerate(("width", "height"))} if len(sizes) else {}
+    quantiles = (
+        {
+            axis: tuple(float(q) for q in np.percentile(sizes[:, k], (0, 25, 50, 75, 100)))
+            for k, axis in enumerate(("width", "height"))
+        }
+        if len(sizes)
+        else {}
+    )
     split_of = np.array([s or "" for s in dataset.splits] or [""])[: max(n, 1)]
     names = sorted(set(split_of.tolist())) if n else []
     classes = []
@@ -136,25 +166,47 @@ def summarise(dataset: Dataset) -> Summary:
         mine = (t.class_ids == k) & single
         of_mine = t.class_ids[use] == k
         splits = Counter(split_of[t.rows[mine]].tolist())
-        classes.append(ClassRow(
-            name, int(mine.sum()), len(np.unique(t.rows[mine])), int(((t.class_ids == k) & t.crowd).sum()), {s: splits.get(s, 0) for s in names},
-            {size: int((of_mine & (band == b)).sum()) for b, size in enumerate(COCO_SIZES)},
-            float(np.median(side[of_mine])) if of_mine.any() else None, float(np.median(ratio[of_mine])) if of_mine.any() else None,
-        ))
+        classes.append(
+            ClassRow(
+                name,
+                int(mine.sum()),
+                len(np.unique(t.rows[mine])),
+                int(((t.class_ids == k) & t.crowd).sum()),
+                {s: splits.get(s, 0) for s in names},
+                {size: int((of_mine & (band == b)).sum()) for b, size in enumerate(COCO_SIZES)},
+                float(np.median(side[of_mine])) if of_mine.any() else None,
+                float(np.median(ratio[of_mine])) if of_mine.any() else None,
+            )
+        )
     tally = Counter(per_image[dataset.labelled].tolist())
     return Summary(
-        name=dataset.name, format=dataset.format,
+        name=dataset.name,
+        format=dataset.format,
         images={
-            "all": n, "labelled": int(dataset.labelled.sum()), "unlabelled": int((~dataset.labelled).sum()),
-            "empty": int((dataset.labelled & (per_image == 0)).sum()), "unknown size": int((~known).sum()),
+            "all": n,
+            "labelled": int(dataset.labelled.sum()),
+            "unlabelled": int((~dataset.labelled).sum()),
+            "empty": int((dataset.labelled & (per_image == 0)).sum()),
+            "unknown size": int((~known).sum()),
         },
         objects={"all": len(t)} | {flag: int(getattr(t, flag).sum()) for flag in FLAGS},
         splits={
-            s: {"images": int((split_of == s).sum()), "labelled": int(((split_of == s) & dataset.labelled).sum()), "objects": int((split_of[t.rows] == s).sum())}
+            s: {
+                "images": int((split_of == s).sum()),
+                "labelled": int(((split_of == s) & dataset.labelled).sum()),
+                "objects": int((split_of[t.rows] == s).sum()),
+            }
             for s in names
         },
-        classes=tuple(classes), frames=tuple(frames.most_common(8)), frame_kinds=len(frames), frame_quantiles=quantiles,
-        per_image={int(k): tally[k] for k in sorted(tally)}, sides=Histogram.of(side, SIDE_EDGES), ratios=Histogram.of(ratio, RATIO_EDGES),
-        sizes={size: int((band == b).sum()) for b, size in enumerate(COCO_SIZES)}, centres=centres,
-        covered=float(np.median(covered[np.unique(rows)])) if len(rows) else None, measured=int(use.sum()),
+        classes=tuple(classes),
+        frames=tuple(frames.most_common(8)),
+        frame_kinds=len(frames),
+        frame_quantiles=quantiles,
+        per_image={int(k): tally[k] for k in sorted(tally)},
+        sides=Histogram.of(side, SIDE_EDGES),
+        ratios=Histogram.of(ratio, RATIO_EDGES),
+        sizes={size: int((band == b).sum()) for b, size in enumerate(COCO_SIZES)},
+        centres=centres,
+        covered=float(np.median(covered[np.unique(rows)])) if len(rows) else None,
+        measured=int(use.sum()),
     )

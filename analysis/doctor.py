@@ -1,7 +1,8 @@
 """What is wrong or odd with a labelled data set, found before hours are spent on training with it.
 
-`diagnose` gathers findings, each with how grave it is, how often it occurs, one sentence, what to do, and the places:
-file and line, image, boxes. The rules over boxes, classes and pictures stand in `analysis.doctor_rules`.
+`diagnose` gathers findings, each with how grave it is, how often it occurs, one sentence, what to do, and the
+places: file and line, image, boxes. The rules over boxes, classes and pictures stand in
+`analysis.doctor_rules`.
 """
 
 from __future__ import annotations
@@ -68,9 +69,20 @@ class Finding:
 
     def to_dict(self, dataset: Dataset) -> dict[str, Any]:
         return {
-            "kind": self.kind, "severity": self.severity, "count": self.count, "sentence": self.sentence, "advice": self.advice, "fixable": self.fixable,
+            "kind": self.kind,
+            "severity": self.severity,
+            "count": self.count,
+            "sentence": self.sentence,
+            "advice": self.advice,
+            "fixable": self.fixable,
             "places": [
-                {"message": p.message, "path": p.path, "line": p.line, "samples": [dataset.sample_ids[i] for i in p.rows], "boxes": dataset.objects.xyxy[list(p.objects)].astype(float).round(2).tolist()}
+                {
+                    "message": p.message,
+                    "path": p.path,
+                    "line": p.line,
+                    "samples": [dataset.sample_ids[i] for i in p.rows],
+                    "boxes": dataset.objects.xyxy[list(p.objects)].astype(float).round(2).tolist(),
+                }
                 for p in self.places
             ],
         }
@@ -97,7 +109,8 @@ class Settings:
 class Diagnosis:
     """All findings, the gravest first, and what they were found with.
 
-    `look`, `copies` are None and empty where no picture was read; `reach` is None where no network was chosen.
+    `look`, `copies` are None and empty where no picture was read; `reach` is None where no network was
+    chosen.
     """
 
     findings: tuple[Finding, ...]
@@ -114,14 +127,18 @@ class Diagnosis:
 
 
 def diagnose(
-    dataset: Dataset, *, look: Look | None = None, anchors: AnchorSet | None = None, label_map: ClassMap | None = None,
+    dataset: Dataset,
+    *,
+    look: Look | None = None,
+    anchors: AnchorSet | None = None,
+    label_map: ClassMap | None = None,
     settings: Settings = Settings(),
 ) -> Diagnosis:
     """Look a data set over.
 
     Args:
-        look: what reading every picture gave (`analysis.duplicates.look_at_pictures`); without it damaged pictures, as far
-            as their headers do not tell, and copies stay unfound.
+        look: what reading every picture gave (`analysis.duplicates.look_at_pictures`); without it damaged
+            pictures, as far as their headers do not tell, and copies stay unfound.
         anchors: of the network that is to be trained; without it nothing is said about reach and small boxes.
         label_map: classes the data should have, to compare with those it has.
     """
@@ -130,7 +147,9 @@ def diagnose(
     problems = list(dataset.problems)
     if look is not None:
         named = {(p.kind, p.sample_id) for p in problems}
-        problems += [p for p in look.problems if (p.kind, p.sample_id) not in named and not _same_fault(p, named)]
+        problems += [
+            p for p in look.problems if (p.kind, p.sample_id) not in named and not _same_fault(p, named)
+        ]
     copies = tuple(find_copies(dataset, look)) if look is not None else ()
     reached = reach(dataset, anchors) if anchors is not None else None
     findings = [
@@ -154,17 +173,42 @@ def _same_fault(problem: Problem, named: set[tuple[str, str | None]]) -> bool:
 
 
 def from_problems(dataset: Dataset, problems: Iterable[Problem]) -> list[Finding]:
-    """The reader's problems, gathered by kind; those that a rule over the whole data set judges again are left to it."""
+    """The reader's problems, gathered by kind; those that a rule over the whole data set judges again are
+    left to it.
+    """
     by_kind: dict[str, list[Problem]] = defaultdict(list)
     for problem in problems:
         by_kind[problem.kind].append(problem)
-    for judged_elsewhere in ("similar class names", "duplicate box"):  # analysis.doctor_rules counts them itself
+    for judged_elsewhere in (
+        "similar class names",
+        "duplicate box",
+    ):  # analysis.doctor_rules counts them itself
         by_kind.pop(judged_elsewhere, None)
     findings = []
     for name, found in by_kind.items():
         kind = kind_of(name)
         places = tuple(
-            Place(p.message, p.path, p.line, (dataset.position(p.sample_id),) if p.sample_id is not None and p.sample_id in dataset else ()) for p in found
+            Place(
+                p.message,
+                p.path,
+                p.line,
+                (
+                    (dataset.position(p.sample_id),)
+                    if p.sample_id is not None and p.sample_id in dataset
+                    else ()
+                ),
+            )
+            for p in found
         )
-        findings.append(Finding(name, kind.severity, len(found), counted(kind.sentence, len(found)), kind.advice, places, kind.fixable))
+        findings.append(
+            Finding(
+                name,
+                kind.severity,
+                len(found),
+                counted(kind.sentence, len(found)),
+                kind.advice,
+                places,
+                kind.fixable,
+            )
+        )
     return findings

@@ -1,10 +1,12 @@
-"""The same picture twice in a data set, and across its splits: found by content, whatever the files are called.
+"""The same picture twice in a data set, and across its splits: found by content, whatever the files are
+called.
 
-Three kinds, told apart: "same file" (equal bytes), "same pixels" (other bytes, equal pixels when decoded) and "near"
-(a perceptual hash says so, and the thumbnails prove it). Measured on 1,800 real photographs of 100 pixels and more: a
-copy at half the size and JPEG quality 50, or made a fifth brighter, differs by up to 47 of the 256 hash bits (99 in 100
-copies) and correlates by 0.93 and more; different photographs differed by 56 bits and more, grey street scenes of one
-set by 39 with a correlation of 0.917. A mirrored copy, or one cut by a twentieth on each side, is not found.
+Three kinds, told apart: "same file" (equal bytes), "same pixels" (other bytes, equal pixels when decoded) and
+"near" (a perceptual hash says so, and the thumbnails prove it). Measured on 1,800 real photographs of 100
+pixels and more: a copy at half the size and JPEG quality 50, or made a fifth brighter, differs by up to 47 of
+the 256 hash bits (99 in 100 copies) and correlates by 0.93 and more; different photographs differed by 56
+bits and more, grey street scenes of one set by 39 with a correlation of 0.917. A mirrored copy, or one cut by
+a twentieth on each side, is not found.
 """
 
 from __future__ import annotations
@@ -31,7 +33,9 @@ MOST_BITS = 48
 LEAST_CORRELATION = 0.92
 """Least correlation of two thumbnails' grey values in near-duplicates."""
 FLAT = 2.0
-"""A thumbnail whose grey values deviate less than this has no pattern to compare; only exact copies of it are found."""
+"""A thumbnail whose grey values deviate less than this has no pattern to compare; only exact copies of it are
+found.
+"""
 KINDS = ("same file", "same pixels", "near")
 _AHEAD = 64
 
@@ -41,7 +45,8 @@ class Look:
     """What one look at every picture kept.
 
     Args:
-        digests: N hex digests of the files' bytes (of the pixels, for pictures in memory), "" where none was read.
+        digests: N hex digests of the files' bytes (of the pixels, for pictures in memory), "" where none was
+            read.
         sizes: int32 [N, 2], (W, H) upright; zeros where the picture could not be read.
         thumbs: uint8 [N, 32, 32], grey, stretched; zeros where the picture could not be read.
         read: bool [N], whether it could be.
@@ -85,7 +90,9 @@ class Copies:
         return len(self.splits) > 1
 
 
-def look_at_pictures(dataset: Dataset, *, progress: Callable[[int, int], None] | None = None, workers: int = 2) -> Look:
+def look_at_pictures(
+    dataset: Dataset, *, progress: Callable[[int, int], None] | None = None, workers: int = 2
+) -> Look:
     """Read every picture once: bytes, size, a thumbnail. About 1 KB a picture is kept.
 
     Args:
@@ -123,19 +130,41 @@ def _one(dataset: Dataset, i: int) -> tuple[str, tuple[int, int], np.ndarray | N
     try:
         if not file:
             pixels = dataset.load_image(i)
-            return hashlib.sha256(np.ascontiguousarray(pixels)).hexdigest(), pixels.shape[1::-1], grey_thumb(pixels), []
+            return (
+                hashlib.sha256(np.ascontiguousarray(pixels)).hexdigest(),
+                pixels.shape[1::-1],
+                grey_thumb(pixels),
+                [],
+            )
         data = picture_bytes(file)
         digest = hashlib.sha256(data).hexdigest()
         size, thumb = read_header(data).size, grey_thumb(thumbnail(data, 2 * SIDE))
     except ImageError as error:
-        kind = "missing image" if "no such file" in error.message else "truncated image" if "truncated" in error.message else "unreadable image"
+        kind = (
+            "missing image"
+            if "no such file" in error.message
+            else "truncated image"
+            if "truncated" in error.message
+            else "unreadable image"
+        )
         return "", (0, 0), None, [Problem(kind, error.message, file, None, sample_id)]
     stated = tuple(int(v) for v in dataset.sizes[i])
     if 0 in stated or stated == size:
         return digest, size, thumb, []
-    return digest, size, thumb, [
-        Problem("wrong size", f"the annotation states {stated[0]}x{stated[1]} pixels, the picture has {size[0]}x{size[1]}.", file, None, sample_id)
-    ]
+    return (
+        digest,
+        size,
+        thumb,
+        [
+            Problem(
+                "wrong size",
+                f"the annotation states {stated[0]}x{stated[1]} pixels, the picture has {size[0]}x{size[1]}.",
+                file,
+                None,
+                sample_id,
+            )
+        ],
+    )
 
 
 def grey_thumb(rgb: np.ndarray) -> np.ndarray:
@@ -146,18 +175,22 @@ def grey_thumb(rgb: np.ndarray) -> np.ndarray:
 
 
 def difference_hash(thumbs: np.ndarray) -> np.ndarray:
-    """uint8 [N, 32, 32] to uint64 [N, 4]: 16 x 16 bits, each whether the grey rises from a cell to the next on the right."""
+    """uint8 [N, 32, 32] to uint64 [N, 4]: 16 x 16 bits, each whether the grey rises from a cell to the next
+    on the right.
+    """
     import cv2
 
-    small = np.array([cv2.resize(t, (17, 16), interpolation=cv2.INTER_AREA) for t in thumbs], np.int16).reshape(len(thumbs), 16, 17)
+    small = np.array(
+        [cv2.resize(t, (17, 16), interpolation=cv2.INTER_AREA) for t in thumbs], np.int16
+    ).reshape(len(thumbs), 16, 17)
     return np.packbits((small[:, :, 1:] > small[:, :, :-1]).reshape(len(thumbs), 256), axis=1).view(np.uint64)
 
 
 def find_copies(dataset: Dataset, look: Look, *, near: bool = True) -> list[Copies]:
     """Groups of pictures with the same content, those that leak between splits first, then by kind and place.
 
-    Comparing all pairs of hashes takes a third of a second for 5,000 pictures and grows with the square. Pairs that
-    may be equal are decoded to see whether they are.
+    Comparing all pairs of hashes takes a third of a second for 5,000 pictures and grows with the square.
+    Pairs that may be equal are decoded to see whether they are.
 
     Args:
         near: whether near-duplicates are looked for too.
@@ -178,7 +211,8 @@ def find_copies(dataset: Dataset, look: Look, *, near: bool = True) -> list[Copi
             if rows not in seen:
                 seen.add(rows)
                 found.append(Copies(kind, rows, tuple(sorted({s for i in rows if (s := dataset.splits[i])}))))
-    # A group within a bigger one of a weaker kind stays: both statements are true, and only the stronger can be mended.
+    # A group within a bigger one of a weaker kind stays: both statements are true, and only the stronger can
+    # be mended.
     return sorted(found, key=lambda c: (not c.leaks, KINDS.index(c.kind), c.rows))
 
 
@@ -199,7 +233,9 @@ class _Groups:
         return [tuple(int(i) for i in part) for part in parts if len(part) > 1]
 
 
-def _join_alike(dataset: Dataset, look: Look, rows: list[int], strength: tuple[_Groups, _Groups, _Groups]) -> None:
+def _join_alike(
+    dataset: Dataset, look: Look, rows: list[int], strength: tuple[_Groups, _Groups, _Groups]
+) -> None:
     _, pixels, near = strength
     if len(rows) < 2:
         return
@@ -211,7 +247,10 @@ def _join_alike(dataset: Dataset, look: Look, rows: list[int], strength: tuple[_
         others = np.flatnonzero(bits <= MOST_BITS) + k + 1
         if not len(others):
             continue
-        twins = others[(look.sizes[at[others]] == look.sizes[i]).all(axis=1) & (_difference(thumbs[others], thumbs[k]) <= 2)]
+        twins = others[
+            (look.sizes[at[others]] == look.sizes[i]).all(axis=1)
+            & (_difference(thumbs[others], thumbs[k]) <= 2)
+        ]
         for other in twins:
             j = int(at[other])
             if pixels.root[i] != pixels.root[j] and _same_pixels(dataset, i, j):
@@ -244,5 +283,8 @@ def _same_pixels(dataset: Dataset, i: int, j: int) -> bool:
 
 def describe_rows(dataset: Dataset, rows: tuple[int, ...]) -> str:
     """ "a.jpg (train), b.jpg (test)": at most four, and how many more."""
-    names = [f"{os.path.basename(dataset.files[i]) or dataset.sample_ids[i]}{f' ({dataset.splits[i]})' if dataset.splits[i] else ''}" for i in rows]
+    names = [
+        f"{os.path.basename(dataset.files[i]) or dataset.sample_ids[i]}{f' ({dataset.splits[i]})' if dataset.splits[i] else ''}"
+        for i in rows
+    ]
     return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")

@@ -1,8 +1,9 @@
-"""What kind of mistake costs most: TIDE's six kinds, for every detection and object, with what each costs in AP.
+"""What kind of mistake costs most: TIDE's six kinds, for every detection and object, with what each costs in
+AP.
 
-Bolya, Foley, Hays, Hoffman, "TIDE: A General Toolbox for Identifying Object Detection Errors", ECCV 2020, with
-the definitions of its package tidecv 1.0.1. Every detection that is not correct has exactly one kind, by the
-first test that holds:
+Bolya, Foley, Hays, Hoffman, "TIDE: A General Toolbox for Identifying Object Detection Errors", ECCV 2020,
+with the definitions of its package tidecv 1.0.1. Every detection that is not correct has exactly one kind, by
+the first test that holds:
 
     background       no object in the image at all
     localisation     background_iou <= IoU <= iou with an object of its class
@@ -11,9 +12,9 @@ first test that holds:
     background       IoU <= background_iou with every object
     both             anything else: badly placed and wrongly named
 
-An object that nothing found is *missed*, unless a localisation or classification mistake stands on it: mending
-that mistake would find it. dAP is what AP at this IoU would gain if all mistakes of one kind were mended
-and nothing else changed; mending two kinds does not gain the sum.
+An object that nothing found is *missed*, unless a localisation or classification mistake stands on it:
+mending that mistake would find it. dAP is what AP at this IoU would gain if all mistakes of one kind were
+mended and nothing else changed; mending two kinds does not gain the sum.
 
 The matching is `analysis.matching`'s. It differs from tidecv's in two rare cases: equal IoU with two objects
 (COCO takes the later one, tidecv the first) and IoU of exactly the bound with a crowd region.
@@ -46,7 +47,9 @@ SENTENCES = {
     "background": "There is nothing of any class.",
     "missed": "Missed, and no wrong detection stands on it that could be mended.",
 }
-NOT_ADDITIVE = "Each figure says what mending that kind alone would gain; mending several does not gain their sum."
+NOT_ADDITIVE = (
+    "Each figure says what mending that kind alone would gain; mending several does not gain their sum."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,10 +62,12 @@ class Errors:
         max_detections: of each image only so many best-scored detections take part (tidecv's rule: over all
             classes together), None for all.
         det_error: uint8 [D], code of the kind, 0 for none (correct, ignored, unlabelled, cut by the cap).
-        det_truth: int32 [D], the object a classification, localisation or duplicate mistake stands on, else -1.
+        det_truth: int32 [D], the object a classification, localisation or duplicate mistake stands on, else
+            -1.
         det_mends: bool [D], the detection which, mended, would find its object: the best-scored one on it.
         truth_error: uint8 [M], for objects that no detection found: MISSED, or the kind of the mistake on it.
-        truth_near_score: float32 [M], the best score of a localisation or classification mistake on the object, -1 without.
+        truth_near_score: float32 [M], the best score of a localisation or classification mistake on the
+            object, -1 without.
         counts: how many of each kind; missed counts objects, the others detections.
         ap: mean AP at this IoU in 0..1, as tidecv measures it: 101 points, a class without objects but with
             detections counts as 0.
@@ -83,7 +88,8 @@ class Errors:
     dap: dict[str, float]
 
     def at(self, threshold: Threshold = 0.5) -> tuple[np.ndarray, np.ndarray]:
-        """(uint8 [D], uint8 [M]): kinds at a threshold: of detections that reach it, and of objects unfound there.
+        """(uint8 [D], uint8 [M]): kinds at a threshold: of detections that reach it, and of objects unfound
+        there.
 
         The kind of a detection does not depend on the threshold; whether an object is missed does.
         """
@@ -95,7 +101,9 @@ class Errors:
         unfound = m.truth_counted & ~found
         near = np.zeros(len(m.truth_rows), np.uint8)
         pointing = np.flatnonzero(kept & np.isin(self.det_error, (CLASSIFICATION, LOCALISATION)))[::-1]
-        pointing = pointing[np.argsort(m.det_scores[pointing], kind="stable")]  # the best-scored is written last
+        pointing = pointing[
+            np.argsort(m.det_scores[pointing], kind="stable")
+        ]  # the best-scored is written last
         near[self.det_truth[pointing]] = self.det_error[pointing]
         return np.where(kept, self.det_error, 0).astype(np.uint8), np.where(
             unfound, np.where(near > 0, near, MISSED), 0
@@ -130,27 +138,38 @@ def find_errors(
         iou, background_iou: TIDE's two bounds.
         max_detections: of each image only so many best-scored detections take part; None for all.
         matches: class-aware matches of this run at this IoU, to save time.
-        ignored_too: also give a kind to detections on crowd regions, as tidecv does; by default they are no mistakes.
+        ignored_too: also give a kind to detections on crowd regions, as tidecv does; by default they are no
+            mistakes.
 
     Raises:
         InputError: the bounds do not ascend, or the matches are others.
     """
     if not 0 <= background_iou < iou <= 1:
-        raise InputError(f"find_errors: expected 0 <= background_iou < iou <= 1, got {background_iou} and {iou}.")
+        raise InputError(
+            f"find_errors: expected 0 <= background_iou < iou <= 1, got {background_iou} and {iou}."
+        )
     if hasattr(run, "windows"):
         from analysis.streamed_figures import find_errors_streamed
 
-        return find_errors_streamed(run, iou=iou, background_iou=background_iou, max_detections=max_detections, ignored_too=ignored_too)
+        return find_errors_streamed(
+            run,
+            iou=iou,
+            background_iou=background_iou,
+            max_detections=max_detections,
+            ignored_too=ignored_too,
+        )
     m = match_run(run, iou) if matches is None else matches
     if m.iou != iou or not m.class_aware or len(m.det_rows) != len(run.detections.rows):
         raise InputError("find_errors: expected class-aware matches of this run at this IoU.")
-    return put_together(m, kinds_of(run, m, iou, background_iou, max_detections, ignored_too), background_iou, max_detections)
+    return put_together(
+        m, kinds_of(run, m, iou, background_iou, max_detections, ignored_too), background_iou, max_detections
+    )
 
 
 @dataclass(frozen=True, eq=False)
 class Kinds:
-    """The columns of `Errors` that look at one image at a time, and which detections (`part` bool [D]) and objects
-    (`unfound` bool [M]: counted, and found by none of these) they are about."""
+    """The columns of `Errors` that look at one image at a time, and which detections (`part` bool [D]) and
+    objects (`unfound` bool [M]: counted, and found by none of these) they are about."""
 
     det_error: np.ndarray
     det_truth: np.ndarray
@@ -161,7 +180,9 @@ class Kinds:
     unfound: np.ndarray
 
 
-def kinds_of(run: Any, m: Matches, iou: float, background_iou: float, max_detections: int | None, ignored_too: bool) -> Kinds:
+def kinds_of(
+    run: Any, m: Matches, iou: float, background_iou: float, max_detections: int | None, ignored_too: bool
+) -> Kinds:
     """The kind of every mistake of the images of a run; the arguments are `find_errors`'."""
     d, t = run.detections, run.truth
     counted = m.truth_counted
@@ -169,7 +190,9 @@ def kinds_of(run: Any, m: Matches, iou: float, background_iou: float, max_detect
     part = m.det_kind != UNLABELLED
     if max_detections is not None:
         part &= rank < max_detections
-    same, same_iou, other, other_iou = _nearest(d, t, np.where(part, d.rows, -1), np.where(counted, t.rows, -1))
+    same, same_iou, other, other_iou = _nearest(
+        d, t, np.where(part, d.rows, -1), np.where(counted, t.rows, -1)
+    )
     used = (m.truth_det >= 0) & counted
     used[used] = part[m.truth_det[used]]
     lone = np.bincount(t.rows[counted], minlength=m.num_images)[d.rows] == 0
@@ -211,9 +234,29 @@ def put_together(m: Matches, k: Kinds, background_iou: float, max_detections: in
     """The counts of kinds over all images, and what each costs in AP."""
     counts = {name: int((k.det_error == code).sum()) for code, name in enumerate(KINDS, 1)}
     counts["missed"] = int((k.truth_error == MISSED).sum())
-    ap, dap = _costs(m, m.truth_classes, k.part, k.det_error, k.det_truth, k.det_mends, k.truth_error, k.unfound, m.truth_counted)
+    ap, dap = _costs(
+        m,
+        m.truth_classes,
+        k.part,
+        k.det_error,
+        k.det_truth,
+        k.det_mends,
+        k.truth_error,
+        k.unfound,
+        m.truth_counted,
+    )
     return Errors(
-        m, background_iou, max_detections, k.det_error, k.det_truth, k.det_mends, k.truth_error, k.near_score, counts, ap, dap
+        m,
+        background_iou,
+        max_detections,
+        k.det_error,
+        k.det_truth,
+        k.det_mends,
+        k.truth_error,
+        k.near_score,
+        counts,
+        ap,
+        dap,
     )
 
 
@@ -226,7 +269,12 @@ def _nearest(
         Index and IoU in its own class, index and IoU in others; 0 and 0 without an overlap.
     """
     pairs = fitting_pairs(
-        det_keys.astype(np.int64), d.xyxy, truth_keys.astype(np.int64), t.xyxy, np.zeros(len(t.rows), bool), 0.0
+        det_keys.astype(np.int64),
+        d.xyxy,
+        truth_keys.astype(np.int64),
+        t.xyxy,
+        np.zeros(len(t.rows), bool),
+        0.0,
     )
     own = d.class_ids[pairs.det] == t.class_ids[pairs.truth]
     out = []
@@ -253,7 +301,8 @@ def _costs(
     dap: dict[str, float] = {}
     for code, name in enumerate(KINDS, 1):
         if code == MISSED:
-            # tidecv lists mistakes before correct detections whenever it mends; that decides between equal scores.
+            # tidecv lists mistakes before correct detections whenever it mends; that decides between equal
+            # scores.
             points = np.concatenate([np.flatnonzero(wrong), np.flatnonzero(correct)])
             fixed = mean_ap(
                 classes[points],
@@ -272,7 +321,10 @@ def _costs(
     points = np.concatenate([np.flatnonzero(wrong), np.flatnonzero(correct)])
     ideal = mean_ap(classes[points], correct[points].astype(float), correct[points], objects)
     forgiven = mean_ap(
-        classes[points], scores[points], correct[points], objects - np.bincount(truth_classes[unfound], minlength=k)
+        classes[points],
+        scores[points],
+        correct[points],
+        objects - np.bincount(truth_classes[unfound], minlength=k),
     )
     dap["false positives"], dap["false negatives"] = ideal - ap, forgiven - ap
     return ap, dap

@@ -1,4 +1,6 @@
-"""Where labels go: near their box, inside the picture, off each other and off the centres of other objects."""
+"""Where labels go: near their box, inside the picture, off each other and off the centres of other
+objects.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ class Placed(NamedTuple):
 
 
 def _spots(box: np.ndarray, w: float, h: float) -> list[tuple[float, float]]:
-    """Upper left corners to try, the best first: above the box, below it, inside at its corners, beside it."""
+    """Upper left corners to try, the best first: above the box, below it, inside at its corners, beside
+    it.
+    """
     x1, y1, x2, y2 = box
     return [
         (x1, y1 - h),

@@ -1,4 +1,5 @@
-"""The candidates of an image under one NMS IoU, without caps: walked best first, and only as far down as was asked.
+"""The candidates of an image under one NMS IoU, without caps: walked best first, and only as far down as was
+asked.
 
 What caps and thresholds do follows from the ranks, so one walk answers every question about them.
 """
@@ -22,15 +23,20 @@ class Ladder:
         scores: float32 [A, K], those by which candidates take their turn; boxes: float32 [A, 4], not clipped.
         iou_threshold: strictly above it a box goes, if it has the class of the other.
         window: the image in the boxes' frame.
-        guess: (anchors, columns) of boxes that are thought to be kept, the best of all: where that is so they are found
-            several times sooner, and where it is not, nothing is lost but that attempt.
+        guess: (anchors, columns) of boxes that are thought to be kept, the best of all: where that is so they
+            are found several times sooner, and where it is not, nothing is lost but that attempt.
 
     Attributes:
-        anchors, columns: int64 [N]; scores: float32 [N]; inside: bool [N], whether its box shows within the window.
+        anchors, columns: int64 [N]; scores: float32 [N]; inside: bool [N], whether its box shows within the
+            window.
     """
 
     def __init__(
-        self, scores: np.ndarray, boxes: np.ndarray, iou_threshold: float, window: tuple[float, float, float, float],
+        self,
+        scores: np.ndarray,
+        boxes: np.ndarray,
+        iou_threshold: float,
+        window: tuple[float, float, float, float],
         guess: tuple[np.ndarray, np.ndarray] | None = None,
     ):
         self._all, self._boxes, self._window, self._guess = np.ascontiguousarray(scores), boxes, window, guess
@@ -55,7 +61,9 @@ class Ladder:
         return self._all.shape[1] == 1
 
     def down_to(self, floor: float, enough: Callable[[Ladder], bool] | None = None) -> Ladder:
-        """Itself, with every candidate whose score is above the floor, or as many of them, best first, as are `enough`."""
+        """Itself, with every candidate whose score is above the floor, or as many of them, best first, as are
+        `enough`.
+        """
         floor = np.float32(floor)
         if enough is not None and enough(self):
             return self
@@ -78,26 +86,38 @@ class Ladder:
         if floor < self._floor:
             new = np.flatnonzero((self._all > floor) & (self._all <= self._floor))
             anchors, columns = np.divmod(new, self._all.shape[1])
-            self._waiting = np.concatenate([self._waiting, new[np.lexsort((anchors, columns, -self._all.ravel()[new]))]])
+            self._waiting = np.concatenate(
+                [self._waiting, new[np.lexsort((anchors, columns, -self._all.ravel()[new]))]]
+            )
             self._floor = floor
 
     def _add(self, waiting: np.ndarray, most: int) -> int:
         """Take some of the line; returns how many."""
         guess = None
         if self._guess is not None:
-            guess = np.flatnonzero(np.isin(waiting, np.int64(self._guess[0]) * self._all.shape[1] + self._guess[1]))
+            guess = np.flatnonzero(
+                np.isin(waiting, np.int64(self._guess[0]) * self._all.shape[1] + self._guess[1])
+            )
             most, self._guess = max(most, int(guess[-1]) + 1 if len(guess) else 0), None
         new = waiting[:most]
         anchors, columns = np.divmod(new, self._all.shape[1])
         boxes = self._boxes[anchors]
         self._greedy.add(boxes, columns, guess)
-        self.anchors, self.columns = np.concatenate([self.anchors, anchors]), np.concatenate([self.columns, columns])
-        self.scores, self.inside = np.concatenate([self.scores, self._all.ravel()[new]]), np.concatenate([self.inside, visible(boxes, self._window)])
+        self.anchors, self.columns = (
+            np.concatenate([self.anchors, anchors]),
+            np.concatenate([self.columns, columns]),
+        )
+        self.scores, self.inside = (
+            np.concatenate([self.scores, self._all.ravel()[new]]),
+            np.concatenate([self.inside, visible(boxes, self._window)]),
+        )
         return len(new)
 
     def ahead(self, floor: float) -> int:
         """How many candidates above the floor were not met yet."""
-        return int(np.count_nonzero(self._all > np.float32(floor))) - int(np.searchsorted(-self.scores, -np.float32(floor), side="left"))
+        return int(np.count_nonzero(self._all > np.float32(floor))) - int(
+            np.searchsorted(-self.scores, -np.float32(floor), side="left")
+        )
 
     def row(self, anchor: int, column: int) -> int | None:
         """The row of a candidate, None where it was not met."""
@@ -105,9 +125,15 @@ class Ladder:
         return int(at[0]) if len(at) else None
 
     def detections(self, floor: float, cap: int, total: int) -> np.ndarray:
-        """int64, the rows that are detections above a score, with these caps of a class and of all; walked as far as needed."""
+        """int64, the rows that are detections above a score, with these caps of a class and of all; walked as
+        far as needed.
+        """
 
         def allowed(ladder: Ladder) -> np.ndarray:
-            return (ladder.rank > 0) & (ladder.rank <= cap) & ladder.inside & (ladder.scores > np.float32(floor))
+            return (
+                (ladder.rank > 0) & (ladder.rank <= cap) & ladder.inside & (ladder.scores > np.float32(floor))
+            )
 
-        return np.flatnonzero(allowed(self.down_to(floor, lambda ladder: int(allowed(ladder).sum()) >= total)))[:total]
+        return np.flatnonzero(
+            allowed(self.down_to(floor, lambda ladder: int(allowed(ladder).sum()) >= total))
+        )[:total]

@@ -1,11 +1,11 @@
 """The UIUC benchmark's own matching rule, beside IoU, and the figures published with it.
 
-Agarwal, Awan and Roth, "Learning to detect objects in images via a sparse, part-based representation", PAMI 2004:
-a detection is correct when it lies in an ellipse round the true location whose axes are 25 % of the object's
-dimensions (with scale: an ellipsoid, the width's axis 25 % of the true width); an object takes one detection, others
-on it are false. Location is the window's upper left corner, as in the benchmark's evaluator program. That program
-takes detections in the order of its file and gives each the first free object it fits; here the best score goes first
-and gets the nearest, which differs only where one window fits two objects.
+Agarwal, Awan and Roth, "Learning to detect objects in images via a sparse, part-based representation", PAMI
+2004: a detection is correct when it lies in an ellipse round the true location whose axes are 25 % of the
+object's dimensions (with scale: an ellipsoid, the width's axis 25 % of the true width); an object takes one
+detection, others on it are false. Location is the window's upper left corner, as in the benchmark's evaluator
+program. That program takes detections in the order of its file and gives each the first free object it fits;
+here the best score goes first and gets the nearest, which differs only where one window fits two objects.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from detector.errors import InputError
 ALPHA = 0.25
 
 
-def inside_ellipse(windows: np.ndarray, truth: np.ndarray, *, with_scale: bool, alpha: float = ALPHA) -> np.ndarray:
+def inside_ellipse(
+    windows: np.ndarray, truth: np.ndarray, *, with_scale: bool, alpha: float = ALPHA
+) -> np.ndarray:
     """Squared distance, in units of the ellipse, of each window's corner from each true one; <= 1 is correct.
 
     Args:
@@ -85,27 +87,39 @@ class LocationCurve:
 
     @property
     def equal_error_rate(self) -> float:
-        """The lower of recall and precision where they are nearest, the 'recall-precision equal error rate' of the
-        literature, although it is a rate of successes; 0 without detections."""
+        """The lower of recall and precision where they are nearest, the 'recall-precision equal error rate'
+        of the literature, although it is a rate of successes; 0 without detections."""
         if not len(self.thresholds):
             return 0.0
         i = int(np.argmin(np.abs(self.recall - self.precision)))
         return float(min(self.recall[i], self.precision[i]))
 
     def at(self, threshold: float) -> dict[str, float | int | None]:
-        """Counts and rates of the detections at or above a threshold (compared in float32, as scores are kept)."""
+        """Counts and rates of the detections at or above a threshold (compared in float32, as scores are
+        kept).
+        """
         above = int((self.thresholds.astype(np.float32) >= np.float32(threshold)).sum())
         tp, fp = (int(self.tp[above - 1]), int(self.fp[above - 1])) if above else (0, 0)
         rates = (tp / (tp + fp) if tp + fp else None, tp / self.objects if self.objects else None)
         f1 = 2 * tp / (tp + fp + self.objects) if tp + fp + self.objects else None
         return {
-            "threshold": threshold, "objects": self.objects, "tp": tp, "fp": fp, "fn": self.objects - tp,
-            "precision": rates[0], "recall": rates[1], "f1": f1,
+            "threshold": threshold,
+            "objects": self.objects,
+            "tp": tp,
+            "fp": fp,
+            "fn": self.objects - tp,
+            "precision": rates[0],
+            "recall": rates[1],
+            "f1": f1,
         }
 
 
 def location_curve(
-    found: Mapping[str, tuple[np.ndarray, np.ndarray]], truth: Mapping[str, np.ndarray], *, with_scale: bool = False, alpha: float = ALPHA
+    found: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    truth: Mapping[str, np.ndarray],
+    *,
+    with_scale: bool = False,
+    alpha: float = ALPHA,
 ) -> LocationCurve:
     """Match every image's windows, best score first, each to the nearest free true window it is inside.
 
@@ -118,7 +132,9 @@ def location_curve(
     """
     unknown = found.keys() - truth.keys()
     if unknown:
-        raise InputError(f"location rule: detections of image {sorted(unknown)[0]!r}, which the truth does not hold.")
+        raise InputError(
+            f"location rule: detections of image {sorted(unknown)[0]!r}, which the truth does not hold."
+        )
     scores, correct = [], []
     for sample_id, (windows, confidence) in found.items():
         distance = inside_ellipse(windows, truth[sample_id], with_scale=with_scale, alpha=alpha)

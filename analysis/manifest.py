@@ -20,7 +20,17 @@ from detector.paths import write_atomically
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
-PACKAGES = ("boxscope", "numpy", "pyarrow", "opencv-python-headless", "pillow", "tensorflow", "keras", "ai-edge-litert", "tensorflow-hub")
+PACKAGES = (
+    "boxscope",
+    "numpy",
+    "pyarrow",
+    "opencv-python-headless",
+    "pillow",
+    "tensorflow",
+    "keras",
+    "ai-edge-litert",
+    "tensorflow-hub",
+)
 
 State = Literal["running", "done", "cancelled", "failed"]
 
@@ -91,7 +101,9 @@ class Timing(_Record):
     def shares(self) -> dict[str, float]:
         """Decode, inference and write as parts of their sum, each 0..1."""
         total = self.decode + self.inference + self.write
-        return {name: getattr(self, name) / total if total else 0.0 for name in ("decode", "inference", "write")}
+        return {
+            name: getattr(self, name) / total if total else 0.0 for name in ("decode", "inference", "write")
+        }
 
     def plus(self, other: Timing) -> Timing:
         return Timing(**{name: getattr(self, name) + getattr(other, name) for name in Timing.model_fields})
@@ -150,7 +162,9 @@ def now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
-def describe(dataset: Dataset, info: DetectorInfo, classes: UnifiedClasses, *, floor: float, name: str | None = None) -> Manifest:
+def describe(
+    dataset: Dataset, info: DetectorInfo, classes: UnifiedClasses, *, floor: float, name: str | None = None
+) -> Manifest:
     """The manifest of a run that is about to begin.
 
     Raises:
@@ -163,17 +177,31 @@ def describe(dataset: Dataset, info: DetectorInfo, classes: UnifiedClasses, *, f
         state="running",
         identity=run_identity(dataset.fingerprint, info.weights_hash, floor),
         detector=DetectorRecord(
-            name=_text(info.name), kind=info.kind, weights_hash=info.weights_hash, simulated=info.simulated,
-            class_names=info.class_map.names, input_size=info.input_size, capabilities=tuple(sorted(info.capabilities)),
-            source=_text(info.source), settings=json.loads(json.dumps(dict(info.settings), default=str)), notes=tuple(info.notes),
+            name=_text(info.name),
+            kind=info.kind,
+            weights_hash=info.weights_hash,
+            simulated=info.simulated,
+            class_names=info.class_map.names,
+            input_size=info.input_size,
+            capabilities=tuple(sorted(info.capabilities)),
+            source=_text(info.source),
+            settings=json.loads(json.dumps(dict(info.settings), default=str)),
+            notes=tuple(info.notes),
         ),
         dataset=DatasetRecord(
-            name=_text(dataset.name), format=dataset.format, source=_text(dataset.source), fingerprint=dataset.fingerprint,
-            count=len(dataset), labelled=int(dataset.labelled.sum()), objects=len(dataset.objects),
+            name=_text(dataset.name),
+            format=dataset.format,
+            source=_text(dataset.source),
+            fingerprint=dataset.fingerprint,
+            count=len(dataset),
+            labelled=int(dataset.labelled.sum()),
+            objects=len(dataset.objects),
         ),
         classes=ClassRecord(
-            names=classes.class_map.names, external_ids=classes.class_map.external_ids,
-            dataset_classes=len(dataset.class_map), links=tuple(_link(link) for link in classes.links),
+            names=classes.class_map.names,
+            external_ids=classes.class_map.external_ids,
+            dataset_classes=len(dataset.class_map),
+            links=tuple(_link(link) for link in classes.links),
         ),
         floor=floor,
         floor_note=_floor_note(info, floor),
@@ -193,11 +221,18 @@ def _text(value: object) -> str:
 
 def _floor_note(info: DetectorInfo, floor: float) -> str:
     keys = ("score_threshold", "score_floor", "min_score", "floor", "threshold")
-    own = next((float(info.settings[k]) for k in keys if isinstance(info.settings.get(k), (int, float))), None)
+    own = next(
+        (float(info.settings[k]) for k in keys if isinstance(info.settings.get(k), (int, float))), None
+    )
     if own is not None and own > floor:
-        return f"The detector itself cuts at {own:g}, so nothing below that is here although the floor is {floor:g}."
+        return (
+            f"The detector itself cuts at {own:g}, so nothing below that is here although the floor is"
+            f" {floor:g}."
+        )
     if own is None and "low_scores" not in info.capabilities:
-        return f"The detector may cut above the floor of {floor:g}: it does not say that it returns low scores."
+        return (
+            f"The detector may cut above the floor of {floor:g}: it does not say that it returns low scores."
+        )
     return ""
 
 
@@ -216,19 +251,32 @@ def read_manifest(folder: str | Path) -> Manifest:
     try:
         content = json.loads(path.read_bytes())
     except FileNotFoundError:
-        raise RunError("This is not a stored run: expected a manifest.json in it; `boxscope detect` makes one.", path=folder) from None
+        raise RunError(
+            "This is not a stored run: expected a manifest.json in it; `boxscope detect` makes one.",
+            path=folder,
+        ) from None
     except OSError as error:
         raise RunError(f"The manifest cannot be read ({error.strerror or error}).", path=path) from error
     except ValueError as error:
-        raise RunError(f"The manifest is broken ({error}); delete the folder and run the detection again.", path=path) from error
+        raise RunError(
+            f"The manifest is broken ({error}); delete the folder and run the detection again.", path=path
+        ) from error
     version = content.get("schema") if isinstance(content, dict) else None
     if not isinstance(version, int) or isinstance(version, bool):
         raise RunError("The manifest names no schema version; this is not a run of Boxscope.", path=path)
     if version > SCHEMA:
-        raise RunError(f"A newer Boxscope wrote this run (schema {version}, this one reads up to {SCHEMA}); update Boxscope to open it.", path=path)
+        raise RunError(
+            f"A newer Boxscope wrote this run (schema {version}, this one reads up to {SCHEMA}); update"
+            " Boxscope to open it.",
+            path=path,
+        )
     try:
         return Manifest.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise RunError(f"The manifest is broken at {where!r} ({first['msg']}); delete the folder and run the detection again.", path=path) from error
+        raise RunError(
+            f"The manifest is broken at {where!r} ({first['msg']}); delete the folder and run the detection"
+            " again.",
+            path=path,
+        ) from error

@@ -38,7 +38,9 @@ __all__ = [
 
 
 def _turns(rows: np.ndarray, scores: np.ndarray, classes: np.ndarray, class_aware: bool) -> np.ndarray:
-    """int64 [D], the turn of each detection: by image, falling score, then file order (across classes: class first)."""
+    """int64 [D], the turn of each detection: by image, falling score, then file order (across classes: class
+    first).
+    """
     step = np.diff(rows)
     if class_aware and ((step > 0) | ((step == 0) & (np.diff(scores) <= 0))).all():
         return np.arange(len(rows))
@@ -102,15 +104,23 @@ def match_columns(
     taken, blocked = greedy(pairs, turn, truth_rank, ignored, crowd | hard)
 
     d = len(det_rows)
-    can_tell = judged[det_rows] & (det_classes < (num_classes if labelled_classes is None else labelled_classes))
+    can_tell = judged[det_rows] & (
+        det_classes < (num_classes if labelled_classes is None else labelled_classes)
+    )
     det_kind = np.where(can_tell, np.uint8(WRONG), np.uint8(UNLABELLED))
     det_truth, det_iou = np.full(d, -1, np.int32), np.zeros(d, np.float32)
-    truth_det, truth_iou, truth_score = np.full(m, -1, np.int32), np.zeros(m, np.float32), np.full(m, -1, np.float32)
+    truth_det, truth_iou, truth_score = (
+        np.full(m, -1, np.int32),
+        np.zeros(m, np.float32),
+        np.full(m, -1, np.float32),
+    )
     det_kind[taken.det] = np.where(ignored[taken.truth], IGNORED, CORRECT)
     det_kind[blocked.det] = DUPLICATE
     for side in (taken, blocked):
         det_truth[side.det], det_iou[side.det] = side.truth, side.iou
-    back = np.argsort(turn[taken.det], kind="stable")[::-1]  # the best-scored of several on a crowd is written last
+    back = np.argsort(turn[taken.det], kind="stable")[
+        ::-1
+    ]  # the best-scored of several on a crowd is written last
     truth_det[taken.truth[back]] = taken.det[back]
     truth_iou[taken.truth[back]] = taken.iou[back]
     truth_score[taken.truth[back]] = det_scores[taken.det[back]]
@@ -209,13 +219,16 @@ def match(
     truth = list(truth) if truth is not None else [None] * len(detections)
     if len(detections) != len(truth):
         raise InputError(
-            f"match: expected one Annotations (or None) an image, got {len(detections)} detections and {len(truth)}."
+            f"match: expected one Annotations (or None) an image, got {len(detections)} detections and"
+            f" {len(truth)}."
         )
     known = [a if a is not None else Annotations.empty((1, 1)) for a in truth]
 
     def column(items: Sequence[Any], name: str, width: int | None = None) -> np.ndarray:
         if not len(items):
-            return np.zeros((0, width) if width else 0, np.float32 if name in ("xyxy", "scores") else np.int32)
+            return np.zeros(
+                (0, width) if width else 0, np.float32 if name in ("xyxy", "scores") else np.int32
+            )
         return np.concatenate([getattr(item, name) for item in items])
 
     det_classes, truth_classes = column(detections, "class_ids"), column(known, "class_ids")

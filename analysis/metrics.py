@@ -26,7 +26,12 @@ from detector.errors import CapabilityError, InputError
 
 FIGURES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
 AREA_SOURCES = ("file", "box")
-DEFAULTS = {"crowd": "ignore", "difficult": "count", "interpolation": "101", "classes_without_truth": "leave out"}
+DEFAULTS = {
+    "crowd": "ignore",
+    "difficult": "count",
+    "interpolation": "101",
+    "classes_without_truth": "leave out",
+}
 """COCO's own choices; with them hotcoco does the work, with others `analysis.coco_choices` on our matcher."""
 RECALL_POINTS = {"101": "101 recall points", "11": "11 recall points", "all": "every recall point"}
 
@@ -96,7 +101,8 @@ class Evaluation:
     def __str__(self) -> str:
         lines = [f"{name:6} {'-' if v is None else format(v, '.3f')}" for name, v in self.figures.items()]
         counted = (
-            f"{self.images} images, {self.objects} objects, {self.crowd} ignored regions, {self.detections} detections"
+            f"{self.images} images, {self.objects} objects, {self.crowd} ignored regions, {self.detections}"
+            " detections"
         )
         return "\n".join([*lines, counted, self.operating_point, *self.notes])
 
@@ -126,8 +132,10 @@ def evaluate(
         images: bool [N], the images to narrow to, in the order of the run or of the truth file.
         max_detections: COCO's three caps, of detections an image and class.
         area: what sizes an object: "file" (its stated area, COCO: the mask's; else the box) or "box".
-        crowd: "ignore" (COCO), "count" (an object like any other) or "leave out" (detections on one are wrong).
-        difficult: "count" (COCO) or "ignore" (VOC: neither found nor missed, any number of detections on it ignored).
+        crowd: "ignore" (COCO), "count" (an object like any other) or "leave out" (detections on one are
+            wrong).
+        difficult: "count" (COCO) or "ignore" (VOC: neither found nor missed, any number of detections on it
+            ignored).
         interpolation: "101" recall points (COCO), "11" or "all" (VOC).
         classes_without_truth: "leave out" of the mean (COCO), or "zero" where something was detected as one.
         check: refuse a results file with a plain mistake (normalised boxes, shifted ids, ...) by its name;
@@ -158,8 +166,12 @@ def evaluate(
         from analysis.streamed_figures import evaluate_streamed
 
         if (chosen := {name: value for name, (value, _) in choices.items()}) != DEFAULTS:
-            other = ", ".join(f"{name} = {value!r}" for name, value in chosen.items() if value != DEFAULTS[name])
-            raise CapabilityError(f"A run read in windows is evaluated with COCO's own choices alone, not with {other}.")
+            other = ", ".join(
+                f"{name} = {value!r}" for name, value in chosen.items() if value != DEFAULTS[name]
+            )
+            raise CapabilityError(
+                f"A run read in windows is evaluated with COCO's own choices alone, not with {other}."
+            )
         return evaluate_streamed(run, classes, images, caps, area)
     if run is not None:
         columns = columns_of_run(run)
@@ -201,15 +213,27 @@ def _figures(c: Columns, caps: list[int], area: str, run: Any, choices: dict[str
 
 
 def figures_of_arrays(p: np.ndarray, r: np.ndarray) -> tuple[dict[str, float | None], dict[str, np.ndarray]]:
-    """The twelve figures, and what each class' are the means of, from COCO's precision [T, R, K, area, cap] and recall [T, K, area, cap]."""
-    by_class = {"AP": p[:, :, :, 0, -1].transpose(2, 0, 1), "AP50": p[0, :, :, 0, -1].T, "AR": r[:, :, 0, -1].T}
+    """The twelve figures, and what each class' are the means of, from COCO's precision [T, R, K, area, cap]
+    and recall [T, K, area, cap].
+    """
+    by_class = {
+        "AP": p[:, :, :, 0, -1].transpose(2, 0, 1),
+        "AP50": p[0, :, :, 0, -1].T,
+        "AR": r[:, :, 0, -1].T,
+    }
     return _summary(p, r), by_class
 
 
 def figures_per_class(
-    names: list[str], class_ids: list[int], by_class: dict[str, np.ndarray], objects: np.ndarray, detections: np.ndarray
+    names: list[str],
+    class_ids: list[int],
+    by_class: dict[str, np.ndarray],
+    objects: np.ndarray,
+    detections: np.ndarray,
 ) -> dict[str, dict[str, Any]]:
-    """`Evaluation.per_class`; objects and detections are counts int64 [K], `by_class` is empty where nothing was measured."""
+    """`Evaluation.per_class`; objects and detections are counts int64 [K], `by_class` is empty where nothing
+    was measured.
+    """
     per_class = {}
     for n, k in enumerate(class_ids):
         name = names[k] if names.count(names[k]) == 1 else f"{names[k]} ({k})"
@@ -242,14 +266,19 @@ def _through_hotcoco(
     ev.params.max_dets = caps
     ev.evaluate()
     ev.accumulate()
-    return {"precision": ev.eval["precision"], "recall": ev.eval["recall"]}, f"COCO (hotcoco {hotcoco.__version__})"
+    return {
+        "precision": ev.eval["precision"],
+        "recall": ev.eval["recall"],
+    }, f"COCO (hotcoco {hotcoco.__version__})"
 
 
 def _chosen(
     c: Columns, truth: Truth, found: Found, caps: list[int], choices: dict[str, str]
 ) -> tuple[dict[str, float | None], dict[str, np.ndarray]]:
     """The figures by our own matcher, and per class; undefined is -1 as in hotcoco's arrays."""
-    aps, recalls = chosen_figures(truth, found, num_images=len(c.seen), classes=c.class_ids, caps=caps, **choices)
+    aps, recalls = chosen_figures(
+        truth, found, num_images=len(c.seen), classes=c.class_ids, caps=caps, **choices
+    )
 
     def over(area: str, cap: int | None = None) -> np.ndarray:
         values = [recalls[i, area, cap] if cap else aps[i, area] for i in IOUS.tolist()]
@@ -257,7 +286,14 @@ def _chosen(
 
     ap, last = over("all"), caps[-1]
     sizes = ("small", "medium", "large")
-    values = [ap, ap[0], ap[5], *map(over, sizes), *(over("all", cap) for cap in caps), *(over(s, last) for s in sizes)]
+    values = [
+        ap,
+        ap[0],
+        ap[5],
+        *map(over, sizes),
+        *(over("all", cap) for cap in caps),
+        *(over(s, last) for s in sizes),
+    ]
     return dict(zip(FIGURES, map(_mean, values))), {"AP": ap.T, "AP50": ap[:1].T, "AR": over("all", last).T}
 
 
@@ -268,7 +304,9 @@ def _mean(values: np.ndarray) -> float | None:
 
 
 def _summary(p: np.ndarray, r: np.ndarray) -> dict[str, float | None]:
-    """The twelve figures from precision [T, R, K, area, cap] and recall [T, K, area, cap], in pycocotools' order of sums."""
+    """The twelve figures from precision [T, R, K, area, cap] and recall [T, K, area, cap], in pycocotools'
+    order of sums.
+    """
     return dict(
         zip(
             FIGURES,

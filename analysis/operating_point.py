@@ -32,10 +32,13 @@ def class_cuts(threshold: Threshold, num_classes: int) -> np.ndarray:
     if cuts.ndim == 0:
         cuts = np.full(num_classes, cuts, np.float32)
     if cuts.shape != (num_classes,):
-        raise InputError(f"threshold: expected one number or {num_classes}, one a class, got {list(cuts.shape)}.")
+        raise InputError(
+            f"threshold: expected one number or {num_classes}, one a class, got {list(cuts.shape)}."
+        )
     if len(cuts) and not (cuts >= 0).all():
         raise InputError(
-            f"threshold: expected 0 and more, class {int(np.argmin(cuts >= 0))} has {cuts[np.argmin(cuts >= 0)]}."
+            f"threshold: expected 0 and more, class {int(np.argmin(cuts >= 0))} has"
+            f" {cuts[np.argmin(cuts >= 0)]}."
         )
     return cuts + np.float32(0)  # -0.0 becomes 0.0, whose bits sort as numbers do
 
@@ -99,19 +102,32 @@ class OperatingPoint:
 
 
 def exact(threshold: float) -> str:
-    """A threshold with two digits, or with as many as tell it from its neighbours: two thresholds never read alike."""
+    """A threshold with two digits, or with as many as tell it from its neighbours: two thresholds never read
+    alike.
+    """
     return f"{threshold:.2f}" if abs(round(threshold, 2) - threshold) < 1e-7 else f"{threshold:.6g}"
 
 
 def operating_point(
-    run: Any, threshold: Threshold = 0.5, *, iou: float = 0.5, class_aware: bool = True, difficult: str = "count"
+    run: Any,
+    threshold: Threshold = 0.5,
+    *,
+    iou: float = 0.5,
+    class_aware: bool = True,
+    difficult: str = "count",
 ) -> OperatingPoint:
-    """The operating point of a figure over `run`, with its detector's name and hash where the run knows them."""
+    """The operating point of a figure over `run`, with its detector's name and hash where the run knows
+    them.
+    """
     manifest = getattr(run, "manifest", None)
     detector = getattr(manifest, "detector", None)
     if isinstance(manifest, Mapping):
         detector = manifest.get("detector")
-    pick = detector.get if isinstance(detector, Mapping) else lambda key, default="": getattr(detector, key, default)
+    pick = (
+        detector.get
+        if isinstance(detector, Mapping)
+        else lambda key, default="": getattr(detector, key, default)
+    )
     return OperatingPoint(
         threshold if np.ndim(threshold) == 0 else tuple(np.asarray(threshold, float)),
         iou,

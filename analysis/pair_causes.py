@@ -1,10 +1,11 @@
-"""Why an object of one detector is lost by another: the step between the two that loses it, proved by changing that step.
+"""Why an object of one detector is lost by another: the step between the two that loses it, proved by
+changing that step.
 
-A detector is a chain: the picture is prepared, the network scores and places candidates, post-processing picks from them.
-Where both show their candidates row for row, one is turned into the other a step at a time (given the first's prepared
-picture: scores, boxes, the rule of suppression, the score cut, the caps; last the prepared picture); the first step after
-which the object is gone is the cause, and that one step put back in the second detector as it stands is the second proof.
-Where less is shown, less is said: `how` tells which.
+A detector is a chain: the picture is prepared, the network scores and places candidates, post-processing
+picks from them. Where both show their candidates row for row, one is turned into the other a step at a time
+(given the first's prepared picture: scores, boxes, the rule of suppression, the score cut, the caps; last the
+prepared picture); the first step after which the object is gone is the cause, and that one step put back in
+the second detector as it stands is the second proof. Where less is shown, less is said: `how` tells which.
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ class Cause:
 
     Args:
         pair: row of the `Pairing`.
-        of: "pair" (the first's detection is gone) or "truth" (the pair is kept, but it fits its object no longer).
+        of: "pair" (the first's detection is gone) or "truth" (the pair is kept, but it fits its object no
+            longer).
         cause: a key of `CAUSES`.
         how: a key of `HOW`.
         alone: whether that one step, put back in the second detector as it stands, brings the object back.
@@ -65,12 +67,24 @@ class Cause:
         return self.how != STORED
 
     def to_dict(self) -> dict[str, Any]:
-        return {"cause": self.cause, "how": self.how, "proved": self.proved, "alone": self.alone, "of": self.of, "sentence": self.sentence}
+        return {
+            "cause": self.cause,
+            "how": self.how,
+            "proved": self.proved,
+            "alone": self.alone,
+            "of": self.of,
+            "sentence": self.sentence,
+        }
 
 
 def lost_objects(p: Pairing) -> list[Target]:
-    """What is to be explained: every lost object, and every true positive that is kept but fits its object no longer."""
-    out = [Target(int(q), "pair", int(p.image[q]), int(p.class_id[q]), p.box_of(q)) for q in np.flatnonzero(p.kind == LOST)]
+    """What is to be explained: every lost object, and every true positive that is kept but fits its object no
+    longer.
+    """
+    out = [
+        Target(int(q), "pair", int(p.image[q]), int(p.class_id[q]), p.box_of(q))
+        for q in np.flatnonzero(p.kind == LOST)
+    ]
     if p.truth is None:
         return out
     c = p.truth
@@ -83,7 +97,11 @@ def lost_objects(p: Pairing) -> list[Target]:
 
 
 def explain_lost(
-    p: Pairing, a: Detector | None = None, b: Detector | None = None, *, load: Callable[[int], np.ndarray] | None = None,
+    p: Pairing,
+    a: Detector | None = None,
+    b: Detector | None = None,
+    *,
+    load: Callable[[int], np.ndarray] | None = None,
     progress: Callable[[int, int], object] | None = None,
 ) -> list[Cause]:
     """The cause of each lost object, in the pairing's order.
@@ -118,7 +136,14 @@ def explain_lost(
 
 def _cause(p: Pairing, t: Target, x: Exchange | None, why: str) -> Cause:
     if p.score_a[t.pair] < p.cuts_b[_class_in_b(p, t.class_id)]:
-        return Cause(t.pair, t.of, "threshold", STORED, True, f"Its score {p.score_a[t.pair]:.3f} passes the first side's threshold and not the second's.")
+        return Cause(
+            t.pair,
+            t.of,
+            "threshold",
+            STORED,
+            True,
+            f"Its score {p.score_a[t.pair]:.3f} passes the first side's threshold and not the second's.",
+        )
     if x is not None:
         for attempt in (_by_exchange, _by_candidates, _by_input):
             cause = attempt(p, t, x)
@@ -143,7 +168,19 @@ def _by_exchange(p: Pairing, t: Target, x: Exchange) -> Cause | None:
                 return None  # the first detector's own replay lacks it, so nothing follows
             sentence = _says(step, p, t, x, before, side)
             alone = x.finds(x.second.with_step(step, x.first), t) if step != "preprocessing" else True
-            return Cause(t.pair, t.of, step, EXCHANGED, alone, sentence + ("" if alone else " That step alone does not bring it back: another one stands in its way too."))
+            return Cause(
+                t.pair,
+                t.of,
+                step,
+                EXCHANGED,
+                alone,
+                sentence
+                + (
+                    ""
+                    if alone
+                    else " That step alone does not bring it back: another one stands in its way too."
+                ),
+            )
         before = side
     return None
 
@@ -164,24 +201,56 @@ def _says(step: str, p: Pairing, t: Target, x: Exchange, before: SideReplay, aft
     was, now = x.best(before, t), x.best(after, t)
     same = "On the same input its" if x.fed else "Its"
     if step == "preprocessing":
-        return f"Given the first detector's resized picture it is found at {x.best(x.second_fed, t).score:.3f}; from its own, {_left(x.best(x.second, t), cut)}."
+        return (
+            f"Given the first detector's resized picture it is found at {x.best(x.second_fed, t).score:.3f};"
+            f" from its own, {_left(x.best(x.second, t), cut)}."
+        )
     if step == "score":
         anchor = was.anchor
         to = float(after.score(anchor, t.class_id)) if anchor >= 0 else float("nan")
         by = x.suppressor(after, t, anchor)
-        end = f"below {cut:.2f}" if to < cut else f"and now {by}" if by else "and other candidates, now stronger, take its place"
-        return f"{same} score goes from {was.score:.3f} to {to:.3f}, {end}; with the first detector's scores it is found." + ("" if x.fed else " The prepared pictures could not be exchanged, so they may be behind it.")
+        end = (
+            f"below {cut:.2f}"
+            if to < cut
+            else f"and now {by}"
+            if by
+            else "and other candidates, now stronger, take its place"
+        )
+        return (
+            f"{same} score goes from {was.score:.3f} to {to:.3f}, {end}; with the first detector's scores it"
+            " is found."
+            + ("" if x.fed else " The prepared pictures could not be exchanged, so they may be behind it.")
+        )
     if step == "box":
-        shift, by = float(np.abs(before.box(was.anchor) - after.box(was.anchor)).max()), x.suppressor(after, t, was.anchor)
-        return f"{same} box lies {shift:.1f} pixels off{f', so that {by}' if by else ''}; with the first detector's boxes it is found."
+        shift, by = (
+            float(np.abs(before.box(was.anchor) - after.box(was.anchor)).max()),
+            x.suppressor(after, t, was.anchor),
+        )
+        return (
+            f"{same} box lies {shift:.1f} pixels off{f', so that {by}' if by else ''}; with the first"
+            " detector's boxes it is found."
+        )
     if step == "nms":
         by = x.suppressor(after, t, was.anchor)
         by = f": {by}" if by else ""
-        rule = "boxes of all classes suppress each other (fast NMS)" if after.pooled and not before.pooled else f"NMS at IoU {after.settings.iou_threshold:.2f} in place of {before.settings.iou_threshold:.2f}"
+        rule = (
+            "boxes of all classes suppress each other (fast NMS)"
+            if after.pooled and not before.pooled
+            else (
+                f"NMS at IoU {after.settings.iou_threshold:.2f} in place of"
+                f" {before.settings.iou_threshold:.2f}"
+            )
+        )
         return f"{rule[0].upper()}{rule[1:]}{by}; with the first detector's rule it is found."
     if step == "cut":
-        return f"Its score {was.score:.3f} is below the second detector's own cut of {after.settings.score_threshold:g}; without it, it is found."
-    return f"The second detector's list of {after.settings.max_total_detections} is full before it; with room it is found at {was.score:.3f}, {_left(now, cut)} now."
+        return (
+            f"Its score {was.score:.3f} is below the second detector's own cut of"
+            f" {after.settings.score_threshold:g}; without it, it is found."
+        )
+    return (
+        f"The second detector's list of {after.settings.max_total_detections} is full before it; with room it"
+        f" is found at {was.score:.3f}, {_left(now, cut)} now."
+    )
 
 
 def _left(best: Any, cut: float) -> str:
@@ -195,30 +264,77 @@ def _by_candidates(p: Pairing, t: Target, x: Exchange) -> Cause | None:
         return None
     cut = float(p.cuts_b[_class_in_b(p, t.class_id)])
     if x.fed and x.fed_finds(t):
-        return Cause(t.pair, t.of, "preprocessing", CANDIDATES, True, f"Given the first detector's resized picture it is found; from its own, {_left(x.best(second, t), cut)}.")
+        return Cause(
+            t.pair,
+            t.of,
+            "preprocessing",
+            CANDIDATES,
+            True,
+            "Given the first detector's resized picture it is found; from its own,"
+            f" {_left(x.best(second, t), cut)}.",
+        )
     for step in ("nms", "cut", "cap"):
         freed = second.freed(step)
         if freed is None or not x.finds(freed, t):
             continue
         best = x.best(freed, t)
         words = {
-            "nms": f"Boxes of all classes suppress each other{f': {by}' if (by := x.suppressor(second, t, best.anchor)) else ''}; class by class it is found at {best.score:.3f}.",
-            "cut": f"The detector's own score cut {second.settings.score_threshold:g} takes it; without it, it is found at {best.score:.3f}.",
-            "cap": f"Its list of {second.settings.max_total_detections} is full; with room it is found at {best.score:.3f}.",
+            "nms": (
+                "Boxes of all classes suppress each"
+                f" other{f': {by}' if (by := x.suppressor(second, t, best.anchor)) else ''}; class by class"
+                f" it is found at {best.score:.3f}."
+            ),
+            "cut": (
+                f"The detector's own score cut {second.settings.score_threshold:g} takes it; without it, it"
+                f" is found at {best.score:.3f}."
+            ),
+            "cap": (
+                f"Its list of {second.settings.max_total_detections} is full; with room it is found at"
+                f" {best.score:.3f}."
+            ),
         }[step]
         return Cause(t.pair, t.of, step, CANDIDATES, True, words)
     near = x.candidate(second, t)
     if near.overlap < p.iou:
-        return Cause(t.pair, t.of, "box", CANDIDATES, False, f"None of its candidates of that class lies on it: the best has an IoU of {max(near.overlap, 0):.2f}.")
+        return Cause(
+            t.pair,
+            t.of,
+            "box",
+            CANDIDATES,
+            False,
+            "None of its candidates of that class lies on it: the best has an IoU of"
+            f" {max(near.overlap, 0):.2f}.",
+        )
     if near.score < np.float32(cut):
-        return Cause(t.pair, t.of, "score", CANDIDATES, False, f"Its surest candidate there has {near.score:.3f}, below {cut:.2f}.")
-    return Cause(t.pair, t.of, "nms", CANDIDATES, False, f"Its candidate there has {near.score:.3f} and is suppressed by one that fits less.")
+        return Cause(
+            t.pair,
+            t.of,
+            "score",
+            CANDIDATES,
+            False,
+            f"Its surest candidate there has {near.score:.3f}, below {cut:.2f}.",
+        )
+    return Cause(
+        t.pair,
+        t.of,
+        "nms",
+        CANDIDATES,
+        False,
+        f"Its candidate there has {near.score:.3f} and is suppressed by one that fits less.",
+    )
 
 
 def _by_input(p: Pairing, t: Target, x: Exchange) -> Cause | None:
     """Without candidates: only the prepared picture can be exchanged."""
     if x.fed and x.fed_finds(t):
-        return Cause(t.pair, t.of, "preprocessing", CANDIDATES, True, "Given the first detector's resized picture it is found; from its own it is not.")
+        return Cause(
+            t.pair,
+            t.of,
+            "preprocessing",
+            CANDIDATES,
+            True,
+            "Given the first detector's resized picture it is found; from its own it is not.",
+        )
     return None
 
 
@@ -241,10 +357,21 @@ def _from_stored(p: Pairing, t: Target, why: str) -> Cause:
         return told("score", f"The second detector calls it {name}, {b.detections.scores[d]:.3f}.")
     i = int(p.b_images[np.flatnonzero(p.images == t.image)[0]])
     rows = int(b.detections.offsets[i + 1] - b.detections.offsets[i])
-    most = next((int(v) for k in ("max_total_detections", "max_detections") if (v := b.manifest.detector.settings.get(k))), 0)
+    most = next(
+        (
+            int(v)
+            for k in ("max_total_detections", "max_detections")
+            if (v := b.manifest.detector.settings.get(k))
+        ),
+        0,
+    )
     if most and rows >= most:
         return told("cap", f"The second detector's list is full at {most}.")
-    return told("score", f"The second detector has no box of that class there: its score is below {floor:g}, or suppression took it.")
+    return told(
+        "score",
+        f"The second detector has no box of that class there: its score is below {floor:g}, or suppression"
+        " took it.",
+    )
 
 
 def counted(causes: list[Cause]) -> dict[str, int]:

@@ -22,8 +22,8 @@ MANY = 1_000_000
 
 
 class Target(NamedTuple):
-    """A lost object: its row in the pairing, whether a detection ("pair") or an object of the truth ("truth") is looked
-    for, its image, joint class id, and box."""
+    """A lost object: its row in the pairing, whether a detection ("pair") or an object of the truth ("truth")
+    is looked for, its image, joint class id, and box."""
 
     pair: int
     of: str
@@ -61,7 +61,9 @@ class SideReplay:
         settings = self.settings
         if self.pooled:
             settings = replace(settings, max_detections_per_class=settings.max_total_detections)
-        return Replay(Candidates(self.xyxy, self.scores, self.image_size), self.columns, settings, self.pooled)
+        return Replay(
+            Candidates(self.xyxy, self.scores, self.image_size), self.columns, settings, self.pooled
+        )
 
     @cached_property
     def boxes(self) -> Boxes:
@@ -85,16 +87,27 @@ class SideReplay:
             return replace(self, pooled=other.pooled, settings=replace(s, iou_threshold=o.iou_threshold))
         if step == "cut":
             return replace(self, settings=replace(s, score_threshold=o.score_threshold))
-        caps = {"max_detections_per_class": o.max_detections_per_class, "max_total_detections": o.max_total_detections}
+        caps = {
+            "max_detections_per_class": o.max_detections_per_class,
+            "max_total_detections": o.max_total_detections,
+        }
         return replace(self, settings=replace(s, **caps))
 
     def freed(self, step: str) -> SideReplay | None:
-        """The same with one rule lifted: suppression across classes, the score cut, the caps; None where it has none."""
+        """The same with one rule lifted: suppression across classes, the score cut, the caps; None where it
+        has none.
+        """
         if step == "nms":
             return replace(self, pooled=False) if self.pooled else None
         if step == "cut":
-            return replace(self, settings=replace(self.settings, score_threshold=0.0)) if self.settings.score_threshold > 0 else None
-        return replace(self, settings=replace(self.settings, max_detections_per_class=MANY, max_total_detections=MANY))
+            return (
+                replace(self, settings=replace(self.settings, score_threshold=0.0))
+                if self.settings.score_threshold > 0
+                else None
+            )
+        return replace(
+            self, settings=replace(self.settings, max_detections_per_class=MANY, max_total_detections=MANY)
+        )
 
     def column(self, class_id: int) -> int:
         at = np.flatnonzero(self.columns == class_id)
@@ -112,7 +125,8 @@ class Exchange:
     """Both detectors on image i of the first run.
 
     Attributes:
-        first, second: their replays, None where candidates are hidden or do not give the stored detections again.
+        first, second: their replays, None where candidates are hidden or do not give the stored detections
+            again.
         second_fed: the second given the first's resized picture; `second` where that cannot be.
         fed: whether it can; aligned: whether candidates correspond row by row.
 
@@ -128,9 +142,29 @@ class Exchange:
         self.p, self.i, self.size = p, i, (picture.shape[1], picture.shape[0])
         self.j = int(p.b_images[np.flatnonzero(p.images == i)[0]])
         self._same = np.arange(len(p.a.class_map), dtype=np.int32)
-        self.first = None if a is None else self._side(p.a, i, a, self._same, a.candidates([picture])[0] if "candidates" in a.info.capabilities else None)
-        self.second = self._side(p.b, self.j, b, p.to_a, b.candidates([picture])[0] if "candidates" in b.info.capabilities else None)
-        self.fed = isinstance(a, Staged) and isinstance(b, Staged) and a.info.input_size == b.info.input_size is not None
+        self.first = (
+            None
+            if a is None
+            else self._side(
+                p.a,
+                i,
+                a,
+                self._same,
+                a.candidates([picture])[0] if "candidates" in a.info.capabilities else None,
+            )
+        )
+        self.second = self._side(
+            p.b,
+            self.j,
+            b,
+            p.to_a,
+            b.candidates([picture])[0] if "candidates" in b.info.capabilities else None,
+        )
+        self.fed = (
+            isinstance(a, Staged)
+            and isinstance(b, Staged)
+            and a.info.input_size == b.info.input_size is not None
+        )
         self.second_fed, self._fed_boxes = self.second, None
         if self.fed:
             pixels = a.resized(picture)
@@ -139,32 +173,67 @@ class Exchange:
                 c = b.candidates_resized([pixels], [self.size])[0]
                 self.second_fed = replace(self.second, xyxy=c.xyxy, scores=c.scores)
         if self.first is not None and self.second is not None:
-            self.second, self.second_fed = (s.ordered(self.first.columns) or s for s in (self.second, self.second_fed))
+            self.second, self.second_fed = (
+                s.ordered(self.first.columns) or s for s in (self.second, self.second_fed)
+            )
         self.aligned = self._aligned()
 
-    def _side(self, run: Any, i: int, detector: Detector, to_joint: np.ndarray, candidates: Candidates | None) -> SideReplay | None:
+    def _side(
+        self, run: Any, i: int, detector: Detector, to_joint: np.ndarray, candidates: Candidates | None
+    ) -> SideReplay | None:
         if candidates is None:
             return None
         stated = detector.info.settings
         pooled = "use_regular_nms" in stated and not stated["use_regular_nms"]
-        side = SideReplay(candidates.xyxy, candidates.scores, to_joint[columns_of(run, candidates)], self.size, settings_in(stated), pooled)
+        side = SideReplay(
+            candidates.xyxy,
+            candidates.scores,
+            to_joint[columns_of(run, candidates)],
+            self.size,
+            settings_in(stated),
+            pooled,
+        )
         stored = run.detections_of(i)
-        return side if agrees(side.boxes, self._boxes(run, stored, to_joint, unified=True), run.manifest.floor, self.size) else None
+        return (
+            side
+            if agrees(
+                side.boxes, self._boxes(run, stored, to_joint, unified=True), run.manifest.floor, self.size
+            )
+            else None
+        )
 
     @staticmethod
     def _boxes(run: Any, d: Detections, to_joint: np.ndarray, unified: bool = False) -> Boxes:
-        """Detections in the joint numbering; `unified` where they are in the run's, else in the detector's."""
-        ids = d.class_ids if unified else np.array([link.class_id for link in run.manifest.classes.links], np.int32)[d.class_ids]
+        """Detections in the joint numbering; `unified` where they are in the run's, else in the
+        detector's.
+        """
+        ids = (
+            d.class_ids
+            if unified
+            else np.array([link.class_id for link in run.manifest.classes.links], np.int32)[d.class_ids]
+        )
         return Boxes(d.xyxy, d.scores, to_joint[ids], np.full(len(d), -1))
 
     def _aligned(self) -> bool:
-        """Same rows, same classes, and boxes that are about the same: the second is the first at another precision."""
+        """Same rows, same classes, and boxes that are about the same: the second is the first at another
+        precision.
+        """
         a, b = self.first, self.second_fed
-        if a is None or b is None or a.scores.shape != b.scores.shape or not np.array_equal(a.columns, b.columns) or not len(a.scores):
+        if (
+            a is None
+            or b is None
+            or a.scores.shape != b.scores.shape
+            or not np.array_equal(a.columns, b.columns)
+            or not len(a.scores)
+        ):
             return False
         low, high = np.maximum(a.xyxy[:, :2], b.xyxy[:, :2]), np.minimum(a.xyxy[:, 2:], b.xyxy[:, 2:])
         inter = np.clip(high - low, 0, None).prod(axis=1)
-        union = (a.xyxy[:, 2:] - a.xyxy[:, :2]).prod(axis=1) + (b.xyxy[:, 2:] - b.xyxy[:, :2]).prod(axis=1) - inter
+        union = (
+            (a.xyxy[:, 2:] - a.xyxy[:, :2]).prod(axis=1)
+            + (b.xyxy[:, 2:] - b.xyxy[:, :2]).prod(axis=1)
+            - inter
+        )
         return float(np.median(inter / np.maximum(union, 1e-6))) > 0.5
 
     @cached_property
@@ -187,21 +256,31 @@ class Exchange:
         cut = np.float32(self._cut(t.class_id))
         if t.of == "truth":
             rows = self.p.a.truth.xyxy[self._bench.first :]
-            j = int(np.flatnonzero((rows[: len(self._bench.truth_xyxy)] == t.xyxy).all(axis=1) & (self._bench.truth_classes == t.class_id))[0])
+            j = int(
+                np.flatnonzero(
+                    (rows[: len(self._bench.truth_xyxy)] == t.xyxy).all(axis=1)
+                    & (self._bench.truth_classes == t.class_id)
+                )[0]
+            )
             return bool(self._bench.score_of(boxes, j)[0] >= cut)
         p = self.p
         stored = p.a.detections.of(self.i)
         mine = np.arange(stored.start, stored.stop)
-        mine = mine[(p.a.detections.class_ids[mine] == t.class_id) & (p.a.detections.scores[mine] >= p.cuts_a[t.class_id])]
+        mine = mine[
+            (p.a.detections.class_ids[mine] == t.class_id)
+            & (p.a.detections.scores[mine] >= p.cuts_a[t.class_id])
+        ]
         theirs = np.flatnonzero((boxes.class_ids == t.class_id) & (boxes.scores >= cut))
         one, none = np.zeros(len(mine), np.int64), np.zeros(len(theirs), bool)
-        fits = fitting_pairs(one, p.a.detections.xyxy[mine], np.zeros(len(theirs), np.int64), boxes.xyxy[theirs], none, p.iou)
+        fits = fitting_pairs(
+            one, p.a.detections.xyxy[mine], np.zeros(len(theirs), np.int64), boxes.xyxy[theirs], none, p.iou
+        )
         taken, _ = greedy(fits, np.arange(len(mine)), -np.arange(len(theirs)), none, none)
         return int(p.det_a[t.pair]) in mine[taken.det].tolist()
 
     def best(self, side: SideReplay, t: Target) -> Best:
-        """The box of its class, among the detections of a chain, that is this object's: of a pair the one that fits best,
-        of an object of the truth the surest that fits."""
+        """The box of its class, among the detections of a chain, that is this object's: of a pair the one
+        that fits best, of an object of the truth the surest that fits."""
         b = side.boxes
         overlap = box_iou(b.xyxy, t.xyxy[None])[:, 0]
         at = np.flatnonzero((b.class_ids == t.class_id) & (overlap >= self.p.iou))
@@ -211,7 +290,9 @@ class Exchange:
         return Best(float(b.scores[k]), int(b.anchors[k]), float(overlap[k]))
 
     def candidate(self, side: SideReplay, t: Target) -> Best:
-        """The surest candidate of its class that fits, whatever becomes of it; where none fits, the one that fits best."""
+        """The surest candidate of its class that fits, whatever becomes of it; where none fits, the one that
+        fits best.
+        """
         column = side.column(t.class_id)
         if column < 0 or not len(side.scores):
             return Best(-1.0, -1, -1.0)
@@ -231,4 +312,6 @@ class Exchange:
         if fate != SUPPRESSED:
             return ""
         k = int(side.scores[by].argmax()) if side.pooled else column
-        return f"{self.p.names[side.columns[k]]} at {side.scores[by, k]:.3f} suppresses it (IoU {overlap:.2f})"
+        return (
+            f"{self.p.names[side.columns[k]]} at {side.scores[by, k]:.3f} suppresses it (IoU {overlap:.2f})"
+        )

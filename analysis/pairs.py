@@ -1,8 +1,10 @@
-"""Two detectors on the same images, object by object: which of the first's detections the second keeps, loses, moves or rescores.
+"""Two detectors on the same images, object by object: which of the first's detections the second keeps,
+loses, moves or rescores.
 
-An object is a detection at or above its side's threshold; ground truth is not needed. Two boxes are the same object
-where class and image agree and their IoU reaches a bound; each box is paired once, those above both thresholds first,
-the first side's best score first. What an object lost became below the threshold, or under another class, stands beside it.
+An object is a detection at or above its side's threshold; ground truth is not needed. Two boxes are the same
+object where class and image agree and their IoU reaches a bound; each box is paired once, those above both
+thresholds first, the first side's best score first. What an object lost became below the threshold, or under
+another class, stands beside it.
 """
 
 from __future__ import annotations
@@ -28,7 +30,8 @@ SCORE_STEP, BOX_STEP = 0.01, 1.0
 
 @dataclass(frozen=True, eq=False)
 class Pairing:
-    """Every object of either side, P rows: lost, then gained, then kept, each the largest difference of score first.
+    """Every object of either side, P rows: lost, then gained, then kept, each the largest difference of score
+    first.
 
     Args:
         a, b: the runs.
@@ -39,13 +42,13 @@ class Pairing:
         names: class names in that numbering.
         kind: uint8 [P], one of KEPT, LOST, GAINED.
         image: int64 [P], position in a.
-        det_a, det_b: int64 [P], rows of the runs' detection tables; of a lost (gained) object the other side's box
-            below its threshold that fits, or -1.
+        det_a, det_b: int64 [P], rows of the runs' detection tables; of a lost (gained) object the other
+            side's box below its threshold that fits, or -1.
         class_id: int32 [P], in the joint numbering.
         overlap: float32 [P], IoU of the two boxes, 0 where there is one.
         shift: float32 [P], largest distance in pixels of an edge of the two, NaN where there is one.
-        other: int64 [P], for a lost (gained) object the other side's detection of another class that stands there
-            and is no pair of its own, or -1.
+        other: int64 [P], for a lost (gained) object the other side's detection of another class that stands
+            there and is no pair of its own, or -1.
         left_out: images of a that take no part.
     """
 
@@ -107,26 +110,44 @@ class Pairing:
         return compare(self.a, self.b, threshold=self.cuts_a, threshold_b=self.cuts_b, iou=self.iou)
 
     def figures(self, score_step: float = SCORE_STEP, box_step: float = BOX_STEP) -> dict[str, Any]:
-        """Counts and differences; see `describe_figures` for their words. Differences are over kept objects, None without any."""
+        """Counts and differences; see `describe_figures` for their words. Differences are over kept objects,
+        None without any.
+        """
         kept, lost, gained = (int((self.kind == k).sum()) for k in (KEPT, LOST, GAINED))
         c = self.truth
         tp = None if c is None else int((c.state >= 2).sum())
         return {
-            "images": len(self.images), "left_out": self.left_out, "objects_a": kept + lost, "objects_b": kept + gained,
-            "kept": kept, "lost": lost, "gained": gained, "lost_share": lost / (kept + lost) if kept + lost else 0.0,
+            "images": len(self.images),
+            "left_out": self.left_out,
+            "objects_a": kept + lost,
+            "objects_b": kept + gained,
+            "kept": kept,
+            "lost": lost,
+            "gained": gained,
+            "lost_share": lost / (kept + lost) if kept + lost else 0.0,
             "renamed": int(((self.kind == LOST) & (self.other >= 0)).sum()),
-            "rescored": int(self.rescored(score_step).sum()), "moved": int(self.moved(box_step).sum()),
-            "score_step": score_step, "box_step": box_step,
+            "rescored": int(self.rescored(score_step).sum()),
+            "moved": int(self.moved(box_step).sum()),
+            "score_step": score_step,
+            "box_step": box_step,
             "score_difference": _spread(np.abs(self.step[self.kind == KEPT])),
             "box_difference": _spread(self.shift[self.kind == KEPT]),
             "least_iou": float(self.overlap[self.kind == KEPT].min()) if kept else None,
-            "true_positives_a": tp, "true_positives_lost": None if c is None else c.lost,
+            "true_positives_a": tp,
+            "true_positives_lost": None if c is None else c.lost,
             "true_positives_gained": None if c is None else c.gained,
             "true_positives_lost_share": None if c is None else (c.lost / tp if tp else 0.0),
         }
 
 
-def pair_runs(run_a: Any, run_b: Any, threshold: Threshold = 0.5, *, threshold_b: Threshold | None = None, iou: float = 0.5) -> Pairing:
+def pair_runs(
+    run_a: Any,
+    run_b: Any,
+    threshold: Threshold = 0.5,
+    *,
+    threshold_b: Threshold | None = None,
+    iou: float = 0.5,
+) -> Pairing:
     """Pair the detections of two runs over the images both went through.
 
     Law: a run paired with itself keeps every object, with no difference.
@@ -147,9 +168,11 @@ def pair_runs(run_a: Any, run_b: Any, threshold: Threshold = 0.5, *, threshold_b
     linked = unify(run_a.class_map, run_b.class_map)
     names = tuple(linked.class_map.names)
     cuts_a = class_cuts(threshold, len(run_a.class_map))
-    cuts_b = class_cuts(threshold if threshold_b is None else threshold_b, len(run_b.class_map)) if not (
-        threshold_b is None and np.ndim(threshold)
-    ) else _cuts_by_name(cuts_a, linked.from_detector)
+    cuts_b = (
+        class_cuts(threshold if threshold_b is None else threshold_b, len(run_b.class_map))
+        if not (threshold_b is None and np.ndim(threshold))
+        else _cuts_by_name(cuts_a, linked.from_detector)
+    )
     a, b = run_a.detections, run_b.detections
     back = np.full(len(run_b), -1, np.int64)
     back[b_images] = images
@@ -159,11 +182,16 @@ def pair_runs(run_a: Any, run_b: Any, threshold: Threshold = 0.5, *, threshold_b
     class_a, class_b = a.class_ids, linked.from_detector[b.class_ids] if len(b) else np.zeros(0, np.int32)
     above_a, above_b = a.scores >= cuts_a[a.class_ids], b.scores >= cuts_b[b.class_ids]
     k = max(len(names), 1)
-    keys_a, keys_b = np.where(image_a < 0, -1, image_a * k + class_a), np.where(image_b < 0, -1, image_b * k + class_b)
+    keys_a, keys_b = (
+        np.where(image_a < 0, -1, image_a * k + class_a),
+        np.where(image_b < 0, -1, image_b * k + class_b),
+    )
     # Two boxes below both thresholds are no object; leaving them out is most of the time saved.
     plain = np.zeros(len(b), bool)
     fits = fitting_pairs(np.where(above_a, keys_a, -1), a.xyxy, keys_b, b.xyxy, plain, iou)
-    fits_below = fitting_pairs(np.where(above_a, -1, keys_a), a.xyxy, np.where(above_b, keys_b, -1), b.xyxy, plain, iou)
+    fits_below = fitting_pairs(
+        np.where(above_a, -1, keys_a), a.xyxy, np.where(above_b, keys_b, -1), b.xyxy, plain, iou
+    )
     kept = _take(fits, above_a, above_b, len(a), len(b))
     free_a, free_b = np.ones(len(a), bool), np.ones(len(b), bool)
     free_a[kept.det], free_b[kept.truth] = False, False
@@ -172,8 +200,14 @@ def pair_runs(run_a: Any, run_b: Any, threshold: Threshold = 0.5, *, threshold_b
     lost = np.flatnonzero(free_a & above_a & (image_a >= 0))
     gained = np.flatnonzero(free_b & above_b & (image_b >= 0))
     # A lost object and a gained one of another class on one spot are one object under two names.
-    renamed = fitting_pairs(np.where(np.isin(np.arange(len(a)), lost), image_a, -1), a.xyxy,
-                            np.where(np.isin(np.arange(len(b)), gained), image_b, -1), b.xyxy, plain, iou)
+    renamed = fitting_pairs(
+        np.where(np.isin(np.arange(len(a)), lost), image_a, -1),
+        a.xyxy,
+        np.where(np.isin(np.arange(len(b)), gained), image_b, -1),
+        b.xyxy,
+        plain,
+        iou,
+    )
     renamed = _take(renamed, np.ones(len(a), bool), np.ones(len(b), bool), len(a), len(b))
 
     def partner(rows: np.ndarray, own: np.ndarray, theirs: np.ndarray, size: int) -> np.ndarray:
@@ -184,7 +218,13 @@ def pair_runs(run_a: Any, run_b: Any, threshold: Threshold = 0.5, *, threshold_b
     kind = np.repeat(np.array([LOST, GAINED, KEPT], np.uint8), [len(lost), len(gained), len(kept.det)])
     det_a = np.concatenate([lost, partner(gained, near_a.truth, near_a.det, len(b)), kept.det])
     det_b = np.concatenate([partner(lost, near_b.det, near_b.truth, len(a)), gained, kept.truth])
-    other = np.concatenate([partner(lost, renamed.det, renamed.truth, len(a)), partner(gained, renamed.truth, renamed.det, len(b)), np.full(len(kept.det), -1)])
+    other = np.concatenate(
+        [
+            partner(lost, renamed.det, renamed.truth, len(a)),
+            partner(gained, renamed.truth, renamed.det, len(b)),
+            np.full(len(kept.det), -1),
+        ]
+    )
     image = np.concatenate([image_a[lost], image_b[gained], image_a[kept.det]])
     class_id = np.concatenate([class_a[lost], class_b[gained], class_a[kept.det]]).astype(np.int32)
     both = (det_a >= 0) & (det_b >= 0)
@@ -196,7 +236,17 @@ def pair_runs(run_a: Any, run_b: Any, threshold: Threshold = 0.5, *, threshold_b
     order = np.lexsort((image, -step, np.array([2, 0, 1])[kind]))
     rows = (kind, image, det_a, det_b, class_id, overlap, shift, other)
     return Pairing(
-        run_a, run_b, cuts_a, cuts_b, iou, images, b_images, linked.from_detector, names, *(column[order] for column in rows), len(run_a) - len(images),
+        run_a,
+        run_b,
+        cuts_a,
+        cuts_b,
+        iou,
+        images,
+        b_images,
+        linked.from_detector,
+        names,
+        *(column[order] for column in rows),
+        len(run_a) - len(images),
     )
 
 
@@ -212,7 +262,11 @@ def _take(fits: Pairs, of_a: np.ndarray, of_b: np.ndarray, n_a: int, n_b: int) -
 def _common(run_a: Any, run_b: Any) -> tuple[np.ndarray, np.ndarray]:
     """Positions in a and in b of the images that both read and went through, in a's order."""
     at = {s: i for i, s in enumerate(run_b.sample_ids)}
-    pairs = [(i, at[s]) for i, s in enumerate(run_a.sample_ids) if s in at and run_a.readable[i] and run_b.readable[at[s]]]
+    pairs = [
+        (i, at[s])
+        for i, s in enumerate(run_a.sample_ids)
+        if s in at and run_a.readable[i] and run_b.readable[at[s]]
+    ]
     return np.array([i for i, _ in pairs], np.int64), np.array([j for _, j in pairs], np.int64)
 
 
@@ -239,4 +293,8 @@ def _spread(values: np.ndarray) -> dict[str, float] | None:
     """The largest and the typical difference (median, and what 95 of 100 stay under)."""
     if not len(values):
         return None
-    return {"largest": float(values.max()), "median": float(np.median(values)), "of_95_percent": float(np.percentile(values, 95))}
+    return {
+        "largest": float(values.max()),
+        "median": float(np.median(values)),
+        "of_95_percent": float(np.percentile(values, 95)),
+    }

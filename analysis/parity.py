@@ -91,13 +91,14 @@ def parity(run: Any = None, *, truth: Source | None = None, predictions: Source 
         zero = any(a["id"] == 0 for a in gt["annotations"])
     stats = _pycocotools(gt, dt)
     rows = tuple(
-        ParityRow(name, evaluation[name], None if value == -1 else float(value)) for name, value in zip(FIGURES, stats)
+        ParityRow(name, evaluation[name], None if value == -1 else float(value))
+        for name, value in zip(FIGURES, stats)
     )
     reasons = []
     if zero:
         reasons.append(
-            "An annotation has the id 0, which pycocotools takes for “no match”: it loses that object's true positive. "
-            "Here the id means nothing."
+            "An annotation has the id 0, which pycocotools takes for “no match”: it loses that object's true"
+            " positive. Here the id means nothing."
         )
     return Parity(rows, tuple(reasons), tuple(_conventions(like, evaluation)), evaluation)
 
@@ -137,7 +138,10 @@ def _dicts_of_run(run: Any) -> tuple[dict, list[dict]]:
 
     seen, k, rank = judged_images(run), labelled_classes(run), image_ranks(run.sample_ids)
     t, d = run.truth, run.detections
-    mine, theirs = np.flatnonzero(seen[t.rows] & (t.class_ids < k)), np.flatnonzero(seen[d.rows] & (d.class_ids < k))
+    mine, theirs = (
+        np.flatnonzero(seen[t.rows] & (t.class_ids < k)),
+        np.flatnonzero(seen[d.rows] & (d.class_ids < k)),
+    )
     areas = object_areas(t)
     gt = {
         "images": [{"id": int(rank[i])} for i in np.flatnonzero(seen)],
@@ -155,14 +159,21 @@ def _dicts_of_run(run: Any) -> tuple[dict, list[dict]]:
         ],
     }
     dt = [
-        {"image_id": int(rank[d.rows[j]]), "category_id": int(d.class_ids[j]), "bbox": box, "score": float(d.scores[j])}
+        {
+            "image_id": int(rank[d.rows[j]]),
+            "category_id": int(d.class_ids[j]),
+            "bbox": box,
+            "score": float(d.scores[j]),
+        }
         for j, box in zip(theirs.tolist(), _xywh(d.xyxy[theirs]))
     ]
     return gt, dt
 
 
 def _dicts_of_files(source: Source, truth, results) -> tuple[dict, list[dict]]:
-    """What pycocotools would read, with ids as written; only entries it would refuse or ignore are left out."""
+    """What pycocotools would read, with ids as written; only entries it would refuse or ignore are left
+    out.
+    """
     from analysis.coco_json import load
 
     data, _ = load(source, "annotation")
@@ -206,7 +217,8 @@ def _run_of_files(truth, results) -> SimpleNamespace:
         return np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
 
     names = [
-        f"{name} ({c})" if truth.names.count(name) > 1 else name for name, c in zip(truth.names, truth.category_ids)
+        f"{name} ({c})" if truth.names.count(name) > 1 else name
+        for name, c in zip(truth.names, truth.category_ids)
     ]
     ids = [str(i) for i in truth.image_ids]
     return SimpleNamespace(
@@ -214,7 +226,12 @@ def _run_of_files(truth, results) -> SimpleNamespace:
             rows[keep], xyxy(results.xywh[keep]), np.clip(results.scores[keep], 0, 1), classes[keep], count=n
         ),
         truth=ObjectTable.build(
-            truth.rows, xyxy(truth.xywh), truth.classes, area=truth.area, crowd=truth.crowd, difficult=truth.difficult
+            truth.rows,
+            xyxy(truth.xywh),
+            truth.classes,
+            area=truth.area,
+            crowd=truth.crowd,
+            difficult=truth.difficult,
         ),
         class_map=ClassMap(tuple(names)),
         sample_ids=ids,

@@ -130,7 +130,9 @@ def _new_axes(width: int, height: int) -> Axes:
     # A figure of its own: pyplot's would stay in memory, and is not safe in a server's threads.
     longest = 8.0
     scale = longest / max(width, height)
-    figure = Figure(figsize=(max(width * scale, 3.2), max(height * scale, 2.0) + 0.45), dpi=110, layout="constrained")
+    figure = Figure(
+        figsize=(max(width * scale, 3.2), max(height * scale, 2.0) + 0.45), dpi=110, layout="constrained"
+    )
     FigureCanvasAgg(figure)
     return figure.add_subplot()
 
@@ -145,7 +147,9 @@ def _labels(ax: Axes, marks: list[Mark], picture: tuple[int, int]) -> None:
     em = LABEL_POINTS * figure.dpi / 72 * unit
     labelled = [m for m in marks if m.label]
     order = labelled + [m for m in marks if not m.label]
-    sizes = [(em * (0.58 * len(m.label) + 0.5), em * 1.35) if m.label else (picture[0] + 1, 0.0) for m in order]
+    sizes = [
+        (em * (0.58 * len(m.label) + 0.5), em * 1.35) if m.label else (picture[0] + 1, 0.0) for m in order
+    ]
     for placed in place_labels(np.array([m.xyxy for m in order]), sizes, picture, margin=em * 0.15):
         m = order[placed.index]
         x1, y1, x2, y2 = placed.xyxy
@@ -160,5 +164,10 @@ def _labels(ax: Axes, marks: list[Mark], picture: tuple[int, int]) -> None:
             zorder=3,
             fontfamily="DejaVu Sans",
             gid=f"label:{m.side}:{m.index}",
-            bbox={"boxstyle": "square,pad=0.12", "facecolor": m.stroke.colour, "edgecolor": "none", "alpha": 0.9},
+            bbox={
+                "boxstyle": "square,pad=0.12",
+                "facecolor": m.stroke.colour,
+                "edgecolor": "none",
+                "alpha": 0.9,
+            },
         )

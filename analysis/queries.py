@@ -25,7 +25,9 @@ MODES = {
 }
 SIDES = ("truth", "predictions")
 SIZES = {"small": (0.0, 32.0**2), "medium": (32.0**2, 96.0**2), "large": (96.0**2, np.inf)}
-"""COCO's sizes by area in square pixels: a size holds areas from its lower bound up to below its upper one."""
+"""COCO's sizes by area in square pixels: a size holds areas from its lower bound up to below its upper
+one.
+"""
 
 
 def class_ids_of(class_map: ClassMap, classes: str | int | Iterable[str | int] | None) -> list[int]:
@@ -63,15 +65,17 @@ def sides(source: Any, side: str | None) -> str:
     if side not in SIDES:
         raise InputError(f"side: expected one of {', '.join(SIDES)}, got {side!r}.")
     if side == "predictions" and not has_predictions:
-        raise InputError("side: a data set has no predictions; run a detector over it first, or ask for its truth.")
+        raise InputError(
+            "side: a data set has no predictions; run a detector over it first, or ask for its truth."
+        )
     return side
 
 
 class ClassIndex(NamedTuple):
     """Which images hold which class, how often.
 
-    rows, counts: int64, one entry an (class, image) pair that occurs, by class and then image;
-    ends: int64 [K + 1], class k holds entries `ends[k]:ends[k + 1]`; totals: int64 [N], objects of each image.
+    rows, counts: int64, one entry an (class, image) pair that occurs, by class and then image; ends: int64 [K
+    + 1], class k holds entries `ends[k]:ends[k + 1]`; totals: int64 [N], objects of each image.
     """
 
     rows: np.ndarray
@@ -83,7 +87,9 @@ class ClassIndex(NamedTuple):
 def class_index(rows: np.ndarray, class_ids: np.ndarray, num_images: int, num_classes: int) -> ClassIndex:
     """The index of objects (or detections) given by image and class, both int [M]."""
     keys = np.sort(class_ids.astype(np.int64) * max(num_images, 1) + rows)
-    first = np.flatnonzero(np.concatenate([[True], np.diff(keys) > 0])) if len(keys) else np.zeros(0, np.int64)
+    first = (
+        np.flatnonzero(np.concatenate([[True], np.diff(keys) > 0])) if len(keys) else np.zeros(0, np.int64)
+    )
     counts = np.diff(np.append(first, len(keys)))
     pairs = keys[first]
     ends = np.searchsorted(pairs, np.arange(num_classes + 1) * max(num_images, 1))
@@ -124,7 +130,8 @@ def images_with_classes(
     if hasattr(source, "windows"):
         return _over_windows(source, wanted, mode, min_count, threshold, side)
     n = len(source.sample_ids)
-    # One image's state is unknown where nobody labelled it or no detector ran: it matches nothing, "none" included.
+    # One image's state is unknown where nobody labelled it or no detector ran: it matches nothing, "none"
+    # included.
     known = np.asarray(source.labelled if side == "truth" else _seen(source), bool)
     if not wanted:
         return known & (mode in ("all", "none"))
@@ -145,7 +152,9 @@ def images_with_classes(
     return known & (there > 0)
 
 
-def _over_windows(run: Any, wanted: list[int], mode: str, min_count: int, threshold: Threshold, side: str) -> np.ndarray:
+def _over_windows(
+    run: Any, wanted: list[int], mode: str, min_count: int, threshold: Threshold, side: str
+) -> np.ndarray:
     """The same of a run that is read in windows: whether an image matches depends on that image alone."""
     windows = run.windows(detections=side == "predictions", boxes=False, truth=side == "truth")
     found = [images_with_classes(window, wanted, mode, min_count, threshold, side) for _, window in windows]
@@ -179,13 +188,15 @@ def find_images_with_classes(
     """The ids of the samples that hold these classes, in the order of the data set.
 
     Args:
-        dataset_or_run: a Dataset (its ground truth is asked) or a Run (its predictions, unless `side` says "truth").
+        dataset_or_run: a Dataset (its ground truth is asked) or a Run (its predictions, unless `side` says
+            "truth").
         classes: names (any case) or class ids; one or several.
         mode: a class is *there* when the image holds at least `min_count` objects of it.
             "any": at least one of the classes is there. "all": every one is there.
             "only": at least one is there, and the image holds no object of any other class, not even one.
             "none": not one of them is there (fewer than `min_count` of each).
-        min_count: objects of one class, not of all together. Crowd regions and difficult objects count as one each.
+        min_count: objects of one class, not of all together. Crowd regions and difficult objects count as one
+            each.
         threshold: predictions below it do not count; one number, or one a class. Truth does not use it.
         side: "truth", "predictions", or None for the default above.
 
@@ -210,7 +221,8 @@ def having(rows: np.ndarray, which: np.ndarray, num_images: int) -> np.ndarray:
 
 
 def with_verdict(run: Any, verdicts: Verdicts, *wanted: str) -> np.ndarray:
-    """bool [N]: images with at least one detection or object of one of these verdicts ("wrong", "missed", ...).
+    """bool [N]: images with at least one detection or object of one of these verdicts ("wrong", "missed",
+    ...).
 
     Raises:
         InputError: a verdict that does not exist.

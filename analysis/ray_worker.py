@@ -1,4 +1,6 @@
-"""What runs inside a Ray worker: a detector loaded once, and blocks of file names turned into columns. Imports no Ray."""
+"""What runs inside a Ray worker: a detector loaded once, and blocks of file names turned into columns.
+Imports no Ray.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +19,20 @@ FAILED = -1
 """The row of an answer that is no image: its `error` says why the detector cannot work at all."""
 
 _FLOATS, _INTS = pa.list_(pa.float32()), pa.list_(pa.int32())
-FOUND = pa.schema([
-    ("row", pa.int32()), ("width", pa.int32()), ("height", pa.int32()), ("error", pa.string()), ("xyxy", _FLOATS), ("score", _FLOATS),
-    ("class_id", _INTS), ("anchor_id", _INTS), ("decode", pa.float64()), ("inference", pa.float64()),
-])
+FOUND = pa.schema(
+    [
+        ("row", pa.int32()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("error", pa.string()),
+        ("xyxy", _FLOATS),
+        ("score", _FLOATS),
+        ("class_id", _INTS),
+        ("anchor_id", _INTS),
+        ("decode", pa.float64()),
+        ("inference", pa.float64()),
+    ]
+)
 
 
 def load_here(load: Callable[..., Detector], cpus: float) -> Detector:
@@ -60,14 +72,19 @@ class DetectWorker:
         floor, batch_size: as for `detect_run`; cpus: decoding threads.
     """
 
-    def __init__(self, load: Callable[..., Detector], weights_hash: str, floor: float, batch_size: int, cpus: float):
+    def __init__(
+        self, load: Callable[..., Detector], weights_hash: str, floor: float, batch_size: int, cpus: float
+    ):
         self.floor, self.batch_size, self.threads = floor, batch_size, max(1, int(cpus))
         self.detector: Detector | None = None
         self.trouble = ""
         try:
             self.detector = load_here(load, cpus)
             if self.detector.info.weights_hash != weights_hash:
-                self.trouble = f"A worker loaded another {self.detector.info.name} than the run's; its files differ on that machine."
+                self.trouble = (
+                    f"A worker loaded another {self.detector.info.name} than the run's; its files differ on"
+                    " that machine."
+                )
         except BoxscopeError as error:
             self.trouble = str(error)
 
@@ -78,8 +95,12 @@ class DetectWorker:
         sizes = np.stack([block.column("width").to_numpy(), block.column("height").to_numpy()], axis=1)
         # Whether failing on a picture is the detector's fault is for the driver to say, who sees every block.
         pipeline = Pipeline(
-            [self.detector], _Block(block.column("file").to_pylist(), sizes), np.arange(len(rows)), batch_size=self.batch_size,
-            decode_threads=self.threads, proven=True,
+            [self.detector],
+            _Block(block.column("file").to_pylist(), sizes),
+            np.arange(len(rows)),
+            batch_size=self.batch_size,
+            decode_threads=self.threads,
+            proven=True,
         )
         return _columns(rows, list(pipeline.results()), self.floor)
 
@@ -98,7 +119,9 @@ def _columns(rows: np.ndarray, results: list[Result], floor: float) -> pa.Table:
     order = [*found, *failed]
     kept = [above_floor(found[i], floor) for i in found]
     unknown = [np.full(len(d), -1, np.int32) if d.anchor_ids is None else d.anchor_ids for d in kept]
-    offsets = np.concatenate([[0], np.cumsum([len(d) for d in kept]), np.full(len(failed), sum(map(len, kept)))]).astype(np.int32)
+    offsets = np.concatenate(
+        [[0], np.cumsum([len(d) for d in kept]), np.full(len(failed), sum(map(len, kept)))]
+    ).astype(np.int32)
 
     def lists(values: list[np.ndarray], kind: pa.DataType, width: int = 1) -> pa.Array:
         flat = np.concatenate([v.reshape(-1) for v in values]) if values else np.zeros(0)
@@ -111,9 +134,16 @@ def _columns(rows: np.ndarray, results: list[Result], floor: float) -> pa.Table:
     texts = [m.encode("utf-8", "backslashreplace").decode() for m in failed.values()]
     return pa.Table.from_arrays(
         [
-            pa.array(rows[order], pa.int32()), pa.array(sizes[:, 0]), pa.array(sizes[:, 1]), pa.array([None] * len(kept) + texts, pa.string()),
-            lists([d.xyxy for d in kept], _FLOATS, 4), lists([d.scores for d in kept], _FLOATS), lists([d.class_ids for d in kept], _INTS),
-            lists(unknown, _INTS), pa.array(seconds[0]), pa.array(seconds[1]),
+            pa.array(rows[order], pa.int32()),
+            pa.array(sizes[:, 0]),
+            pa.array(sizes[:, 1]),
+            pa.array([None] * len(kept) + texts, pa.string()),
+            lists([d.xyxy for d in kept], _FLOATS, 4),
+            lists([d.scores for d in kept], _FLOATS),
+            lists([d.class_ids for d in kept], _INTS),
+            lists(unknown, _INTS),
+            pa.array(seconds[0]),
+            pa.array(seconds[1]),
         ],
         schema=FOUND,
     )
@@ -134,8 +164,14 @@ def found_columns(table: pa.Table) -> FoundColumns:
 
     scores = table.column("score").combine_chunks()
     return FoundColumns(
-        rows=rows, sizes=np.stack([table.column("width").to_numpy(), table.column("height").to_numpy()], axis=1),
-        errors=table.column("error").to_pylist(), counts=scores.value_lengths().to_numpy().astype(np.int32), xyxy=flat("xyxy").reshape(-1, 4),
-        scores=flat("score"), class_ids=flat("class_id"), anchor_ids=flat("anchor_id"),
-        decode=float(np.sum(table.column("decode").to_numpy())), inference=float(np.sum(table.column("inference").to_numpy())),
+        rows=rows,
+        sizes=np.stack([table.column("width").to_numpy(), table.column("height").to_numpy()], axis=1),
+        errors=table.column("error").to_pylist(),
+        counts=scores.value_lengths().to_numpy().astype(np.int32),
+        xyxy=flat("xyxy").reshape(-1, 4),
+        scores=flat("score"),
+        class_ids=flat("class_id"),
+        anchor_ids=flat("anchor_id"),
+        decode=float(np.sum(table.column("decode").to_numpy())),
+        inference=float(np.sum(table.column("inference").to_numpy())),
     )

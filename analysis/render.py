@@ -36,8 +36,9 @@ def render_detections(
     """The image with its boxes drawn in, RGB uint8 [h, w, 3]; the image given is not changed.
 
     Args:
-        image, detections, threshold, classes, annotations, class_map, iou, show_below: as `plots.plot_detections`;
-            the image may be smaller than `detections.image_size` (a thumbnail), boxes are scaled to it.
+        image, detections, threshold, classes, annotations, class_map, iou, show_below: as
+            `plots.plot_detections`; the image may be smaller than `detections.image_size` (a thumbnail),
+            boxes are scaled to it.
         side: shrink the longer side to this many pixels; None keeps the size.
         labels: whether boxes are named.
         caption: add the operating point in small type beneath.
@@ -52,7 +53,12 @@ def render_detections(
 
 
 def draw_marks(
-    image: np.ndarray, marks: list[Mark], image_size: tuple[int, int], *, side: int | None = None, labels: bool = True
+    image: np.ndarray,
+    marks: list[Mark],
+    image_size: tuple[int, int],
+    *,
+    side: int | None = None,
+    labels: bool = True,
 ) -> np.ndarray:
     """Marks given in pixels of an image of `image_size` (W, H), drawn onto `image` (that size or smaller).
 
@@ -75,7 +81,9 @@ def draw_marks(
 def _canvas(image: np.ndarray, side: int | None) -> np.ndarray:
     image = np.asarray(image)
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-        raise InputError(f"render: expected RGB uint8 [height, width, 3], got {image.dtype} {list(image.shape)}.")
+        raise InputError(
+            f"render: expected RGB uint8 [height, width, 3], got {image.dtype} {list(image.shape)}."
+        )
     height, width = image.shape[:2]
     if side is not None and max(height, width) > side:
         scale = side / max(height, width)
@@ -143,10 +151,20 @@ def _corner_mark(canvas: np.ndarray, box: np.ndarray, stroke: Stroke, weight: in
     else:
         hollow = stroke.mark == "○"
         cv2.circle(
-            canvas, centre, half + (0 if hollow else -1), (255, 255, 255), weight + 2 if hollow else -1, cv2.LINE_AA
+            canvas,
+            centre,
+            half + (0 if hollow else -1),
+            (255, 255, 255),
+            weight + 2 if hollow else -1,
+            cv2.LINE_AA,
         )
         cv2.circle(
-            canvas, centre, half if hollow else max(half - 2, 1), stroke.rgb, weight if hollow else -1, cv2.LINE_AA
+            canvas,
+            centre,
+            half if hollow else max(half - 2, 1),
+            stroke.rgb,
+            weight if hollow else -1,
+            cv2.LINE_AA,
         )
 
 
@@ -166,11 +184,15 @@ def _labels(canvas: np.ndarray, marks: list[Mark], boxes: np.ndarray) -> None:
         cv2.rectangle(canvas, (x1, y1), (x2, y2), stroke.rgb, -1)
         ink = (17, 17, 17) if stroke.ink != "#FFFFFF" else (255, 255, 255)
         (_, h), _ = cv2.getTextSize(texts[placed.index], FONT, scale, thickness)
-        cv2.putText(canvas, texts[placed.index], (x1 + 2, y1 + h + 2), FONT, scale, ink, thickness, cv2.LINE_AA)
+        cv2.putText(
+            canvas, texts[placed.index], (x1 + 2, y1 + h + 2), FONT, scale, ink, thickness, cv2.LINE_AA
+        )
 
 
 def add_caption(image: np.ndarray, text: str) -> np.ndarray:
-    """The picture with a white strip beneath that carries `text` in small type, in as many lines as it takes."""
+    """The picture with a white strip beneath that carries `text` in small type, in as many lines as it
+    takes.
+    """
     text = text.replace("≥", ">=").replace("·", "|").encode("ascii", "replace").decode()
     width, scale = image.shape[1], 0.4
     lines: list[str] = []
@@ -183,7 +205,9 @@ def add_caption(image: np.ndarray, text: str) -> np.ndarray:
     (_, h), base = cv2.getTextSize(text, FONT, scale, 1)
     strip = np.full((len(lines) * (h + base + 3) + 4, width, 3), 255, np.uint8)
     for n, line in enumerate(lines):
-        cv2.putText(strip, line, (4, (n + 1) * (h + base + 3) - base), FONT, scale, (85, 85, 85), 1, cv2.LINE_AA)
+        cv2.putText(
+            strip, line, (4, (n + 1) * (h + base + 3) - base), FONT, scale, (85, 85, 85), 1, cv2.LINE_AA
+        )
     return np.concatenate([image, strip])
 
 

@@ -38,10 +38,25 @@ def picture(run: Any, i: int, threshold: Threshold, iou: float) -> str:
     """Image i with its boxes, its name and operating point beneath; where it cannot be read, the reason."""
     name = html.escape(os.path.basename(run.files[i]) or run.sample_ids[i])
     try:
-        drawn = render_detections(run.load_image(i), run.detections_of(i), threshold, annotations=run.annotations(i), class_map=run.class_map, iou=iou, side=SIDE, caption=True)
-        return f'<figure class="picture"><img alt="{name}" src="data:image/jpeg;base64,{_jpeg(drawn)}"><figcaption>{name}</figcaption></figure>'
+        drawn = render_detections(
+            run.load_image(i),
+            run.detections_of(i),
+            threshold,
+            annotations=run.annotations(i),
+            class_map=run.class_map,
+            iou=iou,
+            side=SIDE,
+            caption=True,
+        )
+        return (
+            f'<figure class="picture"><img alt="{name}"'
+            f' src="data:image/jpeg;base64,{_jpeg(drawn)}"><figcaption>{name}</figcaption></figure>'
+        )
     except BoxscopeError as error:
-        return f'<figure class="picture"><p class="broken">{html.escape(error.message)}</p><figcaption>{name}</figcaption></figure>'
+        return (
+            '<figure class="picture"><p'
+            f' class="broken">{html.escape(error.message)}</p><figcaption>{name}</figcaption></figure>'
+        )
 
 
 def _jpeg(rgb: Any) -> str:

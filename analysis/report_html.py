@@ -1,4 +1,6 @@
-"""The report's page: plain HTML made of escaped text, one style for screen and print, nothing fetched from anywhere."""
+"""The report's page: plain HTML made of escaped text, one style for screen and print, nothing fetched from
+anywhere.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,8 @@ from typing import Any
 
 from analysis.style import GREEN, PURPLE, VERMILION
 
-STYLE = """
+STYLE = (
+    """
 :root { color-scheme: light; --line: #d9dde2; --soft: #5a626b; }
 * { box-sizing: border-box; }
 body { margin: 0 auto; max-width: 1000px; padding: 32px 28px 64px; font: 14px/1.5 system-ui, -apple-system, "Segoe UI", "Source Sans 3", sans-serif; color: #16191d; background: #fff; }
@@ -40,7 +43,10 @@ figure svg { max-width: 100%; height: auto; overflow: visible; }
 code { font: 12px ui-monospace, monospace; overflow-wrap: anywhere; }
 @media print { body { max-width: none; padding: 0; font-size: 11px; } h2 { margin-top: 22px; } @page { margin: 15mm; } .wide { overflow: visible; } table { font-size: 10px; } }
 @media (max-width: 640px) { .picture, .picture.third { width: 100%; } }
-""".replace("GREEN", GREEN).replace("VERMILION", VERMILION).replace("PURPLE", PURPLE)
+""".replace("GREEN", GREEN)
+    .replace("VERMILION", VERMILION)
+    .replace("PURPLE", PURPLE)
+)
 
 MARKS = {"correct": "✓", "wrong": "✗", "missed": "○"}
 
@@ -85,13 +91,24 @@ def table(rows: list[dict[str, Any]]) -> str:
     if not rows:
         return paragraph("None.")
     columns = list(rows[0])
-    numeric = {c for c in columns if all(isinstance(r[c], (int, float)) or r[c] is None for r in rows) and any(r[c] is not None for r in rows)}
+    numeric = {
+        c
+        for c in columns
+        if all(isinstance(r[c], (int, float)) or r[c] is None for r in rows)
+        and any(r[c] is not None for r in rows)
+    }
 
     def cells(tag: str, values: list[str]) -> str:
-        return "".join(f'<{tag}{" class=n" if c in numeric else ""}>{html.escape(v)}</{tag}>' for c, v in zip(columns, values))
+        return "".join(
+            f"<{tag}{' class=n' if c in numeric else ''}>{html.escape(v)}</{tag}>"
+            for c, v in zip(columns, values)
+        )
 
     body = "".join(f"<tr>{cells('td', [text(r[c]) for c in columns])}</tr>" for r in rows)
-    return f'<div class="wide"><table><thead><tr>{cells("th", columns)}</tr></thead><tbody>{body}</tbody></table></div>'
+    return (
+        "<div"
+        f' class="wide"><table><thead><tr>{cells("th", columns)}</tr></thead><tbody>{body}</tbody></table></div>'
+    )
 
 
 def figures(values: dict[str, float | None]) -> str:
@@ -104,7 +121,10 @@ def numbers(items: list[tuple[str, str, str]]) -> str:
     for name, value, note in items:
         mark = f'<span class="mark" style="display:inline">{MARKS[name]}</span> ' if name in MARKS else ""
         below = f"<span>{html.escape(note)}</span>" if note else ""
-        parts.append(f'<div class="{html.escape(name)}"><span>{mark}{html.escape(name)}</span><b>{html.escape(value)}</b>{below}</div>')
+        parts.append(
+            "<div"
+            f' class="{html.escape(name)}"><span>{mark}{html.escape(name)}</span><b>{html.escape(value)}</b>{below}</div>'
+        )
     return f'<div class="numbers">{"".join(parts)}</div>'
 
 
@@ -112,12 +132,26 @@ def settings(run: Any, evaluation: Any, point: Any) -> str:
     """What was run on what, by whom, under which settings: everything the manifest knows."""
     m = run.manifest
     rows: list[dict[str, Any]] = [
-        {"what": "run", "value": f"{m.name}, {m.state}, {m.created}"}, {"what": "data set", "value": f"{m.dataset.name} ({m.dataset.format}), {m.dataset.count:,} images, {m.dataset.objects:,} objects"},
-        {"what": "data set's fingerprint", "value": m.dataset.fingerprint}, {"what": "detector", "value": f"{m.detector.name} ({m.detector.kind})"}, {"what": "weights hash", "value": m.detector.weights_hash},
-        {"what": "score floor", "value": f"{m.floor:g}"}, {"what": "operating point", "value": str(point)},
+        {"what": "run", "value": f"{m.name}, {m.state}, {m.created}"},
+        {
+            "what": "data set",
+            "value": (
+                f"{m.dataset.name} ({m.dataset.format}), {m.dataset.count:,} images, {m.dataset.objects:,}"
+                " objects"
+            ),
+        },
+        {"what": "data set's fingerprint", "value": m.dataset.fingerprint},
+        {"what": "detector", "value": f"{m.detector.name} ({m.detector.kind})"},
+        {"what": "weights hash", "value": m.detector.weights_hash},
+        {"what": "score floor", "value": f"{m.floor:g}"},
+        {"what": "operating point", "value": str(point)},
     ]
-    rows += [{"what": f"detector: {name}", "value": str(value)} for name, value in m.detector.settings.items()]
-    rows += [{"what": f"evaluation: {name}", "value": str(value)} for name, value in evaluation.settings.items()]
+    rows += [
+        {"what": f"detector: {name}", "value": str(value)} for name, value in m.detector.settings.items()
+    ]
+    rows += [
+        {"what": f"evaluation: {name}", "value": str(value)} for name, value in evaluation.settings.items()
+    ]
     rows += [{"what": f"version of {name}", "value": str(value)} for name, value in m.versions.items()]
     return table(rows)
 
@@ -126,7 +160,12 @@ def layout(run: Any, note: str, *, head: list[tuple[str, str, str]], sections: l
     m = run.manifest
     from analysis.manifest import now
 
-    tag = '<p><span class="tag">simulated</span> No network ran: the detections are the data set\'s own objects with mistakes put in.</p>' if m.detector.simulated else ""
+    tag = (
+        '<p><span class="tag">simulated</span> No network ran: the detections are the data set\'s own objects'
+        " with mistakes put in.</p>"
+        if m.detector.simulated
+        else ""
+    )
     top = f"{small(f'Run {m.name} of {m.created[:16]} · report of {now()[:16]} · Boxscope')}{tag}{numbers(head)}{small(note)}"
     return document(f"{m.detector.name} on {m.dataset.name}", top, sections)
 
@@ -135,7 +174,8 @@ def document(title: str, top: str, sections: list[str]) -> str:
     """A whole page: its title, HTML under the headline, sections."""
     title = html.escape(title)
     return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport"'
+        f' content="width=device-width, initial-scale=1">'
         f"<title>{title}</title><style>{STYLE}</style></head><body><header><h1>{title}</h1>{top}</header>"
         f"<main>{''.join(sections)}</main></body></html>\n"
     )
@@ -147,5 +187,8 @@ def csv_text(rows: list[dict[str, Any]]) -> str:
     if rows:
         writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
         writer.writeheader()
-        writer.writerows({k: "" if v is None else float(v) if isinstance(v, Percent) else v for k, v in row.items()} for row in rows)
+        writer.writerows(
+            {k: "" if v is None else float(v) if isinstance(v, Percent) else v for k, v in row.items()}
+            for row in rows
+        )
     return out.getvalue()

@@ -1,6 +1,7 @@
 """The Parquet files of a run directory: their columns, and reading and writing them whole or not at all.
 
-    RUN/manifest.json       what was run on what (analysis.manifest); written last, so a folder without it is no run
+    RUN/manifest.json       what was run on what (analysis.manifest); written last, so a folder without it is
+        no run
     RUN/samples.parquet     one row an image, in the order of the data set: its position is its `row`
     RUN/truth.parquet       one row a ground-truth object
     RUN/problems.parquet    what the data set's reader found odd
@@ -36,15 +37,43 @@ ROW_GROUP = 131_072
 
 
 def _schema(**columns: pa.DataType) -> pa.Schema:
-    return pa.schema([pa.field(name, kind, nullable=name in ("split", "error", "line", "sample_id")) for name, kind in columns.items()])
+    return pa.schema(
+        [
+            pa.field(name, kind, nullable=name in ("split", "error", "line", "sample_id"))
+            for name, kind in columns.items()
+        ]
+    )
 
 
 _BOX = dict.fromkeys(BOX, pa.float32())
-SAMPLES = _schema(sample=pa.string(), file=pa.string(), width=pa.int32(), height=pa.int32(), split=pa.string(), labelled=pa.bool_())
-TRUTH = _schema(row=pa.int32(), **_BOX, class_id=pa.int32(), id=pa.int64(), area=pa.float32(), **dict.fromkeys(FLAGS, pa.bool_()))
-PROBLEMS = _schema(kind=pa.string(), message=pa.string(), path=pa.string(), line=pa.int64(), sample_id=pa.string(), left_out=pa.bool_())
+SAMPLES = _schema(
+    sample=pa.string(),
+    file=pa.string(),
+    width=pa.int32(),
+    height=pa.int32(),
+    split=pa.string(),
+    labelled=pa.bool_(),
+)
+TRUTH = _schema(
+    row=pa.int32(),
+    **_BOX,
+    class_id=pa.int32(),
+    id=pa.int64(),
+    area=pa.float32(),
+    **dict.fromkeys(FLAGS, pa.bool_()),
+)
+PROBLEMS = _schema(
+    kind=pa.string(),
+    message=pa.string(),
+    path=pa.string(),
+    line=pa.int64(),
+    sample_id=pa.string(),
+    left_out=pa.bool_(),
+)
 DETECTIONS = _schema(row=pa.int32(), **_BOX, score=pa.float32(), class_id=pa.int32(), anchor_id=pa.int32())
-IMAGES = _schema(row=pa.int32(), width=pa.int32(), height=pa.int32(), detections=pa.int32(), error=pa.string())
+IMAGES = _schema(
+    row=pa.int32(), width=pa.int32(), height=pa.int32(), detections=pa.int32(), error=pa.string()
+)
 
 DETECTOR_FAILED = "The detector failed on it: "
 """How the `error` of an image begins that was read, but made the detector fail."""
@@ -57,7 +86,9 @@ def texts(values: Sequence[str | None]) -> pa.Array:
     try:
         return pa.array(values, pa.string())
     except UnicodeEncodeError:
-        return pa.array([None if v is None else v.encode("utf-8", "surrogateescape") for v in values], pa.binary())
+        return pa.array(
+            [None if v is None else v.encode("utf-8", "surrogateescape") for v in values], pa.binary()
+        )
 
 
 def as_texts(column: pa.ChunkedArray) -> list[str | None]:
@@ -76,18 +107,35 @@ def write_table(path: Path, columns: dict[str, object], schema: pa.Schema) -> No
         arrays.append(array)
         fields.append(pa.field(field.name, array.type, field.nullable))
     sink = pa.BufferOutputStream()
-    pq.write_table(pa.Table.from_arrays(arrays, schema=pa.schema(fields)), sink, compression="zstd", row_group_size=ROW_GROUP)
+    pq.write_table(
+        pa.Table.from_arrays(arrays, schema=pa.schema(fields)),
+        sink,
+        compression="zstd",
+        row_group_size=ROW_GROUP,
+    )
     write_atomically(path, sink.getvalue().to_pybytes())
 
 
 def write_samples(path: Path, dataset: Dataset) -> None:
-    """samples.parquet of a data set, a row group at a time: a list that stays in its file is never gathered."""
-    columns: dict[str, Sequence] = {"sample": dataset.sample_ids, "file": dataset.files, "split": dataset.splits, "labelled": dataset.labelled}
+    """samples.parquet of a data set, a row group at a time: a list that stays in its file is never
+    gathered.
+    """
+    columns: dict[str, Sequence] = {
+        "sample": dataset.sample_ids,
+        "file": dataset.files,
+        "split": dataset.splits,
+        "labelled": dataset.labelled,
+    }
     columns |= {"width": dataset.sizes[:, 0], "height": dataset.sizes[:, 1]}
     try:
         _stream(path, columns, len(dataset), SAMPLES)
     except UnicodeEncodeError:  # as in `texts`: the whole column goes in as bytes
-        binary = pa.schema([pa.field(f.name, pa.binary() if pa.types.is_string(f.type) else f.type, f.nullable) for f in SAMPLES])
+        binary = pa.schema(
+            [
+                pa.field(f.name, pa.binary() if pa.types.is_string(f.type) else f.type, f.nullable)
+                for f in SAMPLES
+            ]
+        )
         _stream(path, columns, len(dataset), binary)
 
 
@@ -124,11 +172,20 @@ def read_table(path: Path, schema: pa.Schema, columns: Sequence[str] | None = No
             table = stored.read(columns=None if columns is None else list(columns), use_threads=False)
             names = stored.schema_arrow.names
     except FileNotFoundError:
-        raise RunError("This file of the run is missing; detect again into an empty folder, or bring the file back.", path=path) from None
+        raise RunError(
+            "This file of the run is missing; detect again into an empty folder, or bring the file back.",
+            path=path,
+        ) from None
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise RunError(f"This file of the run is broken or half there ({str(error).splitlines()[0][:120]}); {_remedy(path)}.", path=path) from error
+        raise RunError(
+            f"This file of the run is broken or half there ({str(error).splitlines()[0][:120]});"
+            f" {_remedy(path)}.",
+            path=path,
+        ) from error
     if names != schema.names:
-        raise RunError(f"Expected the columns {', '.join(schema.names)}, found {', '.join(names)}.", path=path)
+        raise RunError(
+            f"Expected the columns {', '.join(schema.names)}, found {', '.join(names)}.", path=path
+        )
     for have in table.schema:
         want = schema.field(have.name)
         text = pa.types.is_string(want.type) and pa.types.is_binary(have.type)
@@ -140,7 +197,10 @@ def read_table(path: Path, schema: pa.Schema, columns: Sequence[str] | None = No
 def _remedy(path: Path) -> str:
     found = PART.fullmatch(path.name)
     if found:
-        return f"delete it together with the other *-{found[2]}-{found[3]}.parquet and detect again: only its images are done anew"
+        return (
+            f"delete it together with the other *-{found[2]}-{found[3]}.parquet and detect again: only its"
+            " images are done anew"
+        )
     return "detect again into an empty folder, or bring the file back"
 
 
@@ -183,15 +243,23 @@ def open_scan(folder: str | Path):
 
 def write_truth(path: Path, truth: ObjectTable) -> None:
     columns = dict(zip(BOX, truth.xyxy.T)) | {flag: getattr(truth, flag) for flag in FLAGS}
-    write_table(path, {"row": truth.rows, "class_id": truth.class_ids, "id": truth.ids, "area": truth.area, **columns}, TRUTH)
+    write_table(
+        path,
+        {"row": truth.rows, "class_id": truth.class_ids, "id": truth.ids, "area": truth.area, **columns},
+        TRUTH,
+    )
 
 
 def read_truth(path: Path) -> ObjectTable:
     table = read_table(path, TRUTH)
     flags = {flag: numbers(table, flag) for flag in FLAGS}
     return ObjectTable(
-        rows=numbers(table, "row"), xyxy=numbers(table, *BOX), class_ids=numbers(table, "class_id"),
-        ids=numbers(table, "id"), area=numbers(table, "area"), **flags,
+        rows=numbers(table, "row"),
+        xyxy=numbers(table, *BOX),
+        class_ids=numbers(table, "class_id"),
+        ids=numbers(table, "id"),
+        area=numbers(table, "area"),
+        **flags,
     )
 
 
@@ -202,5 +270,7 @@ def write_problems(path: Path, problems: Sequence[Problem]) -> None:
 def read_problems(path: Path) -> list[Problem]:
     table = read_table(path, PROBLEMS)
     text = ("kind", "message", "path", "sample_id")
-    columns = [as_texts(table.column(n)) if n in text else table.column(n).to_pylist() for n in PROBLEMS.names]
+    columns = [
+        as_texts(table.column(n)) if n in text else table.column(n).to_pylist() for n in PROBLEMS.names
+    ]
     return [Problem(*row) for row in zip(*columns)]

@@ -47,7 +47,9 @@ class WorkerLock:
             if time.monotonic() > deadline:
                 self._file.close()
                 raise RunError(
-                    f"Another process{_holder(self.path)} is writing this run; wait for it, or cancel it, then try again.", path=folder
+                    f"Another process{_holder(self.path)} is writing this run; wait for it, or cancel it,"
+                    " then try again.",
+                    path=folder,
                 )
             time.sleep(0.02)
         self._file.truncate(0)

@@ -1,7 +1,7 @@
 """The parts of a stored run: which image each holds, and the detections of a range of images read from them.
 
-What is known of every image (done, decoded size, number of detections, which part holds it) takes 25 bytes an image;
-detections are read for the range asked for, from the parts that reach into it.
+What is known of every image (done, decoded size, number of detections, which part holds it) takes 25 bytes an
+image; detections are read for the range asked for, from the parts that reach into it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ from detector.errors import RunError
 
 @dataclass(frozen=True)
 class Part:
-    """One finished pair of files: its worker and number, the first and last image in it, the detections it promises."""
+    """One finished pair of files: its worker and number, the first and last image in it, the detections it
+    promises.
+    """
 
     worker: str
     number: int
@@ -37,7 +39,8 @@ class PartIndex:
     Attributes:
         parts: in the order of worker and number.
         done: bool [N]; decoded: int32 [N, 2] (W, H), zeros where not done or failed.
-        counts: int32 [N], detections of each image; owner: int32 [N], the position in `parts` that holds it, -1 for none.
+        counts: int32 [N], detections of each image; owner: int32 [N], the position in `parts` that holds it,
+            -1 for none.
         errors: row -> why it failed.
     """
 
@@ -62,7 +65,8 @@ class PartIndex:
         """The detections of the images `first` to before `last`; rows count from `first`.
 
         Args:
-            boxes: False leaves the corners and anchors unread (zeros and -1), for questions about classes and scores.
+            boxes: False leaves the corners and anchors unread (zeros and -1), for questions about classes and
+                scores.
 
         Raises:
             RunError: a part is missing or broken, or holds other detections than promised.
@@ -72,13 +76,17 @@ class PartIndex:
             if part.low < last and part.high >= first:
                 columns = self._part(position, boxes)
                 rows = columns[0]
-                inside = slice(None) if part.low >= first and part.high < last else (rows >= first) & (rows < last)
+                inside = (
+                    slice(None) if part.low >= first and part.high < last else (rows >= first) & (rows < last)
+                )
                 found.append(tuple(c[inside] for c in columns))
         if not found:
             return DetectionTable.empty(last - first)
         rows, scores, class_ids, *rest = (np.concatenate(c) if len(found) > 1 else c[0] for c in zip(*found))
         xyxy, anchors = rest if boxes else (np.zeros((len(rows), 4), np.float32), None)
-        return DetectionTable.build(rows - first, xyxy, scores, class_ids, anchor_ids=anchors, count=last - first)
+        return DetectionTable.build(
+            rows - first, xyxy, scores, class_ids, anchor_ids=anchors, count=last - first
+        )
 
     def _part(self, position: int, boxes: bool) -> tuple[np.ndarray, ...]:
         for key in ((position, True), (position, boxes)):
@@ -97,8 +105,11 @@ class PartIndex:
         narrow = ("row", "score", "class_id")
         table = files.read_table(path, files.DETECTIONS, columns=None if boxes else narrow)
         owners = files.numbers(table, "row")
-        wrong = len(owners) != part.promised or (len(owners) > 0 and (owners.min() < part.low or owners.max() > part.high))
-        # Two workers may have done one image when work of a lost worker was given out again: the first counts.
+        wrong = len(owners) != part.promised or (
+            len(owners) > 0 and (owners.min() < part.low or owners.max() > part.high)
+        )
+        # Two workers may have done one image when work of a lost worker was given out again: the first
+        # counts.
         mine = np.zeros(0, bool) if wrong else self.owner[owners] == position
         if not wrong:
             held = slice(part.low, part.high + 1)
@@ -106,7 +117,10 @@ class PartIndex:
             counted = np.bincount(owners[mine] - part.low, minlength=len(own))
             wrong = not np.array_equal(counted[own], self.counts[held][own])
         if wrong:
-            raise RunError("It holds other detections than its images part counted; delete both and detect again.", path=path)
+            raise RunError(
+                "It holds other detections than its images part counted; delete both and detect again.",
+                path=path,
+            )
         columns = [owners, files.numbers(table, "score"), files.numbers(table, "class_id")]
         if boxes:
             columns += [files.numbers(table, *files.BOX), files.numbers(table, "anchor_id")]
@@ -120,7 +134,13 @@ def read_parts(folder: Path, n: int) -> PartIndex:
         RunError: a part is broken, or speaks of an image that is not in the run.
     """
     index = PartIndex(
-        folder, [], np.zeros(n, bool), np.zeros((n, 2), np.int32), np.zeros(n, np.int32), np.full(n, -1, np.int32), {},
+        folder,
+        [],
+        np.zeros(n, bool),
+        np.zeros((n, 2), np.int32),
+        np.zeros(n, np.int32),
+        np.full(n, -1, np.int32),
+        {},
     )
     for key in files.finished_parts(folder):
         path = files.part_path(folder, "images", *key)

@@ -77,13 +77,19 @@ class Pipeline:
         rows: positions to do.
         batch_size: images handed to a detector at a time.
         decode_threads: how many pictures are decoded at a time; None for the number of cores, at most 8.
-        proven: the detector is known to work (it did images of this run before), so that failing on one picture
-            is the picture's fault.
+        proven: the detector is known to work (it did images of this run before), so that failing on one
+            picture is the picture's fault.
     """
 
     def __init__(
-        self, detectors: Sequence[Detector], dataset: Dataset, rows: np.ndarray, *, batch_size: int,
-        decode_threads: int | None = None, proven: bool = False,
+        self,
+        detectors: Sequence[Detector],
+        dataset: Dataset,
+        rows: np.ndarray,
+        *,
+        batch_size: int,
+        decode_threads: int | None = None,
+        proven: bool = False,
     ):
         self.detectors, self.dataset, self.rows, self.batch_size = list(detectors), dataset, rows, batch_size
         self._pool = ThreadPoolExecutor(decode_threads or min(8, os.cpu_count() or 1), "decode")
@@ -99,12 +105,16 @@ class Pipeline:
         self._stop.set()
 
     def results(self, idle: Callable[[], object] = lambda: None) -> Iterator[Result]:
-        """One Result a chunk, until all are done or `stop` was called. `idle` is called about five times a second.
+        """One Result a chunk, until all are done or `stop` was called. `idle` is called about five times a
+        second.
 
         Raises:
             BoxscopeError: the detector fails, and not on a single odd picture.
         """
-        workers = [threading.Thread(target=self._work, args=(d,), name=f"detect-{i}", daemon=True) for i, d in enumerate(self.detectors)]
+        workers = [
+            threading.Thread(target=self._work, args=(d,), name=f"detect-{i}", daemon=True)
+            for i, d in enumerate(self.detectors)
+        ]
         threads = [threading.Thread(target=self._feed, name="feed", daemon=True), *workers]
         for thread in threads:
             thread.start()
@@ -221,9 +231,13 @@ class Pipeline:
         for image, detections in zip(images, found):
             if detections.image_size != (image.shape[1], image.shape[0]):
                 raise ModelError(
-                    f"{detector.info.name} answered for an image of {detections.image_size}, it was given {image.shape[1]}x{image.shape[0]}."
+                    f"{detector.info.name} answered for an image of {detections.image_size}, it was given"
+                    f" {image.shape[1]}x{image.shape[0]}."
                 )
             if len(detections) and detections.class_ids.max() >= len(detector.info.class_map):
-                raise ModelError(f"{detector.info.name} answered class {detections.class_ids.max()}, it names {len(detector.info.class_map)} classes.")
+                raise ModelError(
+                    f"{detector.info.name} answered class {detections.class_ids.max()}, it names"
+                    f" {len(detector.info.class_map)} classes."
+                )
         self._succeeded = True
         return found

@@ -60,7 +60,13 @@ class ProgressMeter:
     WINDOW = 30.0
 
     def __init__(
-        self, folder: Path, total: int, reused: int, failed: int, tell: Callable[[Progress], object] | None, every: float = 0.25
+        self,
+        folder: Path,
+        total: int,
+        reused: int,
+        failed: int,
+        tell: Callable[[Progress], object] | None,
+        every: float = 0.25,
     ):
         self.folder, self.total, self.reused, self.tell, self.every = folder, total, reused, tell, every
         self.done, self.failed = reused, failed
@@ -83,7 +89,16 @@ class ProgressMeter:
         elapsed = self._told - since
         rate = (self.done - before) / elapsed if elapsed > 0 else 0.0
         left = (self.total - self.done) / rate if rate > 0 else None
-        progress = Progress(self.done, self.total, self.failed, rate, left if state == "running" else None, self.reused, state, error)
+        progress = Progress(
+            self.done,
+            self.total,
+            self.failed,
+            rate,
+            left if state == "running" else None,
+            self.reused,
+            state,
+            error,
+        )
         write_atomically(self.folder / PROGRESS, json.dumps(asdict(progress)).encode())
         if self.tell is not None:
             self.tell(progress)
@@ -104,16 +119,31 @@ def watch(folder: str | Path) -> Progress:
     total = manifest.dataset.count
     if manifest.state != "running":
         c = manifest.counts
-        return Progress(c.done, total, c.failed, manifest.timing.images_per_second, None, c.done, manifest.state, manifest.error)
+        return Progress(
+            c.done,
+            total,
+            c.failed,
+            manifest.timing.images_per_second,
+            None,
+            c.done,
+            manifest.state,
+            manifest.error,
+        )
     if not locked and not is_locked(folder):  # it may have begun between the two looks
-        stored = sum(pq.read_metadata(files.part_path(folder, "images", *part)).num_rows for part in files.finished_parts(folder))
+        stored = sum(
+            pq.read_metadata(files.part_path(folder, "images", *part)).num_rows
+            for part in files.finished_parts(folder)
+        )
         return Progress(min(stored, total), total, state="interrupted")
     try:
         return Progress(**json.loads((folder / PROGRESS).read_bytes()))
     except FileNotFoundError:
         return Progress(0, total)
     except (ValueError, TypeError) as error:
-        raise RunError(f"The progress file is broken ({error}); delete it, the run itself is not touched.", path=folder / PROGRESS) from error
+        raise RunError(
+            f"The progress file is broken ({error}); delete it, the run itself is not touched.",
+            path=folder / PROGRESS,
+        ) from error
 
 
 def request_cancel(folder: str | Path) -> None:

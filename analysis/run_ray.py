@@ -1,11 +1,13 @@
-"""Batch detection on a Ray cluster: the run that `detect_run` makes, row for row, by many workers on many machines.
+"""Batch detection on a Ray cluster: the run that `detect_run` makes, row for row, by many workers on many
+machines.
 
-    positions to do -> Ray Data: blocks of file names -> actor pool: read, decode, detect -> this process: parts, manifest
+    positions to do -> Ray Data: blocks of file names -> actor pool: read, decode, detect -> this process:
+        parts, manifest
 
-Ray gives the blocks of a lost worker to another, brings the worker back, and holds the flow where this process is slow.
-A block comes back whole or not at all and is stored once, as a part of its own, by this process alone: so the lock, the
-manifest, resuming and cancelling are those of `analysis.runs`. Pictures must be readable under the same paths or
-addresses on every machine, and so must the detector.
+Ray gives the blocks of a lost worker to another, brings the worker back, and holds the flow where this
+process is slow. A block comes back whole or not at all and is stored once, as a part of its own, by this
+process alone: so the lock, the manifest, resuming and cancelling are those of `analysis.runs`. Pictures must
+be readable under the same paths or addresses on every machine, and so must the detector.
 """
 
 from __future__ import annotations
@@ -45,7 +47,9 @@ GPU_BATCH = 64
 PIXELS = 640 * 480
 """Taken for a picture's size where nobody stated one."""
 ACTIVATIONS = 64
-"""Memory a network holds at work, in multiples of its float32 input: an assumption on the safe side for SSD networks."""
+"""Memory a network holds at work, in multiples of its float32 input: an assumption on the safe side for SSD
+networks.
+"""
 
 
 def detect_on_ray(
@@ -69,10 +73,12 @@ def detect_on_ray(
 
     Args:
         load: makes the detector, called once in each worker; a `.tflite` is loaded with num_threads.
-        address: of a running cluster ("auto", "10.0.0.1:6379", "ray://..."); None starts one on this machine and ends it.
+        address: of a running cluster ("auto", "10.0.0.1:6379", "ray://..."); None starts one on this machine
+            and ends it.
         workers: how many; None for as many as the cluster's processors (or GPUs, where `gpus` is given) hold.
         cpus, gpus: what each worker takes; half a GPU lets two share one.
-        batch_size: images handed to a detector at a time; None chooses: 8, with a GPU 64, less where memory is short.
+        batch_size: images handed to a detector at a time; None chooses: 8, with a GPU 64, less where memory
+            is short.
         told: called with the detector's info once a worker has loaded it.
 
     The other arguments, what is returned and what is raised are `analysis.runs.detect_run`'s.
@@ -85,7 +91,10 @@ def detect_on_ray(
     if cpus <= 0 or gpus < 0:
         raise InputError(f"expected more than 0 CPUs and 0 or more GPUs a worker, got {cpus} and {gpus}.")
     if not len(dataset) or not dataset.files[0]:
-        raise InputError(f"{dataset.name}: its pictures live in this process' memory, where no other worker can read them; use the local engine.")
+        raise InputError(
+            f"{dataset.name}: its pictures live in this process' memory, where no other worker can read them;"
+            " use the local engine."
+        )
     with _Cluster(address, workers, cpus, gpus) as cluster:
         info = cluster.info(load)
         if told is not None:
@@ -96,12 +105,22 @@ def detect_on_ray(
             return RayPool(cluster, load, info, shown, rows, floor=floor, batch_size=size, proven=proven)
 
         return store_run(
-            pool, dataset, info, out, floor=floor, limit=limit, progress=progress, should_stop=should_stop, name=name, worker="ray",
+            pool,
+            dataset,
+            info,
+            out,
+            floor=floor,
+            limit=limit,
+            progress=progress,
+            should_stop=should_stop,
+            name=name,
+            worker="ray",
         )
 
 
 def batch_for(memory: float, sizes: np.ndarray, info: DetectorInfo, gpu: bool) -> int:
-    """Images a batch: 8 on a CPU (as the local engine has it) and 64 with a GPU, halved until a quarter of a worker's memory holds them.
+    """Images a batch: 8 on a CPU (as the local engine has it) and 64 with a GPU, halved until a quarter of a
+    worker's memory holds them.
 
     Args:
         memory: bytes a worker may use.
@@ -117,7 +136,8 @@ def batch_for(memory: float, sizes: np.ndarray, info: DetectorInfo, gpu: bool) -
 
 
 def _ray() -> Any:
-    # Before Ray is imported: it reports its use over the network unless told not to, and a GPU worker must see its GPU alone.
+    # Before Ray is imported: it reports its use over the network unless told not to, and a GPU worker must
+    # see its GPU alone.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
@@ -143,7 +163,10 @@ class _Cluster:
             room = int(have.get("GPU", 0) // gpus) if gpus else int(have.get("CPU", 0) // cpus)
             if room < 1:
                 held = f"{have.get('CPU', 0):g} CPUs and {have.get('GPU', 0):g} GPUs"
-                raise InputError(f"A worker of {cpus:g} CPUs and {gpus:g} GPUs finds no room in this cluster of {held}; ask for less.")
+                raise InputError(
+                    f"A worker of {cpus:g} CPUs and {gpus:g} GPUs finds no room in this cluster of {held};"
+                    " ask for less."
+                )
             self.workers = min(workers or room, room)
             self.memory_each = have.get("memory", 0) / self.workers
         except BaseException:
@@ -166,7 +189,9 @@ class _Cluster:
                 self.ray.shutdown()
                 if not tries:
                     where = f"at {address}" if address else "on this machine"
-                    raise UnavailableError(f"No Ray cluster answers {where} ({_first_line(error)}).") from None
+                    raise UnavailableError(
+                        f"No Ray cluster answers {where} ({_first_line(error)})."
+                    ) from None
 
     def info(self, load: Callable[..., Detector]) -> DetectorInfo:
         """What the detector is, from a worker that loads it."""
@@ -196,11 +221,25 @@ class RayPool:
     """The engine for `analysis.runs.store_run`: blocks out to an actor pool, columns back."""
 
     def __init__(
-        self, cluster: _Cluster, load: Callable[..., Detector], info: DetectorInfo, dataset: Dataset, rows: np.ndarray, *,
-        floor: float, batch_size: int, proven: bool,
+        self,
+        cluster: _Cluster,
+        load: Callable[..., Detector],
+        info: DetectorInfo,
+        dataset: Dataset,
+        rows: np.ndarray,
+        *,
+        floor: float,
+        batch_size: int,
+        proven: bool,
     ):
         self.cluster, self.dataset, self.rows = cluster, dataset, rows
-        self._arguments = {"load": load, "weights_hash": info.weights_hash, "floor": floor, "batch_size": batch_size, "cpus": cluster.cpus}
+        self._arguments = {
+            "load": load,
+            "weights_hash": info.weights_hash,
+            "floor": floor,
+            "batch_size": batch_size,
+            "cpus": cluster.cpus,
+        }
         # Several blocks a worker at least, so that none waits long for the last.
         self.block = int(np.clip(-(-len(rows) // (8 * cluster.workers)), min(16, batch_size), BLOCK_IMAGES))
         self._proven, self._failures, self._held = proven, [], []
@@ -253,7 +292,12 @@ class RayPool:
         except BoxscopeError as error:  # reaches the caller through `results`
             self._put(error)
         except BaseException as error:
-            self._put(ModelError(f"The work on the cluster broke off ({_first_line(error)}); the same command goes on where it stopped."))
+            self._put(
+                ModelError(
+                    f"The work on the cluster broke off ({_first_line(error)}); the same command goes on"
+                    " where it stopped."
+                )
+            )
 
     def _judge(self, found: FoundColumns) -> None:
         """Hand a block on; until the detector succeeded once, blocks wait, and a few failures end the run."""
@@ -284,12 +328,23 @@ class RayPool:
         context.print_on_execution_start = False
         logging.getLogger("ray.data").setLevel(logging.ERROR)
         blocks = [
-            pa.table({"row": pa.array(part, pa.int32()), "file": pa.array(take(self.dataset.files, part), pa.string()), **_sizes(self.dataset.sizes[part])})
+            pa.table(
+                {
+                    "row": pa.array(part, pa.int32()),
+                    "file": pa.array(take(self.dataset.files, part), pa.string()),
+                    **_sizes(self.dataset.sizes[part]),
+                }
+            )
             for part in np.split(rows, range(self.block, len(rows), self.block))
         ]
         found = ray.data.from_arrow(blocks).map_batches(
-            DetectWorker, batch_size=None, batch_format="pyarrow", fn_constructor_kwargs=self._arguments, num_cpus=cluster.cpus,
-            num_gpus=cluster.gpus or None, compute=ray.data.ActorPoolStrategy(size=min(cluster.workers, len(blocks))),
+            DetectWorker,
+            batch_size=None,
+            batch_format="pyarrow",
+            fn_constructor_kwargs=self._arguments,
+            num_cpus=cluster.cpus,
+            num_gpus=cluster.gpus or None,
+            compute=ray.data.ActorPoolStrategy(size=min(cluster.workers, len(blocks))),
         )
         yield from found.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=1)
 

@@ -16,7 +16,17 @@ import numpy as np
 
 from analysis import run_files as files
 from analysis.classes import UnifiedClasses, unify
-from analysis.manifest import MANIFEST, Counts, Manifest, State, Timing, describe, now, read_manifest, write_manifest
+from analysis.manifest import (
+    MANIFEST,
+    Counts,
+    Manifest,
+    State,
+    Timing,
+    describe,
+    now,
+    read_manifest,
+    write_manifest,
+)
 from analysis.run_lock import WorkerLock
 from detector.core import Detections, DetectorInfo
 from detector.data.dataset import Dataset
@@ -34,7 +44,9 @@ def create_run(
     """
     folder = Path(folder)
     if (folder / MANIFEST).exists():
-        raise RunError("There is a run here already; open it, resume it, or choose another folder.", path=folder)
+        raise RunError(
+            "There is a run here already; open it, resume it, or choose another folder.", path=folder
+        )
     refuse_strangers(folder)
     manifest = describe(dataset, info, unify(dataset.class_map, info.class_map), floor=floor, name=name)
     (folder / "parts").mkdir(parents=True, exist_ok=True)
@@ -47,13 +59,17 @@ def create_run(
 
 def refuse_strangers(folder: Path) -> None:
     """Raise a RunError where a folder that is no run holds files that no run would have left there."""
-    ours = re.compile(r"samples\.parquet|truth\.parquet|problems\.parquet|parts|lock-.*|progress\.json|cancel|\..*\.part")
+    ours = re.compile(
+        r"samples\.parquet|truth\.parquet|problems\.parquet|parts|lock-.*|progress\.json|cancel|\..*\.part"
+    )
     if not folder.exists():
         return
     if not folder.is_dir():
         raise RunError("Expected a folder for the run, this is a file; choose another.", path=folder)
     if other := next((p.name for p in sorted(folder.iterdir()) if not ours.fullmatch(p.name)), None):
-        raise RunError(f"Expected an empty folder for the run, found {other!r} in it; choose another.", path=folder)
+        raise RunError(
+            f"Expected an empty folder for the run, found {other!r} in it; choose another.", path=folder
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,9 +77,11 @@ class FoundColumns:
     """What became of n images with d detections, as columns.
 
     Args:
-        rows: int32 [n], positions in the run; sizes: int32 [n, 2] (W, H), zeros where failed; errors: n messages or None.
+        rows: int32 [n], positions in the run; sizes: int32 [n, 2] (W, H), zeros where failed; errors: n
+            messages or None.
         counts: int32 [n], detections of each image, which follow one another in the other columns:
-        xyxy: float32 [d, 4]; scores: float32 [d], best first within an image; class_ids, anchor_ids: int32 [d].
+        xyxy: float32 [d, 4]; scores: float32 [d], best first within an image; class_ids, anchor_ids: int32
+            [d].
         decode, inference: seconds it took.
     """
 
@@ -89,7 +107,8 @@ class RunWriter:
         part_seconds: or when its first image is this old, looked at whenever an image is added.
 
     Attributes:
-        done: bool [N], images that are done, by any worker, when the writer was opened, and those it wrote since.
+        done: bool [N], images that are done, by any worker, when the writer was opened, and those it wrote
+            since.
         failed: how many of them could not be read.
         seconds: time spent writing.
 
@@ -98,8 +117,13 @@ class RunWriter:
     """
 
     def __init__(
-        self, folder: str | Path, worker: str = "local", *,
-        part_images: int = 1024, part_seconds: float = 10.0, part_detections: int = 200_000,
+        self,
+        folder: str | Path,
+        worker: str = "local",
+        *,
+        part_images: int = 1024,
+        part_seconds: float = 10.0,
+        part_detections: int = 200_000,
     ):
         if not re.fullmatch(r"[A-Za-z0-9_.]+", worker):
             raise InputError(f"worker: expected letters, digits, '_' and '.', got {worker!r}.")
@@ -120,7 +144,9 @@ class RunWriter:
             raise
 
     def _look(self) -> tuple[int, int]:
-        """Mark what all workers have stored as done; how many images failed, how many detections there are."""
+        """Mark what all workers have stored as done; how many images failed, how many detections there
+        are.
+        """
         rows, failed, detections = [np.zeros(0, np.int32)], [np.zeros(0, bool)], [np.zeros(0, np.int32)]
         for part in files.finished_parts(self.folder):
             table = files.read_table(files.part_path(self.folder, "images", *part), files.IMAGES)
@@ -133,7 +159,9 @@ class RunWriter:
         return int(np.concatenate(failed)[first].sum()), int(np.concatenate(detections)[first].sum())
 
     def begin(self) -> None:
-        """Mark the run as being written, and clear away half-written files; for the one process that leads it."""
+        """Mark the run as being written, and clear away half-written files; for the one process that leads
+        it.
+        """
         half = re.compile(r"\.(manifest|progress)\.json\..*\.part")
         for path in self.folder.iterdir():
             if half.fullmatch(path.name):
@@ -151,7 +179,8 @@ class RunWriter:
         self._since = time.monotonic()
 
     def add(self, row: int, detections: Detections) -> None:
-        """One image's detections, class ids already those of the run's unified map; scores below the floor are left out.
+        """One image's detections, class ids already those of the run's unified map; scores below the floor
+        are left out.
 
         Raises:
             InputError: the image is done already, is not in the run, or a class id is not in the map.
@@ -159,7 +188,9 @@ class RunWriter:
         self._check(row)
         detections = above_floor(detections, self.manifest.floor)
         if len(detections) and detections.class_ids.max() >= len(self.manifest.classes.names):
-            raise InputError(f"Image {row}: class id {detections.class_ids.max()} is not in the run's class map.")
+            raise InputError(
+                f"Image {row}: class id {detections.class_ids.max()} is not in the run's class map."
+            )
         width, height = detections.image_size
         self._push((row, width, height, len(detections), None))
         if len(detections):
@@ -177,15 +208,26 @@ class RunWriter:
         """Many images at once, class ids already those of the run's unified map, as one part of their own.
 
         Raises:
-            InputError: an image is done already or not in the run, counts do not add up, or a score is below the floor.
+            InputError: an image is done already or not in the run, counts do not add up, or a score is below
+                the floor.
         """
         if len(np.unique(found.rows)) != len(found.rows):
             raise InputError("add_columns: expected each image once.")
-        for row in found.rows[(found.rows < 0) | (found.rows >= len(self.done)) | self.done[np.clip(found.rows, 0, len(self.done) - 1)]][:1].tolist():
+        for row in found.rows[
+            (found.rows < 0)
+            | (found.rows >= len(self.done))
+            | self.done[np.clip(found.rows, 0, len(self.done) - 1)]
+        ][:1].tolist():
             self._check(row)
-        if int(found.counts.sum()) != len(found.scores) or not len(found.scores) == len(found.xyxy) == len(found.class_ids) == len(found.anchor_ids):
-            raise InputError(f"add_columns: expected {int(found.counts.sum())} detections, got {len(found.scores)}.")
-        if len(found.scores) and (found.class_ids.max() >= len(self.manifest.classes.names) or found.class_ids.min() < 0):
+        if int(found.counts.sum()) != len(found.scores) or not len(found.scores) == len(found.xyxy) == len(
+            found.class_ids
+        ) == len(found.anchor_ids):
+            raise InputError(
+                f"add_columns: expected {int(found.counts.sum())} detections, got {len(found.scores)}."
+            )
+        if len(found.scores) and (
+            found.class_ids.max() >= len(self.manifest.classes.names) or found.class_ids.min() < 0
+        ):
             raise InputError("add_columns: a class id is not in the run's class map.")
         if len(found.scores) and found.scores.min() < np.float32(self.manifest.floor):
             raise InputError(f"add_columns: a score is below the run's floor of {self.manifest.floor:g}.")
@@ -194,16 +236,31 @@ class RunWriter:
             return
         start = time.perf_counter()
         detections = dict(zip(files.BOX, found.xyxy.T)) | {
-            "row": np.repeat(found.rows, found.counts), "score": found.scores, "class_id": found.class_ids, "anchor_id": found.anchor_ids,
+            "row": np.repeat(found.rows, found.counts),
+            "score": found.scores,
+            "class_id": found.class_ids,
+            "anchor_id": found.anchor_ids,
         }
-        images = {"row": found.rows, "width": found.sizes[:, 0], "height": found.sizes[:, 1], "detections": found.counts, "error": found.errors}
+        images = {
+            "row": found.rows,
+            "width": found.sizes[:, 0],
+            "height": found.sizes[:, 1],
+            "detections": found.counts,
+            "error": found.errors,
+        }
         self._write_pair(detections, images)
         self.done[found.rows] = True
         self.seconds += time.perf_counter() - start
 
     def _write_pair(self, detections: dict[str, object], images: dict[str, object]) -> None:
-        files.write_table(files.part_path(self.folder, "detections", self.worker, self._number), detections, files.DETECTIONS)
-        files.write_table(files.part_path(self.folder, "images", self.worker, self._number), images, files.IMAGES)
+        files.write_table(
+            files.part_path(self.folder, "detections", self.worker, self._number),
+            detections,
+            files.DETECTIONS,
+        )
+        files.write_table(
+            files.part_path(self.folder, "images", self.worker, self._number), images, files.IMAGES
+        )
         self._number += 1
 
     def _check(self, row: int) -> None:
@@ -238,7 +295,9 @@ class RunWriter:
             "row": column([np.full(len(d), row) for row, d in self._found], np.int32),
             "score": column([d.scores for d in found], np.float32),
             "class_id": column([d.class_ids for d in found], np.int32),
-            "anchor_id": column([np.full(len(d), -1) if d.anchor_ids is None else d.anchor_ids for d in found], np.int32),
+            "anchor_id": column(
+                [np.full(len(d), -1) if d.anchor_ids is None else d.anchor_ids for d in found], np.int32
+            ),
         }
         self._write_pair(detections, dict(zip(files.IMAGES.names, zip(*self._images))))
         self._start_part()
@@ -256,9 +315,15 @@ class RunWriter:
         self.failed, detections = self._look()
         done = int(self.done.sum())
         if state == "done" and done < len(self.done):
-            raise RunError(f"{len(self.done) - done} of {len(self.done)} images are not done; detect again to resume.", path=self.folder)
+            raise RunError(
+                f"{len(self.done) - done} of {len(self.done)} images are not done; detect again to resume.",
+                path=self.folder,
+            )
         self._set(
-            state=state, error=error, finished=now(), counts=Counts(done=done, failed=self.failed, detections=detections),
+            state=state,
+            error=error,
+            finished=now(),
+            counts=Counts(done=done, failed=self.failed, detections=detections),
             timing=self.manifest.timing.plus(timing or Timing()),
         )
         return self.manifest
@@ -278,7 +343,8 @@ class RunWriter:
 
 
 def remove_leftovers(folder: Path, worker: str) -> list[str]:
-    """Delete what a killed writer of this name left: half-written files and detections without their images part.
+    """Delete what a killed writer of this name left: half-written files and detections without their images
+    part.
 
     Returns:
         The names of the files deleted.
@@ -299,11 +365,17 @@ def to_unified(detections: Detections, classes: UnifiedClasses) -> Detections:
     if not len(detections):
         return detections
     return Detections(
-        detections.xyxy, detections.scores, classes.from_detector[detections.class_ids], detections.image_size, detections.anchor_ids
+        detections.xyxy,
+        detections.scores,
+        classes.from_detector[detections.class_ids],
+        detections.image_size,
+        detections.anchor_ids,
     )
 
 
 def above_floor(detections: Detections, floor: float) -> Detections:
-    """The detections that score the floor or more, compared in float32, so that a score written as 0.01 passes 0.01."""
+    """The detections that score the floor or more, compared in float32, so that a score written as 0.01
+    passes 0.01.
+    """
     keep = detections.scores >= np.float32(floor)
     return detections if keep.all() else detections[keep]

@@ -46,9 +46,9 @@ def detect_run(
 ) -> Run | StreamedRun:
     """Run a detector over every image and store what it found.
 
-    Reading, inference and writing overlap. A run that was killed or cancelled goes on where it stopped when it is
-    called again with the same data set, detector and floor; one that is done is opened and not run again.
-    A picture that cannot be read, or that alone makes the detector fail, is recorded with the reason.
+    Reading, inference and writing overlap. A run that was killed or cancelled goes on where it stopped when
+    it is called again with the same data set, detector and floor; one that is done is opened and not run
+    again. A picture that cannot be read, or that alone makes the detector fail, is recorded with the reason.
 
     Args:
         detector: one, or several equal ones that work side by side (two of one thread each beat one of two).
@@ -64,7 +64,8 @@ def detect_run(
         part_images, part_seconds: a kill costs at most so many images, or about so many seconds, of work.
 
     Returns:
-        The run; its `manifest.state` is "done", or "cancelled" where it was stopped. One too large for memory comes
+        The run; its `manifest.state` is "done", or "cancelled" where it was stopped. One too large for memory
+            comes
         as a `StreamedRun`.
 
     Raises:
@@ -76,12 +77,28 @@ def detect_run(
     info = _one_info(detectors)
 
     def pipeline(rows: np.ndarray, proven: bool, shown: Dataset) -> Pipeline:
-        return Pipeline(detectors, shown, rows, batch_size=batch_size or BATCH_SIZE, decode_threads=decode_threads, proven=proven)
+        return Pipeline(
+            detectors,
+            shown,
+            rows,
+            batch_size=batch_size or BATCH_SIZE,
+            decode_threads=decode_threads,
+            proven=proven,
+        )
 
     check_counts(batch_size=batch_size, limit=limit)
     return store_run(
-        pipeline, dataset, info, out, floor=floor, limit=limit, progress=progress, should_stop=should_stop, name=name,
-        part_images=part_images, part_seconds=part_seconds,
+        pipeline,
+        dataset,
+        info,
+        out,
+        floor=floor,
+        limit=limit,
+        progress=progress,
+        should_stop=should_stop,
+        name=name,
+        part_images=part_images,
+        part_seconds=part_seconds,
     )
 
 
@@ -93,7 +110,9 @@ def check_counts(**values: float | None) -> None:
 
 
 class Engine(Protocol):
-    """What reads pictures and runs the detector: `analysis.run_pipeline.Pipeline` here, `analysis.run_ray.RayPool` on a cluster."""
+    """What reads pictures and runs the detector: `analysis.run_pipeline.Pipeline` here,
+    `analysis.run_ray.RayPool` on a cluster.
+    """
 
     def results(self, idle: Callable[[], object]) -> Iterator[Result | FoundColumns]: ...
 
@@ -101,14 +120,25 @@ class Engine(Protocol):
 
 
 def store_run(
-    engine: Callable[[np.ndarray, bool, Dataset], Engine], dataset: Dataset, info: DetectorInfo, out: str | Path | None, *, floor: float,
-    limit: int | None = None, progress: Callable[[Progress], object] | None = None, should_stop: Callable[[], bool] | None = None,
-    name: str | None = None, worker: str = "local", part_images: int = 1024, part_seconds: float = 10.0,
+    engine: Callable[[np.ndarray, bool, Dataset], Engine],
+    dataset: Dataset,
+    info: DetectorInfo,
+    out: str | Path | None,
+    *,
+    floor: float,
+    limit: int | None = None,
+    progress: Callable[[Progress], object] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+    name: str | None = None,
+    worker: str = "local",
+    part_images: int = 1024,
+    part_seconds: float = 10.0,
 ) -> Run | StreamedRun:
     """Make, resume or open the run of a data set and detector; the work itself is the engine's.
 
     Args:
-        engine: makes one, from the positions to do, whether the detector is proven, and the data set they are in.
+        engine: makes one, from the positions to do, whether the detector is proven, and the data set they are
+            in.
         worker: the name in the part files.
 
     The rest, what is returned and what is raised are `detect_run`'s.
@@ -117,12 +147,15 @@ def store_run(
         dataset = dataset.subset(np.arange(limit))
     if out is None:
         root = data_dir("runs")
-        out = find_same_run(root, dataset.fingerprint, info.weights_hash, floor) or default_folder(root, dataset, info, floor)
+        out = find_same_run(root, dataset.fingerprint, info.weights_hash, floor) or default_folder(
+            root, dataset, info, floor
+        )
     folder = Path(out)
     if not (folder / MANIFEST).exists():
         refuse_strangers(folder)
         folder.mkdir(parents=True, exist_ok=True)
-    # Held from the look at the folder until the writer has its own lock, so that of two processes that begin the same
+    # Held from the look at the folder until the writer has its own lock, so that of two processes that begin
+    # the same
     # run at the same time one makes it and the other is told so.
     beginning = WorkerLock(folder, "begin", patience=5.0)
     try:
@@ -147,12 +180,16 @@ def _one_info(detectors: list[Detector]) -> DetectorInfo:
     first = detectors[0].info
     for other in detectors[1:]:
         if other.info.weights_hash != first.weights_hash or other.info.class_map != first.class_map:
-            raise InputError(f"detect_run: expected equal detectors, {first.name} and {other.info.name} differ.")
+            raise InputError(
+                f"detect_run: expected equal detectors, {first.name} and {other.info.name} differ."
+            )
     return first
 
 
 def find_same_run(root: str | Path, fingerprint: str, weights_hash: str, floor: float) -> Path | None:
-    """The folder of the run of this data set, detector and floor in a folder of runs: finished before unfinished, then the newest."""
+    """The folder of the run of this data set, detector and floor in a folder of runs: finished before
+    unfinished, then the newest.
+    """
     identity = run_identity(fingerprint, weights_hash, floor)
     same = [s for s in list_runs(root) if s.manifest is not None and s.manifest.identity == identity]
     return min(same, key=lambda s: s.state != "done").path if same else None
@@ -168,11 +205,15 @@ def _slug(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9]+", "_", text).strip("_")[:40] or "unnamed"
 
 
-def _same_and_done(folder: Path, dataset: Dataset, info: DetectorInfo, floor: float) -> Run | StreamedRun | None:
+def _same_and_done(
+    folder: Path, dataset: Dataset, info: DetectorInfo, floor: float
+) -> Run | StreamedRun | None:
     manifest = read_manifest(folder)
     if manifest.identity != run_identity(dataset.fingerprint, info.weights_hash, floor):
         what = _difference(manifest, dataset, info, floor)
-        raise RunError(f"This folder holds another run ({what}); choose another folder, or delete it.", path=folder)
+        raise RunError(
+            f"This folder holds another run ({what}); choose another folder, or delete it.", path=folder
+        )
     if manifest.state != "done":
         return None
     run = open_stored(folder)
@@ -181,15 +222,24 @@ def _same_and_done(folder: Path, dataset: Dataset, info: DetectorInfo, floor: fl
 
 def _difference(manifest: Manifest, dataset: Dataset, info: DetectorInfo, floor: float) -> str:
     if manifest.dataset.fingerprint != dataset.fingerprint:
-        return f"of the data set {manifest.dataset.name}, {manifest.dataset.count} images, which is not the {len(dataset)} of {dataset.name}"
+        return (
+            f"of the data set {manifest.dataset.name}, {manifest.dataset.count} images, which is not the"
+            f" {len(dataset)} of {dataset.name}"
+        )
     if manifest.detector.weights_hash != info.weights_hash:
-        return f"of the detector {manifest.detector.name}, whose weights or settings are not those of {info.name}"
+        return (
+            f"of the detector {manifest.detector.name}, whose weights or settings are not those of"
+            f" {info.name}"
+        )
     return f"with the floor {manifest.floor:g}, not {floor:g}"
 
 
 def _detect_open_images(
-    writer: RunWriter, engine: Callable[[np.ndarray, bool, Dataset], Engine], dataset: Dataset,
-    tell: Callable[[Progress], object] | None, should_stop: Callable[[], bool] | None,
+    writer: RunWriter,
+    engine: Callable[[np.ndarray, bool, Dataset], Engine],
+    dataset: Dataset,
+    tell: Callable[[Progress], object] | None,
+    should_stop: Callable[[], bool] | None,
 ) -> None:
     cancel = writer.folder / CANCEL
     cancel.unlink(missing_ok=True)
@@ -210,7 +260,11 @@ def _detect_open_images(
 
     def timing() -> Timing:
         return Timing(
-            wall=time.perf_counter() - start, decode=decode, inference=inference, write=writer.seconds, images=meter.done - meter.reused
+            wall=time.perf_counter() - start,
+            decode=decode,
+            inference=inference,
+            write=writer.seconds,
+            images=meter.done - meter.reused,
         )
 
     try:

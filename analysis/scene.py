@@ -76,7 +76,8 @@ def build_scene(
         InputError: a class is unknown, names come without a class map, or a number is out of range.
     """
     highest = max(
-        detections.class_ids.max(initial=-1), -1 if annotations is None else annotations.class_ids.max(initial=-1)
+        detections.class_ids.max(initial=-1),
+        -1 if annotations is None else annotations.class_ids.max(initial=-1),
     )
     k = max(
         int(highest) + 1,
@@ -85,7 +86,9 @@ def build_scene(
     )
     cuts = class_cuts(threshold, k)
     wanted = _wanted(classes, class_map, k)
-    names = [class_map.names[c] if class_map is not None and c < len(class_map) else f"class {c}" for c in range(k)]
+    names = [
+        class_map.names[c] if class_map is not None and c < len(class_map) else f"class {c}" for c in range(k)
+    ]
     kept = detections.scores >= cuts[detections.class_ids]
     if annotations is None:
         judged = np.where(kept, "unlabelled", "below")
@@ -96,12 +99,18 @@ def build_scene(
     marks = []
     for i in np.flatnonzero((kept | show_below) & wanted[detections.class_ids]).tolist():
         stroke = detection_stroke(str(judged[i]))
-        text = label_text(names[detections.class_ids[i]], float(detections.scores[i]), stroke.mark) if kept[i] else ""
+        text = (
+            label_text(names[detections.class_ids[i]], float(detections.scores[i]), stroke.mark)
+            if kept[i]
+            else ""
+        )
         marks.append(Mark(tuple(detections.xyxy[i].tolist()), stroke, text, "prediction", str(judged[i]), i))
     if annotations is not None:
         for i in np.flatnonzero(wanted[annotations.class_ids]).tolist():
             stroke = object_stroke(str(found[i]))
-            text = label_text(names[annotations.class_ids[i]], mark=stroke.mark) if found[i] == "missed" else ""
+            text = (
+                label_text(names[annotations.class_ids[i]], mark=stroke.mark) if found[i] == "missed" else ""
+            )
             marks.append(Mark(tuple(annotations.xyxy[i].tolist()), stroke, text, "truth", str(found[i]), i))
     marks.sort(key=lambda mark: _ORDER.get(mark.verdict, 5))
     point = threshold if np.ndim(threshold) == 0 else tuple(cuts.tolist())
@@ -117,7 +126,8 @@ def _wanted(classes, class_map: ClassMap | None, k: int) -> np.ndarray:
     classes = list(classes)
     if class_map is None and any(isinstance(c, str) for c in classes):
         raise InputError(
-            "classes: names need class_map=, so that they can be told from ids; pass the detector's info.class_map."
+            "classes: names need class_map=, so that they can be told from ids; pass the detector's"
+            " info.class_map."
         )
     ids = class_ids_of(class_map, classes) if class_map is not None else [int(c) for c in classes]
     if min(ids, default=0) < 0:

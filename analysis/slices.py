@@ -32,7 +32,8 @@ class Slice:
     Args:
         group: what is divided ("size", "class", "border", "image size", ...); name: which part.
         objects, found: counted objects in it, and those found. images: images that hold any of it.
-        detections, correct: judged detections in it, for slices of images and classes; None for object slices.
+        detections, correct: judged detections in it, for slices of images and classes; None for object
+            slices.
         recall, precision: shares, None without a denominator.
         recall_interval, precision_interval: bootstrap percentiles over images, None without a denominator.
     """
@@ -96,7 +97,9 @@ class Slices:
 
 
 def object_slices(run: Any, counted: np.ndarray) -> dict[tuple[str, str], np.ndarray]:
-    """(group, name) -> bool [M] over the truth table; `counted` bool [M] are the objects that can crowd one another."""
+    """(group, name) -> bool [M] over the truth table; `counted` bool [M] are the objects that can crowd one
+    another.
+    """
     t = run.truth
     areas = object_areas(t)
     masks = {("size", size): size_mask(areas, size) for size in SIZES}
@@ -177,7 +180,8 @@ def slice_run(
         threshold: one number, or one a class.
         matches: class-aware matches of this run at this IoU, to save time.
         extra: further slices of images, (group, name) -> bool [N].
-        parts: what `object_slices` and `image_slices` gave for this run, to save time: they do not depend on the threshold.
+        parts: what `object_slices` and `image_slices` gave for this run, to save time: they do not depend on
+            the threshold.
         samples, confidence, seed: of the bootstrap over the judged images.
 
     Raises:
@@ -185,7 +189,8 @@ def slice_run(
     """
     if samples < 10 or not 0 < confidence < 1:
         raise InputError(
-            f"slice_run: expected at least 10 samples and a confidence in (0, 1), got {samples} and {confidence}."
+            f"slice_run: expected at least 10 samples and a confidence in (0, 1), got {samples} and"
+            f" {confidence}."
         )
     m = match_run(run, iou) if matches is None else matches
     t, n = run.truth, m.num_images
@@ -207,7 +212,9 @@ def slice_run(
     for (g, name), mask in {**of_images, **(extra or {})}.items():
         mask = np.asarray(mask, bool)
         if mask.shape != (n,):
-            raise InputError(f"slice_run: expected a mask over {n} images for {name!r}, got {list(mask.shape)}.")
+            raise InputError(
+                f"slice_run: expected a mask over {n} images for {name!r}, got {list(mask.shape)}."
+            )
         objects.append((g, name, counted & mask[t.rows], mask[det_rows]))
     objects = [o for o in objects if o[2].any() or (o[3] is not None and o[3].any()) or o[0] == "everything"]
 
@@ -242,7 +249,9 @@ def slice_run(
                 precision[j] if dets is not None else None,
             )
         )
-    return Slices(rows[0], tuple(rows[1:]), operating_point(run, threshold, iou=m.iou), confidence, samples, seed)
+    return Slices(
+        rows[0], tuple(rows[1:]), operating_point(run, threshold, iou=m.iou), confidence, samples, seed
+    )
 
 
 @lru_cache(maxsize=2)
@@ -251,7 +260,9 @@ def bootstrap_weights(n: int, samples: int, seed: int) -> np.ndarray:
     if not n:
         weights = np.zeros((samples, 0), np.float32)
     else:
-        weights = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=samples).astype(np.float32)
+        weights = (
+            np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=samples).astype(np.float32)
+        )
     weights.setflags(write=False)
     return weights
 
@@ -259,13 +270,17 @@ def bootstrap_weights(n: int, samples: int, seed: int) -> np.ndarray:
 def _intervals(
     weights: np.ndarray, part: np.ndarray, whole: np.ndarray, confidence: float
 ) -> list[tuple[float, float] | None]:
-    """Percentile intervals of sum(part) / sum(whole) over resampled images, one a column; None where whole is 0."""
+    """Percentile intervals of sum(part) / sum(whole) over resampled images, one a column; None where whole is
+    0.
+    """
     top, bottom = weights @ part, weights @ whole
     ratio = np.divide(top, bottom, out=np.full(top.shape, np.nan, np.float32), where=bottom > 0)
     tails = 100 * np.array([(1 - confidence) / 2, (1 + confidence) / 2])
     out: list[tuple[float, float] | None] = [None] * ratio.shape[1]
     gaps = np.isnan(ratio).any(axis=0)
-    for j, pair in zip(np.flatnonzero(~gaps).tolist(), np.percentile(ratio[:, ~gaps], tails, axis=0).T.tolist()):
+    for j, pair in zip(
+        np.flatnonzero(~gaps).tolist(), np.percentile(ratio[:, ~gaps], tails, axis=0).T.tolist()
+    ):
         out[j] = tuple(pair)
     for j in np.flatnonzero(gaps & whole.any(axis=0)).tolist():
         values = ratio[:, j][~np.isnan(ratio[:, j])]

@@ -24,7 +24,16 @@ from detector.core import FLAGS, Annotations, ClassMap, Detections, DetectorInfo
 from detector.data.dataset import Dataset, ObjectTable, Problem, no_sample
 from detector.errors import ImageError, InputError, RunError
 
-__all__ = ["DetectionTable", "Run", "RunSummary", "RunWriter", "create_run", "list_runs", "open_run", "run_from_detections"]
+__all__ = [
+    "DetectionTable",
+    "Run",
+    "RunSummary",
+    "RunWriter",
+    "create_run",
+    "list_runs",
+    "open_run",
+    "run_from_detections",
+]
 
 
 class Run:
@@ -41,18 +50,31 @@ class Run:
         failed: sample id -> why the image could not be read.
         truth: ObjectTable, boxes in the upright decoded frame, over all images, done or not.
         detections: DetectionTable with the unified class ids.
-        problems: of the data set's reader, then of the run (sizes that differ, boxes left out, images that failed).
+        problems: of the data set's reader, then of the run (sizes that differ, boxes left out, images that
+            failed).
 
-    Figures count only the images of `usable`: done, readable and labelled. An image that is not done, or could
-    not be read, has no detections, and counting its objects would call them all missed.
+    Figures count only the images of `usable`: done, readable and labelled. An image that is not done, or
+    could not be read, has no detections, and counting its objects would call them all missed.
 
     Arrays cannot be written to.
     """
 
     def __init__(
-        self, *, path: Path | None, manifest: Manifest, sample_ids: Sequence[str], files: Sequence[str], sizes: np.ndarray,
-        splits: Sequence[str | None], labelled: np.ndarray, truth: ObjectTable, detections: DetectionTable, done: np.ndarray,
-        failed: dict[str, str], problems: Sequence[Problem], loader: Callable[[int], np.ndarray] | None = None,
+        self,
+        *,
+        path: Path | None,
+        manifest: Manifest,
+        sample_ids: Sequence[str],
+        files: Sequence[str],
+        sizes: np.ndarray,
+        splits: Sequence[str | None],
+        labelled: np.ndarray,
+        truth: ObjectTable,
+        detections: DetectionTable,
+        done: np.ndarray,
+        failed: dict[str, str],
+        problems: Sequence[Problem],
+        loader: Callable[[int], np.ndarray] | None = None,
     ):
         n = len(sample_ids)
         self.path, self.manifest = path, manifest
@@ -122,7 +144,9 @@ class Run:
     def detections_of(self, i: int) -> Detections:
         """What was found in image i, best score first; empty where nothing was, or the image is not done."""
         t, rows = self.detections, self.detections.of(i)
-        return Detections(t.xyxy[rows], t.scores[rows], t.class_ids[rows], self.image_size(i), t.anchor_ids[rows])
+        return Detections(
+            t.xyxy[rows], t.scores[rows], t.class_ids[rows], self.image_size(i), t.anchor_ids[rows]
+        )
 
     def annotations(self, i: int) -> Annotations | None:
         """The objects of image i; None where nobody labelled it."""
@@ -130,7 +154,9 @@ class Run:
             return None
         t, rows = self.truth, slice(self.truth_offsets[i], self.truth_offsets[i + 1])
         flags = {flag: getattr(t, flag)[rows] for flag in FLAGS}
-        return Annotations(t.xyxy[rows], t.class_ids[rows], self.image_size(i), ids=t.ids[rows], area=t.area[rows], **flags)
+        return Annotations(
+            t.xyxy[rows], t.class_ids[rows], self.image_size(i), ids=t.ids[rows], area=t.area[rows], **flags
+        )
 
     def load_image(self, i: int) -> np.ndarray:
         """The upright picture of image i, RGB uint8 [H, W, 3], read now.
@@ -141,7 +167,9 @@ class Run:
         if self._loader is not None:
             return self._loader(i)
         if not self.files[i]:
-            raise ImageError(f"The picture {self.sample_ids[i]!r} was made in memory, so the stored run cannot show it.")
+            raise ImageError(
+                f"The picture {self.sample_ids[i]!r} was made in memory, so the stored run cannot show it."
+            )
         from detector.data.images import read_image
 
         return read_image(self.files[i])
@@ -153,14 +181,22 @@ class Run:
             for c in ("rows", "xyxy", "class_ids", "ids", "area", *FLAGS)
         )
         return (
-            truth and self.manifest.identity == other.manifest.identity and self.class_map == other.class_map
-            and self.sample_ids == other.sample_ids and self.failed == other.failed and self.problems == other.problems
-            and np.array_equal(self.sizes, other.sizes) and np.array_equal(self.done, other.done)
+            truth
+            and self.manifest.identity == other.manifest.identity
+            and self.class_map == other.class_map
+            and self.sample_ids == other.sample_ids
+            and self.failed == other.failed
+            and self.problems == other.problems
+            and np.array_equal(self.sizes, other.sizes)
+            and np.array_equal(self.done, other.done)
             and self.detections.equals(other.detections)
         )
 
     def __repr__(self) -> str:
-        return f"Run({self.name!r}, {self.manifest.state}, {int(self.done.sum())} of {len(self)} images, {len(self.detections)} detections)"
+        return (
+            f"Run({self.name!r}, {self.manifest.state}, {int(self.done.sum())} of {len(self)} images,"
+            f" {len(self.detections)} detections)"
+        )
 
 
 @dataclass(frozen=True)
@@ -178,9 +214,15 @@ class RunSummary:
 
 
 def list_runs(root: str | Path) -> list[RunSummary]:
-    """The runs in a folder, the newest first; broken ones too, with their error; [] where the folder is missing."""
+    """The runs in a folder, the newest first; broken ones too, with their error; [] where the folder is
+    missing.
+    """
     root = Path(root)
-    found = [summary_of(folder) for folder in (sorted(root.iterdir()) if root.is_dir() else []) if (folder / "manifest.json").is_file()]
+    found = [
+        summary_of(folder)
+        for folder in (sorted(root.iterdir()) if root.is_dir() else [])
+        if (folder / "manifest.json").is_file()
+    ]
     return sorted(found, key=lambda s: s.manifest.created if s.manifest else "", reverse=True)
 
 
@@ -191,7 +233,11 @@ def summary_of(folder: Path) -> RunSummary:
         manifest = read_manifest(folder)
     except RunError as error:
         return RunSummary(folder, None, "broken", str(error))
-    state = "interrupted" if manifest.state == "running" and not locked and not is_locked(folder) else manifest.state
+    state = (
+        "interrupted"
+        if manifest.state == "running" and not locked and not is_locked(folder)
+        else manifest.state
+    )
     return RunSummary(folder, manifest, state)
 
 
@@ -207,24 +253,43 @@ def open_run(path: str | Path) -> Run:
     sample_ids = files.as_texts(samples.column("sample"))
     n = len(sample_ids)
     if n != manifest.dataset.count:
-        raise RunError(f"The manifest speaks of {manifest.dataset.count} images, samples.parquet holds {n}.", path=path)
+        raise RunError(
+            f"The manifest speaks of {manifest.dataset.count} images, samples.parquet holds {n}.", path=path
+        )
     stated = files.numbers(samples, "width", "height").astype(np.int32).reshape(n, 2)
     parts = read_parts(path, n)
     done, decoded, errors, detections = parts.done, parts.decoded, parts.errors, parts.detections(0, n)
     failed = {sample_ids[row]: errors[row] for row in sorted(errors)}
     known = done & (decoded > 0).all(axis=1)
     paths = files.as_texts(samples.column("file"))
-    truth, problems = fit_truth(files.read_truth(path / "truth.parquet"), stated, np.where(known[:, None], decoded, 0), sample_ids, paths)
+    truth, problems = fit_truth(
+        files.read_truth(path / "truth.parquet"),
+        stated,
+        np.where(known[:, None], decoded, 0),
+        sample_ids,
+        paths,
+    )
     problems = [*files.read_problems(path / "problems.parquet"), *class_problems(manifest), *problems]
     problems += failures(errors, sample_ids, paths, problems)
     return Run(
-        path=path, manifest=manifest, sample_ids=sample_ids, files=paths, sizes=np.where(known[:, None], decoded, stated),
-        splits=files.as_texts(samples.column("split")), labelled=samples.column("labelled").to_numpy(), truth=truth,
-        detections=detections, done=done, failed=failed, problems=problems,
+        path=path,
+        manifest=manifest,
+        sample_ids=sample_ids,
+        files=paths,
+        sizes=np.where(known[:, None], decoded, stated),
+        splits=files.as_texts(samples.column("split")),
+        labelled=samples.column("labelled").to_numpy(),
+        truth=truth,
+        detections=detections,
+        done=done,
+        failed=failed,
+        problems=problems,
     )
 
 
-def failures(errors: dict[int, str], sample_ids: Sequence[str], paths: Sequence[str], known: list[Problem]) -> list[Problem]:
+def failures(
+    errors: dict[int, str], sample_ids: Sequence[str], paths: Sequence[str], known: list[Problem]
+) -> list[Problem]:
     """A problem for each failed image, unless the data set's reader had found it unreadable before."""
     told = {p.sample_id for p in known if p.kind in ("missing image", "unreadable image", "truncated image")}
     found = []
@@ -240,11 +305,22 @@ def class_problems(manifest: Manifest) -> list[Problem]:
     if manifest.dataset.objects == 0 or any(link.dataset is not None for link in manifest.classes.links):
         return []
     theirs, ours = ", ".join(manifest.detector.class_names[:4]), ", ".join(manifest.classes.names[:4])
-    return [Problem("no class in common", f"The detector ({theirs}, ...) knows none of the data set's classes ({ours}, ...), so every object is missed.")]
+    return [
+        Problem(
+            "no class in common",
+            f"The detector ({theirs}, ...) knows none of the data set's classes ({ours}, ...), so every"
+            " object is missed.",
+        )
+    ]
 
 
 def run_from_detections(
-    dataset: Dataset, detections: Sequence[Detections | None], info: DetectorInfo, *, floor: float = 0.0, name: str | None = None
+    dataset: Dataset,
+    detections: Sequence[Detections | None],
+    info: DetectorInfo,
+    *,
+    floor: float = 0.0,
+    name: str | None = None,
 ) -> Run:
     """A run in memory, as `detect_run` would have stored it.
 
@@ -259,26 +335,45 @@ def run_from_detections(
     """
     n = len(dataset)
     if len(detections) != n:
-        raise InputError(f"run_from_detections: expected one entry an image, got {len(detections)} for {n} images.")
+        raise InputError(
+            f"run_from_detections: expected one entry an image, got {len(detections)} for {n} images."
+        )
     classes = unify(dataset.class_map, info.class_map)
     kept: list[Detections | None] = []
     decoded = np.zeros((n, 2), np.int32)
     for i, found in enumerate(detections):
         if found is not None:
             if len(found) and found.class_ids.max() >= len(info.class_map):
-                raise InputError(f"Image {i}: class id {found.class_ids.max()} is not one of the detector's {len(info.class_map)} classes.")
+                raise InputError(
+                    f"Image {i}: class id {found.class_ids.max()} is not one of the detector's"
+                    f" {len(info.class_map)} classes."
+                )
             decoded[i] = found.image_size
             found = to_unified(above_floor(found, floor), classes)
         kept.append(found)
     table = DetectionTable.from_detections(kept)
     done = np.array([d is not None for d in kept], bool)
     manifest = describe(dataset, info, classes, floor=floor, name=name)
-    manifest = manifest.model_copy(update={
-        "state": "done" if done.all() else "cancelled", "finished": now(), "counts": Counts(done=int(done.sum()), detections=len(table)),
-    })
+    manifest = manifest.model_copy(
+        update={
+            "state": "done" if done.all() else "cancelled",
+            "finished": now(),
+            "counts": Counts(done=int(done.sum()), detections=len(table)),
+        }
+    )
     truth, problems = fit_truth(dataset.objects, dataset.sizes, decoded, dataset.sample_ids, dataset.files)
     return Run(
-        path=None, manifest=manifest, sample_ids=dataset.sample_ids, files=dataset.files,
-        sizes=np.where(done[:, None], decoded, dataset.sizes), splits=dataset.splits, labelled=dataset.labelled, truth=truth,
-        detections=table, done=done, failed={}, problems=[*dataset.problems, *class_problems(manifest), *problems], loader=dataset.load_image,
+        path=None,
+        manifest=manifest,
+        sample_ids=dataset.sample_ids,
+        files=dataset.files,
+        sizes=np.where(done[:, None], decoded, dataset.sizes),
+        splits=dataset.splits,
+        labelled=dataset.labelled,
+        truth=truth,
+        detections=table,
+        done=done,
+        failed={},
+        problems=[*dataset.problems, *class_problems(manifest), *problems],
+        loader=dataset.load_image,
     )

@@ -3,9 +3,10 @@
     run = open_streamed(path)
     for first, window in run.windows():      # window: an `analysis.store.Run` of a few thousand images
 
-Matching, error kinds and class queries look at one image at a time, so what they say of a window is what they say of
-those images in the whole run. `analysis.match`, `evaluate`, `find_errors` and `find_images_with_classes` take a
-StreamedRun and give exactly what they give for the run in memory; `analysis.streamed_figures` puts windows together.
+Matching, error kinds and class queries look at one image at a time, so what they say of a window is what they
+say of those images in the whole run. `analysis.match`, `evaluate`, `find_errors` and
+`find_images_with_classes` take a StreamedRun and give exactly what they give for the run in memory;
+`analysis.streamed_figures` puts windows together.
 """
 
 from __future__ import annotations
@@ -32,22 +33,33 @@ from detector.errors import BoxscopeError, InputError, RunError
 
 MEMORY_DETECTIONS = 5_000_000
 MEMORY_IMAGES = 1_000_000
-"""A run with more than either is streamed by `open_stored`: about 1 GB as a `Run`, before anything is computed."""
+"""A run with more than either is streamed by `open_stored`: about 1 GB as a `Run`, before anything is
+computed.
+"""
 WINDOW_DETECTIONS, WINDOW_IMAGES = 250_000, 16_384
 
 
 class StreamedRun:
     """A stored run whose detections, objects and names stay on disk; per image a few numbers are in memory.
 
-    Args and attributes that say the same as `Run`'s: path, manifest, class_map, name, sample_ids, files, splits, sizes,
-    labelled, done, failed, readable, usable, version, `position`, `image_size`, `detections_of`, `annotations`, `load_image`.
+    Args and attributes that say the same as `Run`'s: path, manifest, class_map, name, sample_ids, files,
+    splits, sizes, labelled, done, failed, readable, usable, version, `position`, `image_size`,
+    `detections_of`, `annotations`, `load_image`.
 
     Attributes:
         parts: which part holds which image, and how many detections (`analysis.run_parts.PartIndex`).
         detection_count, object_count: in all.
     """
 
-    def __init__(self, path: Path, manifest: Manifest, sizes: np.ndarray, stated: np.ndarray, labelled: np.ndarray, parts: PartIndex):
+    def __init__(
+        self,
+        path: Path,
+        manifest: Manifest,
+        sizes: np.ndarray,
+        stated: np.ndarray,
+        labelled: np.ndarray,
+        parts: PartIndex,
+    ):
         self.path, self.manifest, self.parts = path, manifest, parts
         self.class_map: ClassMap = manifest.class_map
         samples = path / "samples.parquet"
@@ -80,11 +92,15 @@ class StreamedRun:
     @cached_property
     def failed(self) -> dict[str, str]:
         rows = sorted(self.parts.errors)
-        return dict(zip(lazy.take(self.sample_ids, np.array(rows, np.int64)), (self.parts.errors[r] for r in rows)))
+        return dict(
+            zip(lazy.take(self.sample_ids, np.array(rows, np.int64)), (self.parts.errors[r] for r in rows))
+        )
 
     @cached_property
     def problems(self) -> tuple[Problem, ...]:
-        """Of the data set's reader and of the run; those of pictures that decode to another size come with their window."""
+        """Of the data set's reader and of the run; those of pictures that decode to another size come with
+        their window.
+        """
         found = [*files.read_problems(self.path / "problems.parquet"), *class_problems(self.manifest)]
         return (*found, *failures(self.parts.errors, self.sample_ids, self.files, found))
 
@@ -106,7 +122,9 @@ class StreamedRun:
     @cached_property
     def version(self) -> str:
         """As `Run.version`, and the same for the same content."""
-        return f"{self.manifest.identity}-{int(self.done.sum())}-{len(self.parts.errors)}-{self.detection_count}"
+        return (
+            f"{self.manifest.identity}-{int(self.done.sum())}-{len(self.parts.errors)}-{self.detection_count}"
+        )
 
     @property
     def floor(self) -> float:
@@ -121,15 +139,20 @@ class StreamedRun:
         i = self.sample_ids.find(str(sample_id))
         if i is None:
             first = self.sample_ids[0] if len(self) else "none"
-            raise InputError(f"{self.name} has no sample {sample_id!r}; it holds {len(self)}, the first is {first!r}.")
+            raise InputError(
+                f"{self.name} has no sample {sample_id!r}; it holds {len(self)}, the first is {first!r}."
+            )
         return i
 
-    def window(self, first: int, last: int, *, detections: bool = True, boxes: bool = True, truth: bool = True) -> Run:
+    def window(
+        self, first: int, last: int, *, detections: bool = True, boxes: bool = True, truth: bool = True
+    ) -> Run:
         """The images `first` to before `last` as a run in memory; its positions count from `first`.
 
         Args:
             detections: False leaves them unread (none).
-            boxes: False leaves the corners of detections unread (zeros): for questions about classes and scores.
+            boxes: False leaves the corners of detections unread (zeros): for questions about classes and
+                scores.
             truth: False leaves the objects unread (none).
 
         Raises:
@@ -140,16 +163,38 @@ class StreamedRun:
         decoded, done = self.parts.decoded[first:last], self.done[first:last]
         known = done & (decoded > 0).all(axis=1)
         objects = self._truth.rows(first, last) if truth else ObjectTable.empty()
-        objects, problems = fit_truth(objects, self._stated[first:last], np.where(known[:, None], decoded, 0), ids, paths)
-        failed = {ids[r - first]: self.parts.errors[r] for r in rows[done & ~known].tolist() if r in self.parts.errors}
-        found = self.parts.detections(first, last, boxes=boxes) if detections else DetectionTable.empty(last - first)
+        objects, problems = fit_truth(
+            objects, self._stated[first:last], np.where(known[:, None], decoded, 0), ids, paths
+        )
+        failed = {
+            ids[r - first]: self.parts.errors[r]
+            for r in rows[done & ~known].tolist()
+            if r in self.parts.errors
+        }
+        found = (
+            self.parts.detections(first, last, boxes=boxes)
+            if detections
+            else DetectionTable.empty(last - first)
+        )
         return Run(
-            path=None, manifest=self.manifest, sample_ids=ids, files=paths, sizes=self.sizes[first:last], splits=self.splits[first:last],
-            labelled=self.labelled[first:last], truth=objects, detections=found, done=done, failed=failed, problems=problems,
+            path=None,
+            manifest=self.manifest,
+            sample_ids=ids,
+            files=paths,
+            sizes=self.sizes[first:last],
+            splits=self.splits[first:last],
+            labelled=self.labelled[first:last],
+            truth=objects,
+            detections=found,
+            done=done,
+            failed=failed,
+            problems=problems,
         )
 
     def bounds(self) -> list[tuple[int, int]]:
-        """Where the windows begin and end: at most `WINDOW_DETECTIONS` each (but at least one image), and `WINDOW_IMAGES`."""
+        """Where the windows begin and end: at most `WINDOW_DETECTIONS` each (but at least one image), and
+        `WINDOW_IMAGES`.
+        """
         ends = np.cumsum(self.parts.counts, dtype=np.int64)
         found, first = [], 0
         while first < len(self):
@@ -160,7 +205,9 @@ class StreamedRun:
             first = last
         return found
 
-    def windows(self, *, detections: bool = True, boxes: bool = True, truth: bool = True) -> Iterator[tuple[int, Run]]:
+    def windows(
+        self, *, detections: bool = True, boxes: bool = True, truth: bool = True
+    ) -> Iterator[tuple[int, Run]]:
         """(first image, run in memory) one after another; arguments as for `window`."""
         for first, last in self.bounds():
             yield first, self.window(first, last, detections=detections, boxes=boxes, truth=truth)
@@ -180,7 +227,10 @@ class StreamedRun:
 
     def __repr__(self) -> str:
         done = int(self.done.sum())
-        return f"StreamedRun({self.name!r}, {self.manifest.state}, {done} of {len(self)} images, {self.detection_count} detections)"
+        return (
+            f"StreamedRun({self.name!r}, {self.manifest.state}, {done} of {len(self)} images,"
+            f" {self.detection_count} detections)"
+        )
 
 
 class _TruthFile:
@@ -192,12 +242,21 @@ class _TruthFile:
             self._metadata = pq.read_metadata(path)
             names = self._metadata.schema.to_arrow_schema().names
         except (OSError, pa.ArrowException) as error:
-            raise RunError(f"This file of the run is broken or not there ({str(error).splitlines()[0][:120]}).", path=path) from None
+            raise RunError(
+                f"This file of the run is broken or not there ({str(error).splitlines()[0][:120]}).",
+                path=path,
+            ) from None
         if names != files.TRUTH.names:
-            raise RunError(f"Expected the columns {', '.join(files.TRUTH.names)}, found {', '.join(names)}.", path=path)
+            raise RunError(
+                f"Expected the columns {', '.join(files.TRUTH.names)}, found {', '.join(names)}.", path=path
+            )
         self.count = self._metadata.num_rows
-        groups = [self._metadata.row_group(g).column(0).statistics for g in range(self._metadata.num_row_groups)]
-        self._ranges = [(s.min, s.max) for s in groups if s is not None] if all(groups) else [(0, 1 << 62)] * len(groups)
+        groups = [
+            self._metadata.row_group(g).column(0).statistics for g in range(self._metadata.num_row_groups)
+        ]
+        self._ranges = (
+            [(s.min, s.max) for s in groups if s is not None] if all(groups) else [(0, 1 << 62)] * len(groups)
+        )
         self._kept: tuple[tuple[int, ...], dict[str, np.ndarray]] | None = None
 
     def rows(self, first: int, last: int) -> ObjectTable:
@@ -213,7 +272,12 @@ class _TruthFile:
             kept = self._kept = wanted, columns | {"xyxy": files.numbers(table, *files.BOX)}
         part = slice(*np.searchsorted(kept[1]["row"], (first, last)).tolist())
         columns = {name: values[part] for name, values in kept[1].items()}
-        return ObjectTable(rows=columns.pop("row") - first, class_ids=columns.pop("class_id"), ids=columns.pop("id"), **columns)
+        return ObjectTable(
+            rows=columns.pop("row") - first,
+            class_ids=columns.pop("class_id"),
+            ids=columns.pop("id"),
+            **columns,
+        )
 
 
 def open_streamed(path: str | Path) -> StreamedRun:
@@ -227,13 +291,17 @@ def open_streamed(path: str | Path) -> StreamedRun:
     samples = files.read_table(path / "samples.parquet", files.SAMPLES, ("width", "height", "labelled"))
     n = len(samples)
     if n != manifest.dataset.count:
-        raise RunError(f"The manifest speaks of {manifest.dataset.count} images, samples.parquet holds {n}.", path=path)
+        raise RunError(
+            f"The manifest speaks of {manifest.dataset.count} images, samples.parquet holds {n}.", path=path
+        )
     stated = files.numbers(samples, "width", "height").astype(np.int32).reshape(n, 2)
     labelled = np.array(samples.column("labelled").to_numpy(), bool)
     parts = read_parts(path, n)
     known = parts.done & (parts.decoded > 0).all(axis=1)
     try:
-        return StreamedRun(path, manifest, np.where(known[:, None], parts.decoded, stated), stated, labelled, parts)
+        return StreamedRun(
+            path, manifest, np.where(known[:, None], parts.decoded, stated), stated, labelled, parts
+        )
     except RunError:
         raise
     except BoxscopeError as error:
@@ -241,7 +309,8 @@ def open_streamed(path: str | Path) -> StreamedRun:
 
 
 def is_large(path: str | Path) -> bool:
-    """Whether a stored run is one that `open_stored` streams, by the number of its images and the rows of its parts.
+    """Whether a stored run is one that `open_stored` streams, by the number of its images and the rows of its
+    parts.
 
     Raises:
         RunError: there is no run.

@@ -1,8 +1,9 @@
 """Matching, AP, error kinds of a run read in windows: exactly what they are for the run in memory.
 
-What looks at one image at a time is done window by window; what is left of a window are a few bytes a detection:
-21 for a matching, 27 for error kinds, about 110 while AP is gathered (hotcoco's state). AP takes several passes over
-the run, a group of classes each, where all classes at once would be more than `PASS_DETECTIONS`.
+What looks at one image at a time is done window by window; what is left of a window are a few bytes a
+detection: 21 for a matching, 27 for error kinds, about 110 while AP is gathered (hotcoco's state). AP takes
+several passes over the run, a group of classes each, where all classes at once would be more than
+`PASS_DETECTIONS`.
 """
 
 from __future__ import annotations
@@ -31,7 +32,12 @@ Tell = Callable[[int, int], object]
 
 
 def match_streamed(
-    run: StreamedRun, iou: float = 0.5, *, class_aware: bool = True, difficult: str = "count", progress: Tell | None = None
+    run: StreamedRun,
+    iou: float = 0.5,
+    *,
+    class_aware: bool = True,
+    difficult: str = "count",
+    progress: Tell | None = None,
 ) -> Matches:
     """`analysis.matching.match_run` of the whole run; `progress` is told (images done, images)."""
     gathered = _Gathered(run)
@@ -45,7 +51,14 @@ def match_streamed(
 class _Gathered:
     """The matchings of windows, one after another, as one."""
 
-    DETS = {"det_rows": np.int32, "det_classes": np.int32, "det_scores": np.float32, "det_kind": np.uint8, "det_truth": np.int32, "det_iou": np.float32}
+    DETS = {
+        "det_rows": np.int32,
+        "det_classes": np.int32,
+        "det_scores": np.float32,
+        "det_kind": np.uint8,
+        "det_truth": np.int32,
+        "det_iou": np.float32,
+    }
     TRUTHS = ("truth_rows", "truth_classes", "truth_ignored", "truth_det", "truth_iou", "truth_score")
 
     def __init__(self, run: StreamedRun):
@@ -64,20 +77,34 @@ class _Gathered:
         for name in self.TRUTHS:
             self.truths[name].append(getattr(m, name))
         self.truths["truth_rows"][-1] = m.truth_rows + np.int32(first)
-        self.truths["truth_det"][-1] = np.where(m.truth_det >= 0, m.truth_det + np.int32(self.det_count), np.int32(-1))
+        self.truths["truth_det"][-1] = np.where(
+            m.truth_det >= 0, m.truth_det + np.int32(self.det_count), np.int32(-1)
+        )
         self.det_count += len(m.det_rows)
         self.truth_count += len(m.truth_rows)
 
     def matches(self, iou: float, class_aware: bool, difficult: str) -> Matches:
-        truths = {name: np.concatenate(values) if values else np.zeros(0) for name, values in self.truths.items()}
+        truths = {
+            name: np.concatenate(values) if values else np.zeros(0) for name, values in self.truths.items()
+        }
         return Matches(
-            iou=iou, class_aware=class_aware, difficult=difficult, num_classes=len(self.run.class_map), judged=judged_images(self.run),
-            **self.dets, **truths,
+            iou=iou,
+            class_aware=class_aware,
+            difficult=difficult,
+            num_classes=len(self.run.class_map),
+            judged=judged_images(self.run),
+            **self.dets,
+            **truths,
         )
 
 
 def find_errors_streamed(
-    run: StreamedRun, *, iou: float = 0.5, background_iou: float = 0.1, max_detections: int | None = 100, ignored_too: bool = False,
+    run: StreamedRun,
+    *,
+    iou: float = 0.5,
+    background_iou: float = 0.1,
+    max_detections: int | None = 100,
+    ignored_too: bool = False,
     progress: Tell | None = None,
 ) -> Errors:
     """`analysis.errors.find_errors` of the whole run; `progress` is told (images done, images)."""
@@ -85,19 +112,38 @@ def find_errors_streamed(
     for first, window in run.windows():
         m = match_run(window, iou)
         k = kinds_of(window, m, iou, background_iou, max_detections, ignored_too)
-        kinds.append(replace(k, det_truth=np.where(k.det_truth >= 0, k.det_truth + np.int32(gathered.truth_count), np.int32(-1))))
+        kinds.append(
+            replace(
+                k,
+                det_truth=np.where(
+                    k.det_truth >= 0, k.det_truth + np.int32(gathered.truth_count), np.int32(-1)
+                ),
+            )
+        )
         gathered.add(first, m)
         if progress is not None:
             progress(first + len(window), len(run))
     if not kinds:
-        kinds.append(Kinds(*(np.zeros(0, dtype) for dtype in (np.uint8, np.int32, bool, np.uint8, np.float32, bool, bool))))
+        kinds.append(
+            Kinds(
+                *(
+                    np.zeros(0, dtype)
+                    for dtype in (np.uint8, np.int32, bool, np.uint8, np.float32, bool, bool)
+                )
+            )
+        )
     whole = Kinds(*(np.concatenate([getattr(k, name) for k in kinds]) for name in Kinds.__dataclass_fields__))
     kinds.clear()
     return put_together(gathered.matches(float(iou), True, "count"), whole, background_iou, max_detections)
 
 
 def evaluate_streamed(
-    run: StreamedRun, classes: Iterable[str | int] | None, images: np.ndarray | None, caps: list[int], area: str, progress: Tell | None = None
+    run: StreamedRun,
+    classes: Iterable[str | int] | None,
+    images: np.ndarray | None,
+    caps: list[int],
+    area: str,
+    progress: Tell | None = None,
 ) -> Evaluation:
     """`analysis.metrics.evaluate` of the whole run, with COCO's own choices; the arguments are its."""
     import hotcoco
@@ -125,18 +171,37 @@ def evaluate_streamed(
         for name, axis in (("precision", 2), ("recall", 1)):
             part = ev.eval[name]
             if name not in arrays:
-                arrays[name] = np.full([*part.shape[:axis], len(frame.class_ids), *part.shape[axis + 1 :]], -1.0)
+                arrays[name] = np.full(
+                    [*part.shape[:axis], len(frame.class_ids), *part.shape[axis + 1 :]], -1.0
+                )
             arrays[name][(slice(None),) * axis + (at,)] = part
         del ev, gathering
-    figures, by_class = figures_of_arrays(arrays["precision"], arrays["recall"]) if arrays else (dict.fromkeys(FIGURES), {})
+    figures, by_class = (
+        figures_of_arrays(arrays["precision"], arrays["recall"]) if arrays else (dict.fromkeys(FIGURES), {})
+    )
     matcher = f"COCO (hotcoco {hotcoco.__version__})" if arrays else "COCO"
     per_class = figures_per_class(names, frame.class_ids, by_class, counts.objects, counts.detections)
     left = int((~judged_images(run)).sum())
-    notes = [f"{left} of {len(run)} images take no part: not labelled, not finished or not readable."] if left else []
-    notes += [f"{counts.unknown} detections take no part: the data set has no such class."] if counts.unknown else []
+    notes = (
+        [f"{left} of {len(run)} images take no part: not labelled, not finished or not readable."]
+        if left
+        else []
+    )
+    notes += (
+        [f"{counts.unknown} detections take no part: the data set has no such class."]
+        if counts.unknown
+        else []
+    )
     return Evaluation(
-        figures, per_class, settings_of(len(frame.class_ids), caps, area, run, DEFAULTS, matcher), images=int(seen.sum()),
-        objects=int(counts.objects.sum()), crowd=counts.crowd, detections=int(counts.detections.sum()), notes=tuple(notes), arrays=arrays,
+        figures,
+        per_class,
+        settings_of(len(frame.class_ids), caps, area, run, DEFAULTS, matcher),
+        images=int(seen.sum()),
+        objects=int(counts.objects.sum()),
+        crowd=counts.crowd,
+        detections=int(counts.detections.sum()),
+        notes=tuple(notes),
+        arrays=arrays,
     )
 
 
@@ -149,7 +214,14 @@ class _Counts:
 
 
 def _feed(
-    gathering: Any, window: Run, first: int, frame: Columns, group: list[int], area: str, counts: _Counts, first_turn: bool
+    gathering: Any,
+    window: Run,
+    first: int,
+    frame: Columns,
+    group: list[int],
+    area: str,
+    counts: _Counts,
+    first_turn: bool,
 ) -> None:
     columns = columns_of_run(window)
     part = slice(first, first + len(window))
@@ -166,17 +238,33 @@ def _feed(
     objects = [
         {"id": number, "image_id": row, "category_id": kind, "bbox": box, "area": size, "iscrowd": int(crowd)}
         for number, (row, kind, box, size, crowd) in enumerate(
-            zip(truth.rows.tolist(), truth.kinds.tolist(), truth.xywh.tolist(), areas.tolist(), truth.crowd.tolist()), counts.fed + 1
+            zip(
+                truth.rows.tolist(),
+                truth.kinds.tolist(),
+                truth.xywh.tolist(),
+                areas.tolist(),
+                truth.crowd.tolist(),
+            ),
+            counts.fed + 1,
         )
     ]
     counts.fed += len(objects)
-    listed = [{"id": i, "width": max(w, 1), "height": max(h, 1)} for i, (w, h) in zip(columns.rank[columns.seen].tolist(), window.sizes[columns.seen].tolist())]
+    listed = [
+        {"id": i, "width": max(w, 1), "height": max(h, 1)}
+        for i, (w, h) in zip(columns.rank[columns.seen].tolist(), window.sizes[columns.seen].tolist())
+    ]
     if listed:
-        gathering.update(listed, objects, np.column_stack([found.rows, found.xywh, found.scores, found.kinds]).astype(np.float64))
+        gathering.update(
+            listed,
+            objects,
+            np.column_stack([found.rows, found.xywh, found.scores, found.kinds]).astype(np.float64),
+        )
 
 
 def _class_groups(run: StreamedRun, class_ids: list[int]) -> list[list[int]]:
-    """The classes in groups of at most `PASS_DETECTIONS` detections; a class with more is a group of its own."""
+    """The classes in groups of at most `PASS_DETECTIONS` detections; a class with more is a group of its
+    own.
+    """
     if run.detection_count <= PASS_DETECTIONS:
         return [class_ids] if class_ids else []
     held = np.zeros(len(run.class_map), np.int64)
@@ -203,4 +291,3 @@ def _ranks(run: StreamedRun) -> np.ndarray:
     rank = np.empty(len(order), np.int64)
     rank[order] = np.arange(len(order))
     return rank
-

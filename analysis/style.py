@@ -35,8 +35,14 @@ class Stroke:
 
     @property
     def ink(self) -> str:
-        """The colour of text on this colour, dark or white, whichever has more contrast (WCAG; at least 4.5)."""
-        return INK if _luminance(self.rgb) + 0.05 > (1.05 * (_luminance((17, 17, 17)) + 0.05)) ** 0.5 else "#FFFFFF"
+        """The colour of text on this colour, dark or white, whichever has more contrast (WCAG; at least
+        4.5).
+        """
+        return (
+            INK
+            if _luminance(self.rgb) + 0.05 > (1.05 * (_luminance((17, 17, 17)) + 0.05)) ** 0.5
+            else "#FFFFFF"
+        )
 
     @property
     def key(self) -> str:
@@ -66,8 +72,9 @@ STROKES = {
     "truth ignored": Stroke("ignored ground truth", GREY, "•", DASH, width=1.2),
     "unlabelled": Stroke("prediction", BLUE, "", width=2.0),
 }
-"""By verdict: of detections ("correct", "wrong", "duplicate", "ignored", "below"; "unlabelled" where there is no
-ground truth to judge by) and of objects ("missed", "found", "truth ignored"; "truth" where nothing was matched)."""
+"""By verdict: of detections ("correct", "wrong", "duplicate", "ignored", "below"; "unlabelled" where there is
+no ground truth to judge by) and of objects ("missed", "found", "truth ignored"; "truth" where nothing was
+matched)."""
 
 
 def object_stroke(verdict: str) -> Stroke:
@@ -83,7 +90,9 @@ CONFIDENCE_MAP = "viridis"
 """Matplotlib's name of the sequential map of confidence pictures, always over 0..1."""
 
 EVIDENCE_MAP = "PuOr"
-"""Matplotlib's name of the diverging map of signed evidence; zero is clear. Orange speaks for, purple against."""
+"""Matplotlib's name of the diverging map of signed evidence; zero is clear. Orange speaks for, purple
+against.
+"""
 
 
 def label_text(name: str, score: float | None = None, mark: str = "") -> str:

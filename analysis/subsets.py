@@ -13,7 +13,9 @@ from analysis.queries import MODES, having
 from detector.errors import InputError
 
 
-def narrow(matches: Matches, *, images: np.ndarray | None = None, class_ids: Iterable[int] | None = None) -> Matches:
+def narrow(
+    matches: Matches, *, images: np.ndarray | None = None, class_ids: Iterable[int] | None = None
+) -> Matches:
     """The matches of the images under a mask (bool [N]) and of these classes; None keeps all.
 
     N and K stay. Class-aware matching pairs only objects and detections of one class, so no pair is torn and
@@ -26,7 +28,10 @@ def narrow(matches: Matches, *, images: np.ndarray | None = None, class_ids: Ite
     keep_classes = np.ones(matches.num_classes, bool)
     if class_ids is not None:
         if not matches.class_aware:
-            raise InputError("narrow: a matching that ignores the class cannot be narrowed to classes: pairs would be torn.")
+            raise InputError(
+                "narrow: a matching that ignores the class cannot be narrowed to classes: pairs would be"
+                " torn."
+            )
         keep_classes[:] = False
         keep_classes[list(class_ids)] = True
     det = keep_images[matches.det_rows] & keep_classes[matches.det_classes]
@@ -37,16 +42,29 @@ def narrow(matches: Matches, *, images: np.ndarray | None = None, class_ids: Ite
         return place[pointers]
 
     return Matches(
-        iou=matches.iou, class_aware=matches.class_aware, difficult=matches.difficult, num_classes=matches.num_classes,
-        judged=matches.judged & keep_images, det_rows=matches.det_rows[det], det_classes=matches.det_classes[det],
-        det_scores=matches.det_scores[det], det_kind=matches.det_kind[det], det_truth=moved(matches.det_truth[det], truth),
-        det_iou=matches.det_iou[det], truth_rows=matches.truth_rows[truth], truth_classes=matches.truth_classes[truth],
-        truth_ignored=matches.truth_ignored[truth], truth_det=moved(matches.truth_det[truth], det),
-        truth_iou=matches.truth_iou[truth], truth_score=matches.truth_score[truth],
+        iou=matches.iou,
+        class_aware=matches.class_aware,
+        difficult=matches.difficult,
+        num_classes=matches.num_classes,
+        judged=matches.judged & keep_images,
+        det_rows=matches.det_rows[det],
+        det_classes=matches.det_classes[det],
+        det_scores=matches.det_scores[det],
+        det_kind=matches.det_kind[det],
+        det_truth=moved(matches.det_truth[det], truth),
+        det_iou=matches.det_iou[det],
+        truth_rows=matches.truth_rows[truth],
+        truth_classes=matches.truth_classes[truth],
+        truth_ignored=matches.truth_ignored[truth],
+        truth_det=moved(matches.truth_det[truth], det),
+        truth_iou=matches.truth_iou[truth],
+        truth_score=matches.truth_score[truth],
     )
 
 
-def images_showing(run: Any, class_ids: Iterable[int], mode: str = "any", threshold: Threshold = 0.5) -> np.ndarray:
+def images_showing(
+    run: Any, class_ids: Iterable[int], mode: str = "any", threshold: Threshold = 0.5
+) -> np.ndarray:
     """bool [N]: images whose ground truth *or* predictions at the threshold hold these classes.
 
     The two sides together, so that a false alarm on an image without the class is not lost from sight.

@@ -1,4 +1,6 @@
-"""The suppressor graph of an image as SVG text: kept boxes, the boxes each of them ended, the objects that come and go."""
+"""The suppressor graph of an image as SVG text: kept boxes, the boxes each of them ended, the objects that
+come and go.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +16,17 @@ LABELS = 3, 12
 """Lines that carry their IoU, around one object and in a whole image; more would cover each other."""
 
 
-def suppressor_svg(run: Any, i: int, moved: Moved, *, picture: str = "", chosen: int | None = None, width: int = 560) -> str:
-    """Kept boxes solid blue, suppressed ones thin grey, a line from each to the box that ended it, with their IoU.
+def suppressor_svg(
+    run: Any, i: int, moved: Moved, *, picture: str = "", chosen: int | None = None, width: int = 560
+) -> str:
+    """Kept boxes solid blue, suppressed ones thin grey, a line from each to the box that ended it, with their
+    IoU.
 
     Args:
         run: a Run; i: the image's position; moved: the image at the NMS IoU to show.
         picture: address of the picture, laid under the boxes at half strength; "" for none.
-        chosen: a row of the truth table; only the edges on and around that object are drawn and carry a number.
+        chosen: a row of the truth table; only the edges on and around that object are drawn and carry a
+            number.
         width: pixels across on screen, which decides the size of letters and lines.
 
     An image without edges gives the kept boxes alone.
@@ -33,45 +39,82 @@ def suppressor_svg(run: Any, i: int, moved: Moved, *, picture: str = "", chosen:
         edges = np.argsort(-near, kind="stable")[: int((near > 0.1).sum())]
         x, y, w, h = _around(run.truth.xyxy[chosen], g.by_box[edges], size)
     unit = w / width  # image pixels a screen pixel
-    parts = [f'<svg viewBox="{x:.1f} {y:.1f} {w:.1f} {h:.1f}" width="100%" role="img" aria-label="Who suppressed whom" style="max-height:420px">']
+    parts = [
+        f'<svg viewBox="{x:.1f} {y:.1f} {w:.1f} {h:.1f}" width="100%" role="img" aria-label="Who suppressed'
+        ' whom" style="max-height:420px">'
+    ]
     if picture:
-        parts.append(f'<image href="{html.escape(picture, quote=True)}" x="0" y="0" width="{size[0]}" height="{size[1]}" preserveAspectRatio="none" opacity="0.55"/>')
+        parts.append(
+            f'<image href="{html.escape(picture, quote=True)}" x="0" y="0" width="{size[0]}"'
+            f' height="{size[1]}" preserveAspectRatio="none" opacity="0.55"/>'
+        )
 
     def box(b: np.ndarray, colour: str, stroke: float, dash: str = "", title: str = "") -> None:
         dashes = f' stroke-dasharray="{dash}"' if dash else ""
         parts.append(
-            f'<rect x="{b[0]:.1f}" y="{b[1]:.1f}" width="{b[2] - b[0]:.1f}" height="{b[3] - b[1]:.1f}" fill="transparent" stroke="{colour}" '
-            f'stroke-width="{stroke * unit:.2f}"{dashes}><title>{html.escape(title)}</title></rect>'
+            f'<rect x="{b[0]:.1f}" y="{b[1]:.1f}" width="{b[2] - b[0]:.1f}" height="{b[3] - b[1]:.1f}"'
+            f' fill="transparent" stroke="{colour}"'
+            f' stroke-width="{stroke * unit:.2f}"{dashes}><title>{html.escape(title)}</title></rect>'
         )
 
     names = run.class_map.names
     for e in edges.tolist():
-        box(g.box[e], GREY, 1.2, f"{4 * unit:.2f} {3 * unit:.2f}", f"{names[g.class_id[e]]} {g.score[e]:.2f}, suppressed")
+        box(
+            g.box[e],
+            GREY,
+            1.2,
+            f"{4 * unit:.2f} {3 * unit:.2f}",
+            f"{names[g.class_id[e]]} {g.score[e]:.2f}, suppressed",
+        )
     for b, score, c in zip(moved.kept.xyxy, moved.kept.scores, moved.kept.class_ids):
         box(b, BLUE, 2, title=f"{names[c]} {score:.2f}, kept")
-    marked = {int(j): detection_stroke("correct").colour for j in moved.back} | {int(j): STROKES["missed"].colour for j in moved.gone}
+    marked = {int(j): detection_stroke("correct").colour for j in moved.back} | {
+        int(j): STROKES["missed"].colour for j in moved.gone
+    }
     if chosen is not None:
         marked.setdefault(chosen, STROKES["missed"].colour)
     for j, colour in sorted(marked.items()):
         word = "comes back" if j in moved.back else "is lost" if j in moved.gone else "the missed object"
-        box(run.truth.xyxy[j], colour, 2.5, f"{6 * unit:.2f} {4 * unit:.2f}", f"{names[run.truth.class_ids[j]]}: {word}")
+        box(
+            run.truth.xyxy[j],
+            colour,
+            2.5,
+            f"{6 * unit:.2f} {4 * unit:.2f}",
+            f"{names[run.truth.class_ids[j]]}: {word}",
+        )
     numbered = LABELS[0] if chosen is not None else LABELS[1]
     for n, e in reversed(list(enumerate(edges.tolist()))):  # the nearest last, on top
-        parts.append(_edge(g.box[e], g.by_box[e], float(g.iou[e]), unit, line=(n if chosen is not None else 0) if n < numbered else None))
+        parts.append(
+            _edge(
+                g.box[e],
+                g.by_box[e],
+                float(g.iou[e]),
+                unit,
+                line=(n if chosen is not None else 0) if n < numbered else None,
+            )
+        )
     return "".join(parts) + "</svg>"
 
 
 def _edge(box: np.ndarray, by: np.ndarray, iou: float, unit: float, *, line: int | None) -> str:
-    """`line`: which line of text its number stands on above the suppressed box's centre; None for no number."""
+    """`line`: which line of text its number stands on above the suppressed box's centre; None for no
+    number.
+    """
     (ax, ay), (bx, by_) = _centre(box), _centre(by)
-    path = f'<line x1="{ax:.1f}" y1="{ay:.1f}" x2="{bx:.1f}" y2="{by_:.1f}" stroke="{BLUE}" stroke-width="{1.5 * unit:.2f}"/>'
-    dots = f'<circle cx="{ax:.1f}" cy="{ay:.1f}" r="{2.5 * unit:.2f}" fill="{GREY}"/><circle cx="{bx:.1f}" cy="{by_:.1f}" r="{3.5 * unit:.2f}" fill="{BLUE}"/>'
+    path = (
+        f'<line x1="{ax:.1f}" y1="{ay:.1f}" x2="{bx:.1f}" y2="{by_:.1f}" stroke="{BLUE}"'
+        f' stroke-width="{1.5 * unit:.2f}"/>'
+    )
+    dots = (
+        f'<circle cx="{ax:.1f}" cy="{ay:.1f}" r="{2.5 * unit:.2f}" fill="{GREY}"/><circle cx="{bx:.1f}"'
+        f' cy="{by_:.1f}" r="{3.5 * unit:.2f}" fill="{BLUE}"/>'
+    )
     if line is None:
         return path + dots
     size = 12 * unit
     text = (
-        f'<text x="{ax + 4 * unit:.1f}" y="{ay - 4 * unit - 1.15 * size * line:.1f}" font-size="{size:.2f}" fill="#111" stroke="#fff" stroke-width="{3 * unit:.2f}" '
-        f'paint-order="stroke">{iou:.2f}</text>'
+        f'<text x="{ax + 4 * unit:.1f}" y="{ay - 4 * unit - 1.15 * size * line:.1f}" font-size="{size:.2f}"'
+        f' fill="#111" stroke="#fff" stroke-width="{3 * unit:.2f}" paint-order="stroke">{iou:.2f}</text>'
     )
     return path + dots + text
 
@@ -87,7 +130,9 @@ def _overlap(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def _around(box: np.ndarray, others: np.ndarray, size: tuple[int, int]) -> tuple[float, float, float, float]:
-    """A window that holds the object and the boxes around it, with a margin, inside the picture: x, y, width, height."""
+    """A window that holds the object and the boxes around it, with a margin, inside the picture: x, y, width,
+    height.
+    """
     every = np.concatenate([np.asarray(box, np.float64)[None], np.asarray(others, np.float64).reshape(-1, 4)])
     low, high = every[:, :2].min(axis=0), every[:, 2:].max(axis=0)
     margin = np.maximum(0.35 * (high - low), 16)

@@ -23,7 +23,8 @@ class SuppressorGraph:
     Args:
         box, by_box: float32 [E, 4], clipped to the image.
         score, by_score: float32 [E].
-        class_id, by_class: int32 [E], unified ids; they differ only where boxes of all classes suppress each other.
+        class_id, by_class: int32 [E], unified ids; they differ only where boxes of all classes suppress each
+            other.
         anchor, by_anchor: int32 [E], rows of the candidates.
         iou: float32 [E], of the unclipped boxes, as post-processing measured it.
         iou_threshold: the NMS IoU they exceed.
@@ -48,8 +49,16 @@ class SuppressorGraph:
             "iou_threshold": self.iou_threshold,
             "edges": [
                 {
-                    "class": names[self.class_id[e]], "score": float(self.score[e]), "box": self.box[e].tolist(), "anchor": int(self.anchor[e]),
-                    "by": {"class": names[self.by_class[e]], "score": float(self.by_score[e]), "box": self.by_box[e].tolist(), "anchor": int(self.by_anchor[e])},
+                    "class": names[self.class_id[e]],
+                    "score": float(self.score[e]),
+                    "box": self.box[e].tolist(),
+                    "anchor": int(self.anchor[e]),
+                    "by": {
+                        "class": names[self.by_class[e]],
+                        "score": float(self.by_score[e]),
+                        "box": self.by_box[e].tolist(),
+                        "anchor": int(self.by_anchor[e]),
+                    },
                     "iou": float(self.iou[e]),
                 }
                 for e in range(len(self))
@@ -58,12 +67,19 @@ class SuppressorGraph:
 
 
 def suppressor_graph(
-    run: Any, m: Matches, i: int, candidates: Candidates, settings: Mapping[str, Any] | PostprocessSettings | None = None, at_least: float = 0.05
+    run: Any,
+    m: Matches,
+    i: int,
+    candidates: Candidates,
+    settings: Mapping[str, Any] | PostprocessSettings | None = None,
+    at_least: float = 0.05,
 ) -> SuppressorGraph | None:
-    """Who suppressed whom in image i, among candidates that score `at_least`; None where post-processing cannot be replayed.
+    """Who suppressed whom in image i, among candidates that score `at_least`; None where post-processing
+    cannot be replayed.
 
     Args:
-        run, m: the run and its matches; candidates: of this image; settings: as `analysis.autopsy_run.autopsy` takes them.
+        run, m: the run and its matches; candidates: of this image; settings: as
+            `analysis.autopsy_run.autopsy` takes them.
     """
     replay, found = open_replay(run, Bench(run, m, i), candidates, settings)
     return None if found is None else graph_of(replay, at_least)
@@ -88,8 +104,16 @@ def graph_of(replay: Replay, at_least: float, iou_threshold: float | None = None
     boxes = np.clip(trace.boxes, 0, replay.limit)
     iou = np.array([overlap_of(trace.boxes[a], trace.boxes[b]) for a, b in zip(fell, by)], np.float32)
     return SuppressorGraph(
-        boxes[fell], boxes[by], trace.scores[fell], trace.scores[by], classes(fell), classes(by),
-        replay.numbers[trace.anchor_ids[fell]], replay.numbers[trace.anchor_ids[by]], iou, settings.iou_threshold,
+        boxes[fell],
+        boxes[by],
+        trace.scores[fell],
+        trace.scores[by],
+        classes(fell),
+        classes(by),
+        replay.numbers[trace.anchor_ids[fell]],
+        replay.numbers[trace.anchor_ids[by]],
+        iou,
+        settings.iou_threshold,
     )
 
 
@@ -100,7 +124,8 @@ class Moved:
     Args:
         graph: who suppresses whom then, among boxes that pass the lowest threshold.
         kept: the boxes that count then; before: those that count as the detector is set.
-        back, gone: int64, rows of the truth table: objects found then and not before, and the other way round.
+        back, gone: int64, rows of the truth table: objects found then and not before, and the other way
+            round.
         wrong: change in the number of false positives of this image.
     """
 
@@ -130,8 +155,14 @@ def move_nms(run: Any, m: Matches, cuts: np.ndarray, i: int, replay: Replay, iou
         return Boxes(*(column[shown] for column in boxes)), found, counts(result, cuts).fp
 
     before, found, wrong = judged(replay.boxes(at_least=least))
-    kept, found_then, wrong_then = judged(replay.boxes(replace(replay.settings, iou_threshold=iou_threshold), at_least=least))
+    kept, found_then, wrong_then = judged(
+        replay.boxes(replace(replay.settings, iou_threshold=iou_threshold), at_least=least)
+    )
     return Moved(
-        graph_of(replay, least, iou_threshold), kept, before, bench.first + np.flatnonzero(found_then & ~found),
-        bench.first + np.flatnonzero(found & ~found_then), wrong_then - wrong,
+        graph_of(replay, least, iou_threshold),
+        kept,
+        before,
+        bench.first + np.flatnonzero(found_then & ~found),
+        bench.first + np.flatnonzero(found & ~found_then),
+        wrong_then - wrong,
     )

@@ -12,7 +12,8 @@ from detector.errors import InputError
 
 @dataclass(frozen=True, eq=False)
 class DetectionTable:
-    """Every detection of a run, grouped by image in the order of its samples, best score first within an image.
+    """Every detection of a run, grouped by image in the order of its samples, best score first within an
+    image.
 
     Args:
         rows: int32 [D], the sample's position in the run, ascending.
@@ -56,11 +57,17 @@ class DetectionTable:
     def _check(self) -> None:
         step = np.diff(self.rows)
         if (step < 0).any() or self.rows[0] < 0 or self.rows[-1] >= self.count:
-            raise InputError(f"DetectionTable.rows: expected ascending positions in 0..{self.count - 1}; DetectionTable.build sorts.")
+            raise InputError(
+                f"DetectionTable.rows: expected ascending positions in 0..{self.count - 1};"
+                " DetectionTable.build sorts."
+            )
         if self.scores.min() < 0 or self.scores.max() > 1:
             raise InputError("DetectionTable.scores: expected 0..1.")
         if ((np.diff(self.scores) > 0) & (step == 0)).any():
-            raise InputError("DetectionTable.scores: expected the best score first within an image; DetectionTable.build sorts.")
+            raise InputError(
+                "DetectionTable.scores: expected the best score first within an image; DetectionTable.build"
+                " sorts."
+            )
         if self.class_ids.min() < 0:
             raise InputError("DetectionTable.class_ids: expected ids of 0 and more.")
 
@@ -72,8 +79,15 @@ class DetectionTable:
     def build(cls, rows, xyxy, scores, class_ids, *, count: int, anchor_ids=None) -> DetectionTable:
         """From columns in any order of images; detections of one image with equal scores keep their order."""
         rows, scores = np.asarray(rows, np.int32).reshape(-1), np.asarray(scores, np.float32).reshape(-1)
-        xyxy, class_ids = np.asarray(xyxy, np.float32).reshape(-1, 4), np.asarray(class_ids, np.int32).reshape(-1)
-        anchor_ids = np.full(len(rows), -1, np.int32) if anchor_ids is None else np.asarray(anchor_ids, np.int32).reshape(-1)
+        xyxy, class_ids = (
+            np.asarray(xyxy, np.float32).reshape(-1, 4),
+            np.asarray(class_ids, np.int32).reshape(-1),
+        )
+        anchor_ids = (
+            np.full(len(rows), -1, np.int32)
+            if anchor_ids is None
+            else np.asarray(anchor_ids, np.int32).reshape(-1)
+        )
         step = np.diff(rows)
         if (step < 0).any() or ((step == 0) & (np.diff(scores) > 0)).any():
             order = np.lexsort((-scores, rows))
@@ -92,7 +106,9 @@ class DetectionTable:
             np.concatenate([d.xyxy for _, d in found]),
             np.concatenate([d.scores for _, d in found]),
             np.concatenate([d.class_ids for _, d in found]),
-            anchor_ids=np.concatenate([np.full(len(d), -1) if d.anchor_ids is None else d.anchor_ids for _, d in found]),
+            anchor_ids=np.concatenate(
+                [np.full(len(d), -1) if d.anchor_ids is None else d.anchor_ids for _, d in found]
+            ),
             count=len(detections),
         )
 
@@ -106,7 +122,12 @@ class DetectionTable:
     def take(self, mask: np.ndarray) -> DetectionTable:
         """The detections under a mask (or at ascending positions), for the same images."""
         return DetectionTable(
-            self.rows[mask], self.xyxy[mask], self.scores[mask], self.class_ids[mask], self.anchor_ids[mask], self.count
+            self.rows[mask],
+            self.xyxy[mask],
+            self.scores[mask],
+            self.class_ids[mask],
+            self.anchor_ids[mask],
+            self.count,
         )
 
     def equals(self, other: DetectionTable) -> bool:

@@ -5,7 +5,8 @@
     classes: {car: 0.42, dog: 0.3}
     rule: best F1
     run: night shift
-    operating_point: {iou: 0.5, matcher: coco, class_aware: true, difficult: count, detector: ssd, weights_hash: 0a1b}
+    operating_point: {iou: 0.5, matcher: coco, class_aware: true, difficult: count, detector: ssd,
+        weights_hash: 0a1b}
 
 An unknown or repeated key, a class the reader does not have or a number outside 0..1 is an error, never
 passed over.
@@ -74,11 +75,21 @@ class Thresholds(Config):
 
 
 def thresholds_for(
-    class_map: ClassMap, cuts: np.ndarray, point: OperatingPoint, *, default: float = 0.5, rule: str = "", run: str = ""
+    class_map: ClassMap,
+    cuts: np.ndarray,
+    point: OperatingPoint,
+    *,
+    default: float = 0.5,
+    rule: str = "",
+    run: str = "",
 ) -> Thresholds:
     """Thresholds from numbers of a class map ([K]); classes at the default are not written out."""
-    values = {n: round(float(c), 7) for n, c in zip(class_map.names, cuts) if np.float32(c) != np.float32(default)}
-    at = ChosenAt(iou=point.iou, difficult=point.difficult, detector=point.detector, weights_hash=point.weights_hash)
+    values = {
+        n: round(float(c), 7) for n, c in zip(class_map.names, cuts) if np.float32(c) != np.float32(default)
+    }
+    at = ChosenAt(
+        iou=point.iou, difficult=point.difficult, detector=point.detector, weights_hash=point.weights_hash
+    )
     return Thresholds(default=default, classes=values, rule=rule, run=run, operating_point=at)
 
 

@@ -73,7 +73,8 @@ def exact_curve(matches: Matches, class_id: int | None = None) -> Curve:
 
 
 def grid_curves(matches: Matches, thresholds: np.ndarray | None = None) -> tuple[Curve, list[Curve]]:
-    """(all classes together, one a class) at the same thresholds, by default 0, .01, ... 1. Quick enough to redraw live.
+    """(all classes together, one a class) at the same thresholds, by default 0, .01, ... 1. Quick enough to
+    redraw live.
 
     Raises:
         InputError: as `exact_curve`.
@@ -82,11 +83,17 @@ def grid_curves(matches: Matches, thresholds: np.ndarray | None = None) -> tuple
     k = matches.num_classes
     right, wrong = _sorted(matches)
     tp, fp = (
-        np.stack([s.at_least(np.full(k, np.float32(c))) for c in cuts]) if len(cuts) else np.zeros((0, k), int)
+        (
+            np.stack([s.at_least(np.full(k, np.float32(c))) for c in cuts])
+            if len(cuts)
+            else np.zeros((0, k), int)
+        )
         for s in (right, wrong)
     )
     objects = np.bincount(matches.truth_classes[matches.truth_counted], minlength=k)
-    per_class = [Curve(cuts, tp[:, c], fp[:, c], int(objects[c]), c) for c in range(k)] if matches.class_aware else []
+    per_class = (
+        [Curve(cuts, tp[:, c], fp[:, c], int(objects[c]), c) for c in range(k)] if matches.class_aware else []
+    )
     return Curve(cuts, tp.sum(axis=1), fp.sum(axis=1), int(objects.sum())), per_class
 
 
@@ -94,7 +101,9 @@ def _sorted(matches: Matches) -> tuple[SortedScores, SortedScores]:
     cached = matches.__dict__.get("_thresholds")
     if cached is None:
         masks = matches.det_kind == CORRECT, np.isin(matches.det_kind, (WRONG, DUPLICATE))
-        cached = tuple(SortedScores(matches.det_classes[m], matches.det_scores[m], matches.num_classes) for m in masks)
+        cached = tuple(
+            SortedScores(matches.det_classes[m], matches.det_scores[m], matches.num_classes) for m in masks
+        )
         object.__setattr__(matches, "_thresholds", cached)
     return cached
 
@@ -150,7 +159,9 @@ class Suggestion:
 
 
 def shortest_between(low: float, high: float) -> float:
-    """The number with the fewest decimals that is more than `low` and at most `high` once both are float32."""
+    """The number with the fewest decimals that is more than `low` and at most `high` once both are
+    float32.
+    """
     for digits in range(1, 10):
         for value in (round(high, digits), round(np.floor(high * 10**digits) / 10**digits, digits)):
             if low < float(np.float32(value)) <= float(np.float32(high)):
@@ -158,7 +169,9 @@ def shortest_between(low: float, high: float) -> float:
     return float(high)
 
 
-def _pick(curve: Curve, rule: str, score: np.ndarray, tie: np.ndarray, allowed: np.ndarray, unmet: str) -> Suggestion:
+def _pick(
+    curve: Curve, rule: str, score: np.ndarray, tie: np.ndarray, allowed: np.ndarray, unmet: str
+) -> Suggestion:
     """The allowed point of the best score (ties: of the best `tie`, then the highest threshold)."""
     if not len(curve.thresholds) or not curve.objects:
         what = "no object of this class" if curve.class_id is not None else "no object"
@@ -175,14 +188,22 @@ def _pick(curve: Curve, rule: str, score: np.ndarray, tie: np.ndarray, allowed: 
     at = int(order[-1])
     below = curve.thresholds[at - 1] if at else -1.0
     return Suggestion(
-        rule, shortest_between(below, curve.thresholds[at]), int(curve.tp[at]), int(curve.fp[at]), int(curve.fn[at])
+        rule,
+        shortest_between(below, curve.thresholds[at]),
+        int(curve.tp[at]),
+        int(curve.fp[at]),
+        int(curve.fn[at]),
     )
 
 
 def best_f1(curve: Curve) -> Suggestion:
-    """The threshold of the largest F1 (ties: of the best precision); none for a class of which no detection is right."""
+    """The threshold of the largest F1 (ties: of the best precision); none for a class of which no detection
+    is right.
+    """
     if curve.class_id is not None and curve.objects and len(curve.tp) and not curve.tp.any():
-        return Suggestion("best F1", None, fn=curve.objects, reason="no detection of it is right at any threshold")
+        return Suggestion(
+            "best F1", None, fn=curve.objects, reason="no detection of it is right at any threshold"
+        )
     f1 = curve.f1
     return _pick(curve, "best F1", f1, curve.precision, np.ones(len(f1), bool), "")
 
@@ -248,11 +269,14 @@ def _share(what: str, value: float) -> None:
         raise InputError(f"{what}: expected 0..1, got {value!r}.")
 
 
-def suggest(matches: Matches, rule: Callable[[Curve], Suggestion] = best_f1, *, floor: float = 0.0) -> tuple[Suggestion, list[Suggestion]]:
+def suggest(
+    matches: Matches, rule: Callable[[Curve], Suggestion] = best_f1, *, floor: float = 0.0
+) -> tuple[Suggestion, list[Suggestion]]:
     """(for all classes together, one a class) by one rule, e.g. `lambda c: recall_at_least(c, 0.9)`.
 
     Args:
-        floor: the run's score floor; a suggestion below it becomes it, as far as the counts stay what they are.
+        floor: the run's score floor; a suggestion below it becomes it, as far as the counts stay what they
+            are.
 
     Raises:
         InputError: the matching ignores the class.

@@ -1,8 +1,8 @@
 """Ground truth against the pictures as they decode.
 
 An annotation file states a size; the picture may decode to another. Nobody can tell from the numbers whether
-the boxes were drawn on the picture as it is, on a smaller copy, or on one lying on its side, so no box is ever
-rescaled or turned: it is clipped to the picture, and the difference is a problem that names the image.
+the boxes were drawn on the picture as it is, on a smaller copy, or on one lying on its side, so no box is
+ever rescaled or turned: it is clipped to the picture, and the difference is a problem that names the image.
 """
 
 from __future__ import annotations
@@ -16,7 +16,11 @@ from detector.data.dataset import ObjectTable, Problem
 
 
 def fit_truth(
-    truth: ObjectTable, stated: np.ndarray, decoded: np.ndarray, sample_ids: Sequence[str], files: Sequence[str]
+    truth: ObjectTable,
+    stated: np.ndarray,
+    decoded: np.ndarray,
+    sample_ids: Sequence[str],
+    files: Sequence[str],
 ) -> tuple[ObjectTable, list[Problem]]:
     """Truth in the frame of the decoded pictures.
 
@@ -29,7 +33,8 @@ def fit_truth(
 
     Returns:
         The truth, clipped; boxes that lay wholly outside their picture are left out. And one problem for each
-        image whose size differs ("image size differs"), each that had boxes clipped ("box outside the image"),
+        image whose size differs ("image size differs"), each that had boxes clipped ("box outside the
+            image"),
         each that lost boxes (the same kind, left_out).
     """
     known = (decoded > 0).all(axis=1)
@@ -54,19 +59,40 @@ def fit_truth(
         path, sample = str(files[i]), sample_ids[i]
         (w, h), (sw, sh) = decoded[i].tolist(), stated[i].tolist()
         if differs[i]:
-            turned = " (the same on its side: the boxes were probably drawn without the EXIF orientation)" if (w, h) == (sh, sw) else ""
-            problems.append(Problem(
-                "image size differs",
-                f"The annotations state {sw}x{sh} pixels, the picture decodes to {w}x{h}{turned}; the boxes were kept as written.",
-                path, sample_id=sample,
-            ))
+            turned = (
+                " (the same on its side: the boxes were probably drawn without the EXIF orientation)"
+                if (w, h) == (sh, sw)
+                else ""
+            )
+            problems.append(
+                Problem(
+                    "image size differs",
+                    f"The annotations state {sw}x{sh} pixels, the picture decodes to {w}x{h}{turned}; the"
+                    " boxes were kept as written.",
+                    path,
+                    sample_id=sample,
+                )
+            )
         if cut[i]:
-            problems.append(Problem("box outside the image", f"{cut[i]} of its boxes reached beyond the picture's {w}x{h} pixels and were clipped.", path, sample_id=sample))
+            problems.append(
+                Problem(
+                    "box outside the image",
+                    f"{cut[i]} of its boxes reached beyond the picture's {w}x{h} pixels and were clipped.",
+                    path,
+                    sample_id=sample,
+                )
+            )
         if lost[i]:
-            problems.append(Problem(
-                "box outside the image", f"{lost[i]} of its boxes lay wholly outside the picture's {w}x{h} pixels and were left out.",
-                path, sample_id=sample, left_out=True,
-            ))
+            problems.append(
+                Problem(
+                    "box outside the image",
+                    f"{lost[i]} of its boxes lay wholly outside the picture's {w}x{h} pixels and were left"
+                    " out.",
+                    path,
+                    sample_id=sample,
+                    left_out=True,
+                )
+            )
     if not moved.any():
         return truth, problems
     xyxy = truth.xyxy.copy()

@@ -1,9 +1,9 @@
 """Average precision as PASCAL VOC defines it: one IoU, 11 points or every point.
 
-VOC's matching is not COCO's: a detection belongs to the object of its class it overlaps most, taken or not; the
-best-scored detection of an object is correct, every further one is wrong, even where another object is free.
-Objects flagged difficult (and crowd regions) count on neither side. Everingham et al., "The PASCAL Visual
-Object Classes Challenge", IJCV 2010; the devkit's VOCevaldet.m.
+VOC's matching is not COCO's: a detection belongs to the object of its class it overlaps most, taken or not;
+the best-scored detection of an object is correct, every further one is wrong, even where another object is
+free. Objects flagged difficult (and crowd regions) count on neither side. Everingham et al., "The PASCAL
+Visual Object Classes Challenge", IJCV 2010; the devkit's VOCevaldet.m.
 """
 
 from __future__ import annotations
@@ -81,7 +81,12 @@ def voc_correct(
 
 
 def evaluate_voc(
-    run: Any, *, iou: float = 0.5, interpolation: str = "all", plus_one: bool = False, difficult: str = "ignore"
+    run: Any,
+    *,
+    iou: float = 0.5,
+    interpolation: str = "all",
+    plus_one: bool = False,
+    difficult: str = "ignore",
 ) -> VocEvaluation:
     """VOC's AP for each class of the data set, over the labelled images on which detection has finished.
 
@@ -96,7 +101,9 @@ def evaluate_voc(
         InputError: an unknown choice, or an IoU outside (0, 1].
     """
     if interpolation not in VOC_INTERPOLATIONS:
-        raise InputError(f"interpolation: expected one of {', '.join(VOC_INTERPOLATIONS)}, got {interpolation!r}.")
+        raise InputError(
+            f"interpolation: expected one of {', '.join(VOC_INTERPOLATIONS)}, got {interpolation!r}."
+        )
     if difficult not in ("ignore", "count"):
         raise InputError(f"difficult: expected ignore or count, got {difficult!r}.")
     if not 0 < iou <= 1:

@@ -1,4 +1,6 @@
-"""A missed object looked for in changed pictures: a crop, more contrast, neighbours hidden. The network runs again, on request."""
+"""A missed object looked for in changed pictures: a crop, more contrast, neighbours hidden. The network runs
+again, on request.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +19,31 @@ from detector.errors import BoxscopeError, ModelError
 
 
 @st.cache_resource(max_entries=256, show_spinner="Running the network on changed pictures")
-def _tries(identity: str, truth: int, cut: float, bound: float, _run: Any, _i: int, _own: int, _spec: dict[str, Any], _hash: str) -> list[Again]:
+def _tries(
+    identity: str,
+    truth: int,
+    cut: float,
+    bound: float,
+    _run: Any,
+    _i: int,
+    _own: int,
+    _spec: dict[str, Any],
+    _hash: str,
+) -> list[Again]:
     process = model_process()
     if process.info(_spec).weights_hash != _hash:
-        raise ModelError("The detector at the run's source has changed since, so it may see this object otherwise.")
+        raise ModelError(
+            "The detector at the run's source has changed since, so it may see this object otherwise."
+        )
     rows = np.arange(_run.truth_offsets[_i], _run.truth_offsets[_i + 1])
     return try_again(
-        partial(process.detect, _spec), _run.load_image(_i), _run.truth.xyxy[truth], _own, cut=cut, bound=bound, others=_run.truth.xyxy[rows[rows != truth]],
+        partial(process.detect, _spec),
+        _run.load_image(_i),
+        _run.truth.xyxy[truth],
+        _own,
+        cut=cut,
+        bound=bound,
+        others=_run.truth.xyxy[rows[rows != truth]],
     )
 
 
@@ -38,23 +58,55 @@ def section(s: Any, a: Autopsy, q: int) -> None:
     key = f"again-{s.manifest.identity}-{truth}"
     if not st.session_state.get(key):
         st.button(
-            "Run the network again around it", icon=":material/frame_inspect:", on_click=lambda: st.session_state.update({key: True}),
-            help="Looks for it in two crops around it, in the picture with more contrast, and with its neighbours hidden: is it within the network's reach at all?",
+            "Run the network again around it",
+            icon=":material/frame_inspect:",
+            on_click=lambda: st.session_state.update({key: True}),
+            help=(
+                "Looks for it in two crops around it, in the picture with more contrast, and with its"
+                " neighbours hidden: is it within the network's reach at all?"
+            ),
         )
         return
     try:
-        tries = _tries(s.manifest.identity, truth, float(a.cuts[class_id]), s.iou, s.run, int(s.run.truth.rows[truth]), own[class_id], spec, s.manifest.detector.weights_hash)
+        tries = _tries(
+            s.manifest.identity,
+            truth,
+            float(a.cuts[class_id]),
+            s.iou,
+            s.run,
+            int(s.run.truth.rows[truth]),
+            own[class_id],
+            spec,
+            s.manifest.detector.weights_hash,
+        )
     except BoxscopeError as error:
         say_error(error)
         return
     found = [t for t in tries if t.found]
     name = s.run.class_map.names[class_id]
     st.markdown(
-        f"Within reach: found with {found[0].change}." if found
-        else f"None of these brings a {name} there above {float(a.cuts[class_id]):.2f}: it is beyond this network here, or the picture does not show it."
+        f"Within reach: found with {found[0].change}."
+        if found
+        else (
+            f"None of these brings a {name} there above {float(a.cuts[class_id]):.2f}: it is beyond this"
+            " network here, or the picture does not show it."
+        )
     )
     st.dataframe(
-        [{"changed picture": t.change, "score": t.score if t.score >= 0 else None, "IoU": t.iou if t.score >= 0 else None, "found": t.found} for t in tries],
-        hide_index=True, width="stretch", placeholder="nothing fits it",
-        column_config={"score": st.column_config.NumberColumn(format="%.2f"), "IoU": st.column_config.NumberColumn(format="%.2f")},
+        [
+            {
+                "changed picture": t.change,
+                "score": t.score if t.score >= 0 else None,
+                "IoU": t.iou if t.score >= 0 else None,
+                "found": t.found,
+            }
+            for t in tries
+        ],
+        hide_index=True,
+        width="stretch",
+        placeholder="nothing fits it",
+        column_config={
+            "score": st.column_config.NumberColumn(format="%.2f"),
+            "IoU": st.column_config.NumberColumn(format="%.2f"),
+        },
     )

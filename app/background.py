@@ -23,12 +23,18 @@ _children: dict[str, subprocess.Popen] = {}
 def spawn(module: str, argument: str, folder: Path) -> None:
     """Run `python -m MODULE ARGUMENT` on its own; the folder is where it works."""
     environment = os.environ | {
-        "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2"), "BOXSCOPE_ROOTS": os.pathsep.join(map(str, roots()[1:])),
+        "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2"),
+        "BOXSCOPE_ROOTS": os.pathsep.join(map(str, roots()[1:])),
     }
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / "log.txt", "ab") as log:
         _children[str(folder)] = subprocess.Popen(
-            [sys.executable, "-m", module, argument], cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            [sys.executable, "-m", module, argument],
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
             start_new_session=True,  # Ctrl-C at the server, or a closed tab, does not end it
         )
 
@@ -65,6 +71,8 @@ def log_tail(folder: Path, characters: int = 3000) -> str:
 
 
 def sentence(error: Exception, what: str, folder: Path) -> str:
-    """An error that is a fault of ours, for a page: "The training failed (ValueError: ...); its log is ..."."""
+    """An error that is a fault of ours, for a page: "The training failed (ValueError: ...); its log is
+    ...".
+    """
     first = str(error).splitlines()[0] if str(error) else ""
     return f"{what} failed ({type(error).__name__}: {first}); its log is {folder / 'log.txt'}."

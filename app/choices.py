@@ -45,7 +45,10 @@ def path_of(name: str) -> Path:
         InputError: the name could leave the folder, hide, or is that of the choice "one for all classes".
     """
     if not re.fullmatch(r"[\w][\w .()+=@-]{0,79}", name) or name == ONE or name.endswith((".", " ")):
-        raise InputError("Expected a name of letters, digits, blanks and - . ( ) + = @, at most 80, beginning with a letter or digit.")
+        raise InputError(
+            "Expected a name of letters, digits, blanks and - . ( ) + = @, at most 80, beginning with a"
+            " letter or digit."
+        )
     return folder() / f"{name}.yaml"
 
 
@@ -67,14 +70,18 @@ def open_saved(name: str, run: Any) -> Saved:
 
 
 def choose(key: str, value: str) -> None:
-    """Set one of these choices before it is drawn. Streamlit writes such a value to the URL only from the second run on."""
+    """Set one of these choices before it is drawn. Streamlit writes such a value to the URL only from the
+    second run on.
+    """
     if key not in st.session_state:
         st.query_params[key] = value
     st.session_state[key] = value
 
 
 def chosen_saved(run: Any) -> Saved | None:
-    """Which thresholds the slider's place is taken by; drawn only where any are saved. Runs before the slider."""
+    """Which thresholds the slider's place is taken by; drawn only where any are saved. Runs before the
+    slider.
+    """
     names = saved_names()
     if not names:
         st.session_state.pop("cuts", None)
@@ -82,8 +89,14 @@ def chosen_saved(run: Any) -> Saved | None:
     if st.session_state.get("cuts", ONE) not in (ONE, *names):
         st.session_state["cuts"] = ONE
     name = st.selectbox(
-        "Thresholds", [ONE, *names], key="cuts", bind="query-params",
-        help="The slider below, or thresholds for each class that were saved on the Thresholds page. Every page, figure and push follows.",
+        "Thresholds",
+        [ONE, *names],
+        key="cuts",
+        bind="query-params",
+        help=(
+            "The slider below, or thresholds for each class that were saved on the Thresholds page. Every"
+            " page, figure and push follows."
+        ),
     )
     if name == ONE or name is None:
         return None
@@ -100,7 +113,13 @@ def chosen_scores() -> str | None:
     if asked not in METHODS:
         return None
     method = st.selectbox(
-        "Scores", SCORES, key="scores", bind="query-params",
-        help="Calibrated scores: fitted on this run's judged detections at this IoU, for this view only. What is stored does not change.",
+        "Scores",
+        SCORES,
+        key="scores",
+        bind="query-params",
+        help=(
+            "Calibrated scores: fitted on this run's judged detections at this IoU, for this view only. What"
+            " is stored does not change."
+        ),
     )
     return method if method in METHODS else None

@@ -1,8 +1,8 @@
 """The `boxscope` command: the same jobs as the app, without a browser.
 
-Each command lives in `app/commands/`; this file joins them and turns every deliberate error, and what the operating
-system refuses (a folder that may not be written, a full disk), into one line and exit code 1. TensorFlow and FiftyOne are imported
-only by the commands that need them, when they do.
+Each command lives in `app/commands/`; this file joins them and turns every deliberate error, and what the
+operating system refuses (a folder that may not be written, a full disk), into one line and exit code 1.
+TensorFlow and FiftyOne are imported only by the commands that need them, when they do.
 """
 
 from __future__ import annotations
@@ -38,12 +38,30 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (start, data, doctor, convert, detection, evaluation, mistakes, why, explain, report, fiftyone, training, exporting, sweeping, parity):
+for module in (
+    start,
+    data,
+    doctor,
+    convert,
+    detection,
+    evaluation,
+    mistakes,
+    why,
+    explain,
+    report,
+    fiftyone,
+    training,
+    exporting,
+    sweeping,
+    parity,
+):
     module.register(app)
 
 
 def main() -> None:
-    """Entry point of the `boxscope` command; exits with 1 on a deliberate error or a refused file, 130 on Ctrl-C."""
+    """Entry point of the `boxscope` command; exits with 1 on a deliberate error or a refused file, 130 on
+    Ctrl-C.
+    """
     try:
         app()
     except BoxscopeError as error:

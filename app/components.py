@@ -42,20 +42,31 @@ def frame_style() -> None:
 
 def facts(*lines: str) -> None:
     """Small lines under a control; the text is escaped."""
-    st.html('<div class="boxscope-facts">' + "<br>".join(html.escape(line) for line in lines if line) + "</div>")
+    st.html(
+        '<div class="boxscope-facts">' + "<br>".join(html.escape(line) for line in lines if line) + "</div>"
+    )
 
 
 def say_error(error: BaseException, way_out: str = "") -> None:
-    """One sentence and one way out; the rest goes behind "details" (and to the terminal where it is a fault of ours)."""
+    """One sentence and one way out; the rest goes behind "details" (and to the terminal where it is a fault
+    of ours).
+    """
     if isinstance(error, BoxscopeError):
-        place = f"`{Path(error.path).name}`" + (f", line {error.line}" if error.line else "") + ": " if error.path else ""
+        place = (
+            f"`{Path(error.path).name}`" + (f", line {error.line}" if error.line else "") + ": "
+            if error.path
+            else ""
+        )
         st.error(f"{place}{plain(error.message)} {way_out}".strip(), icon=":material/error:")
         if error.path:
             with st.expander("Details"):
                 st.text(f"{error.path}" + (f", line {error.line}" if error.line else ""))
         return
     log.exception("a page failed", exc_info=error)
-    st.error("Something went wrong in Boxscope itself; the terminal shows what. Reload the page to go on.", icon=":material/error:")
+    st.error(
+        "Something went wrong in Boxscope itself; the terminal shows what. Reload the page to go on.",
+        icon=":material/error:",
+    )
     with st.expander("Details"):
         st.text(f"{type(error).__name__}: {error}"[:500])
 
@@ -65,10 +76,15 @@ MARKS = re.compile(r"[*\\]|~~|<(?=[A-Za-z/!])|(?<!\w)_|_(?!\w)|:(?=\w+\[)|\$|\[(
 
 
 def plain(text: str) -> str:
-    """A sentence as it is meant to be read, whatever stars, underscores or dollars a user's file puts into it; `code` stays."""
+    """A sentence as it is meant to be read, whatever stars, underscores or dollars a user's file puts into
+    it; `code` stays.
+    """
     parts = text.split("`")
     every = len(parts) % 2 == 0  # an odd backtick is one of the text's own
-    return "`".join(part if i % 2 and not every else MARKS.sub(lambda m: "\\" + m[0], part) for i, part in enumerate(parts))
+    return "`".join(
+        part if i % 2 and not every else MARKS.sub(lambda m: "\\" + m[0], part)
+        for i, part in enumerate(parts)
+    )
 
 
 @contextmanager
@@ -81,7 +97,9 @@ def errors_said(way_out: str = "") -> Iterator[None]:
 
 
 def empty(title: str, text: str) -> st.delta_generator.DeltaGenerator:
-    """A page with nothing to show: what would fill it; the button that does it goes into the returned container."""
+    """A page with nothing to show: what would fill it; the button that does it goes into the returned
+    container.
+    """
     box = st.container(border=True)
     box.markdown(f"**{title}**")
     box.markdown(text)
@@ -95,9 +113,18 @@ def show_problems(problems: Sequence[Problem], most: int = 200) -> None:
     left_out = sum(p.left_out for p in problems)
     counted = ", ".join(f"{count:,} {kind}" for kind, count in count_problems(problems).items())
     what = f"{len(problems):,} problem{'s' if len(problems) != 1 else ''} in the data: {counted}"
-    with st.expander(what + (f" · {left_out:,} left something out" if left_out else ""), icon=":material/report:"):
+    with st.expander(
+        what + (f" · {left_out:,} left something out" if left_out else ""), icon=":material/report:"
+    ):
         rows = [
-            {"problem": p.kind, "what": p.message, "file": p.path, "line": p.line, "left out": p.left_out, "image": p.sample_id or ""}
+            {
+                "problem": p.kind,
+                "what": p.message,
+                "file": p.path,
+                "line": p.line,
+                "left out": p.left_out,
+                "image": p.sample_id or "",
+            }
             for p in problems[:most]
         ]
         st.dataframe(rows, hide_index=True, width="stretch", height=min(35 * len(rows) + 38, 320))

@@ -1,4 +1,6 @@
-"""Crops around boxes for the browser: small pictures, cached on disk, and the boxes that are drawn on them."""
+"""Crops around boxes for the browser: small pictures, cached on disk, and the boxes that are drawn on
+them.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +19,20 @@ from detector.paths import data_dir, write_atomically
 
 SIDE = 200
 PAGE = 24
-VERDICT = {CORRECT: "correct", WRONG: "wrong", DUPLICATE: "duplicate", IGNORED: "ignored", UNLABELLED: "unjudged"}
+VERDICT = {
+    CORRECT: "correct",
+    WRONG: "wrong",
+    DUPLICATE: "duplicate",
+    IGNORED: "ignored",
+    UNLABELLED: "unjudged",
+}
 
 
-def window(boxes: np.ndarray, image_size: tuple[int, int], around: float = 0.35, least: int = 40) -> tuple[int, int, int, int]:
-    """x1, y1, x2, y2: a square around boxes ([n, 4], n > 0) with a margin, moved and cut to lie in the picture.
+def window(
+    boxes: np.ndarray, image_size: tuple[int, int], around: float = 0.35, least: int = 40
+) -> tuple[int, int, int, int]:
+    """x1, y1, x2, y2: a square around boxes ([n, 4], n > 0) with a margin, moved and cut to lie in the
+    picture.
 
     Args:
         around: margin on each side, as a share of the longer side of what holds the boxes.
@@ -46,11 +57,15 @@ _recent: dict[str, bytes] = {}
 
 
 def _key(run: Any, i: int, place: tuple[int, int, int, int]) -> str:
-    return hashlib.sha1(f"{pictures._identity(run, i)}\0{place}\0{SIDE}".encode("utf-8", "surrogateescape")).hexdigest()
+    return hashlib.sha1(
+        f"{pictures._identity(run, i)}\0{place}\0{SIDE}".encode("utf-8", "surrogateescape")
+    ).hexdigest()
 
 
 def crop_files(run: Any, wanted: list[tuple[int, tuple[int, int, int, int]]]) -> list[bytes | str]:
-    """JPEG files of windows (image, x1 y1 x2 y2); where a picture cannot be read, the reason. Each picture is read once."""
+    """JPEG files of windows (image, x1 y1 x2 y2); where a picture cannot be read, the reason. Each picture is
+    read once.
+    """
     out: list[bytes | str | None] = [None] * len(wanted)
     keys: list[str] = []
     for k, (i, place) in enumerate(wanted):
@@ -97,11 +112,14 @@ def _keep(key: str, data: bytes) -> bytes:
     return data
 
 
-def payload(run: Any, matches: Any, boxes: BoxList, first: int = 0, most: int = PAGE, *, near: bool = True) -> list[dict[str, Any]]:
-    """What the crop strip draws for `most` entries from `first` on. Entries keep their place in the list as `id`.
+def payload(
+    run: Any, matches: Any, boxes: BoxList, first: int = 0, most: int = PAGE, *, near: bool = True
+) -> list[dict[str, Any]]:
+    """What the crop strip draws for `most` entries from `first` on. Entries keep their place in the list as
+    `id`.
 
-    A detection is drawn by its verdict, the object beside it dashed; a missed object dashed in its colour, and
-    (near) the detection that finds it below the threshold thin beside it.
+    A detection is drawn by its verdict, the object beside it dashed; a missed object dashed in its colour,
+    and (near) the detection that finds it below the threshold thin beside it.
     """
     d, t, names = run.detections, run.truth, run.class_map.names
     images = boxes.images(run)
@@ -111,27 +129,51 @@ def payload(run: Any, matches: Any, boxes: BoxList, first: int = 0, most: int = 
         parts: list[tuple[np.ndarray, str, bool, bool]] = []
         below = int(matches.truth_det[obj]) if det < 0 and obj >= 0 else -1
         if obj >= 0:
-            parts.append((t.xyxy[obj], "missed" if det < 0 else "found" if matches.truth_det[obj] == det else "truth", True, det >= 0))
+            parts.append(
+                (
+                    t.xyxy[obj],
+                    "missed" if det < 0 else "found" if matches.truth_det[obj] == det else "truth",
+                    True,
+                    det >= 0,
+                )
+            )
         if det >= 0:
             parts.append((d.xyxy[det], VERDICT[int(matches.det_kind[det])], False, False))
         elif near and below >= 0:
             parts.append((d.xyxy[below], "below", False, True))
-        drawn.append((k, i, det, obj, below, parts, window(np.array([p[0] for p in parts]), run.image_size(i))))
+        drawn.append(
+            (k, i, det, obj, below, parts, window(np.array([p[0] for p in parts]), run.image_size(i)))
+        )
     files = crop_files(run, [(i, place) for _, i, *_, place in drawn])
     out = []
     for (k, i, det, obj, below, parts, place), content in zip(drawn, files):
         left, top, right, bottom = place
         url = pictures.publish(content, "image/jpeg", f"crop-{k}") if isinstance(content, bytes) else ""
-        out.append({
-            "id": k, "url": url, "error": "" if isinstance(content, bytes) else run.failed.get(run.sample_ids[i], content),
-            "width": right - left, "height": bottom - top, "where": pictures.name_of(run, i),
-            "boxes": [
-                {"box": [round(float(b[0]) - left, 1), round(float(b[1]) - top, 1), round(float(b[2] - b[0]), 1), round(float(b[3] - b[1]), 1)],
-                 "verdict": verdict, "dashed": dashed, "quiet": quiet}
-                for b, verdict, dashed, quiet in parts
-            ],
-            **_words(run, names, det, obj, below),
-        })
+        out.append(
+            {
+                "id": k,
+                "url": url,
+                "error": "" if isinstance(content, bytes) else run.failed.get(run.sample_ids[i], content),
+                "width": right - left,
+                "height": bottom - top,
+                "where": pictures.name_of(run, i),
+                "boxes": [
+                    {
+                        "box": [
+                            round(float(b[0]) - left, 1),
+                            round(float(b[1]) - top, 1),
+                            round(float(b[2] - b[0]), 1),
+                            round(float(b[3] - b[1]), 1),
+                        ],
+                        "verdict": verdict,
+                        "dashed": dashed,
+                        "quiet": quiet,
+                    }
+                    for b, verdict, dashed, quiet in parts
+                ],
+                **_words(run, names, det, obj, below),
+            }
+        )
     return out
 
 
@@ -140,7 +182,11 @@ def _words(run: Any, names: tuple[str, ...], det: int, obj: int, below: int) -> 
     if det < 0:
         name = names[t.class_ids[obj]]
         score = f"({d.scores[below]:.2f})" if below >= 0 else "–"
-        said = f"found at {d.scores[below]:.2f}, below the threshold" if below >= 0 else "not found at any stored score"
+        said = (
+            f"found at {d.scores[below]:.2f}, below the threshold"
+            if below >= 0
+            else "not found at any stored score"
+        )
         return {"name": name, "score": score, "title": f"{name}, missed: {said}"}
     predicted, score = names[d.class_ids[det]], f"{d.scores[det]:.2f}"
     truth = names[t.class_ids[obj]] if obj >= 0 else None
@@ -151,7 +197,9 @@ def _words(run: Any, names: tuple[str, ...], det: int, obj: int, below: int) -> 
 
 
 def selection_of(run: Any, boxes: BoxList, k: int) -> tuple[str, dict[str, Any]]:
-    """(sample id, what the Image page shall select) of entry k: the detection, else the object; in a list of objects the object."""
+    """(sample id, what the Image page shall select) of entry k: the detection, else the object; in a list of
+    objects the object.
+    """
     i = int(boxes.images(run)[k])
     if boxes.dets[k] >= 0 and not boxes.of_objects:
         return run.sample_ids[i], {"side": "det", "index": int(boxes.dets[k] - run.detections.offsets[i])}

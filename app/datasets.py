@@ -26,8 +26,8 @@ TILE_BOXES = 60
 
 
 def dataset_of_run(run: Run) -> Dataset:
-    """The data set a run was made over: read again where it lies unchanged, so that files and lines are known; else as
-    the run remembers it."""
+    """The data set a run was made over: read again where it lies unchanged, so that files and lines are
+    known; else as the run remembers it."""
     m = run.manifest.dataset
     try:
         if m.source and Path(m.source).exists():
@@ -38,15 +38,27 @@ def dataset_of_run(run: Run) -> Dataset:
     except BoxscopeError:
         pass
     return Dataset(
-        name=m.name, format=m.format, source=m.source, class_map=run.class_map, sample_ids=run.sample_ids, files=run.files, sizes=run.sizes,
-        labelled=run.labelled, objects=run.truth, splits=run.splits, problems=run.problems, loader=None if all(run.files) else run.load_image,
+        name=m.name,
+        format=m.format,
+        source=m.source,
+        class_map=run.class_map,
+        sample_ids=run.sample_ids,
+        files=run.files,
+        sizes=run.sizes,
+        labelled=run.labelled,
+        objects=run.truth,
+        splits=run.splits,
+        problems=run.problems,
+        loader=None if all(run.files) else run.load_image,
     )
 
 
 def key_of(dataset: Dataset) -> str:
     """Changes when what a page says of the data set could: content, splits, problems, and where it lies."""
     rest = json.dumps([dataset.source, [s or "" for s in dataset.splits], len(dataset.problems)])
-    return f"{dataset.fingerprint[:24]}-{hashlib.sha1(rest.encode('utf-8', 'surrogateescape')).hexdigest()[:12]}"
+    return (
+        f"{dataset.fingerprint[:24]}-{hashlib.sha1(rest.encode('utf-8', 'surrogateescape')).hexdigest()[:12]}"
+    )
 
 
 def class_rows(summary: Summary, selected: str | None) -> dict[str, Any]:
@@ -56,11 +68,32 @@ def class_rows(summary: Summary, selected: str | None) -> dict[str, Any]:
     rows = []
     for c in sorted(summary.classes, key=lambda c: (-c.objects, c.name)):
         of_splits = " · ".join(f"{s} {c.splits.get(s, 0):,}" for s in splits)
-        rows.append({
-            "id": c.name, "name": c.name, "note": of_splits if len(splits) > 1 else "", "count": f"{c.objects:,}", "count_note": "", "bar": c.objects / most, "low": None, "verdict": "plain",
-            "value": f"{c.images:,}", "value_note": "", "title": f"{c.name}: {c.objects:,} objects in {c.images:,} images" + (f", {c.crowds:,} crowds" if c.crowds else ""), "disabled": not c.objects,
-        })
-    return {"head": ["Class", "Objects", "", "Images"], "rows": rows, "selected": selected, "line": None, "foot": ""}
+        rows.append(
+            {
+                "id": c.name,
+                "name": c.name,
+                "note": of_splits if len(splits) > 1 else "",
+                "count": f"{c.objects:,}",
+                "count_note": "",
+                "bar": c.objects / most,
+                "low": None,
+                "verdict": "plain",
+                "value": f"{c.images:,}",
+                "value_note": "",
+                "title": (
+                    f"{c.name}: {c.objects:,} objects in {c.images:,} images"
+                    + (f", {c.crowds:,} crowds" if c.crowds else "")
+                ),
+                "disabled": not c.objects,
+            }
+        )
+    return {
+        "head": ["Class", "Objects", "", "Images"],
+        "rows": rows,
+        "selected": selected,
+        "line": None,
+        "foot": "",
+    }
 
 
 @dataclass(frozen=True)
@@ -72,16 +105,38 @@ class ReachRow:
 
 
 def reach_rows(reach: Reach, kind: str, selected: str | None) -> dict[str, Any]:
-    """What anchors reach by "classes" or "sizes", the least reached first (sizes in their order), for `bar_rows`."""
-    parts = sorted(reach.classes, key=lambda p: (p.ceiling or 0, -p.objects)) if kind == "classes" else [p for p in reach.sizes if p.objects]
+    """What anchors reach by "classes" or "sizes", the least reached first (sizes in their order), for
+    `bar_rows`.
+    """
+    parts = (
+        sorted(reach.classes, key=lambda p: (p.ceiling or 0, -p.objects))
+        if kind == "classes"
+        else [p for p in reach.sizes if p.objects]
+    )
     rows = [
         {
-            "id": p.name, "name": p.name, "note": "", "count": f"{p.objects:,}", "count_note": "", "bar": p.ceiling or 0, "low": None, "verdict": "plain", "value": percent(p), "value_note": "",
-            "title": f"{p.reached:,} of {p.objects:,} are reached", "disabled": p.reached == p.objects,
+            "id": p.name,
+            "name": p.name,
+            "note": "",
+            "count": f"{p.objects:,}",
+            "count_note": "",
+            "bar": p.ceiling or 0,
+            "low": None,
+            "verdict": "plain",
+            "value": percent(p),
+            "value_note": "",
+            "title": f"{p.reached:,} of {p.objects:,} are reached",
+            "disabled": p.reached == p.objects,
         }
         for p in (*([reach.whole] if kind == "classes" and len(parts) > 1 else []), *parts)
     ]
-    return {"head": ["Class" if kind == "classes" else "Size at the input", "Objects", "", "Reached"], "rows": rows, "selected": selected, "line": None, "foot": ""}
+    return {
+        "head": ["Class" if kind == "classes" else "Size at the input", "Objects", "", "Reached"],
+        "rows": rows,
+        "selected": selected,
+        "line": None,
+        "foot": "",
+    }
 
 
 def percent(part: Part) -> str:
@@ -89,7 +144,13 @@ def percent(part: Part) -> str:
 
 
 def finding_rows(diagnosis: Diagnosis, selected: str | None) -> dict[str, Any]:
-    return {"findings": [{k: getattr(f, k) for k in ("kind", "severity", "count", "sentence", "advice", "fixable")} for f in diagnosis.findings], "selected": selected}
+    return {
+        "findings": [
+            {k: getattr(f, k) for k in ("kind", "severity", "count", "sentence", "advice", "fixable")}
+            for f in diagnosis.findings
+        ],
+        "selected": selected,
+    }
 
 
 def boxes_of_finding(finding: Finding) -> list[tuple[int, ...]]:
@@ -104,11 +165,17 @@ def images_of_finding(dataset: Dataset, finding: Finding) -> list[tuple[int, str
     groups = [place.rows for place in finding.places if place.rows]
     if not any(word in finding.kind for word in ("copy", "copies", "leak")):
         return [(i, dataset.splits[i] or "") for i in finding.rows]
-    return [(i, " · ".join(x for x in (f"#{n}", dataset.splits[i] or "") if x)) for n, rows in enumerate(groups, 1) for i in rows]
+    return [
+        (i, " · ".join(x for x in (f"#{n}", dataset.splits[i] or "") if x))
+        for n, rows in enumerate(groups, 1)
+        for i in rows
+    ]
 
 
 def tiles_payload(dataset: Dataset, shown: Sequence[tuple[int, str]]) -> dict[str, Any]:
-    """Whole images with their objects for the grid; ids are places in `shown`, as an image may stand there twice."""
+    """Whole images with their objects for the grid; ids are places in `shown`, as an image may stand there
+    twice.
+    """
     urls, errors, tiles = [], [], []
     for (i, note), content in zip(shown, pictures.tiles(dataset, [i for i, _ in shown])):
         broken = isinstance(content, str)
@@ -117,14 +184,39 @@ def tiles_payload(dataset: Dataset, shown: Sequence[tuple[int, str]]) -> dict[st
         t, rows = dataset.objects, range(dataset.offsets[i], dataset.offsets[i + 1])
         rows = list(rows)[:TILE_BOXES]
         width, height = (int(v) for v in dataset.sizes[i])
-        tiles.append(json.dumps({
-            "id": str(len(tiles)), "name": pictures.name_of(dataset, i), "width": width or 1, "height": height or 1, "judged": False, "note": note,
-            "truth": {"judged": False, "box": [[round(float(v)) for v in t.xyxy[k]] for k in rows], "cls": [int(t.class_ids[k]) for k in rows]},
-        }, separators=(",", ":")))
-    return {"tiles": tiles, "urls": urls, "errors": errors, "threshold": 0.5, "cuts": None, "shown": None, "picked": [], "plain": True}
+        tiles.append(
+            json.dumps(
+                {
+                    "id": str(len(tiles)),
+                    "name": pictures.name_of(dataset, i),
+                    "width": width or 1,
+                    "height": height or 1,
+                    "judged": False,
+                    "note": note,
+                    "truth": {
+                        "judged": False,
+                        "box": [[round(float(v)) for v in t.xyxy[k]] for k in rows],
+                        "cls": [int(t.class_ids[k]) for k in rows],
+                    },
+                },
+                separators=(",", ":"),
+            )
+        )
+    return {
+        "tiles": tiles,
+        "urls": urls,
+        "errors": errors,
+        "threshold": 0.5,
+        "cuts": None,
+        "shown": None,
+        "picked": [],
+        "plain": True,
+    }
 
 
-def crops_payload(dataset: Dataset, groups: Sequence[tuple[int, ...]], first: int = 0, values: dict[int, str] | None = None) -> dict[str, Any]:
+def crops_payload(
+    dataset: Dataset, groups: Sequence[tuple[int, ...]], first: int = 0, values: dict[int, str] | None = None
+) -> dict[str, Any]:
     """Crops around boxes for the strip; `id` is the place in `groups`.
 
     Args:
@@ -136,7 +228,11 @@ def crops_payload(dataset: Dataset, groups: Sequence[tuple[int, ...]], first: in
         i = int(t.rows[objects[0]])
         width, height = (int(v) for v in dataset.sizes[i])
         boxes = t.xyxy[list(objects)]
-        size = (width, height) if width and height else (max(1, int(boxes[:, 2].max())), max(1, int(boxes[:, 3].max())))
+        size = (
+            (width, height)
+            if width and height
+            else (max(1, int(boxes[:, 2].max())), max(1, int(boxes[:, 3].max())))
+        )
         drawn.append((n, i, objects, boxes, crops.window(boxes, size)))
     files = crops.crop_files(dataset, [(i, place) for _, i, _, _, place in drawn])
     out = []
@@ -145,13 +241,35 @@ def crops_payload(dataset: Dataset, groups: Sequence[tuple[int, ...]], first: in
         x1, y1, x2, y2 = (float(v) for v in boxes[0])
         name = " / ".join(dict.fromkeys(names[t.class_ids[k]] for k in objects))
         beside = (values or {}).get(int(objects[0])) or f"{x2 - x1:.0f}x{y2 - y1:.0f}"
-        out.append({
-            "id": n, "url": pictures.publish(content, "image/jpeg", f"data-crop-{n}") if isinstance(content, bytes) else "", "error": "" if isinstance(content, bytes) else content,
-            "width": right - left, "height": bottom - top, "where": pictures.name_of(dataset, i), "name": name, "score": beside,
-            "title": f"{name}, {x2 - x1:.0f}x{y2 - y1:.0f} pixels",
-            "boxes": [
-                {"box": [round(float(b[0]) - left, 1), round(float(b[1]) - top, 1), round(float(b[2] - b[0]), 1), round(float(b[3] - b[1]), 1)], "verdict": "object", "dashed": True, "quiet": k > 0}
-                for k, b in enumerate(boxes)
-            ],
-        })
+        out.append(
+            {
+                "id": n,
+                "url": (
+                    pictures.publish(content, "image/jpeg", f"data-crop-{n}")
+                    if isinstance(content, bytes)
+                    else ""
+                ),
+                "error": "" if isinstance(content, bytes) else content,
+                "width": right - left,
+                "height": bottom - top,
+                "where": pictures.name_of(dataset, i),
+                "name": name,
+                "score": beside,
+                "title": f"{name}, {x2 - x1:.0f}x{y2 - y1:.0f} pixels",
+                "boxes": [
+                    {
+                        "box": [
+                            round(float(b[0]) - left, 1),
+                            round(float(b[1]) - top, 1),
+                            round(float(b[2] - b[0]), 1),
+                            round(float(b[3] - b[1]), 1),
+                        ],
+                        "verdict": "object",
+                        "dashed": True,
+                        "quiet": k > 0,
+                    }
+                    for k, b in enumerate(boxes)
+                ],
+            }
+        )
     return {"crops": out}

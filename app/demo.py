@@ -19,7 +19,9 @@ Tell = Callable[[str, int, int], object]
 
 
 def demo_run(tell: Tell | None = None) -> Path:
-    """The folder of the demo's run, made if it is not there or is of an older Boxscope. Seconds, once; no TensorFlow."""
+    """The folder of the demo's run, made if it is not there or is of an older Boxscope. Seconds, once; no
+    TensorFlow.
+    """
     from analysis.manifest import read_manifest, run_identity
     from analysis.runs import detect_run
     from detector.catalogue import load_detector
@@ -29,7 +31,11 @@ def demo_run(tell: Tell | None = None) -> Path:
     tell = tell or (lambda what, done, total: None)
     folder = data_dir("runs") / NAME
     with _lock:
-        dataset = demo_dataset(data_dir("demo"), count=SCENES, progress=lambda done, total: tell("Drawing the demo's scenes (once)", done, total))
+        dataset = demo_dataset(
+            data_dir("demo"),
+            count=SCENES,
+            progress=lambda done, total: tell("Drawing the demo's scenes (once)", done, total),
+        )
         # LiteRT also where there is a GPU: asking Keras for it would load TensorFlow into the page's process.
         detector = load_detector(NAME, runtime="litert")
         floor = 0.01
@@ -41,7 +47,13 @@ def demo_run(tell: Tell | None = None) -> Path:
                 return folder
         except RunError:
             shutil.rmtree(folder, ignore_errors=True)
-        detect_run(detector, dataset, folder, floor=floor, progress=lambda p: tell("Running the demo's detector", p.done, p.total))
+        detect_run(
+            detector,
+            dataset,
+            folder,
+            floor=floor,
+            progress=lambda p: tell("Running the demo's detector", p.done, p.total),
+        )
     return folder
 
 

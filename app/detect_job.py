@@ -43,12 +43,16 @@ def run_job(job: Job) -> Job:
             told = time.monotonic()
             job.save(stage="fetching the detector", fetched=(done, total))
 
-    detectors = load_side_by_side(partial(load_detector, job.model, dataset=dataset, progress=fetching, **job.options))
+    detectors = load_side_by_side(
+        partial(load_detector, job.model, dataset=dataset, progress=fetching, **job.options)
+    )
     detector = detectors[0]
     if wished_to_stop():
         return job.save(stage="cancelled")
     root = data_dir("runs")
-    out = find_same_run(root, dataset.fingerprint, detector.info.weights_hash, job.floor) or default_folder(root, dataset, detector.info, job.floor)
+    out = find_same_run(root, dataset.fingerprint, detector.info.weights_hash, job.floor) or default_folder(
+        root, dataset, detector.info, job.floor
+    )
     job = job.save(stage="detecting", run=str(out))
     run = detect_run(detectors, dataset, out, floor=job.floor, should_stop=wished_to_stop)
     return job.save(stage="done" if run.manifest.state == "done" else "cancelled")

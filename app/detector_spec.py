@@ -8,10 +8,16 @@ from analysis.manifest import Manifest
 
 
 def spec_of(manifest: Manifest) -> dict[str, Any] | None:
-    """The spec of the run's detector, or None where its manifest does not say enough (results from a file)."""
+    """The spec of the run's detector, or None where its manifest does not say enough (results from a
+    file).
+    """
     detector = manifest.detector
     if detector.kind == "fake":
-        options = {k: v for k, v in detector.settings.items() if k in ("seed", "miss", "faint", "shift", "confuse", "duplicate", "background")}
+        options = {
+            k: v
+            for k, v in detector.settings.items()
+            if k in ("seed", "miss", "faint", "shift", "confuse", "duplicate", "background")
+        }
         return {"model": "fake:", "data": manifest.dataset.source, "options": options}
     if not detector.source or detector.kind == "predictions":
         return None

@@ -1,4 +1,5 @@
-"""One heat map with its check, made in steps: what the model's process does for the page, and `boxscope explain` in its own.
+"""One heat map with its check, made in steps: what the model's process does for the page, and `boxscope
+explain` in its own.
 
 A step is short (a batch of D-RISE, one ranking of the check), so that whoever asks can show it and stop.
 """
@@ -46,9 +47,10 @@ class EvidenceJob:
         ask: of the object, arguments of `analysis.saliency.methods.find_target` (box, class_id, missed, ...).
         method, settings: as `explain`; check: whether to hold the map against the baselines afterwards.
         trials: checks of this image by target, shared between the methods.
-        rival: a class of the detector: why the object's class and not this one. Such a map has no check: hiding pixels moves
-            both classes.
-        side: of the box, or "all": why it stands where it stands, instead of why it has its class; None for the class.
+        rival: a class of the detector: why the object's class and not this one. Such a map has no check:
+            hiding pixels moves both classes.
+        side: of the box, or "all": why it stands where it stands, instead of why it has its class; None for
+            the class.
 
     Raises:
         InputError: a contrast of a detector without candidates, or by a method that shows support only.
@@ -56,8 +58,17 @@ class EvidenceJob:
     """
 
     def __init__(
-        self, detector: Any, image: np.ndarray, ask: dict[str, Any], method: str, *, check: bool = True, settings: dict[str, Any] | None = None,
-        trials: dict[Any, Trial] | None = None, rival: int | None = None, side: str | None = None,
+        self,
+        detector: Any,
+        image: np.ndarray,
+        ask: dict[str, Any],
+        method: str,
+        *,
+        check: bool = True,
+        settings: dict[str, Any] | None = None,
+        trials: dict[Any, Trial] | None = None,
+        rival: int | None = None,
+        side: str | None = None,
     ):
         self.detector, self.image, self.method, self.check = detector, image, method, check
         self.settings = dict(settings or {})
@@ -67,7 +78,10 @@ class EvidenceJob:
             self.target = box_target(self.target, shown, side)
         if rival is not None:
             if method == "layer_cam":
-                raise InputError("A contrast is signed, and LayerCAM shows support only; use integrated gradients or D-RISE.")
+                raise InputError(
+                    "A contrast is signed, and LayerCAM shows support only; use integrated gradients or"
+                    " D-RISE."
+                )
             self.target, self.check = contrast_target(self.target, rival), False
         self.progress = Progress("map", 0.0)
         self._trials = {} if trials is None else trials
@@ -115,8 +129,9 @@ class EvidenceJobs:
     def step(self, detector: Any, request: dict[str, Any]) -> Progress | None:
         """Go on with the job of `request["key"]`; None where it is not known and the request brings no image.
 
-        A request is {"key", "picture", "ask", "method", "settings", "check", "image"}; `picture` names the image, so that
-        methods share its check. The map is sent only when it is new: with `seen`, the masks its receiver has.
+        A request is {"key", "picture", "ask", "method", "settings", "check", "image"}; `picture` names the
+        image, so that methods share its check. The map is sent only when it is new: with `seen`, the masks
+        its receiver has.
         """
         key = request["key"]
         if key not in self._jobs:
@@ -126,14 +141,26 @@ class EvidenceJobs:
             while len(self._trials) > 3:
                 self._trials.popitem(last=False)
             self._jobs[key] = EvidenceJob(
-                detector, request["image"], request["ask"], request["method"], check=request["check"], settings=request["settings"], trials=trials,
-                rival=request.get("rival"), side=request.get("side"),
+                detector,
+                request["image"],
+                request["ask"],
+                request["method"],
+                check=request["check"],
+                settings=request["settings"],
+                trials=trials,
+                rival=request.get("rival"),
+                side=request.get("side"),
             )
             while len(self._jobs) > KEEP:
                 self._jobs.popitem(last=False)
         self._jobs.move_to_end(key)
         progress = self._jobs[key].step()
         have = request.get("seen")
-        if progress.heat is not None and have is not None and have == progress.heat.forwards and progress.stage != "done":
+        if (
+            progress.heat is not None
+            and have is not None
+            and have == progress.heat.forwards
+            and progress.stage != "done"
+        ):
             return replace(progress, heat=None)
         return progress

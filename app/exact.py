@@ -1,6 +1,8 @@
-"""Exact autopsies of a whole run: the detector asked for its candidates of every judged image, in a thread of this server.
+"""Exact autopsies of a whole run: the detector asked for its candidates of every judged image, in a thread of
+this server.
 
-Asked once for an operating point; every page then tells causes and prices from it. It outlives the tab, not the server.
+Asked once for an operating point; every page then tells causes and prices from it. It outlives the tab, not
+the server.
 """
 
 from __future__ import annotations
@@ -75,15 +77,30 @@ def start(s: Any, spec: dict[str, Any]) -> Asking:
         state = _asked[key] = Asking(int(s.matches.judged.sum()))
         while len(_asked) > KEPT:
             _asked.popitem(last=False)[1].cancel()
-    threading.Thread(target=_work, args=(state, s.run, s.cuts, s.iou, s.matches, s.manifest.detector.weights_hash, spec), daemon=True, name="exact").start()
+    threading.Thread(
+        target=_work,
+        args=(state, s.run, s.cuts, s.iou, s.matches, s.manifest.detector.weights_hash, spec),
+        daemon=True,
+        name="exact",
+    ).start()
     return state
 
 
-def _work(state: Asking, run: Any, cuts: np.ndarray, iou: float, matches: Any, weights_hash: str, spec: dict[str, Any]) -> None:
+def _work(
+    state: Asking,
+    run: Any,
+    cuts: np.ndarray,
+    iou: float,
+    matches: Any,
+    weights_hash: str,
+    spec: dict[str, Any],
+) -> None:
     try:
         detector = RemoteDetector(spec)
         if detector.info.weights_hash != weights_hash:
-            raise ModelError("The detector at the run's source has changed since, so its candidates are not this run's.")
+            raise ModelError(
+                "The detector at the run's source has changed since, so its candidates are not this run's."
+            )
 
         def candidates(i: int) -> Any:
             if state._stop.is_set():
@@ -92,7 +109,14 @@ def _work(state: Asking, run: Any, cuts: np.ndarray, iou: float, matches: Any, w
             state.done += 1
             return found
 
-        state.result = autopsy(run, cuts, iou, matches=matches, candidates=candidates, images=np.flatnonzero(matches.judged).tolist())
+        state.result = autopsy(
+            run,
+            cuts,
+            iou,
+            matches=matches,
+            candidates=candidates,
+            images=np.flatnonzero(matches.judged).tolist(),
+        )
     except _Stopped:
         state.error = "Stopped; the causes are told from the run's detections."
     except BoxscopeError as error:

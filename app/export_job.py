@@ -20,7 +20,11 @@ def write(export: Export) -> Path:
         return write_export(str(training), export.folder / stem, to="saved_model")[0]
     precision, _, raw = export.form.partition("-")
     return write_export(
-        str(training), export.folder / f"{stem}-{export.form}.tflite", to="tflite", precision=precision, form="raw" if raw else "detections",
+        str(training),
+        export.folder / f"{stem}-{export.form}.tflite",
+        to="tflite",
+        precision=precision,
+        form="raw" if raw else "detections",
         images=partial(own_pictures, training) if precision == "int8" else None,
     )[0]
 

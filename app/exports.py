@@ -1,7 +1,8 @@
-"""Writing a detector for other tools, for the command and for the page; on the page each form is a process of its own.
+"""Writing a detector for other tools, for the command and for the page; on the page each form is a process of
+its own.
 
-    TRAINING/exports/<form>/job.json     the form, the stage, the file written, the error
-    TRAINING/exports/<form>/lock-export  held by the living process;  log.txt  what it printed
+TRAINING/exports/<form>/job.json     the form, the stage, the file written, the error
+TRAINING/exports/<form>/lock-export  held by the living process;  log.txt  what it printed
 """
 
 from __future__ import annotations
@@ -24,9 +25,15 @@ if TYPE_CHECKING:
     from detector.data.dataset import Dataset
 
 FORMS = {
-    "saved_model": "SavedModel", "float32": "TFLite float32", "float16": "TFLite float16", "dynamic": "TFLite dynamic range",
-    "int8": "TFLite int8", "float32-raw": "TFLite float32, every anchor", "float16-raw": "TFLite float16, every anchor",
-    "dynamic-raw": "TFLite dynamic range, every anchor", "int8-raw": "TFLite int8, every anchor",
+    "saved_model": "SavedModel",
+    "float32": "TFLite float32",
+    "float16": "TFLite float16",
+    "dynamic": "TFLite dynamic range",
+    "int8": "TFLite int8",
+    "float32-raw": "TFLite float32, every anchor",
+    "float16-raw": "TFLite float16, every anchor",
+    "dynamic-raw": "TFLite dynamic range, every anchor",
+    "int8-raw": "TFLite int8, every anchor",
 }
 LOCK = "export"
 PICTURES = 100
@@ -34,14 +41,20 @@ PICTURES = 100
 
 
 def write_export(
-    model: str, destination: Path, *, to: str, precision: str = "float32", form: str = "detections", nms: str = "fast",
+    model: str,
+    destination: Path,
+    *,
+    to: str,
+    precision: str = "float32",
+    form: str = "detections",
+    nms: str = "fast",
     images: Callable[[], Sequence[np.ndarray]] | None = None,
 ) -> tuple[Path, str]:
     """Load a detector and write it as a SavedModel or a .tflite; what was written, and the detector's name.
 
     Args:
-        to: "saved_model" or "tflite"; precision, form, nms: see `detector.export_tflite.export_tflite`. A two-head detector
-            has no post-processing to write: form and nms say nothing to it.
+        to: "saved_model" or "tflite"; precision, form, nms: see `detector.export_tflite.export_tflite`. A
+            two-head detector has no post-processing to write: form and nms say nothing to it.
         images: called for the pictures int8 needs.
 
     Raises:
@@ -56,9 +69,15 @@ def write_export(
         if to == "saved_model":
             return export.export_saved_model(detector, destination), detector.info.name
         shown = None if images is None else images()
-        return export.export_tflite(detector, destination, precision=precision, images=shown), detector.info.name
+        return (
+            export.export_tflite(detector, destination, precision=precision, images=shown),
+            detector.info.name,
+        )
     if detector.info.kind != "keras_ssd":
-        raise CapabilityError(f"{model}: expected one of Boxscope's own SSD or two-head networks, which it can write anew; this is a {detector.info.kind} and stays as it is.")
+        raise CapabilityError(
+            f"{model}: expected one of Boxscope's own SSD or two-head networks, which it can write anew; this"
+            f" is a {detector.info.kind} and stays as it is."
+        )
     if to == "saved_model":
         from detector.export import export_saved_model
 
@@ -66,11 +85,15 @@ def write_export(
     from detector.export_tflite import export_tflite
 
     pictures = None if images is None else images()
-    return export_tflite(detector, destination, precision=precision, form=form, nms=nms, images=pictures), detector.info.name
+    return (
+        export_tflite(detector, destination, precision=precision, form=form, nms=nms, images=pictures),
+        detector.info.name,
+    )
 
 
 def pick_pictures(dataset: Dataset, most: int = PICTURES) -> list[np.ndarray]:
-    """Pictures that set the number ranges, evenly spread over the data set: neighbours in a file are often alike.
+    """Pictures that set the number ranges, evenly spread over the data set: neighbours in a file are often
+    alike.
 
     Raises:
         InputError: the data set is empty.
@@ -149,4 +172,8 @@ def read(folder: Path) -> Export | None:
     export = replace(export, training=str(folder.parent.parent))  # the training's folder may have been moved
     if export.over or lives:
         return export
-    return replace(export, stage="failed", error="The process ended without a word (out of memory, or the machine was restarted).")
+    return replace(
+        export,
+        stage="failed",
+        error="The process ended without a word (out of memory, or the machine was restarted).",
+    )

@@ -21,8 +21,11 @@ SORTS = {
     "Data set order": "as the data set lists them",
 }
 UNJUDGED_SORTS = {
-    "Most detections": "most detections at the threshold", "Fewest detections": "fewest first", "Surest detection": "highest confidence of any detection",
-    "Name": "by name", "Data set order": "as the data set lists them",
+    "Most detections": "most detections at the threshold",
+    "Fewest detections": "fewest first",
+    "Surest detection": "highest confidence of any detection",
+    "Name": "by name",
+    "Data set order": "as the data set lists them",
 }
 """Where there is no ground truth, nothing is worst."""
 SHOWS = ("missed", "wrong", "duplicate", "all correct")
@@ -38,8 +41,8 @@ class Only:
 
 @dataclass(frozen=True)
 class Filters:
-    """What an image must have: any of `shows`, an object of any of `sizes`, of any of `flags`, be in one of `splits`, an
-    object missed for any of `causes`."""
+    """What an image must have: any of `shows`, an object of any of `sizes`, of any of `flags`, be in one of
+    `splits`, an object missed for any of `causes`."""
 
     shows: tuple[str, ...] = ()
     sizes: tuple[str, ...] = ()
@@ -52,7 +55,9 @@ class Filters:
 
 @dataclass(frozen=True, eq=False)
 class Order:
-    """`rows` int64, positions in the run; `left_out` reason -> number of images, in the order the filters act."""
+    """`rows` int64, positions in the run; `left_out` reason -> number of images, in the order the filters
+    act.
+    """
 
     rows: np.ndarray
     left_out: dict[str, int]
@@ -93,18 +98,29 @@ def arrange(s: Any, sort: str, filters: Filters) -> Order:
         apply(images_with_cause(s, filters.causes), "by miss cause")
     if filters.name:
         wanted = filters.name.casefold()
-        apply(np.array([wanted in f"{i}\0{name_of(s.run, k)}".casefold() for k, i in enumerate(s.run.sample_ids)], bool), "by name")
+        apply(
+            np.array(
+                [wanted in f"{i}\0{name_of(s.run, k)}".casefold() for k, i in enumerate(s.run.sample_ids)],
+                bool,
+            ),
+            "by name",
+        )
     return Order(_sorted(s, sort, np.flatnonzero(keep)), left_out, len(s.run))
 
 
 def _showing(s: Any, shows: tuple[str, ...]) -> np.ndarray:
     c = s.per_image
     masks = {
-        "missed": c.fn > 0, "wrong": c.fp > 0, "duplicate": c.duplicates > 0,
+        "missed": c.fn > 0,
+        "wrong": c.fp > 0,
+        "duplicate": c.duplicates > 0,
         "all correct": s.chosen.judged & (c.fn == 0) & (c.fp == 0),
-        "detections": c.detections > 0, "no detections": c.detections == 0,
+        "detections": c.detections > 0,
+        "no detections": c.detections == 0,
     }
-    return np.logical_or.reduce([masks[show] for show in shows if show in masks] or [np.ones(len(s.run), bool)])
+    return np.logical_or.reduce(
+        [masks[show] for show in shows if show in masks] or [np.ones(len(s.run), bool)]
+    )
 
 
 def _of_size(s: Any, sizes: tuple[str, ...]) -> np.ndarray:

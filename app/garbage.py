@@ -17,7 +17,9 @@ GROWN = 40
 
 
 def freeze_modules() -> bool:
-    """Freeze what is alive when modules were imported since the last time; True where it did. Safe in any thread."""
+    """Freeze what is alive when modules were imported since the last time; True where it did. Safe in any
+    thread.
+    """
     global _modules
     if len(sys.modules) - _modules < GROWN or not _lock.acquire(blocking=False):
         return False

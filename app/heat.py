@@ -1,4 +1,6 @@
-"""The confidence map of one image: from the network's candidates where the detector shows them, else from low-score boxes."""
+"""The confidence map of one image: from the network's candidates where the detector shows them, else from
+low-score boxes.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +49,9 @@ def _candidates(stamp: str, i: int, _s: Any, _spec: dict[str, Any]) -> Any:
     info = process.info(_spec)
     wanted = _s.manifest.detector.weights_hash
     if info.weights_hash != wanted:
-        raise BoxscopeError("The detector at the run's source has changed since, so its candidates are not this run's.")
+        raise BoxscopeError(
+            "The detector at the run's source has changed since, so its candidates are not this run's."
+        )
     return process.candidates(_spec, [_s.run.load_image(i)])[0]
 
 
@@ -61,15 +65,25 @@ def layer(s: Any, i: int, class_id: int | None) -> dict[str, Any]:
             found = _candidates(s.run.version, i, s, spec)
             source = "from the detector's candidates before NMS"
         except BoxscopeError as error:
-            source = f"from the run's boxes down to {s.manifest.floor:g}, because the candidates cannot be had: {error.message}"
+            source = (
+                f"from the run's boxes down to {s.manifest.floor:g}, because the candidates cannot be had:"
+                f" {error.message}"
+            )
     values = _values(s, i, classes, found)
     source = source or f"from the run's boxes down to {s.manifest.floor:g}; this detector shows no candidates"
     names = s.run.class_map.names
-    what = "any class" if classes is None else ", ".join(names[c] for c in classes[:3]) + (", ..." if len(classes) > 3 else "")
+    what = (
+        "any class"
+        if classes is None
+        else ", ".join(names[c] for c in classes[:3]) + (", ..." if len(classes) > 3 else "")
+    )
     height, width = values.shape
     raw = np.round(np.clip(values, 0, 1) * 255).astype(np.uint8)
     return {
-        "id": f"{s.name}/{i}/{classes}/{found is not None}", "width": width, "height": height, "colours": colours(),
+        "id": f"{s.name}/{i}/{classes}/{found is not None}",
+        "width": width,
+        "height": height,
+        "colours": colours(),
         "values": base64.b64encode(raw.tobytes()).decode(),
         "title": f"Confidence for {what}, 0 to 1, {source}. The line is the threshold.",
     }
@@ -81,6 +95,10 @@ def _values(s: Any, i: int, classes: tuple[int, ...] | None, candidates: Any) ->
     size = s.run.image_size(i)
     if candidates is not None:
         # The network's columns are its own classes; the run's class map lists where each of them went.
-        wanted = None if classes is None else [k for k, link in enumerate(s.manifest.classes.links) if link.class_id in classes]
+        wanted = (
+            None
+            if classes is None
+            else [k for k, link in enumerate(s.manifest.classes.links) if link.class_id in classes]
+        )
         return confidence_map(candidates, class_ids=wanted, image_size=size, side=SIDE)
     return confidence_map(s.run.detections_of(i), class_ids=classes, image_size=size, side=SIDE)

@@ -25,10 +25,25 @@ def job_row(job: jobs.Job) -> None:
         with words:
             if p is not None:
                 failed = f" · {p.failed:,} could not be read" if p.failed else ""
-                st.progress(min(1.0, p.fraction), f"**{job.title}** · {p.done:,} of {p.total:,} images · {p.rate:.1f} a second · {time_left(p.seconds_left)}{failed}")
+                st.progress(
+                    min(1.0, p.fraction),
+                    f"**{job.title}** · {p.done:,} of {p.total:,} images · {p.rate:.1f} a second ·"
+                    f" {time_left(p.seconds_left)}{failed}",
+                )
             elif job.stage == "fetching the detector" and job.fetched:
                 done, total = job.fetched
-                st.progress(min(1.0, done / total) if total else 0.0, f"**{job.title}** · fetching {done / 2**20:.0f} MB" + (f" of {total / 2**20:.0f} MB" if total else ""))
+                st.progress(
+                    min(1.0, done / total) if total else 0.0,
+                    f"**{job.title}** · fetching {done / 2**20:.0f} MB"
+                    + (f" of {total / 2**20:.0f} MB" if total else ""),
+                )
             else:
                 st.progress(0.0, f"**{job.title}** · {job.stage}")
-        button.button("Cancel", key=f"cancel-{job.id}", on_click=jobs.cancel, args=(job,), width="stretch", help="What is done is kept; the same job goes on from there.")
+        button.button(
+            "Cancel",
+            key=f"cancel-{job.id}",
+            on_click=jobs.cancel,
+            args=(job,),
+            width="stretch",
+            help="What is done is kept; the same job goes on from there.",
+        )

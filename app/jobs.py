@@ -1,9 +1,9 @@
 """Detection jobs: each a process of its own that outlives the tab, and a folder that says how it stands.
 
-    JOBS/<id>/job.json    what was asked, the stage, the run's folder, the error
-    JOBS/<id>/lock-job    held by the living process
-    JOBS/<id>/cancel      the wish to stop
-    JOBS/<id>/log.txt     what the process printed
+JOBS/<id>/job.json    what was asked, the stage, the run's folder, the error
+JOBS/<id>/lock-job    held by the living process
+JOBS/<id>/cancel      the wish to stop
+JOBS/<id>/log.txt     what the process printed
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class Job:
 
     Args:
         model, data, options, floor, limit, split, ids: as `app.detect_job` takes them.
-        stage: "starting", "reading the pictures", "loading the detector", "fetching the detector", "detecting",
-            "done", "cancelled" or "failed".
+        stage: "starting", "reading the pictures", "loading the detector", "fetching the detector",
+            "detecting", "done", "cancelled" or "failed".
         run: the run's folder, once known; fetched: (bytes done, bytes in all or None) of a download.
     """
 
@@ -72,10 +72,19 @@ class Job:
 
 
 def start(
-    title: str, model: str, data: str, *, options: dict[str, Any] | None = None, floor: float = 0.01, limit: int | None = None,
-    split: str | None = None, ids: list[str] | None = None,
+    title: str,
+    model: str,
+    data: str,
+    *,
+    options: dict[str, Any] | None = None,
+    floor: float = 0.01,
+    limit: int | None = None,
+    split: str | None = None,
+    ids: list[str] | None = None,
 ) -> Job:
-    """Start a detection in the background. Its id begins with the time to the microsecond: jobs sort by it."""
+    """Start a detection in the background. Its id begins with the time to the microsecond: jobs sort by
+    it.
+    """
     name = f"{datetime.now():%Y%m%d-%H%M%S-%f}-{secrets.token_hex(3)}"
     job = Job(name, title, model, data, options or {}, floor, limit, split, ids, started=time.time()).save()
     background.spawn("app.detect_job", job.id, job.folder)
@@ -96,7 +105,11 @@ def read(job_id: str) -> Job | None:
     if again["stage"] in ("done", "cancelled", "failed"):  # it ended between the two looks
         return replace(job, stage=again["stage"], run=again["run"], error=again["error"])
     kept = " What was done is kept: start it again to go on." if job.run else ""
-    return replace(job, stage="failed", error=f"The process ended without a word (out of memory, or the machine was restarted).{kept}")
+    return replace(
+        job,
+        stage="failed",
+        error=f"The process ended without a word (out of memory, or the machine was restarted).{kept}",
+    )
 
 
 def jobs(most: int = 20) -> list[Job]:

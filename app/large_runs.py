@@ -1,7 +1,8 @@
-"""Runs too large for memory in the app: opened at once, matched in a process of their own, the gallery ready meanwhile.
+"""Runs too large for memory in the app: opened at once, matched in a process of their own, the gallery ready
+meanwhile.
 
-A matching is kept in the cache folder, so that it is made once for a run and an IoU. Until it is there, the gallery shows
-the data set's first images, each matched when it is shown, and says what is being computed.
+A matching is kept in the cache folder, so that it is made once for a run and an IoU. Until it is there, the
+gallery shows the data set's first images, each matched when it is shown, and says what is being computed.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ PAGE = 24
 KEPT = 6
 """Matchings kept in the cache folder, 21 bytes a detection each."""
 COMMANDS = {
-    "mistakes": "boxscope kinds {run}", "thresholds": "boxscope thresholds {run}` or `boxscope evaluate {run}", "compare": "boxscope compare {run} OTHER",
+    "mistakes": "boxscope kinds {run}",
+    "thresholds": "boxscope thresholds {run}` or `boxscope evaluate {run}",
+    "compare": "boxscope compare {run} OTHER",
     "fiftyone": "boxscope detect --limit N` for a part of it, then `boxscope push",
 }
 """Pages that hold a whole run in memory, and what does the same in windows, or for a part."""
@@ -119,8 +122,9 @@ def show_waiting(w: Waiting) -> None:
     """The gallery of a run that is being matched: what is computed, and the data set's first images."""
     folder = begin(str(w.path), w.run, w.iou)
     st.markdown(
-        f"**{w.run.detection_count:,}** detections in **{len(w.run):,}** images: a run read in windows. The first images are below as the "
-        "data set lists them; the counts, and the order worst first, come when every window is matched."
+        f"**{w.run.detection_count:,}** detections in **{len(w.run):,}** images: a run read in windows. The"
+        " first images are below as the data set lists them; the counts, and the order worst first, come"
+        " when every window is matched."
     )
     _progress(folder, w.iou)
     rows = list(range(min(PAGE, len(w.run))))
@@ -128,7 +132,15 @@ def show_waiting(w: Waiting) -> None:
         empty("No image in this run", "Choose another run.")
         return
     urls, errors = _pictures(w.run, rows)
-    grid = {"tiles": tiles(w.run, rows, w.iou, (str(w.path), w.stamp, w.iou)), "urls": urls, "errors": errors, "threshold": w.threshold, "cuts": None, "shown": None, "picked": []}
+    grid = {
+        "tiles": tiles(w.run, rows, w.iou, (str(w.path), w.stamp, w.iou)),
+        "urls": urls,
+        "errors": errors,
+        "threshold": w.threshold,
+        "cuts": None,
+        "shown": None,
+        "picked": [],
+    }
     thumbnail_grid(grid, key="waiting-grid")
 
 
@@ -144,7 +156,11 @@ def _progress(folder: Path, iou: float) -> None:
             st.rerun()
         return
     done, total = told.get("done", 0), told.get("total", 0)
-    st.progress(done / total if total else 0.0, f"Matching detections with objects at IoU {iou:.2f}: {done:,} of {total:,} images" + _left(folder, done, total))
+    st.progress(
+        done / total if total else 0.0,
+        f"Matching detections with objects at IoU {iou:.2f}: {done:,} of {total:,} images"
+        + _left(folder, done, total),
+    )
 
 
 def _left(folder: Path, done: int, total: int) -> str:
@@ -171,10 +187,24 @@ def show_image(name: str, run: StreamedRun, i: int, threshold: float, iou: float
     found: Matches = match_run(window, iou)
     width, height = window.image_size(0)
     data = {
-        "key": f"{name}/{window.sample_ids[0]}", "name": pictures.name_of(window, 0), "width": width, "height": height, "max_height": 560,
-        "place": f"image {i + 1:,} of {len(run):,}", "labelled": bool(window.labelled[0]), "classes": list(run.class_map.names), "threshold": threshold,
-        "iou": iou, "shown": None, "selected": None, "has_prev": False, "has_next": False, "point": point, "near": [],
-        "heat_offered": False, "heat_reason": "Heat maps need a run that fits in memory.",
+        "key": f"{name}/{window.sample_ids[0]}",
+        "name": pictures.name_of(window, 0),
+        "width": width,
+        "height": height,
+        "max_height": 560,
+        "place": f"image {i + 1:,} of {len(run):,}",
+        "labelled": bool(window.labelled[0]),
+        "classes": list(run.class_map.names),
+        "threshold": threshold,
+        "iou": iou,
+        "shown": None,
+        "selected": None,
+        "has_prev": False,
+        "has_next": False,
+        "point": point,
+        "near": [],
+        "heat_offered": False,
+        "heat_reason": "Heat maps need a run that fits in memory.",
     } | boxes_of(window, found, 0)
     data["dets"]["cuts"] = data["truth"]["cuts"] = None
     try:
@@ -189,7 +219,18 @@ def _boxes(window: Run, found: Matches, threshold: float) -> None:
     names, d = window.class_map.names, window.detections
     kept = np.flatnonzero(d.scores >= np.float32(threshold))
     kinds = ("wrong", "correct", "duplicate", "ignored", "unlabelled")
-    rows = [{"verdict": kinds[found.det_kind[k]], "class": names[d.class_ids[k]], "confidence": float(d.scores[k]), "IoU": float(found.det_iou[k])} for k in kept]
+    rows = [
+        {
+            "verdict": kinds[found.det_kind[k]],
+            "class": names[d.class_ids[k]],
+            "confidence": float(d.scores[k]),
+            "IoU": float(found.det_iou[k]),
+        }
+        for k in kept
+    ]
     missed = (found.truth_score < np.float32(threshold)) & found.truth_counted
-    rows += [{"verdict": "missed", "class": names[k], "confidence": None, "IoU": None} for k in window.truth.class_ids[missed]]
+    rows += [
+        {"verdict": "missed", "class": names[k], "confidence": None, "IoU": None}
+        for k in window.truth.class_ids[missed]
+    ]
     st.dataframe(rows, hide_index=True, width="stretch")

@@ -1,7 +1,8 @@
-"""Reading every picture of a data set once, while a page shows how far it is; the result is kept for every session.
+"""Reading every picture of a data set once, while a page shows how far it is; the result is kept for every
+session.
 
-Few pictures are read in the page's own run. More are read by a thread that no page waits for: a page looks at it once a
-second, and whoever asked can stop it or go elsewhere meanwhile.
+Few pictures are read in the page's own run. More are read by a thread that no page waits for: a page looks at
+it once a second, and whoever asked can stop it or go elsewhere meanwhile.
 """
 
 from __future__ import annotations
@@ -77,8 +78,13 @@ def look(key: str, dataset: Dataset) -> Look | None:
         _watch(key)
         return None
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.markdown("Damaged pictures, copies and leaks between splits show when the pictures are read.", width="stretch")
-        st.button(f"Read {n:,} pictures", icon=":material/image_search:", on_click=_start, args=(key, dataset))
+        st.markdown(
+            "Damaged pictures, copies and leaks between splits show when the pictures are read.",
+            width="stretch",
+        )
+        st.button(
+            f"Read {n:,} pictures", icon=":material/image_search:", on_click=_start, args=(key, dataset)
+        )
     return None
 
 
@@ -119,7 +125,9 @@ def _watch(key: str) -> None:
 
 def _words(done: int, total: int, began: float) -> str:
     left = (time.monotonic() - began) / max(done, 1) * (total - done)
-    return f"Reading pictures · {done:,} of {total:,}" + (f" · {left:.0f} s left" if done and left >= 1 else "")
+    return f"Reading pictures · {done:,} of {total:,}" + (
+        f" · {left:.0f} s left" if done and left >= 1 else ""
+    )
 
 
 def _keep(key: str, found: Look) -> None:

@@ -1,4 +1,6 @@
-"""The process that matches a run too large for memory: `python -m app.match_job FOLDER`, as `app.large_runs` asks for it."""
+"""The process that matches a run too large for memory: `python -m app.match_job FOLDER`, as `app.large_runs`
+asks for it.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,11 @@ from app.background import sentence
 from detector.errors import BoxscopeError
 from detector.paths import write_atomically
 
-COLUMNS = tuple(name for name in Matches.__dataclass_fields__ if name not in ("iou", "class_aware", "difficult", "num_classes"))
+COLUMNS = tuple(
+    name
+    for name in Matches.__dataclass_fields__
+    if name not in ("iou", "class_aware", "difficult", "num_classes")
+)
 
 
 def tell(folder: Path, **what: object) -> None:
@@ -40,8 +46,16 @@ def load(folder: Path, iou: float, num_classes: int) -> Matches:
     def column(name: str) -> np.ndarray:
         return np.load(folder / f"{name}.npy", mmap_mode="r")
 
-    made = Matches(iou=iou, class_aware=True, difficult="count", num_classes=num_classes, **{name: column(name) for name in COLUMNS})
-    return with_indices(made, {path.stem.removeprefix("index_"): column(path.stem) for path in folder.glob("index_*.npy")})
+    made = Matches(
+        iou=iou,
+        class_aware=True,
+        difficult="count",
+        num_classes=num_classes,
+        **{name: column(name) for name in COLUMNS},
+    )
+    return with_indices(
+        made, {path.stem.removeprefix("index_"): column(path.stem) for path in folder.glob("index_*.npy")}
+    )
 
 
 def main() -> int:
@@ -53,11 +67,16 @@ def main() -> int:
         return 0  # another process is at it
     try:
         run = open_streamed(asked["run"])
-        found = match_streamed(run, asked["iou"], progress=lambda done, total: tell(folder, done=done, total=total))
+        found = match_streamed(
+            run, asked["iou"], progress=lambda done, total: tell(folder, done=done, total=total)
+        )
         save(found, folder)
         tell(folder, done=len(run), total=len(run), ready=True)
     except Exception as error:
-        tell(folder, error=str(error) if isinstance(error, BoxscopeError) else sentence(error, "The matching", folder))
+        tell(
+            folder,
+            error=str(error) if isinstance(error, BoxscopeError) else sentence(error, "The matching", folder),
+        )
         raise
     finally:
         lock.release()

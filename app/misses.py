@@ -1,4 +1,6 @@
-"""Why objects were missed, for the pages: cached autopsies, the panel below a missed object, causes as rows."""
+"""Why objects were missed, for the pages: cached autopsies, the panel below a missed object, causes as
+rows.
+"""
 
 from __future__ import annotations
 
@@ -21,14 +23,17 @@ from detector.errors import BoxscopeError
 
 HOW = {
     "run": "Told from the detections the run kept; the detector's candidates would tell more.",
-    "candidates": "Told with the network's candidates; its post-processing could not be replayed, so who suppressed whom is inferred.",
+    "candidates": (
+        "Told with the network's candidates; its post-processing could not be replayed, so who suppressed"
+        " whom is inferred."
+    ),
     "replay": "Told by replaying the detector's own post-processing on its candidates: exact.",
 }
 
 
 def autopsy_of(s: Any) -> Autopsy:
-    """Of every image and class at the operating point: with the detector's candidates where every image was asked, else
-    from stored detections."""
+    """Of every image and class at the operating point: with the detector's candidates where every image was
+    asked, else from stored detections."""
     return exact.result(s) or _autopsy(key_of(s), cut_key(s), s)
 
 
@@ -39,11 +44,19 @@ def _autopsy(key: tuple, cuts: tuple, _s: Any) -> Autopsy:
 
 @st.cache_resource(max_entries=32, show_spinner="Replaying post-processing")
 def _exact(key: tuple, cuts: tuple, i: int, _s: Any, _spec: dict) -> Autopsy:
-    return autopsy(_s.run, _s.cuts, _s.iou, matches=_s.matches, candidates={i: heat._candidates(_s.run.version, i, _s, _spec)})
+    return autopsy(
+        _s.run,
+        _s.cuts,
+        _s.iou,
+        matches=_s.matches,
+        candidates={i: heat._candidates(_s.run.version, i, _s, _spec)},
+    )
 
 
 def can_ask(s: Any) -> dict | None:
-    """The spec of the run's detector where it shows candidates that belong to the scores on screen; else None."""
+    """The spec of the run's detector where it shows candidates that belong to the scores on screen; else
+    None.
+    """
     if s.calibration is not None or "candidates" not in s.manifest.detector.capabilities:
         return None
     return spec_of(s.manifest)
@@ -54,7 +67,8 @@ def best_of(s: Any, i: int) -> tuple[Autopsy, str]:
     spec = can_ask(s)
     if spec is None or exact.result(s) is not None:
         return autopsy_of(s), ""
-    # Loading a network takes seconds: it is asked at once only where it is loaded already, is none, or is the demo's small one.
+    # Loading a network takes seconds: it is asked at once only where it is loaded already, is none, or is the
+    # demo's small one.
     soon = s.manifest.detector.simulated or spec["model"] == demo.NAME
     if not (soon or st.session_state.get("ask_detector") or model_process().loaded(spec)):
         return autopsy_of(s), "not asked"
@@ -68,12 +82,24 @@ def numbers(a: Autopsy, q: int) -> list[dict[str, str]]:
     """The evidence of a miss as lines of a table: what, value."""
     e, names = a.evidence, a.run.class_map.names
     cut = float(a.cuts[a.matches.truth_classes[e.truth[q]]])
-    rows = [("score for its class", shown(float(e.score[q]), cut) if e.score[q] >= 0 else ""), ("threshold", f"{cut:.2f}")]
+    rows = [
+        ("score for its class", shown(float(e.score[q]), cut) if e.score[q] >= 0 else ""),
+        ("threshold", f"{cut:.2f}"),
+    ]
     rows.append(("IoU of the box with it", f"{e.iou[q]:.2f}" if e.iou[q] > 0 else ""))
     if e.other_class[q] >= 0:
         rows.append((f"score as {names[e.other_class[q]]}", f"{e.other_score[q]:.2f}"))
     rows.append(("IoU with the box that suppressed it", f"{e.by_iou[q]:.2f}" if e.by_iou[q] >= 0 else ""))
-    rows.append(("anchor", f"{e.anchor[q]:,}" + (f", level {e.level[q]}" if e.level[q] >= 0 else "") if e.anchor[q] >= 0 else ""))
+    rows.append(
+        (
+            "anchor",
+            (
+                f"{e.anchor[q]:,}" + (f", level {e.level[q]}" if e.level[q] >= 0 else "")
+                if e.anchor[q] >= 0
+                else ""
+            ),
+        )
+    )
     rows.append(("best anchor's IoU with it", f"{e.anchor_iou[q]:.2f}" if e.anchor_iou[q] >= 0 else ""))
     return [{"what": what, "value": value} for what, value in rows if value]
 
@@ -90,14 +116,23 @@ def panel(s: Any, i: int, row: objects.Row) -> bool:
     if not a.rescues(q):
         st.caption("No single change of a setting brings it back.")
     with st.expander("Numbers and proof"):
-        st.dataframe(numbers(a, q), hide_index=True, width="stretch", column_config={"what": "evidence", "value": ""})
+        st.dataframe(
+            numbers(a, q), hide_index=True, width="stretch", column_config={"what": "evidence", "value": ""}
+        )
         proof = a.proof(q)
         st.caption(f"{'Proved' if proof.holds else 'Not proved'}. {proof.sentence()}")
         st.caption(why_not if why_not and why_not != "not asked" else HOW[a.tier(q)])
     again.section(s, a, q)
     if why_not == "not asked":
-        st.button("Ask the detector", icon=":material/troubleshoot:", help="Loads the network and replays this image exactly: who suppressed whom, which anchor, which score.",
-                  on_click=lambda: st.session_state.update(ask_detector=True))
+        st.button(
+            "Ask the detector",
+            icon=":material/troubleshoot:",
+            help=(
+                "Loads the network and replays this image exactly: who suppressed whom, which anchor, which"
+                " score."
+            ),
+            on_click=lambda: st.session_state.update(ask_detector=True),
+        )
     return True
 
 
@@ -112,16 +147,23 @@ def _rescue(s: Any, a: Autopsy, rescue: Rescue, n: int) -> None:
         before, after = s.counts, state.counts(s.chosen, lower)
         extra = after.fp - before.fp
         st.caption(
-            f"A threshold of {lower:.2f} brings it back; over the whole set that finds {after.tp - before.tp:,} more objects "
-            f"and adds {extra:,} false alarm{'s' if extra != 1 else ''} (false positives)."
+            f"A threshold of {lower:.2f} brings it back; over the whole set that finds"
+            f" {after.tp - before.tp:,} more objects and adds {extra:,} false"
+            f" alarm{'s' if extra != 1 else ''} (false positives)."
         )
-        st.button(f"Apply {lower:.2f} and see the set", key=f"rescue-{n}", on_click=lambda: st.session_state.update(conf=lower, _go="views/gallery.py"))
+        st.button(
+            f"Apply {lower:.2f} and see the set",
+            key=f"rescue-{n}",
+            on_click=lambda: st.session_state.update(conf=lower, _go="views/gallery.py"),
+        )
     elif rescue.rule != "threshold":
         st.caption(rescue.sentence(s.run.class_map.names))
 
 
 def who_suppressed(s: Any, i: int, row: objects.Row | None) -> None:
-    """The suppressor graph of an image, where its post-processing can be replayed without loading a network first."""
+    """The suppressor graph of an image, where its post-processing can be replayed without loading a network
+    first.
+    """
     if can_ask(s) is None:
         return
     a, _ = best_of(s, i)
@@ -130,6 +172,7 @@ def who_suppressed(s: Any, i: int, row: objects.Row | None) -> None:
 
 
 # ---- causes over the run
+
 
 def chosen_misses(s: Any) -> np.ndarray:
     """int64, the misses of the chosen images and classes: places in the autopsy."""
@@ -143,7 +186,9 @@ def chosen_misses(s: Any) -> np.ndarray:
 
 
 def cause_rows(s: Any, selected: str | None) -> dict[str, Any]:
-    """Causes as rows for `app.viewer.panels.bar_rows`, the most frequent first; those that do not occur are left out."""
+    """Causes as rows for `app.viewer.panels.bar_rows`, the most frequent first; those that do not occur are
+    left out.
+    """
     a = autopsy_of(s)
     found = np.bincount(a.evidence.cause[chosen_misses(s)], minlength=len(CAUSES) + 1)
     total = max(1, int(found.sum()))
@@ -151,16 +196,29 @@ def cause_rows(s: Any, selected: str | None) -> dict[str, Any]:
     for code in sorted(range(1, len(CAUSES) + 1), key=lambda c: -found[c]):
         n, name = int(found[code]), CAUSES[code - 1]
         if n:
-            rows.append({
-                "id": name, "name": name, "note": SENTENCES[name], "verdict": "missed", "count": f"{n:,}", "count_note": "objects",
-                "count_title": f"{n:,} of {total:,} missed objects", "bar": n / total, "value": f"{100 * n / total:.1f} %", "value_note": "of misses",
-                "title": f"Show the {n:,} object{'s' if n != 1 else ''}", "disabled": False,
-            })
+            rows.append(
+                {
+                    "id": name,
+                    "name": name,
+                    "note": SENTENCES[name],
+                    "verdict": "missed",
+                    "count": f"{n:,}",
+                    "count_note": "objects",
+                    "count_title": f"{n:,} of {total:,} missed objects",
+                    "bar": n / total,
+                    "value": f"{100 * n / total:.1f} %",
+                    "value_note": "of misses",
+                    "title": f"Show the {n:,} object{'s' if n != 1 else ''}",
+                    "disabled": False,
+                }
+            )
     return {"head": ["what ended it", "at this threshold", "", "share"], "rows": rows, "selected": selected}
 
 
 def cause_boxes(s: Any, cause: str) -> BoxList | None:
-    """The missed objects of one cause with the detection each verdict rests on; None where there is no such cause."""
+    """The missed objects of one cause with the detection each verdict rests on; None where there is no such
+    cause.
+    """
     if cause not in CAUSES:
         return None
     a = autopsy_of(s)
@@ -177,8 +235,17 @@ def change_rows(s: Any, most: int = 6) -> list[dict[str, Any]]:
     names = s.run.class_map.names
     return [
         {
-            "change": f"{names[r.class_id] if r.rule == 'class threshold' else 'every class'} from {r.before:.2f} to {r.value:g}" if r.rule in THRESHOLDS else f"{r.rule} {r.value:g}",
-            "objects found": f"+{r.gained:,}", "false positives": f"{r.wrong:+,}", "precision": _percent(r.precision), "recall": _percent(r.recall), "F1": _percent(r.f1),
+            "change": (
+                f"{names[r.class_id] if r.rule == 'class threshold' else 'every class'} from {r.before:.2f}"
+                f" to {r.value:g}"
+                if r.rule in THRESHOLDS
+                else f"{r.rule} {r.value:g}"
+            ),
+            "objects found": f"+{r.gained:,}",
+            "false positives": f"{r.wrong:+,}",
+            "precision": _percent(r.precision),
+            "recall": _percent(r.recall),
+            "F1": _percent(r.f1),
         }
         for r in a.best_changes(most)
     ]

@@ -1,4 +1,6 @@
-"""What the Mistakes page shows, as plain values: kinds, the matrix, slices, and which boxes are asked for. No Streamlit calls but caches."""
+"""What the Mistakes page shows, as plain values: kinds, the matrix, slices, and which boxes are asked for. No
+Streamlit calls but caches.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +23,11 @@ MATRIX_SIZES = (12, 24)
 
 # ---- which boxes
 
+
 @dataclass(frozen=True)
 class Asked:
-    """The boxes a click asked for: "kind" (name), "cause" (name), "cell" (truth, predicted), "slice" (group, name).
+    """The boxes a click asked for: "kind" (name), "cause" (name), "cell" (truth, predicted), "slice" (group,
+    name).
 
     In the URL: kind/missed, cause/suppressed, cell/car/background, slice/size/small; parts percent-encoded.
     """
@@ -82,7 +86,9 @@ def cut_key(s: Any) -> tuple:
 
 
 def slices_of(s: Any, samples: int = 400) -> Slices:
-    """Slices of the chosen images and classes at the operating point; 400 resamples, for an answer while one looks."""
+    """Slices of the chosen images and classes at the operating point; 400 resamples, for an answer while one
+    looks.
+    """
     chosen = s.class_ids is not None
     return _slices(key_of(s), cut_key(s), (s.class_ids, s.mode) if chosen else None, samples, s)
 
@@ -90,7 +96,14 @@ def slices_of(s: Any, samples: int = 400) -> Slices:
 @st.cache_resource(max_entries=8, show_spinner="Resampling images for the intervals")
 def _slices(key: tuple, cuts: tuple, choice: tuple | None, samples: int, _s: Any) -> Slices:
     matches = _s.matches if choice is None else set_aside(_s.matches, _s.images, _s.counted_classes)
-    return slice_run(_s.run, _s.cuts, iou=_s.iou, matches=matches, parts=_masks(key, _s) if choice is None else None, samples=samples)
+    return slice_run(
+        _s.run,
+        _s.cuts,
+        iou=_s.iou,
+        matches=matches,
+        parts=_masks(key, _s) if choice is None else None,
+        samples=samples,
+    )
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
@@ -118,22 +131,34 @@ def objects_in(s: Any, group: str, name: str) -> np.ndarray | None:
 
 
 def boxes_of(s: Any, asked: Asked) -> BoxList | None:
-    """The boxes asked for, of the chosen images and classes; None where they name a class or kind that is not there."""
+    """The boxes asked for, of the chosen images and classes; None where they name a class or kind that is not
+    there.
+    """
     images = None if s.class_ids is None else s.images
     if asked.what == "kind":
         if asked.parts[0] not in KINDS:
             return None
-        return box_lists.of_kind(s.run, errors_of(s), asked.parts[0], s.cuts, images=images, class_ids=s.counted_classes)
+        return box_lists.of_kind(
+            s.run, errors_of(s), asked.parts[0], s.cuts, images=images, class_ids=s.counted_classes
+        )
     if asked.what == "cause":
         from app import misses
 
         return misses.cause_boxes(s, asked.parts[0])
     if asked.what == "cell":
         ids = [class_id(s, name) for name in asked.parts]
-        return None if None in ids else box_lists.of_cell(s.run, s.matches, confusion_of(s), *ids, images=images)
+        return (
+            None if None in ids else box_lists.of_cell(s.run, s.matches, confusion_of(s), *ids, images=images)
+        )
     mask = objects_in(s, *asked.parts)
     what = f"missed objects, {label_of(*asked.parts)}"
-    return None if mask is None else box_lists.missed_among(s.run, s.matches, what, mask, s.cuts, images=images, class_ids=s.counted_classes)
+    return (
+        None
+        if mask is None
+        else box_lists.missed_among(
+            s.run, s.matches, what, mask, s.cuts, images=images, class_ids=s.counted_classes
+        )
+    )
 
 
 def label_of(group: str, name: str) -> str:
@@ -148,6 +173,7 @@ def class_id(s: Any, name: str) -> int | None:
 
 # ---- what is drawn
 
+
 def count_kinds(s: Any) -> dict[str, int]:
     """How many of each kind at the operating point, among the chosen images and classes."""
     errors, m = errors_of(s), s.matches
@@ -156,7 +182,9 @@ def count_kinds(s: Any) -> dict[str, int]:
         det_codes = np.where(_chosen(s, m.det_rows, m.det_classes), det_codes, 0)
         object_codes = np.where(_chosen(s, m.truth_rows, m.truth_classes), object_codes, 0)
     of_dets = np.bincount(det_codes, minlength=7)
-    return {kind: int(of_dets[code]) for code, kind in enumerate(KINDS, 1)} | {"missed": int((object_codes == MISSED).sum())}
+    return {kind: int(of_dets[code]) for code, kind in enumerate(KINDS, 1)} | {
+        "missed": int((object_codes == MISSED).sum())
+    }
 
 
 def _chosen(s: Any, rows: np.ndarray, classes: np.ndarray) -> np.ndarray:
@@ -177,24 +205,55 @@ def kind_rows(errors: Errors, found: dict[str, int], selected: str | None) -> di
     rows = []
     for kind in sorted(KINDS, key=lambda k: -errors.dap[k]):
         thing = "objects" if kind == "missed" else "detections"
-        rows.append({
-            "id": kind, "name": kind, "note": SENTENCES[kind], "verdict": {"missed": "missed", "duplicate": "duplicate"}.get(kind, "wrong"),
-            "count": f"{found[kind]:,}", "count_note": thing, "count_title": f"{found[kind]:,} {thing} at this threshold; {errors.counts[kind]:,} at any stored score",
-            "bar": errors.dap[kind] / top, "value": f"+{errors.dap[kind]:.3f}", "value_note": "AP",
-            "title": f"Show the {found[kind]:,} {thing}", "disabled": False,
-        })
-    return {"head": ["kind of mistake", "at this threshold", "", "mending all adds"], "rows": rows, "selected": selected}
+        rows.append(
+            {
+                "id": kind,
+                "name": kind,
+                "note": SENTENCES[kind],
+                "verdict": {"missed": "missed", "duplicate": "duplicate"}.get(kind, "wrong"),
+                "count": f"{found[kind]:,}",
+                "count_note": thing,
+                "count_title": (
+                    f"{found[kind]:,} {thing} at this threshold; {errors.counts[kind]:,} at any stored score"
+                ),
+                "bar": errors.dap[kind] / top,
+                "value": f"+{errors.dap[kind]:.3f}",
+                "value_note": "AP",
+                "title": f"Show the {found[kind]:,} {thing}",
+                "disabled": False,
+            }
+        )
+    return {
+        "head": ["kind of mistake", "at this threshold", "", "mending all adds"],
+        "rows": rows,
+        "selected": selected,
+    }
 
 
 def slice_rows(slices: Slices, selected: str | None, least: int = 20) -> dict[str, Any]:
-    """Slices as rows with their recall and its interval, those surely below the whole first, then by recall."""
+    """Slices as rows with their recall and its interval, those surely below the whole first, then by
+    recall.
+    """
     low = set(slices.worst(len(slices.slices), least))
     kept = [s for s in slices.slices if s.recall is not None]
-    rows = [_slice_row(s, s in low, s.objects < least) for s in sorted(kept, key=lambda s: (s not in low, s.objects < least, s.recall_interval[1] if s in low else s.recall))]
+    rows = [
+        _slice_row(s, s in low, s.objects < least)
+        for s in sorted(
+            kept,
+            key=lambda s: (s not in low, s.objects < least, s.recall_interval[1] if s in low else s.recall),
+        )
+    ]
     return {
-        "head": ["part of the data", "missed", "recall, 95 % interval", ""], "rows": rows, "selected": selected, "line": slices.whole.recall,
-        "foot": f"Dashed line: recall of everything, {percent(slices.whole.recall)}. A part is marked ◆ only where its whole interval lies below that line and it has {least} "
-        f"objects or more. Intervals: bootstrap over images, {slices.samples} resamples. Many parts are looked at together, so a mark is a hint, not a proof.",
+        "head": ["part of the data", "missed", "recall, 95 % interval", ""],
+        "rows": rows,
+        "selected": selected,
+        "line": slices.whole.recall,
+        "foot": (
+            f"Dashed line: recall of everything, {percent(slices.whole.recall)}. A part is marked ◆ only"
+            f" where its whole interval lies below that line and it has {least} objects or more. Intervals:"
+            f" bootstrap over images, {slices.samples} resamples. Many parts are looked at together, so a"
+            " mark is a hint, not a proof."
+        ),
     }
 
 
@@ -202,11 +261,24 @@ def _slice_row(s: Slice, low: bool, few: bool) -> dict[str, Any]:
     interval = s.recall_interval or (s.recall, s.recall)
     precision = f", precision {percent(s.precision)}" if s.precision is not None else ""
     return {
-        "id": str(Asked("slice", (s.group, s.name))), "name": label_of(s.group, s.name), "verdict": "", "flag": low, "quiet": few and not low,
-        "note": f"{s.objects:,} objects in {s.images:,} images{precision}" + (" · too few to judge" if few else ""),
-        "count": f"{s.objects - s.found:,}", "count_title": f"{s.objects - s.found:,} of {s.objects:,} objects missed (false negatives)",
-        "low": interval[0], "high": interval[1], "mid": s.recall, "value": percent(s.recall), "value_note": f"{100 * interval[0]:.0f}–{100 * interval[1]:.0f}",
-        "title": f"Show the {s.objects - s.found:,} missed objects", "disabled": False,
+        "id": str(Asked("slice", (s.group, s.name))),
+        "name": label_of(s.group, s.name),
+        "verdict": "",
+        "flag": low,
+        "quiet": few and not low,
+        "note": (
+            f"{s.objects:,} objects in {s.images:,} images{precision}"
+            + (" · too few to judge" if few else "")
+        ),
+        "count": f"{s.objects - s.found:,}",
+        "count_title": f"{s.objects - s.found:,} of {s.objects:,} objects missed (false negatives)",
+        "low": interval[0],
+        "high": interval[1],
+        "mid": s.recall,
+        "value": percent(s.recall),
+        "value_note": f"{100 * interval[0]:.0f}–{100 * interval[1]:.0f}",
+        "title": f"Show the {s.objects - s.found:,} missed objects",
+        "disabled": False,
     }
 
 
@@ -229,9 +301,11 @@ def matrix_of(s: Any, confusion: Confusion) -> np.ndarray:
 
 
 def shown_classes(matrix: np.ndarray, chosen: tuple[int, ...] | None, most: int) -> list[int]:
-    """Class ids for the matrix, the most confused first: those confused with other classes, then with background.
+    """Class ids for the matrix, the most confused first: those confused with other classes, then with
+    background.
 
-    Classes without any box are left out. Where classes are chosen, they come first, then those confused with them.
+    Classes without any box are left out. Where classes are chosen, they come first, then those confused with
+    them.
     """
     k = len(matrix) - 1
     inner = matrix[:k, :k].copy()
@@ -249,14 +323,28 @@ def shown_classes(matrix: np.ndarray, chosen: tuple[int, ...] | None, most: int)
     return [int(c) for c in order if there[c]][:most]
 
 
-def matrix_payload(matrix: np.ndarray, names: tuple[str, ...], shown: list[int], selected: tuple[str, ...] | None) -> dict[str, Any]:
-    """The part of the matrix over the shown classes, and background last. `rows`: the sums over all classes, which shares refer to."""
+def matrix_payload(
+    matrix: np.ndarray, names: tuple[str, ...], shown: list[int], selected: tuple[str, ...] | None
+) -> dict[str, Any]:
+    """The part of the matrix over the shown classes, and background last. `rows`: the sums over all classes,
+    which shares refer to.
+    """
     k = len(matrix) - 1
     index = [*shown, k]
     labels = [*(names[c] for c in shown), "background"]
     sums = matrix.sum(axis=1)
     part = matrix[np.ix_(index, index)]
-    totals = [{"text": f"{sums[c]:,}", "title": f"{labels[n]}: {sums[c]:,} objects"} for n, c in enumerate(shown)]
-    totals.append({"text": f"{sums[k]:,}", "title": f"background: {sums[k]:,} detections that stand on no object"})
+    totals = [
+        {"text": f"{sums[c]:,}", "title": f"{labels[n]}: {sums[c]:,} objects"} for n, c in enumerate(shown)
+    ]
+    totals.append(
+        {"text": f"{sums[k]:,}", "title": f"background: {sums[k]:,} detections that stand on no object"}
+    )
     at = [labels.index(part) if part in labels else -1 for part in selected] if selected else None
-    return {"labels": labels, "counts": part.tolist(), "rows": sums[index].tolist(), "totals": totals, "selected": at}
+    return {
+        "labels": labels,
+        "counts": part.tolist(),
+        "rows": sums[index].tolist(),
+        "totals": totals,
+        "selected": at,
+    }

@@ -59,7 +59,9 @@ class ModelProcess:
         return DetectorInfo(**self._ask("info", spec))
 
     def loaded(self, spec: Spec) -> bool:
-        """Whether this detector could answer at once; never starts a process, and does not wait for a busy one."""
+        """Whether this detector could answer at once; never starts a process, and does not wait for a busy
+        one.
+        """
         if self.pid is None or not self._turn.acquire(blocking=False):
             return False
         try:
@@ -108,7 +110,9 @@ class ModelProcess:
             code = self._process.wait(5) if self._process else None
             self.stop()
             why = "it was killed, most often for want of memory" if code in (-9, 137) else f"exit code {code}"
-            raise errors.ModelError(f"The detector's process ended in the middle of its work ({why}); try again, it starts anew.") from error
+            raise errors.ModelError(
+                f"The detector's process ended in the middle of its work ({why}); try again, it starts anew."
+            ) from error
         if kind == "error":
             name, message, path, line = value
             raise getattr(errors, name, errors.ModelError)(message, path=path, line=line)
@@ -120,10 +124,15 @@ class ModelProcess:
         self.stop()
         key = secrets.token_bytes(32)
         with Listener(authkey=key) as listener:
-            environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])}
+            environment = os.environ | {
+                "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+            }
             environment.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "app.model_worker", _address(listener)], stdin=subprocess.PIPE, cwd=ROOT, env=environment,
+                [sys.executable, "-m", "app.model_worker", _address(listener)],
+                stdin=subprocess.PIPE,
+                cwd=ROOT,
+                env=environment,
             )
             self._process.stdin.write(key)
             self._process.stdin.close()
@@ -135,7 +144,10 @@ class ModelProcess:
                 waiter.join(0.05)
         if not accepted:
             self.stop()
-            raise errors.ModelError(f"The detector's process did not start (waited up to {START_SECONDS:.0f} s); the terminal says why.")
+            raise errors.ModelError(
+                f"The detector's process did not start (waited up to {START_SECONDS:.0f} s); the terminal"
+                " says why."
+            )
         self._connection = accepted[0]
 
 
@@ -156,7 +168,9 @@ class RemoteDetector:
 def _address(listener: Listener) -> str:
     address = listener.address
     if not isinstance(address, str):
-        raise errors.UnavailableError(f"Expected a local socket or pipe for the detector's process, got {address!r}.")
+        raise errors.UnavailableError(
+            f"Expected a local socket or pipe for the detector's process, got {address!r}."
+        )
     return address
 
 

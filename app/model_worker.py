@@ -18,7 +18,17 @@ KEEP = 2
 
 def describe(info: Any) -> dict[str, Any]:
     """A DetectorInfo as plain values (its read-only mapping does not pickle)."""
-    names = ("name", "kind", "class_map", "weights_hash", "input_size", "capabilities", "simulated", "source", "notes")
+    names = (
+        "name",
+        "kind",
+        "class_map",
+        "weights_hash",
+        "input_size",
+        "capabilities",
+        "simulated",
+        "source",
+        "notes",
+    )
     return {name: getattr(info, name) for name in names} | {"settings": dict(info.settings)}
 
 

@@ -18,7 +18,7 @@ NONE = "none"
 
 
 def parse_size(text: str | None) -> tuple[int, int] | None:
-    """"320" -> (320, 320), "512x320" -> (512, 320), None -> None.
+    """ "320" -> (320, 320), "512x320" -> (512, 320), None -> None.
 
     Raises:
         InputError: it is neither, or a side is 0.
@@ -44,7 +44,14 @@ def anchor_set(network: Network, name: str) -> AnchorSet:
     from analysis.anchor_reach import AnchorSet
 
     found = network.anchors
-    return AnchorSet(short_name(name), found.boxes, found.levels, found.cells, (network.config.width, network.config.height), network.match_iou)
+    return AnchorSet(
+        short_name(name),
+        found.boxes,
+        found.levels,
+        found.cells,
+        (network.config.width, network.config.height),
+        network.match_iou,
+    )
 
 
 def short_name(text: str) -> str:
@@ -54,9 +61,13 @@ def short_name(text: str) -> str:
 
 
 def remedies(dataset: Dataset, network: Network) -> list[tuple[str, Reach]]:
-    """What each single change to the network would reach where that is more than it reaches as it is, the best first."""
+    """What each single change to the network would reach where that is more than it reaches as it is, the
+    best first.
+    """
     from analysis.anchor_reach import reach
 
     now = reach(dataset, anchor_set(network, "")).whole.reached
     found = [(words, reach(dataset, anchor_set(other, words))) for words, other in network.variants()]
-    return sorted((pair for pair in found if pair[1].whole.reached > now), key=lambda pair: -pair[1].whole.reached)
+    return sorted(
+        (pair for pair in found if pair[1].whole.reached > now), key=lambda pair: -pair[1].whole.reached
+    )

@@ -1,4 +1,6 @@
-"""Runs that `boxscope detect --out` made outside the data directory's `runs/`: remembered, so that they are listed too."""
+"""Runs that `boxscope detect --out` made outside the data directory's `runs/`: remembered, so that they are
+listed too.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,10 @@ def note_run(path: str | Path) -> None:
     with _lock:
         paths = _noted()
         if str(path) not in paths:
-            write_atomically(data_dir() / FILE, json.dumps([*paths, str(path)], indent=1).encode("utf-8", "surrogateescape"))
+            write_atomically(
+                data_dir() / FILE,
+                json.dumps([*paths, str(path)], indent=1).encode("utf-8", "surrogateescape"),
+            )
 
 
 def noted_runs() -> list[Path]:
@@ -30,9 +35,11 @@ def noted_runs() -> list[Path]:
 
 
 def known_runs() -> dict[str, RunSummary]:
-    """The runs of the data directory and the noted ones by the name commands take, the newest first, broken ones last.
+    """The runs of the data directory and the noted ones by the name commands take, the newest first, broken
+    ones last.
 
-    A run of the data directory is named as its folder; a noted one too, with ~2, ~3 and so on where the name is taken.
+    A run of the data directory is named as its folder; a noted one too, with ~2, ~3 and so on where the name
+    is taken.
     """
     named = {summary.path.name: summary for summary in list_runs(data_dir("runs"))}
     for folder in noted_runs():
@@ -40,7 +47,11 @@ def known_runs() -> dict[str, RunSummary]:
         while name in named:
             name, number = f"{folder.name}~{number}", number + 1
         named[name] = summary_of(folder)
-    return dict(sorted(named.items(), key=lambda item: item[1].manifest.created if item[1].manifest else "", reverse=True))
+    return dict(
+        sorted(
+            named.items(), key=lambda item: item[1].manifest.created if item[1].manifest else "", reverse=True
+        )
+    )
 
 
 def _noted() -> list[str]:

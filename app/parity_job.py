@@ -1,8 +1,9 @@
-"""Causes of what one run loses against another, asked of both detectors in a process of its own: `python -m app.parity_job FOLDER`.
+"""Causes of what one run loses against another, asked of both detectors in a process of its own: `python -m
+app.parity_job FOLDER`.
 
-    PARITY/<key>/job.json     the runs, the operating point, the stage, how many images are done, the error
-    PARITY/<key>/causes.json  one entry a lost object, in the pairing's order
-    PARITY/<key>/lock-parity  held by the living process;  log.txt  what it printed
+PARITY/<key>/job.json     the runs, the operating point, the stage, how many images are done, the error
+PARITY/<key>/causes.json  one entry a lost object, in the pairing's order
+PARITY/<key>/lock-parity  held by the living process;  log.txt  what it printed
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ class Asked:
 
     Args:
         run_a, run_b: folders of the runs; cuts_a, cuts_b: thresholds, one a class; iou: of a pair.
-        stage: "starting", "loading the detectors", "asking", "done" or "failed"; notes: what could not be asked.
+        stage: "starting", "loading the detectors", "asking", "done" or "failed"; notes: what could not be
+            asked.
     """
 
     run_a: str
@@ -61,7 +63,15 @@ class Asked:
 
 def place(p: Pairing) -> Path:
     """Where the answer for this pairing lies: another run, threshold or IoU is another place."""
-    parts = (p.a.version, p.b.version, str(p.a.path), str(p.b.path), p.cuts_a.tolist(), p.cuts_b.tolist(), p.iou)
+    parts = (
+        p.a.version,
+        p.b.version,
+        str(p.a.path),
+        str(p.b.path),
+        p.cuts_a.tolist(),
+        p.cuts_b.tolist(),
+        p.iou,
+    )
     return data_dir("parity") / hashlib.sha256(repr(parts).encode()).hexdigest()[:20]
 
 
@@ -69,19 +79,35 @@ def ask(p: Pairing) -> Asked:
     """Start asking; both runs must lie in folders."""
     folder = place(p)
     asked = Asked(
-        str(p.a.path), str(p.b.path), tuple(map(float, p.cuts_a)), tuple(map(float, p.cuts_b)), p.iou, str(folder), started=time.time(),
+        str(p.a.path),
+        str(p.b.path),
+        tuple(map(float, p.cuts_a)),
+        tuple(map(float, p.cuts_b)),
+        p.iou,
+        str(folder),
+        started=time.time(),
     ).save()
     background.spawn("app.parity_job", str(folder), folder)
     return asked
 
 
 def read(folder: Path) -> Asked | None:
-    """How the question of this folder stands; None where it was not asked. A process gone without a word has failed."""
+    """How the question of this folder stands; None where it was not asked. A process gone without a word has
+    failed.
+    """
     asked = _stored(folder)
     if asked is None or asked.over or background.alive(folder, asked.started):
         return asked
     asked = _stored(folder) or asked  # it may have ended between the two looks
-    return asked if asked.over else replace(asked, stage="failed", error="The process ended without a word (out of memory, or the machine was restarted).")
+    return (
+        asked
+        if asked.over
+        else replace(
+            asked,
+            stage="failed",
+            error="The process ended without a word (out of memory, or the machine was restarted).",
+        )
+    )
 
 
 def _stored(folder: Path) -> Asked | None:
@@ -112,7 +138,9 @@ def work(asked: Asked) -> None:
     a, b = (stored_side(Path(run), True) for run in (asked.run_a, asked.run_b))
     asked = asked.save(stage="asking", notes=tuple(s.why_not for s in (a, b) if s.why_not))
     p = pair_runs(a.run, b.run, list(asked.cuts_a), threshold_b=list(asked.cuts_b), iou=asked.iou)
-    causes = explain_lost(p, a.detector, b.detector, progress=lambda done, total: asked.save(done=done, total=total))
+    causes = explain_lost(
+        p, a.detector, b.detector, progress=lambda done, total: asked.save(done=done, total=total)
+    )
     write_atomically(Path(asked.folder) / "causes.json", json.dumps([asdict(c) for c in causes]).encode())
     asked.save(stage="done")
 

@@ -1,4 +1,6 @@
-"""The two sides of `boxscope parity`: detectors run here on a data set, or stored runs with the detectors that made them."""
+"""The two sides of `boxscope parity`: detectors run here on a data set, or stored runs with the detectors
+that made them.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,8 @@ class Side:
 def load_side(model: str, dataset: Dataset, options: dict[str, Any]) -> Detector:
     """A detector as it is to be judged: a SavedModel runs as a black box, Boxscope's own networks in Keras.
 
-    Otherwise an exported file could be compared with a network rebuilt from it, or one LiteRT build with another.
+    Otherwise an exported file could be compared with a network rebuilt from it, or one LiteRT build with
+    another.
     """
     from detector import load_detector
     from detector.catalogue import recognise
@@ -48,7 +51,13 @@ def load_side(model: str, dataset: Dataset, options: dict[str, Any]) -> Detector
     return detector
 
 
-def detect_side(model: str, dataset: Dataset, options: dict[str, Any], floor: float, progress: Callable[[str, int, int], object]) -> Side:
+def detect_side(
+    model: str,
+    dataset: Dataset,
+    options: dict[str, Any],
+    floor: float,
+    progress: Callable[[str, int, int], object],
+) -> Side:
     """Run a detector over a data set, in memory. An unreadable picture is a failed image of the run.
 
     Raises:
@@ -74,7 +83,9 @@ def detect_side(model: str, dataset: Dataset, options: dict[str, Any], floor: fl
 
 
 def stored_side(name: Path, ask: bool) -> Side:
-    """A stored run and, to ask for causes, the detector its manifest names, if it still is the one that made it."""
+    """A stored run and, to ask for causes, the detector its manifest names, if it still is the one that made
+    it.
+    """
     run = read_run(name)
     if not ask:
         return Side(run, None)
@@ -89,7 +100,9 @@ def stored_side(name: Path, ask: bool) -> Side:
     except BoxscopeError as error:
         return Side(run, None, f"{run.name}: {error.message}")
     if detector.info.weights_hash != run.manifest.detector.weights_hash:
-        return Side(run, None, f"{run.name}: the detector at {run.manifest.detector.source} has changed since")
+        return Side(
+            run, None, f"{run.name}: the detector at {run.manifest.detector.source} has changed since"
+        )
     return Side(run, detector)
 
 

@@ -37,7 +37,9 @@ def jpeg(rgb: np.ndarray, quality: int = 84) -> bytes:
 
 
 def _identity(run: Any, i: int) -> str:
-    """Changes when the picture does: path, size and time of its file; for a picture in memory the run and the sample."""
+    """Changes when the picture does: path, size and time of its file; for a picture in memory the run and the
+    sample.
+    """
     file = run.files[i]
     if not file:
         return f"{getattr(run, 'version', id(run))}\0{run.sample_ids[i]}"
@@ -83,7 +85,9 @@ def shrink(rgb: np.ndarray, side: int) -> np.ndarray:
     scale = side / max(height, width)
     if scale >= 1:
         return rgb
-    return cv2.resize(rgb, (max(1, round(width * scale)), max(1, round(height * scale))), interpolation=cv2.INTER_AREA)
+    return cv2.resize(
+        rgb, (max(1, round(width * scale)), max(1, round(height * scale))), interpolation=cv2.INTER_AREA
+    )
 
 
 def tiles(run: Any, rows: list[int]) -> list[bytes | str]:

@@ -53,7 +53,14 @@ def of(run: str) -> Push | None:
 
 
 def start(
-    path: Path, *, threshold: float | dict[str, float], iou: float, pages: str, push: bool = True, dataset: str | None = None, heatmaps: bool = False,
+    path: Path,
+    *,
+    threshold: float | dict[str, float],
+    iou: float,
+    pages: str,
+    push: bool = True,
+    dataset: str | None = None,
+    heatmaps: bool = False,
     evidence: Path | None = None,
 ) -> Push:
     """Begin to push a run and open the App on it, or (push=False) only to open the App; one at a time a run.
@@ -66,7 +73,12 @@ def start(
         if current is not None and not current.over:
             return current
         state = _pushes[key] = Push(key)
-    threading.Thread(target=_work, args=(state, path, threshold, iou, pages, push, dataset, heatmaps, evidence), daemon=True, name="push").start()
+    threading.Thread(
+        target=_work,
+        args=(state, path, threshold, iou, pages, push, dataset, heatmaps, evidence),
+        daemon=True,
+        name="push",
+    ).start()
     return state
 
 
@@ -99,7 +111,14 @@ def connection() -> dict[str, str]:
 
 
 def _work(
-    state: Push, path: Path, threshold: float | dict[str, float], iou: float, pages: str, push: bool, dataset: str | None, heatmaps: bool,
+    state: Push,
+    path: Path,
+    threshold: float | dict[str, float],
+    iou: float,
+    pages: str,
+    push: bool,
+    dataset: str | None,
+    heatmaps: bool,
     evidence: Path | None,
 ) -> None:
     def stage(words: str) -> None:
@@ -114,7 +133,14 @@ def _work(
 
         if push:
             report = push_in_process(
-                path, threshold=threshold, iou=iou, pages=pages, heatmaps=heatmaps, evidence=evidence, progress=progress, stage=stage,
+                path,
+                threshold=threshold,
+                iou=iou,
+                pages=pages,
+                heatmaps=heatmaps,
+                evidence=evidence,
+                progress=progress,
+                stage=stage,
                 should_stop=state._stop.is_set,
             )
             state.result = report.to_dict()

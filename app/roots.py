@@ -63,8 +63,8 @@ def allowed(text: str | os.PathLike) -> Path:
         if real.exists():
             return real
     raise InputError(
-        f"{text} is not there, or lies outside the folders this server may read ({', '.join(map(str, places))}); "
-        f"start it with `streamlit run app -- --root FOLDER` to add one."
+        f"{text} is not there, or lies outside the folders this server may read"
+        f" ({', '.join(map(str, places))}); start it with `streamlit run app -- --root FOLDER` to add one."
     )
 
 
@@ -78,14 +78,17 @@ class Upload(Protocol):
 
 
 def safe_name(name: str) -> PurePosixPath:
-    """An uploaded file's relative path without anything that could leave a folder or hide: "../a/.b c.jpg" gives "a/b c.jpg"."""
+    """An uploaded file's relative path without anything that could leave a folder or hide: "../a/.b c.jpg"
+    gives "a/b c.jpg".
+    """
     parts = [re.sub(r"[^\w .()+,=@-]", "_", part).strip(" .") for part in name.replace("\\", "/").split("/")]
     parts = [part[-120:] for part in parts if part]
     return PurePosixPath(*parts[-8:]) if parts else PurePosixPath("file")
 
 
 def keep_uploads(files: Sequence[Upload], kind: str = "uploads") -> Path:
-    """Store uploaded files in a folder of their own under the data directory and return it; the same files, the same folder.
+    """Store uploaded files in a folder of their own under the data directory and return it; the same files,
+    the same folder.
 
     Raises:
         InputError: none, too many, or too large together.
@@ -95,8 +98,9 @@ def keep_uploads(files: Sequence[Upload], kind: str = "uploads") -> Path:
     total = sum(file.size for file in files)
     if len(files) > MAX_UPLOAD_FILES or total > MAX_UPLOAD_BYTES:
         raise InputError(
-            f"Expected at most {MAX_UPLOAD_FILES} files of {MAX_UPLOAD_BYTES >> 20} MB together, got {len(files)} of {total / 2**20:.0f} MB; "
-            "for more, start the server with `--root FOLDER` and name the folder instead."
+            f"Expected at most {MAX_UPLOAD_FILES} files of {MAX_UPLOAD_BYTES >> 20} MB together, got"
+            f" {len(files)} of {total / 2**20:.0f} MB; for more, start the server with `--root FOLDER` and"
+            " name the folder instead."
         )
     digest = hashlib.sha256()
     contents = []

@@ -15,17 +15,20 @@ if TYPE_CHECKING:
 FIFTYONE = "fiftyone://"
 
 
-def open_source(text: str, *, say: Callable[[str], None] | None = None, images: Path | None = None) -> Dataset:
+def open_source(
+    text: str, *, say: Callable[[str], None] | None = None, images: Path | None = None
+) -> Dataset:
     """The data set behind a text.
 
-    `fiftyone://name?field=ground_truth&view=night` takes one that lives in FiftyOne: its label field, and one of its
-    saved views, may be named. Everything else is as `detector.load_dataset` reads it.
+    `fiftyone://name?field=ground_truth&view=night` takes one that lives in FiftyOne: its label field, and one
+    of its saved views, may be named. Everything else is as `detector.load_dataset` reads it.
 
     Args:
         say: told what goes on; images: the folder with the pictures, where it is not in a usual place.
 
     Raises:
-        InputError: an unknown word after the question mark, or `images` for FiftyOne. DataError, UnavailableError: it cannot be opened.
+        InputError: an unknown word after the question mark, or `images` for FiftyOne. DataError,
+            UnavailableError: it cannot be opened.
     """
     if not text.startswith(FIFTYONE):
         from detector import load_dataset
@@ -34,10 +37,14 @@ def open_source(text: str, *, say: Callable[[str], None] | None = None, images: 
     from analysis.fiftyone.source import dataset_from_fiftyone
 
     if images is not None:
-        raise InputError(f"{text}: FiftyOne knows where its pictures are; leave the folder of pictures out ({images}).")
+        raise InputError(
+            f"{text}: FiftyOne knows where its pictures are; leave the folder of pictures out ({images})."
+        )
     place, _, query = text.partition("?")
     words = parse_qs(urlsplit(f"?{query}").query, keep_blank_values=True)
     unknown = set(words) - {"field", "view"}
     if unknown:
-        raise InputError(f"{text}: expected field= and view= after the question mark, got {', '.join(sorted(unknown))}=.")
+        raise InputError(
+            f"{text}: expected field= and view= after the question mark, got {', '.join(sorted(unknown))}=."
+        )
     return dataset_from_fiftyone(place, **{key: values[-1] for key, values in words.items()}, say=say)

@@ -33,6 +33,7 @@ MODES = ["any", "all", "only", "none"]
 
 # ---- runs on disk
 
+
 def run_stamp(path: Path) -> tuple[int, int]:
     """Changes whenever the run does: its manifest's time, and how many parts it has."""
     try:
@@ -46,21 +47,30 @@ def _runs_in(root: Path) -> list[str]:
     """Folders of runs in a folder, and the folder itself where it is one."""
     try:
         with os.scandir(root) as entries:
-            folders = sorted(entry.path for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+            folders = sorted(
+                entry.path for entry in entries if entry.is_dir() and not entry.name.startswith(".")
+            )
     except OSError:
         return []
-    return [folder for folder in [str(root), *folders] if os.path.isfile(os.path.join(folder, "manifest.json"))]
+    return [
+        folder for folder in [str(root), *folders] if os.path.isfile(os.path.join(folder, "manifest.json"))
+    ]
 
 
 @st.cache_data(ttl=10, show_spinner=False)
 def _runs_in_roots(places: tuple[str, ...]) -> list[str]:
-    # A user's folder may hold a hundred thousand pictures; it is looked through now and then, not at every rerun.
+    # A user's folder may hold a hundred thousand pictures; it is looked through now and then, not at every
+    # rerun.
     return [folder for place in places for folder in _runs_in(Path(place))]
 
 
 def _manifests() -> tuple[tuple[str, int], ...]:
     found = {}
-    for folder in [*_runs_in(data_dir("runs")), *_runs_in_roots(tuple(map(str, roots()[1:]))), *map(str, noted_runs())]:
+    for folder in [
+        *_runs_in(data_dir("runs")),
+        *_runs_in_roots(tuple(map(str, roots()[1:]))),
+        *map(str, noted_runs()),
+    ]:
         try:
             found[folder] = os.stat(os.path.join(folder, "manifest.json")).st_mtime_ns
         except OSError:
@@ -85,13 +95,17 @@ def _summaries(manifests: tuple[tuple[str, int], ...]) -> dict[str, RunSummary]:
 
 
 def stored_runs() -> dict[str, RunSummary]:
-    """Runs under the data directory and the roots, and those noted elsewhere, by the name pages and links use, the newest first."""
+    """Runs under the data directory and the roots, and those noted elsewhere, by the name pages and links
+    use, the newest first.
+    """
     return _summaries(_manifests())
 
 
 @st.cache_resource(max_entries=4, show_spinner="Opening the run")
 def opened_run(path: str, stamp: tuple) -> Run | StreamedRun:
-    """The run as stored (in windows where it is too large for memory), or (a stamp of four: method and IoU) with calibrated scores."""
+    """The run as stored (in windows where it is too large for memory), or (a stamp of four: method and IoU)
+    with calibrated scores.
+    """
     if len(stamp) == 2:
         return open_stored(path)
     return calibrated_run(opened_run(path, stamp[:2]), fitted_calibration(path, stamp[:2], *stamp[2:]))
@@ -116,6 +130,7 @@ def _curve(path: str, stamp: tuple, iou: float, class_ids: tuple[int, ...] | Non
 
 
 # ---- what is chosen
+
 
 @dataclass(frozen=True, eq=False)
 class Shared:
@@ -143,7 +158,9 @@ class Shared:
 
     @property
     def cuts(self) -> Threshold:
-        """What the analysis takes as threshold: the slider's number, or one a class where saved ones are chosen."""
+        """What the analysis takes as threshold: the slider's number, or one a class where saved ones are
+        chosen.
+        """
         return self.threshold if self.saved is None else self.saved.cuts
 
     @cached_property
@@ -153,12 +170,20 @@ class Shared:
 
     def cut_of(self, class_name: str) -> float:
         """The threshold of one class."""
-        return self.threshold if self.saved is None else float(self.class_cuts[self.run.class_map.index(class_name)])
+        return (
+            self.threshold
+            if self.saved is None
+            else float(self.class_cuts[self.run.class_map.index(class_name)])
+        )
 
     @property
     def named_cuts(self) -> float | dict[str, float]:
         """The threshold for other processes: a number, or one by class name."""
-        return self.threshold if self.saved is None else dict(zip(self.run.class_map.names, exact(self.saved.cuts)))
+        return (
+            self.threshold
+            if self.saved is None
+            else dict(zip(self.run.class_map.names, exact(self.saved.cuts)))
+        )
 
     @property
     def drawn_cuts(self) -> list[float] | None:
@@ -171,7 +196,9 @@ class Shared:
 
     @property
     def counted_classes(self) -> tuple[int, ...] | None:
-        """The classes whose boxes are drawn and counted: the chosen ones; all where the choice excludes ("none")."""
+        """The classes whose boxes are drawn and counted: the chosen ones; all where the choice excludes
+        ("none").
+        """
         return None if self.mode == "none" else self.class_ids
 
     @cached_property
@@ -211,7 +238,9 @@ class Shared:
         return self.saved is None and (self.class_ids is None or self.mode == "any")
 
     def curve(self) -> dict[str, list[int]] | None:
-        return _curve(str(self.path), self.stamp, self.iou, self.counted_classes) if self.fixed_images else None
+        return (
+            _curve(str(self.path), self.stamp, self.iou, self.counted_classes) if self.fixed_images else None
+        )
 
 
 def run_and_matches(name: str, iou: float, stamp: tuple | None = None) -> tuple[Run, Matches]:
@@ -223,7 +252,10 @@ def run_and_matches(name: str, iou: float, stamp: tuple | None = None) -> tuple[
     path = stored_runs()[name].path
     stamp = run_stamp(path) if stamp is None else stamp
     if isinstance(opened_run(str(path), stamp), StreamedRun):
-        raise InputError(f"{name} is too large to be held in memory beside this run; `boxscope evaluate {path}` reads it in windows.")
+        raise InputError(
+            f"{name} is too large to be held in memory beside this run; `boxscope evaluate {path}` reads it"
+            " in windows."
+        )
     return opened_run(str(path), stamp), all_matches(str(path), stamp, iou, None)
 
 

@@ -22,12 +22,23 @@ def view() -> None:
 
     found = list_sweeps()
     if not found and not st.session_state.get("sweep_new"):
-        box = empty("No sweep yet", "A sweep makes many short trainings of one recipe with varied settings and keeps the best. It goes on when this tab is closed, and `boxscope sweep` joins it.")
+        box = empty(
+            "No sweep yet",
+            "A sweep makes many short trainings of one recipe with varied settings and keeps the best. It"
+            " goes on when this tab is closed, and `boxscope sweep` joins it.",
+        )
         box.button("Set one up", type="primary", on_click=lambda: st.session_state.update(sweep_new=True))
         return
     with st.container(horizontal=True, vertical_alignment="center"):
         if found:
-            folder = st.selectbox("Sweep", found, format_func=lambda f: f.name, key="sweep", label_visibility="collapsed", width=360)
+            folder = st.selectbox(
+                "Sweep",
+                found,
+                format_func=lambda f: f.name,
+                key="sweep",
+                label_visibility="collapsed",
+                width=360,
+            )
         st.toggle("Set up a new one", key="sweep_new")
     if st.session_state["sweep_new"]:
         sweep_new.form()
@@ -57,10 +68,26 @@ def _watch(folder: Path, was_live: bool) -> None:
         words, button = st.columns([5, 1], vertical_alignment="center")
         words.progress(min(1.0, ended / state.planned), _sentence(folder, state, running, ended))
         if running:
-            button.button("Stop", key="stop-sweep", icon=":material/stop:", on_click=sweeps.stop, args=(folder,), width="stretch", disabled=sweeps.asked_to_stop(folder),
-                          help="After the step in hand; the running trial goes on from there.")
+            button.button(
+                "Stop",
+                key="stop-sweep",
+                icon=":material/stop:",
+                on_click=sweeps.stop,
+                args=(folder,),
+                width="stretch",
+                disabled=sweeps.asked_to_stop(folder),
+                help="After the step in hand; the running trial goes on from there.",
+            )
         elif ended < state.planned:
-            button.button("Resume", key="resume-sweep", icon=":material/play_arrow:", type="primary", on_click=sweeps.resume, args=(folder,), width="stretch")
+            button.button(
+                "Resume",
+                key="resume-sweep",
+                icon=":material/play_arrow:",
+                type="primary",
+                on_click=sweeps.resume,
+                args=(folder,),
+                width="stretch",
+            )
     if (why := sweeps.error(folder)) and not running:
         st.error(why, icon=":material/error:")
         with st.expander("Details"):
@@ -86,7 +113,19 @@ def _watch(folder: Path, was_live: bool) -> None:
 
 
 def _sentence(folder: Path, state, running: bool, ended: int) -> str:
-    parts = [f"**{state.name}**", f"{ended:,} of {state.planned:,} trials", "stopping" if running and sweeps.asked_to_stop(folder) else "running" if running else "done" if ended >= state.planned else "stopped"]
+    parts = [
+        f"**{state.name}**",
+        f"{ended:,} of {state.planned:,} trials",
+        (
+            "stopping"
+            if running and sweeps.asked_to_stop(folder)
+            else "running"
+            if running
+            else "done"
+            if ended >= state.planned
+            else "stopped"
+        ),
+    ]
     if state.best is not None:
         parts.append(f"best: trial {state.best.number}, {state.figure} {state.best.value:.3f}")
     return " · ".join(parts)
@@ -96,7 +135,14 @@ def _table(state):
     """The trials; returns the chosen one, or None."""
     made = sweeps.rows(state)
     event = st.dataframe(
-        made, hide_index=True, width="stretch", height="content" if len(made) <= 8 else 320, on_select="rerun", selection_mode="single-row", key=f"trials-{state.folder}", alt="Trials",
+        made,
+        hide_index=True,
+        width="stretch",
+        height="content" if len(made) <= 8 else 320,
+        on_select="rerun",
+        selection_mode="single-row",
+        key=f"trials-{state.folder}",
+        alt="Trials",
         column_config={state.figure or "figure": st.column_config.NumberColumn(format="%.4f")},
     )
     at = event.selection.rows
@@ -118,5 +164,11 @@ def _importance(folder: str, ended: int) -> None:
     if not shares:
         st.caption("Which keys mattered is worked out from four finished trials on.")
         return
-    st.markdown("**What made the trials differ**", help="Each key's share of the variance between finished trials, by Optuna's functional ANOVA; with few trials it is a hint, not a finding.")
+    st.markdown(
+        "**What made the trials differ**",
+        help=(
+            "Each key's share of the variance between finished trials, by Optuna's functional ANOVA; with few"
+            " trials it is a hint, not a finding."
+        ),
+    )
     bar_rows(sweeps.importance_rows(shares), key="sweep-importance")

@@ -1,7 +1,8 @@
-"""Sweeps as the page sees them: what `detector.sweep` stores, and the process of its own that goes on with one.
+"""Sweeps as the page sees them: what `detector.sweep` stores, and the process of its own that goes on with
+one.
 
-    SWEEP/lock-sweep      held by the living process (of the page, or of the command)
-    SWEEP/stop            the wish to stop;  SWEEP/job.json  when it was started, and why it ended early;  SWEEP/log.txt
+SWEEP/lock-sweep      held by the living process (of the page, or of the command) SWEEP/stop            the
+wish to stop;  SWEEP/job.json  when it was started, and why it ended early;  SWEEP/log.txt
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ CURVES = 4
 
 def live(state: SweepState) -> bool:
     """Whether some process works on it: the page's, or commands with any number of workers."""
-    return background.alive(Path(state.folder), _told(Path(state.folder)).get("started", 0.0)) or any(t.state == "running" for t in state.trials)
+    return background.alive(Path(state.folder), _told(Path(state.folder)).get("started", 0.0)) or any(
+        t.state == "running" for t in state.trials
+    )
 
 
 def error(folder: Path) -> str:
@@ -45,7 +48,9 @@ def resume(folder: Path) -> None:
 
 
 def stop(folder: Path) -> None:
-    """Ask every process that works on it to stop after the step in hand; the running trials keep their checkpoints."""
+    """Ask every process that works on it to stop after the step in hand; the running trials keep their
+    checkpoints.
+    """
     (folder / STOP).touch()
 
 
@@ -53,15 +58,27 @@ def asked_to_stop(folder: Path) -> bool:
     return (folder / STOP).exists()
 
 
-def run(sweep: SweepRecipe, folder: Path, *, progress: Callable[[int, TrainProgress], None] | None = None, should_stop: Callable[[], bool] | None = None) -> SweepState:
-    """Work on a sweep in this process, alone or beside others, until all trials are done or someone asks to stop.
+def run(
+    sweep: SweepRecipe,
+    folder: Path,
+    *,
+    progress: Callable[[int, TrainProgress], None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> SweepState:
+    """Work on a sweep in this process, alone or beside others, until all trials are done or someone asks to
+    stop.
 
     Raises:
         Whatever `detector.sweep_run.run_sweep` raises.
     """
     from detector.sweep_run import run_sweep
 
-    return run_sweep(sweep, folder, progress=progress, should_stop=lambda: (should_stop is not None and should_stop()) or asked_to_stop(folder))
+    return run_sweep(
+        sweep,
+        folder,
+        progress=progress,
+        should_stop=lambda: (should_stop is not None and should_stop()) or asked_to_stop(folder),
+    )
 
 
 def run_in_background(folder: Path) -> int:
@@ -91,12 +108,26 @@ def run_in_background(folder: Path) -> int:
 
 # ---- for the page: plain values
 
+
 def rows(state: SweepState) -> list[dict[str, Any]]:
     """The trials for a table: those that ended best first, then the others."""
     order = [*state.leaderboard, *(t for t in state.trials if t not in state.leaderboard)]
     return [
-        {"trial": t.number, "state": _words(t), state.figure or "figure": t.value, "step": f"{t.step:,} of {t.steps:,}", "minutes": None if t.seconds is None else round(t.seconds / 60, 1)}
-        | {name: str(t.params.get(name, "")) if isinstance(t.params.get(name), (list, dict, tuple)) else t.params.get(name) for name in state.search}
+        {
+            "trial": t.number,
+            "state": _words(t),
+            state.figure or "figure": t.value,
+            "step": f"{t.step:,} of {t.steps:,}",
+            "minutes": None if t.seconds is None else round(t.seconds / 60, 1),
+        }
+        | {
+            name: (
+                str(t.params.get(name, ""))
+                if isinstance(t.params.get(name), (list, dict, tuple))
+                else t.params.get(name)
+            )
+            for name in state.search
+        }
         for t in order
     ]
 
@@ -109,34 +140,59 @@ def _words(t: TrialState) -> str:
 
 def curves(state: SweepState) -> dict[str, Any]:
     """The best trials' figure over their steps, as `app.viewer.panels.line_charts` takes it."""
-    best = [t for t in state.leaderboard if t.curve][:CURVES] or [t for t in state.trials if t.curve][-CURVES:]
+    best = [t for t in state.leaderboard if t.curve][:CURVES] or [t for t in state.trials if t.curve][
+        -CURVES:
+    ]
     series = [_series(f"trial {t.number}", i, [list(p) for p in t.curve]) for i, t in enumerate(best)]
     steps = max((t.steps for t in best), default=1)
-    return {"x": [0, max(1, steps)], "x_name": "step", "panels": [_panel(f"{state.figure or 'Figure'} over the steps, the best trials", series)] if series else []}
+    return {
+        "x": [0, max(1, steps)],
+        "x_name": "step",
+        "panels": (
+            [_panel(f"{state.figure or 'Figure'} over the steps, the best trials", series)] if series else []
+        ),
+    }
 
 
 def progress_of(state: SweepState) -> dict[str, Any]:
     """The figure of every ended trial, and the best so far."""
-    ended = sorted((t for t in state.trials if t.state in ("done", "pruned") and t.value is not None), key=lambda t: t.number)
+    ended = sorted(
+        (t for t in state.trials if t.state in ("done", "pruned") and t.value is not None),
+        key=lambda t: t.number,
+    )
     best, line = float("-inf"), []
     for t in ended:
         if t.state == "done":
             best = max(best, t.value)
             line.append([t.number, best])
     parts = [
-        _series("best so far", 0, line), _series("done", 2, [[t.number, t.value] for t in ended if t.state == "done"], scatter=True),
+        _series("best so far", 0, line),
+        _series("done", 2, [[t.number, t.value] for t in ended if t.state == "done"], scatter=True),
         _series("pruned", 4, [[t.number, t.value] for t in ended if t.state == "pruned"], scatter=True),
     ]
     shown = [s for s in parts if s["points"]]
     last = max((t.number for t in state.trials), default=1)
-    return {"x": [0, max(1, last, state.planned - 1)], "x_name": "trial", "panels": [_panel(f"{state.figure or 'Figure'} of each trial", shown)] if shown else []}
+    return {
+        "x": [0, max(1, last, state.planned - 1)],
+        "x_name": "trial",
+        "panels": [_panel(f"{state.figure or 'Figure'} of each trial", shown)] if shown else [],
+    }
 
 
 def importance_rows(shares: dict[str, float]) -> dict[str, Any]:
     """Bars of each key's share, as `app.viewer.panels.bar_rows` takes them."""
     top = max(shares.values(), default=1.0) or 1.0
     made = [
-        {"id": name, "name": name, "note": "", "verdict": "found", "count": "", "bar": share / top, "value": f"{100 * share:.1f} %", "disabled": True}
+        {
+            "id": name,
+            "name": name,
+            "note": "",
+            "verdict": "found",
+            "count": "",
+            "bar": share / top,
+            "value": f"{100 * share:.1f} %",
+            "disabled": True,
+        }
         for name, share in shares.items()
     ]
     return {"head": ["key", "", "", "share"], "rows": made, "foot": "", "line": None, "selected": None}
@@ -149,7 +205,15 @@ def _series(name: str, colour: int, points: list[list[float]], scatter: bool = F
 def _panel(title: str, series: list[dict[str, Any]]) -> dict[str, Any]:
     high = max((y for s in series for _, y in s["points"]), default=1.0)
     low = min((y for s in series for _, y in s["points"]), default=0.0)
-    return {"title": title, "height": 190, "lo": 0 if low >= 0 else None, "hi": 1 if low >= 0 and high <= 1 else None, "digits": 3, "span": 6, "series": series}
+    return {
+        "title": title,
+        "height": 190,
+        "lo": 0 if low >= 0 else None,
+        "hi": 1 if low >= 0 and high <= 1 else None,
+        "digits": 3,
+        "span": 6,
+        "series": series,
+    }
 
 
 def _tell(folder: Path, **words: Any) -> None:

@@ -1,4 +1,6 @@
-"""Thresholds per class as a table to edit: what each gives, and how that differs from the slider's one number. No Streamlit."""
+"""Thresholds per class as a table to edit: what each gives, and how that differs from the slider's one
+number. No Streamlit.
+"""
 
 from __future__ import annotations
 
@@ -14,26 +16,38 @@ from analysis.thresholds import Curve, Suggestion
 RULES = ("best F1", "recall at least", "precision at least", "least cost")
 
 
-def rule_of(name: str, value: float = 0.9, wrong: float = 1.0, missed: float = 5.0) -> tuple[str, Callable[[Curve], Suggestion]]:
+def rule_of(
+    name: str, value: float = 0.9, wrong: float = 1.0, missed: float = 5.0
+) -> tuple[str, Callable[[Curve], Suggestion]]:
     """(what is saved as the rule, the rule) for a choice of `RULES`; `value` in 0..1."""
     if name == "recall at least":
         return f"recall ≥ {value:g}", lambda curve: rules.recall_at_least(curve, value)
     if name == "precision at least":
         return f"precision ≥ {value:g}", lambda curve: rules.precision_at_least(curve, value)
     if name == "least cost":
-        return f"least cost (wrong {wrong:g}, missed {missed:g})", lambda curve: rules.least_cost(curve, wrong, missed)
+        return f"least cost (wrong {wrong:g}, missed {missed:g})", lambda curve: rules.least_cost(
+            curve, wrong, missed
+        )
     return "best F1", rules.best_f1
 
 
 def shown(matches: Matches, chosen: tuple[int, ...] | None) -> list[int]:
-    """Class ids worth a line: the chosen ones with objects or judged detections, those of most objects first."""
+    """Class ids worth a line: the chosen ones with objects or judged detections, those of most objects
+    first.
+    """
     c = counts(matches, 0.0).per_class
     weight = c.objects * 1_000_000 + c.tp + c.fp
-    return [int(k) for k in np.argsort(-weight, kind="stable") if weight[k] and (chosen is None or k in chosen)]
+    return [
+        int(k) for k in np.argsort(-weight, kind="stable") if weight[k] and (chosen is None or k in chosen)
+    ]
 
 
-def suggested(overall: Suggestion, by_class: list[Suggestion], now: np.ndarray) -> tuple[np.ndarray, dict[int, str]]:
-    """(thresholds float32 [K], class id -> why there is none); a class without a suggestion keeps what it has `now`."""
+def suggested(
+    overall: Suggestion, by_class: list[Suggestion], now: np.ndarray
+) -> tuple[np.ndarray, dict[int, str]]:
+    """(thresholds float32 [K], class id -> why there is none); a class without a suggestion keeps what it has
+    `now`.
+    """
     cuts, why = now.copy(), {}
     for k, s in enumerate(by_class):
         if s.threshold is None:
@@ -43,11 +57,19 @@ def suggested(overall: Suggestion, by_class: list[Suggestion], now: np.ndarray) 
     return cuts, why
 
 
-def rows(matches: Matches, names: tuple[str, ...], classes: list[int], cuts: np.ndarray, base: Counts, why: dict[int, str] | None = None) -> dict[str, list[Any]]:
+def rows(
+    matches: Matches,
+    names: tuple[str, ...],
+    classes: list[int],
+    cuts: np.ndarray,
+    base: Counts,
+    why: dict[int, str] | None = None,
+) -> dict[str, list[Any]]:
     """Columns of the table.
 
     Args:
-        cuts: float32 [K], the thresholds as edited; base: counts at the slider's threshold, which the differences are against.
+        cuts: float32 [K], the thresholds as edited; base: counts at the slider's threshold, which the
+            differences are against.
     """
     at, before = counts(matches, cuts).per_class, base.per_class
 
@@ -58,8 +80,16 @@ def rows(matches: Matches, names: tuple[str, ...], classes: list[int], cuts: np.
         return [int(values[k]) or None for k in classes]
 
     table: dict[str, list[Any]] = {
-        "class": [names[k] for k in classes], "threshold": [float(f"{cuts[k]:.7g}") for k in classes], "objects": at.objects[classes].tolist(),
-        "correct": at.tp[classes].tolist(), "± correct": change(at.tp - before.tp), "wrong": at.fp[classes].tolist(), "± wrong": change(at.fp - before.fp), "precision": rate(at.precision), "recall": rate(at.recall), "F1": rate(at.f1),
+        "class": [names[k] for k in classes],
+        "threshold": [float(f"{cuts[k]:.7g}") for k in classes],
+        "objects": at.objects[classes].tolist(),
+        "correct": at.tp[classes].tolist(),
+        "± correct": change(at.tp - before.tp),
+        "wrong": at.fp[classes].tolist(),
+        "± wrong": change(at.fp - before.fp),
+        "precision": rate(at.precision),
+        "recall": rate(at.recall),
+        "F1": rate(at.f1),
     }
     if why:
         table["note"] = [why.get(k, "") for k in classes]
@@ -67,7 +97,9 @@ def rows(matches: Matches, names: tuple[str, ...], classes: list[int], cuts: np.
 
 
 def edited(cuts: np.ndarray, classes: list[int], edits: dict[int, dict[str, Any]]) -> np.ndarray:
-    """The thresholds with the editor's changes (row -> {"threshold": value}); an emptied cell keeps its number."""
+    """The thresholds with the editor's changes (row -> {"threshold": value}); an emptied cell keeps its
+    number.
+    """
     out = cuts.copy()
     for row, change in edits.items():
         value = change.get("threshold")
@@ -82,7 +114,12 @@ def live_curve(per_class: list[Curve], whole: Curve, classes: list[int] | None) 
         return whole
     mine = [per_class[k] for k in classes]
     zero = np.zeros(len(whole.thresholds), np.int64)
-    return Curve(whole.thresholds, sum((c.tp for c in mine), zero), sum((c.fp for c in mine), zero), sum(c.objects for c in mine))
+    return Curve(
+        whole.thresholds,
+        sum((c.tp for c in mine), zero),
+        sum((c.fp for c in mine), zero),
+        sum(c.objects for c in mine),
+    )
 
 
 def precision_recall(exact: Curve, points: int = 400) -> dict[str, list[float | None]]:
@@ -97,7 +134,15 @@ def _plain(values: np.ndarray) -> list[float | None]:
     return [None if np.isnan(v) else round(float(v), 6) for v in values]
 
 
-def curve_payload(grid: Curve, points: dict[str, list[float | None]], *, threshold: float, floor: float, fixed: Counts | None = None, marks: list[float] = ()) -> dict[str, Any]:
+def curve_payload(
+    grid: Curve,
+    points: dict[str, list[float | None]],
+    *,
+    threshold: float,
+    floor: float,
+    fixed: Counts | None = None,
+    marks: list[float] = (),
+) -> dict[str, Any]:
     """What the live curves are given.
 
     Args:
@@ -108,5 +153,8 @@ def curve_payload(grid: Curve, points: dict[str, list[float | None]], *, thresho
     data = {name: _plain(getattr(grid, name)) for name in ("precision", "recall", "f1")}
     data |= points | {"threshold": threshold, "floor": floor, "marks": [float(m) for m in marks]}
     if fixed is not None:
-        data["fixed"] = {name: None if np.isnan(getattr(fixed, name)) else getattr(fixed, name) for name in ("precision", "recall", "f1")}
+        data["fixed"] = {
+            name: None if np.isnan(getattr(fixed, name)) else getattr(fixed, name)
+            for name in ("precision", "recall", "f1")
+        }
     return data

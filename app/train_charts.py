@@ -1,4 +1,6 @@
-"""A training's history as charts: loss and its parts, the held-out figures, learning rate, speed. No Streamlit here."""
+"""A training's history as charts: loss and its parts, the held-out figures, learning rate, speed. No
+Streamlit here.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ TALL, LOW = 190, 90  # pixels
 Points = list[list[float]]
 
 
-def charts(history: Sequence[Mapping[str, Any]], steps: int, best: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def charts(
+    history: Sequence[Mapping[str, Any]], steps: int, best: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """What `app.viewer.panels.line_charts` takes; panels without a point are left out.
 
     Args:
@@ -26,19 +30,41 @@ def charts(history: Sequence[Mapping[str, Any]], steps: int, best: Mapping[str, 
     looks = [{"step": line["step"]} | line["figures"] for line in history if "figures" in line]
     parts = _names(logged, BESIDE)
     figures = _names(looks, ("step",))
-    rates = [name for name in figures if all(line.get(name) is None or 0 <= line[name] <= 1 for line in looks) and not _is_loss(name)]
+    rates = [
+        name
+        for name in figures
+        if all(line.get(name) is None or 0 <= line[name] <= 1 for line in looks) and not _is_loss(name)
+    ]
     detail = [name for name in parts if name not in WHOLE]
-    apart = bool(detail) and any(name in WHOLE for name in parts)  # the penalty on the weights would dwarf the parts
-    whole = [_series(name, i, thinned(_points(logged, name))) for i, name in enumerate(n for n in WHOLE if n in parts)] if apart else []
-    losses = [_series(name, i, thinned(_points(logged, name))) for i, name in enumerate(detail if apart else parts)]
+    apart = bool(detail) and any(
+        name in WHOLE for name in parts
+    )  # the penalty on the weights would dwarf the parts
+    whole = (
+        [
+            _series(name, i, thinned(_points(logged, name)))
+            for i, name in enumerate(n for n in WHOLE if n in parts)
+        ]
+        if apart
+        else []
+    )
+    losses = [
+        _series(name, i, thinned(_points(logged, name))) for i, name in enumerate(detail if apart else parts)
+    ]
     losses += [_series(name, 4, _points(looks, name), dots=True) for name in figures if _is_loss(name)]
     judged = [
-        _series(name, i, _points(looks, name), dots=True, best=[best["step"], best["value"]] if best and best["figure"] == name else None)
+        _series(
+            name,
+            i,
+            _points(looks, name),
+            dots=True,
+            best=[best["step"], best["value"]] if best and best["figure"] == name else None,
+        )
         for i, name in enumerate(rates)
     ]
     last = max([line["step"] for line in history], default=1)
     panels = [
-        _panel("Loss", losses, hi=_ceiling(losses)), _panel("Held-out images", judged, hi=1, digits=3),
+        _panel("Loss", losses, hi=_ceiling(losses)),
+        _panel("Held-out images", judged, hi=1, digits=3),
         _panel("Whole loss", whole, hi=_ceiling(whole), low=True),
         _panel("Learning rate", [_series("", 0, thinned(_points(logged, "learning_rate")))], low=True),
         _panel("Images a second", [_series("", 0, thinned(_points(logged, "images_per_second")))], low=True),
@@ -72,16 +98,37 @@ def _is_loss(name: str) -> bool:
     return "loss" in name or "entropy" in name
 
 
-def _series(name: str, colour: int, points: Points, dots: bool = False, best: list[float] | None = None) -> dict[str, Any]:
-    return {"name": name, "colour": colour, "points": points, "dots": dots or len(points) == 1, "scatter": False, "best": best}
+def _series(
+    name: str, colour: int, points: Points, dots: bool = False, best: list[float] | None = None
+) -> dict[str, Any]:
+    return {
+        "name": name,
+        "colour": colour,
+        "points": points,
+        "dots": dots or len(points) == 1,
+        "scatter": False,
+        "best": best,
+    }
 
 
-def _panel(title: str, series: list[dict[str, Any]], hi: float | None = None, digits: int = 0, low: bool = False) -> dict[str, Any]:
-    return {"title": title, "height": LOW if low else TALL, "lo": 0, "hi": hi, "digits": digits, "span": 3, "series": series}
+def _panel(
+    title: str, series: list[dict[str, Any]], hi: float | None = None, digits: int = 0, low: bool = False
+) -> dict[str, Any]:
+    return {
+        "title": title,
+        "height": LOW if low else TALL,
+        "lo": 0,
+        "hi": hi,
+        "digits": digits,
+        "span": 3,
+        "series": series,
+    }
 
 
 def _ceiling(series: Sequence[Mapping[str, Any]]) -> float | None:
-    """The end of the loss axis: a first few steps that tower over the rest are cut off, the rest is to be read."""
+    """The end of the loss axis: a first few steps that tower over the rest are cut off, the rest is to be
+    read.
+    """
     values = sorted(y for s in series for _, y in s["points"])
     if len(values) < 20:
         return None

@@ -1,4 +1,6 @@
-"""The page part that shows one training: how far it is, its curves, its figures, its exports and what its detector finds."""
+"""The page part that shows one training: how far it is, its curves, its figures, its exports and what its
+detector finds.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +52,11 @@ def _watch(folder: Path, controls: bool = True) -> None:
         if t.file:
             st.caption(t.file)
     elif t.stage == "interrupted":
-        st.warning("Its process ended without a word (out of memory, or the machine was restarted). What was done up to the newest checkpoint is kept.", icon=":material/power_off:")
+        st.warning(
+            "Its process ended without a word (out of memory, or the machine was restarted). What was done up"
+            " to the newest checkpoint is kept.",
+            icon=":material/power_off:",
+        )
     drawn = _charts(str(folder), _stamp(folder), t.steps or _steps(t), t.best)
     if drawn["panels"]:
         line_charts(drawn, key="training-lines")
@@ -66,11 +72,30 @@ def _head(t: Training, controls: bool) -> None:
         words, button = st.columns([5, 1], vertical_alignment="center")
         words.progress(t.fraction, _sentence(t))
         if t.live:
-            button.button("Stop", key="stop-training", icon=":material/stop:", on_click=trainings.stop, args=(t.folder,), width="stretch", disabled=t.stage == "stopping",
-                          help="After the step in hand; the checkpoint is kept.")
+            button.button(
+                "Stop",
+                key="stop-training",
+                icon=":material/stop:",
+                on_click=trainings.stop,
+                args=(t.folder,),
+                width="stretch",
+                disabled=t.stage == "stopping",
+                help="After the step in hand; the checkpoint is kept.",
+            )
         else:
-            button.button("Resume", key="resume-training", icon=":material/play_arrow:", type="primary", on_click=trainings.resume, args=(t.folder,), width="stretch",
-                          help="Goes on from the newest checkpoint with the batches the undisturbed training would have seen.")
+            button.button(
+                "Resume",
+                key="resume-training",
+                icon=":material/play_arrow:",
+                type="primary",
+                on_click=trainings.resume,
+                args=(t.folder,),
+                width="stretch",
+                help=(
+                    "Goes on from the newest checkpoint with the batches the undisturbed training would have"
+                    " seen."
+                ),
+            )
 
 
 def _sentence(t: Training) -> str:
@@ -88,7 +113,14 @@ def _sentence(t: Training) -> str:
     if t.stage == "running":
         parts.append(f"{t.rate:.1f} images/s")
         parts.append(time_left(t.seconds_left))
-    figures = t.figures if t.live or not t.best else {t.best["figure"]: t.best["value"], **{k: v for k, v in t.figures.items() if k != t.best["figure"] and t.best["step"] == t.step}}
+    figures = (
+        t.figures
+        if t.live or not t.best
+        else {
+            t.best["figure"]: t.best["value"],
+            **{k: v for k, v in t.figures.items() if k != t.best["figure"] and t.best["step"] == t.step},
+        }
+    )
     parts += [f"{name} {value:.3f}" for name, value in list(figures.items())[:3] if value is not None]
     if t.best and not t.live:
         parts.append(f"best at step {t.best['step']:,}")
@@ -117,8 +149,11 @@ def _charts(folder: str, stamp: tuple[int, int], steps: int, best: dict[str, Any
 
 # ---- the result
 
+
 def _busy(folder: Path, job: jobs.Job | None, found: list[exports.Export]) -> bool:
-    """Whether something of the result is still in the making; a training's last act is to start the run on the held-out images."""
+    """Whether something of the result is still in the making; a training's last act is to start the run on
+    the held-out images.
+    """
     return alive(folder, 0.0) or (job is not None and not job.over) or any(not e.over for e in found)
 
 
@@ -153,8 +188,17 @@ def _explorer(folder: Path, job: jobs.Job | None) -> None:
             state.go_to_run(Path(job.run).name)
             state.go("views/gallery.py")
         if places:
-            which = st.selectbox("Images", places, format_func=lambda p: p.words + ("" if p.unseen else " (trained on)"), key=f"try-{folder}", label_visibility="collapsed", width=280)
-            if st.button("Run it on them", type="secondary" if done else "primary", icon=":material/play_arrow:"):
+            which = st.selectbox(
+                "Images",
+                places,
+                format_func=lambda p: p.words + ("" if p.unseen else " (trained on)"),
+                key=f"try-{folder}",
+                label_visibility="collapsed",
+                width=280,
+            )
+            if st.button(
+                "Run it on them", type="secondary" if done else "primary", icon=":material/play_arrow:"
+            ):
                 trainings.try_on(folder, trainings.read(folder).recipe().name, which)
                 st.rerun()
         else:
@@ -169,18 +213,31 @@ def _samples(path: Path, title: str) -> None:
     if name not in state.stored_runs():
         return
     run, matches = state.run_and_matches(name, 0.5)
-    rows = [int(i * len(run) / SAMPLES) for i in range(SAMPLES)] if len(run) > SAMPLES else list(range(len(run)))
-    drawn = [(i, content) for i, content in zip(rows, pictures.tiles(run, rows)) if not isinstance(content, str)]
+    rows = (
+        [int(i * len(run) / SAMPLES) for i in range(SAMPLES)] if len(run) > SAMPLES else list(range(len(run)))
+    )
+    drawn = [
+        (i, content) for i, content in zip(rows, pictures.tiles(run, rows)) if not isinstance(content, str)
+    ]
     if not drawn:
         return
     key = (str(path), state.run_stamp(path), 0.5)
-    st.caption(f"{title} · {len(drawn)} of {len(run):,} images, evenly spread · confidence ≥ 0.50 · IoU ≥ 0.50")
+    st.caption(
+        f"{title} · {len(drawn)} of {len(run):,} images, evenly spread · confidence ≥ 0.50 · IoU ≥ 0.50"
+    )
     thumbnail_grid(
         {
-            "tiles": [tile_text(run, matches, i, key) for i, _ in drawn], "urls": [pictures.publish(content, "image/jpeg", f"tile-{i}") for i, content in drawn],
-            "errors": [""] * len(drawn), "threshold": 0.5, "cuts": None, "shown": None, "picked": [],
+            "tiles": [tile_text(run, matches, i, key) for i, _ in drawn],
+            "urls": [pictures.publish(content, "image/jpeg", f"tile-{i}") for i, content in drawn],
+            "errors": [""] * len(drawn),
+            "threshold": 0.5,
+            "cuts": None,
+            "shown": None,
+            "picked": [],
         },
-        key="train-samples", on_open=_open_sample, on_pick=lambda: None,
+        key="train-samples",
+        on_open=_open_sample,
+        on_pick=lambda: None,
     )
     st.session_state["_samples_run"] = name
 
@@ -203,9 +260,23 @@ def _exports(folder: Path, found: list[exports.Export]) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         # A two-head network answers with one box: there are no anchors to show.
         forms = [form for form in exports.FORMS if not (two_heads and form.endswith("-raw"))]
-        form = st.selectbox("Form", forms, format_func=exports.FORMS.__getitem__, key="export_form", label_visibility="collapsed", width=360)
+        form = st.selectbox(
+            "Form",
+            forms,
+            format_func=exports.FORMS.__getitem__,
+            key="export_form",
+            label_visibility="collapsed",
+            width=360,
+        )
         working = any(e.form == form and not e.over for e in found)
-        st.button("Write it", key="export", icon=":material/output:", on_click=exports.start, args=(folder, form), disabled=working)
+        st.button(
+            "Write it",
+            key="export",
+            icon=":material/output:",
+            on_click=exports.start,
+            args=(folder, form),
+            disabled=working,
+        )
     for e in found:
         with st.container(horizontal=True, vertical_alignment="center"):
             if not e.over:
@@ -220,13 +291,26 @@ def _written(e: exports.Export) -> None:
     file = e.folder / Path(e.file).name
     if not file.exists():
         return
-    size = sum(p.stat().st_size for p in file.rglob("*") if p.is_file()) if file.is_dir() else file.stat().st_size
+    size = (
+        sum(p.stat().st_size for p in file.rglob("*") if p.is_file())
+        if file.is_dir()
+        else file.stat().st_size
+    )
     st.markdown(f"{exports.FORMS[e.form]} · {size / 2**20:.1f} MB · `{file}`", width="stretch")
     if file.is_file():
-        st.download_button("Download", file.read_bytes, file.name, "application/octet-stream", key=f"download-{e.form}", icon=":material/download:", type="tertiary")
+        st.download_button(
+            "Download",
+            file.read_bytes,
+            file.name,
+            "application/octet-stream",
+            key=f"download-{e.form}",
+            icon=":material/download:",
+            type="tertiary",
+        )
 
 
 # ---- what it was made of
+
 
 def _record(t: Training) -> None:
     with st.expander("Recipe and log"):

@@ -1,4 +1,6 @@
-"""What the page asks before a training: the recipes there are, which settings become controls, and where paths may lead."""
+"""What the page asks before a training: the recipes there are, which settings become controls, and where
+paths may lead.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,20 @@ from detector.ssd.config import ARCHITECTURES
 
 ASKED_APART = ("kind", "name", "data", "train_split", "val_split", "val_data", "start")
 """Keys with a place of their own on the page."""
-MAIN = ("architecture", "backbone", "steps", "batch_size", "learning_rate", "fine_tune_type", "evaluate_every", "early_stop", "rounds", "freeze_batchnorm", "alpha", "seed")
+MAIN = (
+    "architecture",
+    "backbone",
+    "steps",
+    "batch_size",
+    "learning_rate",
+    "fine_tune_type",
+    "evaluate_every",
+    "early_stop",
+    "rounds",
+    "freeze_batchnorm",
+    "alpha",
+    "seed",
+)
 """Keys that become controls, in this order, where a recipe has them; the others stand in a text."""
 CHOICES = {"architecture": ARCHITECTURES, "fine_tune_type": FINE_TUNE_TYPES, "precision": PRECISIONS}
 PATHS = ("data", "val_data", "images", "label_map", "pipeline", "start", "scenes")
@@ -55,7 +70,11 @@ def other_settings(recipe: Recipe) -> str:
     apart = {*ASKED_APART, *(name for name, _, _ in controls(recipe))}
 
     def text(value: Any) -> str:
-        return yaml.safe_dump(value, default_flow_style=True, sort_keys=False, allow_unicode=True, width=10_000).removesuffix("\n...\n").strip()
+        return (
+            yaml.safe_dump(value, default_flow_style=True, sort_keys=False, allow_unicode=True, width=10_000)
+            .removesuffix("\n...\n")
+            .strip()
+        )
 
     return "\n".join(f"{k}: {text(v)}" for k, v in recipe.as_dict().items() if k not in apart) + "\n"
 
@@ -72,7 +91,10 @@ def with_text(recipe: Recipe, text: str, values: dict[str, Any]) -> Recipe:
         others = yaml.safe_load(text) or {}
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        raise ConfigError("other settings: expected lines of `key: value`" + (f", line {mark.line + 1} is none." if mark else ".")) from None
+        raise ConfigError(
+            "other settings: expected lines of `key: value`"
+            + (f", line {mark.line + 1} is none." if mark else ".")
+        ) from None
     if not isinstance(others, dict):
         raise ConfigError("other settings: expected lines of `key: value`.")
     return changed(recipe, {**others, **values})
@@ -101,7 +123,9 @@ def _place(value: str) -> str:
     path = Path(value).expanduser()
     if path.resolve().is_relative_to(ROOT / "configs"):
         return str(path.resolve())
-    if path.suffix != ".index" and path.with_name(path.name + ".index").exists():  # a checkpoint is named by its prefix
+    if (
+        path.suffix != ".index" and path.with_name(path.name + ".index").exists()
+    ):  # a checkpoint is named by its prefix
         return str(allowed(path.parent) / path.name)
     return str(allowed(value))
 
@@ -121,7 +145,9 @@ def help_of(kind: type) -> dict[str, str]:
 
 
 def folder_stem(recipe: Recipe, file: Path, given: str) -> str:
-    """What the training's folder is called: after the file where its name was kept, for the catalogue knows it by that."""
+    """What the training's folder is called: after the file where its name was kept, for the catalogue knows
+    it by that.
+    """
     if given.strip() == read_recipe(file).name:
         return file.resolve().parent.name if file.name == "pipeline.config" else file.stem
     return recipe.name

@@ -1,9 +1,9 @@
 """Trainings as pages and commands see them: each a folder, and while it runs a process that holds its lock.
 
-    FOLDER/               what `detector.train_folder` lists: recipe.yaml, state.json, history.jsonl, the weights, ...
-    FOLDER/asked.yaml     the recipe a page asked for, until the training has written its own
-    FOLDER/progress.json  how far the process is, and why it ended early
-    FOLDER/lock-train     held by the living process;  FOLDER/stop  the wish to stop;  FOLDER/log.txt  what it printed
+FOLDER/               what `detector.train_folder` lists: recipe.yaml, state.json, history.jsonl, the weights,
+... FOLDER/asked.yaml     the recipe a page asked for, until the training has written its own
+FOLDER/progress.json  how far the process is, and why it ended early FOLDER/lock-train     held by the living
+process;  FOLDER/stop  the wish to stop;  FOLDER/log.txt  what it printed
 """
 
 from __future__ import annotations
@@ -38,10 +38,11 @@ class Training:
     """How a training stands.
 
     Args:
-        stage: "starting" (no step yet), "running", "stopping", "done", "stopped", "failed", or "interrupted": its
-            process is gone without a word.
+        stage: "starting" (no step yet), "running", "stopping", "done", "stopped", "failed", or "interrupted":
+            its process is gone without a word.
         step, steps: done, and in all (0 while unknown).
-        rate: images a second; seconds_left: at that rate, without the evaluations to come; None where unknown.
+        rate: images a second; seconds_left: at that rate, without the evaluations to come; None where
+            unknown.
         figures: of the newest look at the held-out images; best: {"figure", "value", "step"} or None.
         error: why it failed, one sentence; file: the file that is about.
         begun: Unix time at which it was asked for.
@@ -80,7 +81,8 @@ def recipe_file(folder: Path) -> Path:
 
 
 def start(recipe: Recipe, stem: str) -> Path:
-    """Start a training in the background, in a new folder under the data directory's `models/`; returns the folder.
+    """Start a training in the background, in a new folder under the data directory's `models/`; returns the
+    folder.
 
     Args:
         stem: the folder's name; a number is added where that is taken.
@@ -103,14 +105,18 @@ def slug(text: str) -> str:
 
 
 def resume(folder: Path) -> None:
-    """Go on with a training in the background, from its newest checkpoint, or from the start where there is none."""
+    """Go on with a training in the background, from its newest checkpoint, or from the start where there is
+    none.
+    """
     (folder / STOP).unlink(missing_ok=True)
     _tell(folder, started=time.time())
     background.spawn("app.train_job", str(folder), folder)
 
 
 def stop(folder: Path) -> None:
-    """Ask a training to stop after the step in hand; its checkpoint is written first. Before its first step it ends at once."""
+    """Ask a training to stop after the step in hand; its checkpoint is written first. Before its first step
+    it ends at once.
+    """
     (folder / STOP).touch()
     if read(folder).stage == "starting":
         background.terminate(folder, LOCK)
@@ -119,11 +125,15 @@ def stop(folder: Path) -> None:
 def try_on(folder: Path, name: str, held_out: HeldOut) -> jobs.Job:
     """Run the training's detector, in the background, on images it was not trained with."""
     ids = None if held_out.ids is None else list(held_out.ids)
-    return jobs.start(f"{name} on {held_out.words}", str(folder), held_out.data, split=held_out.split, ids=ids)
+    return jobs.start(
+        f"{name} on {held_out.words}", str(folder), held_out.data, split=held_out.split, ids=ids
+    )
 
 
 def tried(folder: Path) -> jobs.Job | None:
-    """The newest detection with this training's weights as they are now, asked for by `try_on` or on the page Detect."""
+    """The newest detection with this training's weights as they are now, asked for by `try_on` or on the page
+    Detect.
+    """
     made = training_state(folder).get("written", 0.0)
     return next((job for job in jobs.jobs() if job.model == str(folder) and job.started >= made), None)
 
@@ -136,14 +146,19 @@ def read(folder: Path) -> Training:
     state, told = training_state(folder), _told(folder)
     step = max(state.get("step") or 0, told.get("step") or 0) if lives else state.get("step") or 0
     common = {
-        "step": step, "steps": told.get("steps") or state.get("steps") or 0, "figures": told.get("figures") or state.get("figures") or {},
-        "best": state.get("best"), "begun": _begun(folder),
+        "step": step,
+        "steps": told.get("steps") or state.get("steps") or 0,
+        "figures": told.get("figures") or state.get("figures") or {},
+        "best": state.get("best"),
+        "begun": _begun(folder),
     }
     if lives and state.get("state") == "done" and not {"started", "step"} & told.keys():
         lives = False  # its process only has to end yet
     if lives:
         stage = "stopping" if (folder / STOP).exists() else "running" if told.get("step") else "starting"
-        return Training(folder, stage, rate=told.get("rate", 0.0), seconds_left=told.get("seconds_left"), **common)
+        return Training(
+            folder, stage, rate=told.get("rate", 0.0), seconds_left=told.get("seconds_left"), **common
+        )
     if told.get("error"):
         return Training(folder, "failed", error=told["error"], file=told.get("file", ""), **common)
     if state.get("state") == "failed":
@@ -174,11 +189,16 @@ def _in(place: Path) -> list[Path]:
             folders = [Path(e.path) for e in entries if e.is_dir() and not e.name.startswith(".")]
     except OSError:
         return []
-    return [f for f in [*folders, place] if (f / ASKED).is_file() or ((f / "recipe.yaml").is_file() and (f / "state.json").is_file())]
+    return [
+        f
+        for f in [*folders, place]
+        if (f / ASKED).is_file() or ((f / "recipe.yaml").is_file() and (f / "state.json").is_file())
+    ]
 
 
 def _in_roots() -> list[Path]:
-    # A user's folder may hold a hundred thousand pictures; it is looked through now and then, not at every rerun.
+    # A user's folder may hold a hundred thousand pictures; it is looked through now and then, not at every
+    # rerun.
     key, now = tuple(roots()[1:]), time.monotonic()
     if _looked.get("roots") != key or now - _looked["at"] > LOOK:
         _looked.update(roots=key, at=now, found=[folder for place in key for folder in _in(place)])
@@ -187,11 +207,17 @@ def _in_roots() -> list[Path]:
 
 # ---- the process that trains
 
+
 def run_training(
-    recipe: Recipe, folder: Path, *, resume: bool = False, progress: Callable[[TrainProgress], None] | None = None,
+    recipe: Recipe,
+    folder: Path,
+    *,
+    resume: bool = False,
+    progress: Callable[[TrainProgress], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> Path:
-    """Train in this process, as the command does and the page's process; pages see how far it is and may stop it.
+    """Train in this process, as the command does and the page's process; pages see how far it is and may stop
+    it.
 
     Raises:
         RunError: another process trains in this folder. Whatever `detector.recipes.train_by` raises.
@@ -202,14 +228,24 @@ def run_training(
     try:
         lock = WorkerLock(folder, LOCK)
     except RunError:
-        raise RunError("another process trains in this folder; wait for it, stop it, or name another folder.", path=folder) from None
+        raise RunError(
+            "another process trains in this folder; wait for it, stop it, or name another folder.",
+            path=folder,
+        ) from None
     told = 0.0
 
     def tell(p: TrainProgress) -> None:
         nonlocal told
         if time.monotonic() - told > TELL:
             told = time.monotonic()
-            _tell(folder, step=p.step, steps=p.steps, rate=p.images_per_second, seconds_left=p.seconds_left, figures=dict(p.figures))
+            _tell(
+                folder,
+                step=p.step,
+                steps=p.steps,
+                rate=p.images_per_second,
+                seconds_left=p.seconds_left,
+                figures=dict(p.figures),
+            )
         if progress is not None:
             progress(p)
 
@@ -222,7 +258,9 @@ def run_training(
         train_by(recipe, folder, progress=tell, should_stop=wished, validate=average_precision, resume=resume)
         _tell(folder)
     except BoxscopeError as error:
-        if not isinstance(error, RunError):  # the wrong command in the right folder: the training in it stays as it is
+        if not isinstance(
+            error, RunError
+        ):  # the wrong command in the right folder: the training in it stays as it is
             _tell(folder, error=error.message, file=error.path or "")
         raise
     except Exception as error:
@@ -236,11 +274,17 @@ def run_training(
 def say_failed(folder: Path, error: BoxscopeError) -> None:
     """Why the training in this folder went no further, for pages."""
     told = _told(folder)
-    _tell(folder, **{k: v for k, v in told.items() if k != "started"} | {"error": error.message, "file": error.path or "", "written": time.time()})
+    _tell(
+        folder,
+        **{k: v for k, v in told.items() if k != "started"}
+        | {"error": error.message, "file": error.path or "", "written": time.time()},
+    )
 
 
 def _tell(folder: Path, **words: Any) -> None:
-    """`started` is said by who starts a process, and no more once that holds its lock: from then on the lock tells whether it lives."""
+    """`started` is said by who starts a process, and no more once that holds its lock: from then on the lock
+    tells whether it lives.
+    """
     write_atomically(folder / PROGRESS, json.dumps({"written": time.time()} | words).encode())
 
 

@@ -79,12 +79,17 @@ def _hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _write_all(archive: Path, folder: Path, max_bytes: int, max_members: int, progress: Progress | None) -> None:
+def _write_all(
+    archive: Path, folder: Path, max_bytes: int, max_members: int, progress: Progress | None
+) -> None:
     done, seen = 0, set()
     try:
         for count, (name, stream) in enumerate(_members(archive), start=1):
             if count > max_members:
-                raise ModelError(f"the archive holds more than {max_members:,} members; a model holds a few dozen.", path=archive)
+                raise ModelError(
+                    f"the archive holds more than {max_members:,} members; a model holds a few dozen.",
+                    path=archive,
+                )
             place = _inside(name, archive)
             if not place.parts:
                 continue
@@ -99,14 +104,29 @@ def _write_all(archive: Path, folder: Path, max_bytes: int, max_members: int, pr
                 while piece := stream.read(1 << 20):
                     done += len(piece)
                     if done > max_bytes:
-                        raise ModelError(f"the archive unpacks to more than {max_bytes:,} bytes.", path=archive)
+                        raise ModelError(
+                            f"the archive unpacks to more than {max_bytes:,} bytes.", path=archive
+                        )
                     file.write(piece)
                     if progress:
                         progress(done, None)
-    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError) as error:
+    except (
+        tarfile.TarError,
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        OSError,
+        RuntimeError,
+        NotImplementedError,
+    ) as error:
         if getattr(error, "errno", None):  # the disk, not the archive
-            raise ModelError(f"the archive cannot be unpacked into {folder.parent}: {os.strerror(error.errno)}.", path=archive) from error
-        raise ModelError(f"the archive cannot be unpacked ({error}); it is damaged or was not fetched whole.", path=archive) from error
+            raise ModelError(
+                f"the archive cannot be unpacked into {folder.parent}: {os.strerror(error.errno)}.",
+                path=archive,
+            ) from error
+        raise ModelError(
+            f"the archive cannot be unpacked ({error}); it is damaged or was not fetched whole.", path=archive
+        ) from error
     if not seen:
         raise ModelError("the archive is empty.", path=archive)
 
@@ -118,9 +138,14 @@ def _members(archive: Path) -> Iterator[tuple[str, IO[bytes] | None]]:
             for info in opened.infolist():
                 mode = info.external_attr >> 16
                 if mode and not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)) and stat.S_IFMT(mode):
-                    raise ModelError(f"the archive holds a link or device, {info.filename!r}; a model needs none.", path=archive)
+                    raise ModelError(
+                        f"the archive holds a link or device, {info.filename!r}; a model needs none.",
+                        path=archive,
+                    )
                 if info.flag_bits & 1:
-                    raise ModelError("the archive is encrypted; unpack it by hand and give the folder.", path=archive)
+                    raise ModelError(
+                        "the archive is encrypted; unpack it by hand and give the folder.", path=archive
+                    )
                 if info.is_dir():
                     yield info.filename, None
                 else:
@@ -134,7 +159,9 @@ def _members(archive: Path) -> Iterator[tuple[str, IO[bytes] | None]]:
             elif member.isreg() and not member.issparse():
                 yield member.name, opened.extractfile(member)
             else:
-                raise ModelError(f"the archive holds a link or device, {member.name!r}; a model needs none.", path=archive)
+                raise ModelError(
+                    f"the archive holds a link or device, {member.name!r}; a model needs none.", path=archive
+                )
 
 
 def _inside(name: str, archive: Path) -> PurePosixPath:
@@ -144,6 +171,12 @@ def _inside(name: str, archive: Path) -> PurePosixPath:
         ModelError: it would lie outside.
     """
     place = PurePosixPath(name)
-    if place.is_absolute() or ".." in place.parts or "\\" in name or "\0" in name or (place.parts and ":" in place.parts[0]):
+    if (
+        place.is_absolute()
+        or ".." in place.parts
+        or "\\" in name
+        or "\0" in name
+        or (place.parts and ":" in place.parts[0])
+    ):
         raise ModelError(f"the archive's member {name!r} would be written outside its folder.", path=archive)
     return place

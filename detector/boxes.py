@@ -82,8 +82,12 @@ def iou(a: np.ndarray, b: np.ndarray, crowd: np.ndarray | None = None) -> np.nda
     """
     a = _rows(a).astype(np.float64)
     b = _rows(b).astype(np.float64)
-    # One [N, M] array a side: several times quicker than [N, M, 2] and a product over its last axis, and bit-equal to it.
-    sides = [np.minimum(a[:, k + 2, None], b[None, :, k + 2]) - np.maximum(a[:, k, None], b[None, :, k]) for k in (0, 1)]
+    # One [N, M] array a side: several times quicker than [N, M, 2] and a product over its last axis, and bit-
+    # equal to it.
+    sides = [
+        np.minimum(a[:, k + 2, None], b[None, :, k + 2]) - np.maximum(a[:, k, None], b[None, :, k])
+        for k in (0, 1)
+    ]
     inter = np.maximum(sides[0], 0) * np.maximum(sides[1], 0)
     area_a, area_b = area(a)[:, None], area(b)[None, :]
     union = area_a + area_b - inter
@@ -93,8 +97,8 @@ def iou(a: np.ndarray, b: np.ndarray, crowd: np.ndarray | None = None) -> np.nda
 
 
 def iou_with_few(boxes: np.ndarray, few: np.ndarray) -> np.ndarray:
-    """IoU of each of a few boxes [M, 4] with every box [N, 4], float64 [M, N]: as `iou`, bit for bit, and several times as
-    quick where hardly any of thousands touch them."""
+    """IoU of each of a few boxes [M, 4] with every box [N, 4], float64 [M, N]: as `iou`, bit for bit, and
+    several times as quick where hardly any of thousands touch them."""
     boxes, few = _rows(boxes), _rows(few)
     found = np.zeros((len(few), len(boxes)))
     x1, y1, x2, y2 = np.ascontiguousarray(boxes.T)

@@ -53,7 +53,8 @@ class CatalogueConfig(Config):
 class Entry:
     """A named detector. `sources` are URLs or absolute paths, in the order they are tried.
 
-    One with a `recipe` (the path of its YAML) is made by its user: `boxscope train RECIPE` puts it where its source says.
+    One with a `recipe` (the path of its YAML) is made by its user: `boxscope train RECIPE` puts it where its
+    source says.
     """
 
     name: str
@@ -80,7 +81,8 @@ class Entry:
 
 
 def list_catalogue() -> list[Entry]:
-    """Every named detector: the built-in ones, the best of each sweep, then the user's; later ones replace those of the same name.
+    """Every named detector: the built-in ones, the best of each sweep, then the user's; later ones replace
+    those of the same name.
 
     Raises:
         ConfigError: a catalogue file is not valid, with its line.
@@ -113,7 +115,8 @@ def load_detector(
 
     - a name of the catalogue (`list_catalogue`), "demo" among them
     - a TF Hub or Kaggle handle, or the address of an archive or a .tflite file
-    - a SavedModel folder, a zoo folder (pipeline.config and checkpoint/), an archive of either, a .tflite file
+    - a SavedModel folder, a zoo folder (pipeline.config and checkpoint/), an archive of either, a .tflite
+      file
     - the folder of a training (`boxscope train`): its best weights so far
     - the folder of a sliding-window or a two-head detector
     - a COCO results .json, which needs `dataset`
@@ -141,10 +144,15 @@ def load_detector(
         return _load_entry(entries[text], request)
     path = Path(text).expanduser()
     if path.exists():
-        return load_path(path.absolute(), request)  # a run names its detector for whoever opens it, wherever they stand
+        return load_path(
+            path.absolute(), request
+        )  # a run names its detector for whoever opens it, wherever they stand
     near = difflib.get_close_matches(text, entries, n=3, cutoff=0.4)
     if path.suffix or os.sep in text:
-        raise InputError(f"expected a detector at {text}, there is no such file or folder. Known by name: {', '.join(near or entries)}.")
+        raise InputError(
+            f"expected a detector at {text}, there is no such file or folder. Known by name:"
+            f" {', '.join(near or entries)}."
+        )
     hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(entries)}."
     raise InputError(f"No detector is named {text!r}, and no file is; {hint} A path or an address works too.")
 
@@ -161,11 +169,18 @@ class _Request:
     name: str | None = None
 
     def common(self) -> dict[str, Any]:
-        return {"classes": self.classes, "labels": self.labels, "name": self.name, "source": self.source, **self.options}
+        return {
+            "classes": self.classes,
+            "labels": self.labels,
+            "name": self.name,
+            "source": self.source,
+            **self.options,
+        }
 
 
 def recognise(path: Path) -> str:
-    """What lies at a path: "saved_model", "zoo", "trained", "sliding_window", "two_head", "archive", "tflite", "results".
+    """What lies at a path: "saved_model", "zoo", "trained", "sliding_window", "two_head", "archive",
+    "tflite", "results".
 
     Raises:
         ModelError: nothing Boxscope can read; the message says what it is and what would work.
@@ -181,14 +196,21 @@ def recognise(path: Path) -> str:
             return "two_head"
         if (path / "pipeline.config").is_file() and list((path / "checkpoint").glob("ckpt-*.index")):
             return "zoo"
-        if (path / "detector.json").is_file() and any((path / name).is_file() for name in ("weights.npz", "recipe.yaml")):
+        if (path / "detector.json").is_file() and any(
+            (path / name).is_file() for name in ("weights.npz", "recipe.yaml")
+        ):
             return "trained"
         if (path / "saved_model.pb").is_file() or (path / "saved_model" / "saved_model.pb").is_file():
             return "saved_model"
         if len(list(path.glob("*.tflite"))) == 1:
             return "tflite"
         inside = sorted(p.name for p in path.iterdir())
-        raise ModelError(f"expected a SavedModel (saved_model.pb), a zoo folder (pipeline.config and checkpoint/), a training's folder with weights (weights.npz) or one .tflite, found {', '.join(inside[:8]) or 'an empty folder'}.", path=path)
+        raise ModelError(
+            "expected a SavedModel (saved_model.pb), a zoo folder (pipeline.config and checkpoint/), a"
+            " training's folder with weights (weights.npz) or one .tflite, found"
+            f" {', '.join(inside[:8]) or 'an empty folder'}.",
+            path=path,
+        )
     suffix = path.suffix.lower()
     if is_archive(path):
         return "archive"
@@ -207,7 +229,10 @@ def recognise(path: Path) -> str:
         ".index": "a checkpoint; give the folder that holds pipeline.config and checkpoint/",
     }
     what = hints.get(suffix, "of no kind Boxscope knows")
-    raise ModelError(f"expected a SavedModel folder, a zoo archive, a .tflite or a results .json; this is {what}.", path=path)
+    raise ModelError(
+        f"expected a SavedModel folder, a zoo archive, a .tflite or a results .json; this is {what}.",
+        path=path,
+    )
 
 
 def load_path(path: Path, request: _Request) -> Detector:
@@ -215,7 +240,9 @@ def load_path(path: Path, request: _Request) -> Detector:
     path = _only_folder(path)
     kind = recognise(path)
     if kind == "archive":
-        request = dataclasses.replace(request, source=request.source or str(path), name=request.name or _stem(path))
+        request = dataclasses.replace(
+            request, source=request.source or str(path), name=request.name or _stem(path)
+        )
         return load_path(unpack(path), request)
     if kind == "trained":
         from detector.models.trained_ssd import load_trained
@@ -238,7 +265,10 @@ def load_path(path: Path, request: _Request) -> Detector:
         from detector.models.predictions import PredictionsDetector
 
         if request.dataset is None:
-            raise InputError(f"{path}: a results file says nothing about its images; give the data set it was made on as well (dataset=..., or --data).")
+            raise InputError(
+                f"{path}: a results file says nothing about its images; give the data set it was made on as"
+                " well (dataset=..., or --data)."
+            )
         return _make(PredictionsDetector, path, dataset=request.dataset, name=request.name, **request.options)
     return _load_zoo(path, request) if kind == "zoo" else _load_saved_model(path, request)
 
@@ -262,7 +292,9 @@ def _load_zoo(folder: Path, request: _Request) -> Detector:
     if not has_saved_model:
         raise why
     detector = _load_saved_model(folder, dataclasses.replace(request, white_box=False))
-    return _with_note(detector, f"It runs as a black box, because its checkpoint could not be restored: {why}")
+    return _with_note(
+        detector, f"It runs as a black box, because its checkpoint could not be restored: {why}"
+    )
 
 
 def _load_saved_model(folder: Path, request: _Request) -> Detector:
@@ -288,7 +320,13 @@ def _try_white_box(folder: Path, request: _Request) -> tuple[Detector | None, st
     options = _drop_empty(request.common())
     only_black = set(request.options) - set(inspect.signature(keras_ssd.try_from_saved_model).parameters)
     if only_black:
-        return None, f"It runs as a black box, because {sorted(only_black)[0]!r} is an option of the SavedModel adapter."
+        return (
+            None,
+            (
+                f"It runs as a black box, because {sorted(only_black)[0]!r} is an option of the SavedModel"
+                " adapter."
+            ),
+        )
     found = keras_ssd.try_from_saved_model(folder, **options)
     return found, "" if found is not None else keras_ssd.why_not_open(folder)
 
@@ -305,8 +343,14 @@ def _load_fake(path: str, request: _Request) -> Detector:
 
 def _load_entry(entry: Entry, request: _Request) -> Detector:
     request = dataclasses.replace(
-        request, name=entry.title, options={**entry.options, **request.options},
-        labels=request.labels if request.labels is not None or request.classes is not None or entry.labels == "coco" else entry.labels,
+        request,
+        name=entry.title,
+        options={**entry.options, **request.options},
+        labels=(
+            request.labels
+            if request.labels is not None or request.classes is not None or entry.labels == "coco"
+            else entry.labels
+        ),
     )
     if entry.labels == "coco" and request.labels is None and request.classes is None:
         from detector.labels import coco_class_map
@@ -316,7 +360,10 @@ def _load_entry(entry: Entry, request: _Request) -> Detector:
         return _load_demo(request)
     local = [source for source in entry.sources if _local(source) is not None]
     if entry.recipe and not local:
-        raise ModelError(f"{entry.title} is made on your machine from your own data, and has not been yet: boxscope train {entry.recipe} --data PATH puts it in {entry.source}.")
+        raise ModelError(
+            f"{entry.title} is made on your machine from your own data, and has not been yet: boxscope train"
+            f" {entry.recipe} --data PATH puts it in {entry.source}."
+        )
     failures: list[DownloadError] = []
     for source in local or entry.sources:
         try:
@@ -338,11 +385,16 @@ def _from_source(source: str, request: _Request) -> Detector:
     if "://" not in source:
         path = Path(source)
         if not path.exists():
-            raise ModelError(f"the catalogue's {request.name!r} names this file, which does not exist.", path=path)
+            raise ModelError(
+                f"the catalogue's {request.name!r} names this file, which does not exist.", path=path
+            )
         return load_path(path, dataclasses.replace(request, source=source))
     from detector.download import fetch
 
-    return load_path(fetch(source, progress=request.progress), dataclasses.replace(request, source=source, name=request.name or _stem_of_url(source)))
+    return load_path(
+        fetch(source, progress=request.progress),
+        dataclasses.replace(request, source=source, name=request.name or _stem_of_url(source)),
+    )
 
 
 def _local(source: str) -> Path | None:
@@ -361,7 +413,17 @@ def _entry(name: str, entry: EntryConfig, file: Path) -> Entry:
     recipe = placed(entry.recipe) if entry.recipe else None
     # Where `boxscope train` puts the result of this recipe when it is not told otherwise.
     sources = (str(data_dir("models") / Path(recipe).stem),) if recipe else tuple(map(placed, entry.sources))
-    return Entry(name, entry.title, entry.description, sources, entry.builtin, labels, dict(entry.options), str(file), recipe)
+    return Entry(
+        name,
+        entry.title,
+        entry.description,
+        sources,
+        entry.builtin,
+        labels,
+        dict(entry.options),
+        str(file),
+        recipe,
+    )
 
 
 def _only_folder(path: Path) -> Path:
@@ -385,7 +447,9 @@ def _stem(path: Path) -> str:
 
 def _stem_of_url(url: str) -> str:
     parts = [p for p in url.split("?")[0].rstrip("/").split("/")[3:] if p not in ("models", "tensorflow")]
-    return _stem(Path(parts[-1])) if is_archive(url) or url.endswith(".tflite") else " ".join(parts[:-1]) or url
+    return (
+        _stem(Path(parts[-1])) if is_archive(url) or url.endswith(".tflite") else " ".join(parts[:-1]) or url
+    )
 
 
 def _drop_empty(arguments: dict[str, Any]) -> dict[str, Any]:
@@ -396,11 +460,15 @@ def _make(kind: Any, *arguments: Any, **options: Any) -> Any:
     """Call it; an option it does not know becomes an InputError that names those it does."""
     parameters = inspect.signature(kind).parameters
     if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-        options = {k: v for k, v in options.items() if k in parameters or k not in ("name", "source")}  # ours, not the user's
+        options = {
+            k: v for k, v in options.items() if k in parameters or k not in ("name", "source")
+        }  # ours, not the user's
         unknown = [key for key in options if key not in parameters]
         if unknown:
             known = [k for k, p in parameters.items() if p.kind is p.KEYWORD_ONLY]
-            raise InputError(f"This kind of detector has no option {unknown[0]!r}; it takes {', '.join(known)}.")
+            raise InputError(
+                f"This kind of detector has no option {unknown[0]!r}; it takes {', '.join(known)}."
+            )
     return kind(*arguments, **options)
 
 

@@ -1,4 +1,6 @@
-"""Strict YAML to frozen configs: an unknown key, a wrong type or a key written twice is an error with its line."""
+"""Strict YAML to frozen configs: an unknown key, a wrong type or a key written twice is an error with its
+line.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,8 @@ def load_config(path: str | Path, schema: type[C]) -> C:
     """Read a YAML file into this schema.
 
     Raises:
-        ConfigError: with file and line: unreadable, not YAML, unknown or repeated key, missing or wrong value.
+        ConfigError: with file and line: unreadable, not YAML, unknown or repeated key, missing or wrong
+            value.
     """
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
@@ -45,7 +48,9 @@ def parse_config(text: str, schema: type[C], path: str | Path = "config") -> C:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         what = " ".join(part for part in (error.context, error.problem) if part)
-        raise ConfigError(f"expected YAML: {what}.", path=path, line=mark.line + 1 if mark else None) from error
+        raise ConfigError(
+            f"expected YAML: {what}.", path=path, line=mark.line + 1 if mark else None
+        ) from error
     except yaml.YAMLError as error:
         raise ConfigError(f"expected YAML: {error}.", path=path) from error
     if values is None:
@@ -58,12 +63,16 @@ def parse_config(text: str, schema: type[C], path: str | Path = "config") -> C:
         first = error.errors()[0]
         more = f" ({error.error_count() - 1} more)" if error.error_count() > 1 else ""
         where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise ConfigError(f"{where}: {_say(first, schema)}{more}.", path=path, line=_line(root, first["loc"])) from error
+        raise ConfigError(
+            f"{where}: {_say(first, schema)}{more}.", path=path, line=_line(root, first["loc"])
+        ) from error
 
 
 def stable_hash(config: BaseModel) -> str:
     """64 hex digits that are the same for equal configs, in every process and on every machine."""
-    text = json.dumps(config.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    text = json.dumps(
+        config.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), ensure_ascii=True
+    )
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -73,7 +82,9 @@ def _refuse_repeated_keys(node: yaml.Node | None, path: str | Path) -> None:
         for key, value in node.value:
             line = key.start_mark.line + 1
             if key.value in seen:
-                raise ConfigError(f"{key.value!r} is written twice, first in line {seen[key.value]}.", path=path, line=line)
+                raise ConfigError(
+                    f"{key.value!r} is written twice, first in line {seen[key.value]}.", path=path, line=line
+                )
             seen[key.value] = line
             _refuse_repeated_keys(value, path)
     elif isinstance(node, yaml.SequenceNode):
@@ -100,12 +111,16 @@ def _say(error: dict[str, Any], schema: type[BaseModel]) -> str:
     if error["type"] == "extra_forbidden":
         known = _keys_at(schema, error["loc"][:-1])
         near = difflib.get_close_matches(str(error["loc"][-1]), known, n=1, cutoff=0.6)
-        hint = f"; did you mean {near[0]!r}?" if near else (f"; known are {', '.join(known)}" if known else "")
+        hint = (
+            f"; did you mean {near[0]!r}?" if near else (f"; known are {', '.join(known)}" if known else "")
+        )
         return f"unknown key{hint}"
     if error["type"] == "missing":
         return "this key is missing"
     message = error["msg"].removeprefix("Value error, ")
-    return f"{message[:1].lower()}{message[1:]}" + ("" if isinstance(error["input"], dict) else f", got {error['input']!r}")
+    return f"{message[:1].lower()}{message[1:]}" + (
+        "" if isinstance(error["input"], dict) else f", got {error['input']!r}"
+    )
 
 
 def _keys_at(schema: Any, loc: tuple) -> list[str]:
@@ -114,7 +129,9 @@ def _keys_at(schema: Any, loc: tuple) -> list[str]:
         fields = getattr(schema, "model_fields", {})
         if part in fields:
             schema = fields[part].annotation
-        inner = [a for a in getattr(schema, "__args__", ()) if isinstance(a, type) and issubclass(a, BaseModel)]
+        inner = [
+            a for a in getattr(schema, "__args__", ()) if isinstance(a, type) and issubclass(a, BaseModel)
+        ]
         if inner:
             schema = inner[0]
     return sorted(getattr(schema, "model_fields", {}))

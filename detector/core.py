@@ -47,7 +47,9 @@ def _check_size(image_size: Any) -> tuple[int, int]:
     except (TypeError, ValueError):
         raise InputError(f"image_size: expected (width, height) in pixels, got {image_size!r}.") from None
     if width < 1 or height < 1:
-        raise InputError(f"image_size: expected a width and height of at least 1 pixel, got {width}x{height}.")
+        raise InputError(
+            f"image_size: expected a width and height of at least 1 pixel, got {width}x{height}."
+        )
     return width, height
 
 
@@ -91,7 +93,9 @@ class ClassMap:
         names = tuple(str(name) for name in self.names)
         ids = tuple(int(i) for i in self.external_ids) or tuple(range(len(names)))
         if len(ids) != len(names):
-            raise InputError(f"ClassMap: expected one external id a name, got {len(names)} names and {len(ids)} ids.")
+            raise InputError(
+                f"ClassMap: expected one external id a name, got {len(names)} names and {len(ids)} ids."
+            )
         for what, values in (("name", names), ("external id", ids)):
             seen: set = set()
             for value in values:
@@ -122,7 +126,11 @@ class ClassMap:
         import difflib
 
         near = difflib.get_close_matches(str(name), self.names, n=3, cutoff=0.5)
-        hint = f"did you mean {', '.join(near)}?" if near else f"known are {', '.join(self.names[:8])}{', ...' if len(self) > 8 else ''}."
+        hint = (
+            f"did you mean {', '.join(near)}?"
+            if near
+            else f"known are {', '.join(self.names[:8])}{', ...' if len(self) > 8 else ''}."
+        )
         raise InputError(f"No class is named {name!r}; {hint}")
 
     def indices(self, names: Iterable[str] | None) -> list[int]:
@@ -173,7 +181,10 @@ class Detections:
         _check_ids(self.class_ids, "Detections.class_ids")
         if n and (self.scores.min() < 0 or self.scores.max() > 1):
             row = int(np.argmax((self.scores < 0) | (self.scores > 1)))
-            raise InputError(f"Detections.scores: expected 0..1, row {row} is {self.scores[row]!r}; apply a sigmoid to logits first.")
+            raise InputError(
+                f"Detections.scores: expected 0..1, row {row} is {self.scores[row]!r}; apply a sigmoid to"
+                " logits first."
+            )
 
     @classmethod
     def empty(cls, image_size: tuple[int, int]) -> Detections:
@@ -246,10 +257,18 @@ class Annotations:
         put(self, "xyxy", frozen_array(self.xyxy, np.float32, (None, 4), "Annotations.xyxy"))
         n = len(self.xyxy)
         put(self, "class_ids", frozen_array(self.class_ids, np.int32, (n,), "Annotations.class_ids"))
-        put(self, "ids", frozen_array(np.arange(n) if self.ids is None else self.ids, np.int64, (n,), "Annotations.ids"))
+        put(
+            self,
+            "ids",
+            frozen_array(np.arange(n) if self.ids is None else self.ids, np.int64, (n,), "Annotations.ids"),
+        )
         for flag in FLAGS:
             value = getattr(self, flag)
-            put(self, flag, frozen_array(np.zeros(n) if value is None else value, bool, (n,), f"Annotations.{flag}"))
+            put(
+                self,
+                flag,
+                frozen_array(np.zeros(n) if value is None else value, bool, (n,), f"Annotations.{flag}"),
+            )
         area = np.array(np.full(n, np.nan) if self.area is None else self.area, np.float32)
         if area.shape != (n,):
             raise InputError(f"Annotations.area: expected shape [{n}], got {list(area.shape)}.")
@@ -271,7 +290,12 @@ class Annotations:
             rows = rows.astype(np.int64) if rows.size == 0 else rows
         flags = {flag: getattr(self, flag)[rows] for flag in FLAGS}
         return Annotations(
-            self.xyxy[rows], self.class_ids[rows], self.image_size, ids=self.ids[rows], area=self.area[rows], **flags
+            self.xyxy[rows],
+            self.class_ids[rows],
+            self.image_size,
+            ids=self.ids[rows],
+            area=self.area[rows],
+            **flags,
         )
 
 
@@ -320,7 +344,9 @@ CAPABILITIES = {
     "candidates": "shows boxes and class scores before NMS",
     "anchors": "its candidates name their anchor and feature level",
     "gradients": "can be differentiated, so that gradient heat maps work",
-    "box_gradients": "the sides of its boxes can be differentiated too, so that gradient heat maps of a box work",
+    "box_gradients": (
+        "the sides of its boxes can be differentiated too, so that gradient heat maps of a box work"
+    ),
 }
 
 
@@ -358,12 +384,16 @@ class DetectorInfo:
     def __post_init__(self) -> None:
         unknown = set(self.capabilities) - set(CAPABILITIES)
         if unknown:
-            raise InputError(f"DetectorInfo: unknown capabilities {sorted(unknown)}, known are {sorted(CAPABILITIES)}.")
+            raise InputError(
+                f"DetectorInfo: unknown capabilities {sorted(unknown)}, known are {sorted(CAPABILITIES)}."
+            )
         object.__setattr__(self, "capabilities", frozenset(self.capabilities))
         object.__setattr__(self, "settings", MappingProxyType(dict(self.settings)))
 
     def __getstate__(self) -> dict[str, Any]:
-        """A read-only mapping cannot be pickled; the model runs in a process of its own and sends its info."""
+        """A read-only mapping cannot be pickled; the model runs in a process of its own and sends its
+        info.
+        """
         return {**self.__dict__, "settings": dict(self.settings)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -404,11 +434,15 @@ class Staged(Protocol):
         """RGB uint8 [H, W, 3] as it goes into the network."""
         ...
 
-    def detect_resized(self, pixels: Sequence[np.ndarray], sizes: Sequence[tuple[int, int]]) -> list[Detections]:
+    def detect_resized(
+        self, pixels: Sequence[np.ndarray], sizes: Sequence[tuple[int, int]]
+    ) -> list[Detections]:
         """Boxes of resized pictures, in the frames of the originals, whose (W, H) are `sizes`."""
         ...
 
-    def candidates_resized(self, pixels: Sequence[np.ndarray], sizes: Sequence[tuple[int, int]]) -> list[Candidates]:
+    def candidates_resized(
+        self, pixels: Sequence[np.ndarray], sizes: Sequence[tuple[int, int]]
+    ) -> list[Candidates]:
         """Rows before NMS; raises CapabilityError where `info.capabilities` lacks "candidates"."""
         ...
 
@@ -422,9 +456,19 @@ def check_images(images: Sequence[np.ndarray]) -> None:
     if isinstance(images, np.ndarray) and images.ndim == 3:
         raise InputError("detect: expected a list of images, got one array; write detector.detect([image]).")
     for i, image in enumerate(images):
-        ok = isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3
+        ok = (
+            isinstance(image, np.ndarray)
+            and image.dtype == np.uint8
+            and image.ndim == 3
+            and image.shape[2] == 3
+        )
         if not ok or 0 in image.shape:
-            got = f"{image.dtype} {list(image.shape)}" if isinstance(image, np.ndarray) else type(image).__name__
+            got = (
+                f"{image.dtype} {list(image.shape)}"
+                if isinstance(image, np.ndarray)
+                else type(image).__name__
+            )
             raise InputError(
-                f"detect: expected RGB uint8 [height, width, 3], image {i} is {got}; detector.data.read_image makes one from any file."
+                f"detect: expected RGB uint8 [height, width, 3], image {i} is {got}; detector.data.read_image"
+                " makes one from any file."
             )

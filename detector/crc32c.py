@@ -1,7 +1,8 @@
 """CRC-32C (Castagnoli) of large buffers in numpy, and TensorFlow's masked form of it.
 
 A CRC is linear over bits. The buffer is read as rows of N words; N independent lanes are advanced row by row
-with the operator "append N words of zeros", then folded into one. About 300 MB/s, and no compiled extra is needed.
+with the operator "append N words of zeros", then folded into one. About 300 MB/s, and no compiled extra is
+needed.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ def crc32c(data: bytes | np.ndarray) -> int:
         return _by_byte(raw)
     lanes = 32 if raw.size < 1 << 12 else 256 if raw.size < 1 << 14 else 1024 if raw.size < 1 << 16 else 4096
     first = -raw.size % (4 * lanes)
-    # Zeros in front do not change a CRC that starts at 0; the usual start of all ones flips the first four bytes.
+    # Zeros in front do not change a CRC that starts at 0; the usual start of all ones flips the first four
+    # bytes.
     head = np.zeros(4 * lanes, np.uint8)
     head[first:] = raw[: 4 * lanes - first]
     take = min(4, raw.size)

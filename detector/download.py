@@ -26,7 +26,9 @@ from detector.paths import data_dir
 TIMEOUT = 10.0  # seconds without a byte; an entry may have three sources to try
 MAX_BYTES = 3 << 30
 HUB_HOSTS = ("tfhub.dev", "www.tfhub.dev", "hub.tensorflow.google.cn", "kaggle.com", "www.kaggle.com")
-MEANWHILE = "Meanwhile the demo, a SavedModel folder and a .tflite file on this machine work without a network."
+MEANWHILE = (
+    "Meanwhile the demo, a SavedModel folder and a .tflite file on this machine work without a network."
+)
 
 
 def is_url(text: str) -> bool:
@@ -40,7 +42,8 @@ def is_hub_handle(url: str) -> bool:
 
 
 def place_of(url: str) -> Path:
-    """Where a copy of this URL is looked for, and may be put by hand: a folder (handle) or a file (archive, .tflite).
+    """Where a copy of this URL is looked for, and may be put by hand: a folder (handle) or a file (archive,
+    .tflite).
 
     A handle's folder holds saved_model.pb and variables/.
     """
@@ -64,11 +67,17 @@ def cached(url: str) -> Path | None:
     if not is_hub_handle(url):
         return place if place.is_file() else None
     # Where tensorflow-hub keeps its cache if nobody says otherwise.
-    places = [place, Path(tempfile.gettempdir()) / "tfhub_modules" / place.name] if "TFHUB_CACHE_DIR" not in os.environ else [place]
+    places = (
+        [place, Path(tempfile.gettempdir()) / "tfhub_modules" / place.name]
+        if "TFHUB_CACHE_DIR" not in os.environ
+        else [place]
+    )
     return next((p for p in places if (p / "saved_model.pb").is_file()), None)
 
 
-def fetch(url: str, *, progress: Progress | None = None, timeout: float = TIMEOUT, max_bytes: int = MAX_BYTES) -> Path:
+def fetch(
+    url: str, *, progress: Progress | None = None, timeout: float = TIMEOUT, max_bytes: int = MAX_BYTES
+) -> Path:
     """The local copy of a URL, fetched if need be: a folder for a TF Hub handle, else the file.
 
     Args:
@@ -135,7 +144,9 @@ def _transfer(address: str, url: str, file: Path, progress, timeout: float, max_
     except urllib.error.HTTPError as error:
         raise _failure(url, f"the server answered {error.code} {error.reason}") from error
     except http.client.IncompleteRead as error:
-        raise _failure(url, f"the transfer was cut short after {done + len(error.partial):,} bytes") from error
+        raise _failure(
+            url, f"the transfer was cut short after {done + len(error.partial):,} bytes"
+        ) from error
     except TimeoutError as error:
         raise _failure(url, f"no answer within {timeout:g} seconds") from error
     except (urllib.error.URLError, OSError, http.client.HTTPException) as error:
@@ -174,7 +185,10 @@ def failure(what: str, reasons: Sequence[str], urls: Sequence[str]) -> DownloadE
     """What was wanted, why each address failed, where a copy may be put, and what works meanwhile."""
     pages = [url for url in urls if is_hub_handle(url)]  # one folder is enough to name
     places = ", or ".join(by_hand(url) for url in [*pages[:1], *(url for url in urls if url not in pages)])
-    return DownloadError(f"{what} could not be fetched: {'; '.join(reasons)}. To use it here without a network, {places}. {MEANWHILE}")
+    return DownloadError(
+        f"{what} could not be fetched: {'; '.join(reasons)}. To use it here without a network, {places}."
+        f" {MEANWHILE}"
+    )
 
 
 def _failure(url: str, reason: str) -> DownloadError:

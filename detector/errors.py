@@ -30,7 +30,9 @@ REASONS: dict[type[Exception], str] = {
 
 
 def reason_of(error: Exception) -> str:
-    """Why a file could not be read or written, in words that stand in the middle of a sentence, without its path."""
+    """Why a file could not be read or written, in words that stand in the middle of a sentence, without its
+    path.
+    """
     words = REASONS.get(type(error)) or getattr(error, "strerror", None) or str(error) or type(error).__name__
     return words[:1].lower() + words[1:]
 

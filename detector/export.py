@@ -1,4 +1,6 @@
-"""A detector to files that other tools run: SavedModel with the Object Detection API's signature, and TFLite."""
+"""A detector to files that other tools run: SavedModel with the Object Detection API's signature, and
+TFLite.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +25,8 @@ PROBE_TOLERANCE = 1e-4
 def export_saved_model(detector: KerasSSD, out: str | os.PathLike) -> Path:
     """Write a detector as a zoo archive's `saved_model/` and its label map.
 
-    Signature serving_default: `input_tensor` uint8 [B, H, W, 3] RGB of any batch and size to the eight float32
-    outputs of `detector.ssd.od_graph.detect`.
+    Signature serving_default: `input_tensor` uint8 [B, H, W, 3] RGB of any batch and size to the eight
+    float32 outputs of `detector.ssd.od_graph.detect`.
 
     Args:
         out: a new folder; gets `saved_model/` and `label_map.pbtxt` (also in the SavedModel's assets).
@@ -42,7 +44,9 @@ def export_saved_model(detector: KerasSSD, out: str | os.PathLike) -> Path:
 
     out = Path(out)
     if out.exists():
-        raise RunError("expected a new folder to export to, there is one already; remove it or name another.", path=out)
+        raise RunError(
+            "expected a new folder to export to, there is one already; remove it or name another.", path=out
+        )
     _need_tensorflow(keras.backend.backend())
     import tensorflow as tf
 
@@ -53,7 +57,8 @@ def export_saved_model(detector: KerasSSD, out: str | os.PathLike) -> Path:
         archive = keras.export.ExportArchive()
         archive.track(network)
         archive.add_endpoint(
-            "serving_default", lambda input_tensor: detect(network, input_tensor, config),
+            "serving_default",
+            lambda input_tensor: detect(network, input_tensor, config),
             input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name="input_tensor")],
         )
         archive.write_out(str(temporary / "saved_model"), verbose=False)
@@ -70,7 +75,9 @@ def export_saved_model(detector: KerasSSD, out: str | os.PathLike) -> Path:
 
 def _need_tensorflow(backend: str) -> None:
     if backend != "tensorflow":
-        raise UnavailableError(f"Exporting needs Keras on TensorFlow, it runs on {backend}; set KERAS_BACKEND=tensorflow.")
+        raise UnavailableError(
+            f"Exporting needs Keras on TensorFlow, it runs on {backend}; set KERAS_BACKEND=tensorflow."
+        )
 
 
 def probe_picture(detector: KerasSSD) -> np.ndarray:
@@ -96,7 +103,9 @@ def _prove(detector: KerasSSD, folder: Path) -> None:
     logits = np.asarray(detector.network(detector.preprocess(picture)[None], training=False)["class_logits"])
     difference = float(np.abs(got - 1 / (1 + np.exp(-logits))).max())
     if not difference <= PROBE_TOLERANCE:
-        raise ModelError(f"the exported model's scores differ from the network's by {difference:.2g}.", path=folder)
+        raise ModelError(
+            f"the exported model's scores differ from the network's by {difference:.2g}.", path=folder
+        )
 
 
 def describe(path: Path) -> dict[str, Any]:

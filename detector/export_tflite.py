@@ -1,4 +1,6 @@
-"""A detector to one .tflite file, as phone apps and ai-edge-litert run it: four precisions, two forms, label metadata."""
+"""A detector to one .tflite file, as phone apps and ai-edge-litert run it: four precisions, two forms, label
+metadata.
+"""
 
 from __future__ import annotations
 
@@ -45,20 +47,22 @@ def export_tflite(
 ) -> Path:
     """Write a detector as one .tflite file.
 
-    The input is [1, height, width, 3] RGB: float32 pixels normalised as the metadata says (MobileNets: -1..1), or
-    for int8 uint8 pixels as they are. Resizing is the caller's.
+    The input is [1, height, width, 3] RGB: float32 pixels normalised as the metadata says (MobileNets:
+    -1..1), or for int8 uint8 pixels as they are. Resizing is the caller's.
 
     Args:
         out: a new file ending in .tflite.
-        precision: "float32"; "float16" (weights halved); "dynamic" (weights in 8 bits, arithmetic in float, on
-            x86 slower than float32); "int8" (weights and arithmetic in 8 bits).
-        form: "detections": the TFLite_Detection_PostProcess operation gives boxes [1, N, 4] normalised yxyx, classes
-            [1, N] from 0, scores [1, N] and count [1], in this order. "raw": decoded boxes [1, A, 4] and scores
-            [1, A, K] of every anchor.
-        nms: of the operation. "fast": each anchor has its best class, and anchors suppress each other whatever their
-            class; the Object Detection API's default. "per_class": as the network itself does it; LiteRT 2.3 on exactly
-            two threads then loses detections of some classes (measured; 1, 3 and more are right).
-        images: for int8: RGB uint8 pictures like those it will see, about a hundred; they set the number ranges.
+        precision: "float32"; "float16" (weights halved); "dynamic" (weights in 8 bits, arithmetic in float,
+            on x86 slower than float32); "int8" (weights and arithmetic in 8 bits).
+        form: "detections": the TFLite_Detection_PostProcess operation gives boxes [1, N, 4] normalised yxyx,
+            classes [1, N] from 0, scores [1, N] and count [1], in this order. "raw": decoded boxes [1, A, 4]
+            and scores [1, A, K] of every anchor.
+        nms: of the operation. "fast": each anchor has its best class, and anchors suppress each other
+            whatever their class; the Object Detection API's default. "per_class": as the network itself does
+            it; LiteRT 2.3 on exactly two threads then loses detections of some classes (measured; 1, 3 and
+            more are right).
+        images: for int8: RGB uint8 pictures like those it will see, about a hundred; they set the number
+            ranges.
         max_detections: N; TFLite's operation keeps up to 100 of one class.
         score_threshold: of the operation; the detector's own without it.
 
@@ -72,7 +76,10 @@ def export_tflite(
     out = Path(out)
     _check(out, precision, form, nms, images)
     if keras.backend.backend() != "tensorflow":
-        raise UnavailableError(f"Exporting needs Keras on TensorFlow, it runs on {keras.backend.backend()}; set KERAS_BACKEND=tensorflow.")
+        raise UnavailableError(
+            f"Exporting needs Keras on TensorFlow, it runs on {keras.backend.backend()}; set"
+            " KERAS_BACKEND=tensorflow."
+        )
     from detector.ssd.model import build_ssd
     from detector.ssd.weights import assign_arrays
 
@@ -80,20 +87,28 @@ def export_tflite(
     network = build_ssd(detector.config, batch_size=1)
     assign_arrays(network, detector.weights)
     settings = {
-        "max_detections": max_detections, "per_class": nms == "per_class", "iou_threshold": detector.config.postprocess.iou_threshold,
-        "score_threshold": detector.config.postprocess.score_threshold if score_threshold is None else score_threshold,
+        "max_detections": max_detections,
+        "per_class": nms == "per_class",
+        "iou_threshold": detector.config.postprocess.iou_threshold,
+        "score_threshold": (
+            detector.config.postprocess.score_threshold if score_threshold is None else score_threshold
+        ),
     }
     content = _convert(network, detector.config, precision, form, images, settings)
     weights = BYTES_A_WEIGHT[precision] * network.count_params()
     if len(content) < 0.8 * weights:  # a conversion can succeed and leave the weights behind
-        raise ModelError(f"the converted file has {len(content)} bytes for {weights} bytes of weights.", path=out)
+        raise ModelError(
+            f"the converted file has {len(content)} bytes for {weights} bytes of weights.", path=out
+        )
     mean, std = (CHANNEL_MEANS, (1.0, 1.0, 1.0)) if subtracts_means(detector.config) else ((127.5,), (127.5,))
     if precision == "int8":
         mean, std = (0.0,), (1.0,)
     own: dict[str, Any] = {"resize": "legacy"}
     if form == "raw":
         own["postprocess"] = dataclasses.asdict(detector.config.postprocess)
-    content = with_metadata(content, name=detector.info.name, mean=mean, std=std, postprocess=POSTPROCESS, own=own)
+    content = with_metadata(
+        content, name=detector.info.name, mean=mean, std=std, postprocess=POSTPROCESS, own=own
+    )
     write_atomically(out, with_labels(content, _label_lines(detector)))
     return out
 
@@ -106,15 +121,24 @@ def _check(out: Path, precision: str, form: str, nms: str, images: Sequence[np.n
     if nms not in NMS:
         raise ConfigError(f"nms: expected one of {', '.join(NMS)}, got {nms!r}.")
     if precision == "int8" and not images:
-        raise ConfigError("int8: expected pictures like those it will see (images=...), they set the number ranges.")
+        raise ConfigError(
+            "int8: expected pictures like those it will see (images=...), they set the number ranges."
+        )
     if out.suffix != ".tflite":
         raise ConfigError(f"expected a file name ending in .tflite, got {out.name!r}.")
     if out.exists():
-        raise RunError("expected a new file to export to, there is one already; remove it or name another.", path=out)
+        raise RunError(
+            "expected a new file to export to, there is one already; remove it or name another.", path=out
+        )
 
 
 def _convert(
-    network: Any, config: SSDConfig, precision: str, form: str, images: Sequence[np.ndarray] | None, settings: dict[str, Any]
+    network: Any,
+    config: SSDConfig,
+    precision: str,
+    form: str,
+    images: Sequence[np.ndarray] | None,
+    settings: dict[str, Any],
 ) -> bytes:
     import keras
     import tensorflow as tf
@@ -125,12 +149,18 @@ def _convert(
     def serve(image):
         x = image
         if precision == "int8":  # pixels as they are come in, so that one scale fits every channel
-            x = x - np.float32(CHANNEL_MEANS) if subtracts_means(config) else x * np.float32(2 / 255) - np.float32(1)
+            x = (
+                x - np.float32(CHANNEL_MEANS)
+                if subtracts_means(config)
+                else x * np.float32(2 / 255) - np.float32(1)
+            )
         outputs = network(x, training=False)
         scores = tf.sigmoid(outputs["class_logits"])
         if form == "raw":
             return {CODES: outputs["box_encodings"], "scores": scores[..., 1:]}
-        centre = np.concatenate([(grid[:, :2] + grid[:, 2:]) / 2, grid[:, 2:] - grid[:, :2]], axis=1).astype(np.float32)
+        centre = np.concatenate([(grid[:, :2] + grid[:, 2:]) / 2, grid[:, 2:] - grid[:, :2]], axis=1).astype(
+            np.float32
+        )
         boxes, classes, kept, count = postprocess(outputs["box_encodings"], scores, tf.constant(centre))
         return {"boxes": boxes, "classes": classes, "scores": kept, "count": count}
 
@@ -154,7 +184,9 @@ def _convert(
         try:
             content = converter.convert()
         except Exception as error:  # the converter raises its own types, and ValueError, and RuntimeError
-            raise ModelError(f"TensorFlow could not convert the network: {str(error).splitlines()[0]}") from error
+            raise ModelError(
+                f"TensorFlow could not convert the network: {str(error).splitlines()[0]}"
+            ) from error
     return with_decoded_boxes(content, CODES, grid, config.box_scales) if form == "raw" else content
 
 
@@ -164,10 +196,17 @@ def _operation(config: SSDConfig, settings: dict[str, Any]) -> Any:
 
     y, x, h, w = config.box_scales
     attributes: dict[str, Any] = {
-        "max_detections": settings["max_detections"], "max_classes_per_detection": 1, "use_regular_nms": settings["per_class"],
-        "detections_per_class": settings["max_detections"], "nms_score_threshold": float(settings["score_threshold"]),
-        "nms_iou_threshold": float(settings["iou_threshold"]), "y_scale": float(y), "x_scale": float(x),
-        "h_scale": float(h), "w_scale": float(w), "num_classes": config.num_classes,
+        "max_detections": settings["max_detections"],
+        "max_classes_per_detection": 1,
+        "use_regular_nms": settings["per_class"],
+        "detections_per_class": settings["max_detections"],
+        "nms_score_threshold": float(settings["score_threshold"]),
+        "nms_iou_threshold": float(settings["iou_threshold"]),
+        "y_scale": float(y),
+        "x_scale": float(x),
+        "h_scale": float(h),
+        "w_scale": float(w),
+        "num_classes": config.num_classes,
     }
 
     def written(value: Any) -> str:
@@ -175,7 +214,9 @@ def _operation(config: SSDConfig, settings: dict[str, Any]) -> Any:
             return f"b: {str(value).lower()}"
         return f"f: {value:.10g}" if isinstance(value, float) else f"i: {value}"
 
-    text = " ".join(f'attr {{ key: "{key}" value {{ {written(value)} }} }}' for key, value in attributes.items())
+    text = " ".join(
+        f'attr {{ key: "{key}" value {{ {written(value)} }} }}' for key, value in attributes.items()
+    )
 
     @tf.function(experimental_implements=f'name: "{POSTPROCESS}" {text}')
     def postprocess(box_encodings, class_predictions, anchor_boxes):

@@ -94,7 +94,10 @@ class FakeDetector:
         if background < 0:
             raise InputError(f"FakeDetector: expected background of 0 or more, got {background!r}.")
         if not len(dataset.class_map):
-            raise InputError(f"FakeDetector: {dataset.name} has no classes, so there is no truth to start from; choose a labelled data set.")
+            raise InputError(
+                f"FakeDetector: {dataset.name} has no classes, so there is no truth to start from; choose a"
+                " labelled data set."
+            )
         self.dataset, self.seed = dataset, int(seed)
         self._rates, self._background = rates, float(background)
         settings = {"seed": self.seed, **rates, "background": self._background}
@@ -131,7 +134,8 @@ class FakeDetector:
     def candidates(self, images: Sequence[np.ndarray]) -> list[Candidates]:
         """A grid of anchors at four levels; each detection is one of its rows, at `anchor_ids`.
 
-        Missed objects appear with scores under the floor of 0.01, neighbours of a detection with a part of its score.
+        Missed objects appear with scores under the floor of 0.01, neighbours of a detection with a part of
+        its score.
         """
         check_images(images)
         return [self._candidates(self._index.find(image), _size(image)) for image in images]
@@ -157,10 +161,21 @@ class FakeDetector:
 
     def _candidates(self, i: int | None, size: tuple[int, int]) -> Candidates:
         boxless, none = np.zeros((0, 4), np.float32), np.zeros(0, np.int32)
-        answer = _Answer(boxless, none.astype(np.float32), none, Mistakes((), (), ()), boxless, none) if i is None else self._answer(i, size)
+        answer = (
+            _Answer(boxless, none.astype(np.float32), none, Mistakes((), (), ()), boxless, none)
+            if i is None
+            else self._answer(i, size)
+        )
         rng = np.random.default_rng(self.seed if i is None else self._entropy(i, "candidates"))
         return grid_candidates(
-            answer.xyxy, answer.scores, answer.class_ids, answer.hints, answer.hint_classes, size, len(self.info.class_map), rng
+            answer.xyxy,
+            answer.scores,
+            answer.class_ids,
+            answer.hints,
+            answer.hint_classes,
+            size,
+            len(self.info.class_map),
+            rng,
         )
 
     def _entropy(self, i: int, what: str) -> int:

@@ -9,12 +9,18 @@ import numpy as np
 from detector import boxes
 from detector.core import Candidates
 
-LEVELS = ((16, 0.10), (8, 0.22), (4, 0.45), (2, 0.85))  # cells along the longer side, box side as a part of it
+LEVELS = (
+    (16, 0.10),
+    (8, 0.22),
+    (4, 0.45),
+    (2, 0.85),
+)  # cells along the longer side, box side as a part of it
 RATIOS = (1.0, 2.0, 0.5)  # width : height
 
 
 def grid_anchors(size: tuple[int, int], at_least: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Anchors xyxy float32 [A, 4] in pixels of an image (W, H), finest level first, and their level int32 [A].
+    """Anchors xyxy float32 [A, 4] in pixels of an image (W, H), finest level first, and their level int32
+    [A].
 
     The finest level gets more cells until there are `at_least` anchors.
     """
@@ -26,7 +32,9 @@ def grid_anchors(size: tuple[int, int], at_least: int = 0) -> tuple[np.ndarray, 
         for level, (cells, side) in enumerate(LEVELS):
             cells = cells * finer if level == 0 else cells
             across, down = (max(1, round(cells * v / longer)) for v in size)
-            cx, cy = np.meshgrid((np.arange(across) + 0.5) * width / across, (np.arange(down) + 0.5) * height / down)
+            cx, cy = np.meshgrid(
+                (np.arange(across) + 0.5) * width / across, (np.arange(down) + 0.5) * height / down
+            )
             w = side * longer * np.sqrt(RATIOS)
             h = side * longer / np.sqrt(RATIOS)
             centre = np.stack([cx, cy], axis=-1).reshape(-1, 1, 2)
@@ -43,7 +51,9 @@ def assign_rows(xyxy: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """The grid row of each detection, int32 [N], distinct: its best overlapping, nearest free anchor."""
     anchors, _, centres = _grid(size, 2 * len(xyxy))
     middle = (xyxy[:, :2] + xyxy[:, 2:]) / 2
-    fit = boxes.iou(xyxy, anchors) - np.hypot(*(middle[:, None] - centres[None]).transpose(2, 0, 1)) / max(size)
+    fit = boxes.iou(xyxy, anchors) - np.hypot(*(middle[:, None] - centres[None]).transpose(2, 0, 1)) / max(
+        size
+    )
     rows = np.zeros(len(xyxy), np.int32)
     for j in range(len(xyxy)):
         rows[j] = np.argmax(fit[j])
@@ -85,7 +95,9 @@ def grid_candidates(
     overlap = boxes.iou(anchors, targets)
     for j in np.argsort(strength, kind="stable"):
         near = np.flatnonzero(overlap[:, j] > 0.3)
-        belief[near, kinds[j]] = np.maximum(belief[near, kinds[j]], 0.8 * strength[j] * overlap[near, j].astype(np.float32))
+        belief[near, kinds[j]] = np.maximum(
+            belief[near, kinds[j]], 0.8 * strength[j] * overlap[near, j].astype(np.float32)
+        )
         shown[near] = 0.3 * shown[near] + 0.7 * targets[j]
     for j in range(n):
         others = np.arange(classes) != class_ids[j]

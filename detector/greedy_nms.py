@@ -1,8 +1,9 @@
-"""Greedy suppression itself, without caps, thresholds of the score, or images: which box goes because of which.
+"""Greedy suppression itself, without caps, thresholds of the score, or images: which box goes because of
+which.
 
-Candidates come best first, in as many parts as one likes. They are looked at in blocks: a block against all boxes kept so
-far, then within itself, as tables of float32 IoU; a walk box by box gives bit-equal answers and takes two to three times as
-long (`tests/benchmarks/bench_nms.py`).
+Candidates come best first, in as many parts as one likes. They are looked at in blocks: a block against all
+boxes kept so far, then within itself, as tables of float32 IoU; a walk box by box gives bit-equal answers and
+takes two to three times as long (`tests/benchmarks/bench_nms.py`).
 """
 
 from __future__ import annotations
@@ -20,14 +21,16 @@ _TABLE = 262_144
 
 
 class GreedyNMS:
-    """Candidates best first, each suppressed by the first kept box of its group whose IoU with it is above the threshold.
+    """Candidates best first, each suppressed by the first kept box of its group whose IoU with it is above
+    the threshold.
 
     Args:
-        iou_threshold: 0..1; strictly above it a box goes. IoU is computed in float32, corners in either order.
-        most: boxes a group may keep, None for any number. The last of them suppresses nobody, for whoever comes then is
-            `FULL` already: the reference stops there.
-        together: look at all groups in one table, which is quicker for a few hundred candidates of several groups, and
-            slower for thousands. The answer is the same.
+        iou_threshold: 0..1; strictly above it a box goes. IoU is computed in float32, corners in either
+            order.
+        most: boxes a group may keep, None for any number. The last of them suppresses nobody, for whoever
+            comes then is `FULL` already: the reference stops there.
+        together: look at all groups in one table, which is quicker for a few hundred candidates of several
+            groups, and slower for thousands. The answer is the same.
 
     Attributes:
         by: int32 [N] of all candidates so far: the row of the box that suppressed each, `NOBODY` or `FULL`.
@@ -44,16 +47,23 @@ class GreedyNMS:
         """More candidates, none better than any before.
 
         Args:
-            boxes: float32 [n, 4], corners; groups: int [n], boxes of different groups do not touch each other.
-            guess: int [k], rising, which of these are thought to be kept. Looked at where they are the first candidates and
-                `most` is not given: if each other one has one of them before it that suppresses it, and they have none,
-                then the walk would have kept just these, and is saved.
+            boxes: float32 [n, 4], corners; groups: int [n], boxes of different groups do not touch each
+                other.
+            guess: int [k], rising, which of these are thought to be kept. Looked at where they are the first
+                candidates and `most` is not given: if each other one has one of them before it that
+                suppresses it, and they have none, then the walk would have kept just these, and is saved.
         """
         first, n = len(self.by), len(boxes)
         self.by = np.concatenate([self.by, np.full(n, NOBODY, np.int32)])
         self.rank = np.concatenate([self.rank, np.zeros(n, np.int32)])
         sides, groups = _sides(boxes), np.asarray(groups, np.int32)
-        if guess is not None and len(guess) and not first and self._most is None and self._guessed(sides, groups, guess):
+        if (
+            guess is not None
+            and len(guess)
+            and not first
+            and self._most is None
+            and self._guessed(sides, groups, guess)
+        ):
             return
         if self._together or not n:
             parts = [(0, np.arange(n))]
@@ -76,7 +86,9 @@ class GreedyNMS:
         by = np.full(n, NOBODY, np.int32)
         for at in range(0, n, size := max(16, _TABLE // max(1, len(guess)))):
             here = slice(at, at + size)
-            over = _over(sides[:, here], sides[:, guess], self._threshold) & (groups[here, None] == groups[guess])
+            over = _over(sides[:, here], sides[:, guess], self._threshold) & (
+                groups[here, None] == groups[guess]
+            )
             over &= np.arange(at, min(at + size, n))[:, None] > guess
             first = over.argmax(axis=1)
             hit = over[np.arange(len(first)), first]
@@ -115,7 +127,8 @@ class GreedyNMS:
         if mixed:
             over &= own[:, None] == own
         new, ranks, full = self._walk(over, own)
-        # The first kept box above the threshold is a candidate's suppressor; one that fills its group suppresses nobody.
+        # The first kept box above the threshold is a candidate's suppressor; one that fills its group
+        # suppresses nobody.
         able = new[~full]
         inner = np.full(len(left), NOBODY, np.int32)
         if len(able):
@@ -136,9 +149,12 @@ class GreedyNMS:
         return self._most is not None and self._counts.get(group, 0) >= self._most
 
     def _walk(self, over: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(places of the boxes kept, their ranks, which of them fill their group) among candidates nothing before suppressed."""
+        """(places of the boxes kept, their ranks, which of them fill their group) among candidates nothing
+        before suppressed.
+        """
         n, most = len(groups), self._most
-        # Rows as whole numbers, a bit a box: the walk itself costs a few operations on them for each kept box.
+        # Rows as whole numbers, a bit a box: the walk itself costs a few operations on them for each kept
+        # box.
         masks = [int.from_bytes(row, "little") for row in np.packbits(over, axis=1, bitorder="little")]
         alive, ids = (1 << n) - 1, groups.tolist()
         counts, new, ranks, full = self._counts, [], [], []
@@ -158,11 +174,17 @@ class GreedyNMS:
 
 
 class _Table:
-    """Kept boxes that can still suppress: columns x1, y1, x2, y2 and area, their groups and rows; it grows by doubling."""
+    """Kept boxes that can still suppress: columns x1, y1, x2, y2 and area, their groups and rows; it grows by
+    doubling.
+    """
 
     def __init__(self) -> None:
         self.count = 0
-        self.sides, self.groups, self.rows = np.empty((5, 0), np.float32), np.empty(0, np.int32), np.empty(0, np.int32)
+        self.sides, self.groups, self.rows = (
+            np.empty((5, 0), np.float32),
+            np.empty(0, np.int32),
+            np.empty(0, np.int32),
+        )
 
     def append(self, sides: np.ndarray, groups: np.ndarray, rows: np.ndarray) -> None:
         need = self.count + len(rows)
@@ -171,7 +193,11 @@ class _Table:
             self.sides = np.concatenate([self.sides, np.empty((5, room), np.float32)], axis=1)
             self.groups = np.concatenate([self.groups, np.empty(room, np.int32)])
             self.rows = np.concatenate([self.rows, np.empty(room, np.int32)])
-        self.sides[:, self.count : need], self.groups[self.count : need], self.rows[self.count : need] = sides, groups, rows
+        self.sides[:, self.count : need], self.groups[self.count : need], self.rows[self.count : need] = (
+            sides,
+            groups,
+            rows,
+        )
         self.count = need
 
 
@@ -182,12 +208,19 @@ def _bits(flags: np.ndarray) -> int:
 def _sides(boxes: np.ndarray) -> np.ndarray:
     """float32 [5, n]: x1, y1, x2, y2 with the corners in order, and the area."""
     a1, b1, a2, b2 = np.ascontiguousarray(np.asarray(boxes, np.float32).reshape(-1, 4).T)
-    low_a, low_b, high_a, high_b = np.minimum(a1, a2), np.minimum(b1, b2), np.maximum(a1, a2), np.maximum(b1, b2)
+    low_a, low_b, high_a, high_b = (
+        np.minimum(a1, a2),
+        np.minimum(b1, b2),
+        np.maximum(a1, a2),
+        np.maximum(b1, b2),
+    )
     return np.stack([low_a, low_b, high_a, high_b, (high_a - low_a) * (high_b - low_b)])
 
 
 class _Scratch(threading.local):
-    """Room for three tables, used again and again: new ones of this size would each time be fetched from the system."""
+    """Room for three tables, used again and again: new ones of this size would each time be fetched from the
+    system.
+    """
 
     def __init__(self) -> None:
         self.room = np.empty((3, 0), np.float32)
@@ -214,6 +247,7 @@ def _over(a: np.ndarray, b: np.ndarray, threshold: np.float32) -> np.ndarray:
     union = np.add(a[4][:, None], b[4], out=other)
     union -= inter
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        # Boxes that do not touch give 0, or not a number where both are points: neither is above any threshold.
+        # Boxes that do not touch give 0, or not a number where both are points: neither is above any
+        # threshold.
         np.divide(inter, union, out=inter)
         return inter > threshold

@@ -29,41 +29,66 @@ class KerasGradients:
     """
 
     def __init__(
-        self, network: keras.Model, logits: keras.KerasTensor, taps: Mapping[str, keras.KerasTensor], read: Callable[[Any], Any] | None = None
+        self,
+        network: keras.Model,
+        logits: keras.KerasTensor,
+        taps: Mapping[str, keras.KerasTensor],
+        read: Callable[[Any], Any] | None = None,
     ):
         import keras
 
         if keras.backend.backend() != "tensorflow":
-            raise CapabilityError(f"Gradients need Keras on TensorFlow, it runs on {keras.backend.backend()}; set KERAS_BACKEND=tensorflow, or use D-RISE.")
+            raise CapabilityError(
+                f"Gradients need Keras on TensorFlow, it runs on {keras.backend.backend()}; set"
+                " KERAS_BACKEND=tensorflow, or use D-RISE."
+            )
         self._input, self._logits, self._taps = network.input, logits, dict(taps)
         self._read = read or (lambda values: values)
         self._compiled: dict[tuple[str, ...], Any] = {}
         self._lock = threading.Lock()
 
     def __call__(
-        self, batch: np.ndarray, rows: Sequence[int], columns: Sequence[int], weights: Sequence[float], layers: Sequence[str] = ()
+        self,
+        batch: np.ndarray,
+        rows: Sequence[int],
+        columns: Sequence[int],
+        weights: Sequence[float],
+        layers: Sequence[str] = (),
     ) -> Gradients:
-        """Of the sum of `weights[k]` * logits[rows[k], columns[k]], see `detector.opened.OpenDetector.gradients`."""
+        """Of the sum of `weights[k]` * logits[rows[k], columns[k]], see
+        `detector.opened.OpenDetector.gradients`.
+        """
         import tensorflow as tf
 
         layers = tuple(layers)
         unknown = [name for name in layers if name not in self._taps]
         if unknown:
-            raise InputError(f"No layer is named {unknown[0]!r}; evidence can be read at {', '.join(self._taps)}.")
+            raise InputError(
+                f"No layer is named {unknown[0]!r}; evidence can be read at {', '.join(self._taps)}."
+            )
         if not len(rows) == len(columns) == len(weights) or not len(rows):
-            raise InputError(f"gradients: expected as many anchors, classes and weights, at least one, got {len(rows)}, {len(columns)} and {len(weights)}.")
+            raise InputError(
+                f"gradients: expected as many anchors, classes and weights, at least one, got {len(rows)},"
+                f" {len(columns)} and {len(weights)}."
+            )
         with self._lock:
             if layers not in self._compiled:
                 self._compiled[layers] = self._compile(layers)
             run = self._compiled[layers]
             # Batches of any size go through one graph: a rest is not traced anew.
             values, features, gradients = run(
-                tf.constant(batch, tf.float32), tf.constant(rows, tf.int32), tf.constant(columns, tf.int32), tf.constant(weights, tf.float32),
+                tf.constant(batch, tf.float32),
+                tf.constant(rows, tf.int32),
+                tf.constant(columns, tf.int32),
+                tf.constant(weights, tf.float32),
             )
         if not layers:
             return Gradients(values.numpy(), gradients[0].numpy(), {}, {})
         return Gradients(
-            values.numpy(), None, {n: f.numpy() for n, f in zip(layers, features)}, {n: g.numpy() for n, g in zip(layers, gradients)},
+            values.numpy(),
+            None,
+            {n: f.numpy() for n, f in zip(layers, features)},
+            {n: g.numpy() for n, g in zip(layers, gradients)},
         )
 
     def _compile(self, layers: tuple[str, ...]) -> Any:
@@ -77,7 +102,9 @@ class KerasGradients:
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(batch)
                 outputs = model(batch, training=False)
-                logits, *features = outputs if layers else [outputs[0] if isinstance(outputs, list) else outputs]
+                logits, *features = (
+                    outputs if layers else [outputs[0] if isinstance(outputs, list) else outputs]
+                )
                 table = tf.transpose(self._read(logits), [1, 2, 0])
                 picked = tf.gather_nd(table, tf.stack([rows, columns], axis=1))
                 values = tf.reduce_sum(picked * weights[:, None], axis=0)
@@ -86,5 +113,10 @@ class KerasGradients:
             return values, features, found
 
         free = tf.TensorSpec([None], tf.int32)
-        signature = [tf.TensorSpec([None, *shape[1:]], tf.float32), free, free, tf.TensorSpec([None], tf.float32)]
+        signature = [
+            tf.TensorSpec([None, *shape[1:]], tf.float32),
+            free,
+            free,
+            tf.TensorSpec([None], tf.float32),
+        ]
         return tf.function(run, input_signature=signature)

@@ -14,7 +14,15 @@ from detector.core import ClassMap
 from detector.data.label_map import pbtxt_items
 from detector.errors import DataError, ModelError, reason_of
 
-FILE_NAMES = ("label_map.pbtxt", "labelmap.pbtxt", "labelmap.txt", "label_map.txt", "labels.txt", "coco_labels.txt", "classes.txt")
+FILE_NAMES = (
+    "label_map.pbtxt",
+    "labelmap.pbtxt",
+    "labelmap.txt",
+    "label_map.txt",
+    "labels.txt",
+    "coco_labels.txt",
+    "classes.txt",
+)
 BLANK = {"???", "background", "__background__", "n/a", ""}
 
 _COCO = """person bicycle car motorcycle airplane bus train truck boat traffic_light fire_hydrant - stop_sign parking_meter
@@ -66,9 +74,13 @@ def _class_map(pairs: list[tuple[str, int]], path: str | Path) -> ClassMap:
         raise ModelError("expected class names in the label map, found none.", path=path)
     for column, what in ((0, "name"), (1, "id")):
         values = [pair[column] for pair in pairs]
-        twice = next((v for v in values if values.count(v) > 1), None) if len(set(values)) < len(values) else None
+        twice = (
+            next((v for v in values if values.count(v) > 1), None) if len(set(values)) < len(values) else None
+        )
         if twice is not None:
-            raise ModelError(f"expected distinct {what}s in the label map, {twice!r} occurs twice.", path=path)
+            raise ModelError(
+                f"expected distinct {what}s in the label map, {twice!r} occurs twice.", path=path
+            )
     return ClassMap(tuple(name for name, _ in pairs), tuple(i for _, i in pairs))
 
 
@@ -82,7 +94,9 @@ def read_labels(path: str | Path) -> ClassMap:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise ModelError(f"expected a label map (label_map.pbtxt or one name a line): {reason_of(error)}.", path=path) from error
+        raise ModelError(
+            f"expected a label map (label_map.pbtxt or one name a line): {reason_of(error)}.", path=path
+        ) from error
     is_proto = path.suffix == ".pbtxt" or re.search(r"^\s*item\s*:?\s*\{", text, re.MULTILINE)
     return parse_pbtxt(text, path) if is_proto else parse_lines(text, path)
 
@@ -121,7 +135,11 @@ def choose_labels(
     coco = coco_class_map()
     found = None if labels is not None or packed is not None else find_labels(folders)
     if classes is not None:
-        chosen = classes if min(classes.external_ids, default=1) > 0 else ClassMap(classes.names, tuple(i + 1 for i in classes.external_ids))
+        chosen = (
+            classes
+            if min(classes.external_ids, default=1) > 0
+            else ClassMap(classes.names, tuple(i + 1 for i in classes.external_ids))
+        )
     elif isinstance(labels, (str, Path)):
         chosen = read_labels(labels)
     elif labels is not None:
@@ -132,14 +150,29 @@ def choose_labels(
         chosen = read_labels(found)
     elif outputs in (90, 80):
         chosen = coco if outputs == 90 else ClassMap(coco.names, tuple(range(1, 81)))
-        return _fit(chosen, outputs, ("No label map came with the model; its number of outputs is COCO's, so COCO's names are shown.",))
+        return _fit(
+            chosen,
+            outputs,
+            (
+                (
+                    "No label map came with the model; its number of outputs is COCO's, so COCO's names are"
+                    " shown."
+                ),
+            ),
+        )
     elif outputs:
         names = tuple(f"class {i}" for i in range(1, outputs + 1))
         return ClassMap(names, tuple(range(1, outputs + 1))), (
-            "No label map came with the model, so its classes are numbered; put a label_map.pbtxt or labelmap.txt beside it.",
+            (
+                "No label map came with the model, so its classes are numbered; put a label_map.pbtxt or"
+                " labelmap.txt beside it."
+            ),
         )
     else:
-        raise ModelError("The model does not say how many classes it has; give its label map (labels=...), or put label_map.pbtxt beside it.")
+        raise ModelError(
+            "The model does not say how many classes it has; give its label map (labels=...), or put"
+            " label_map.pbtxt beside it."
+        )
     if outputs == 90 and chosen.names == coco.names:
         chosen = coco  # a list of the 80 names in order, for a network with COCO's 90 ids
     return _fit(chosen, outputs, ())
@@ -150,10 +183,20 @@ def _fit(chosen: ClassMap, outputs: int | None, notes: tuple[str, ...]) -> tuple
         return chosen, notes
     last = max(chosen.external_ids, default=0)
     if last > outputs:
-        notes += (f"The label map goes up to id {last}, but the model has {outputs} classes: is it another model's?",)
+        notes += (
+            (
+                f"The label map goes up to id {last}, but the model has {outputs} classes: is it another"
+                " model's?"
+            ),
+        )
     gaps = sorted(set(range(1, min(last, outputs) + 1)) - set(chosen.external_ids))
     if gaps:
-        notes += (f"The label map has no name for {len(gaps)} of the model's ids ({_some(gaps)}); what it finds under them is left out and counted.",)
+        notes += (
+            (
+                f"The label map has no name for {len(gaps)} of the model's ids ({_some(gaps)}); what it finds"
+                " under them is left out and counted."
+            ),
+        )
     if last < outputs:
         more = [i for i in range(last + 1, outputs + 1) if f"class {i}" not in chosen]
         chosen = ClassMap(chosen.names + tuple(f"class {i}" for i in more), chosen.external_ids + tuple(more))

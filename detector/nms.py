@@ -1,10 +1,11 @@
 """From candidates to detections: greedy non-maximum suppression by the TF2 Object Detection API's rule.
 
-For each class on its own: candidates whose score is strictly above the threshold, best first (equal scores: lower
-anchor first), on **unclipped** boxes; one is suppressed when its IoU with a kept one is strictly above the IoU
-threshold; at most `max_detections_per_class` are kept. Then all classes together, best first (equal scores: lower
-class first): boxes are clipped to the image, those left without area are dropped, the best `max_total_detections`
-stay. A box outside the image is dropped only after it suppressed others and took a place of its class.
+For each class on its own: candidates whose score is strictly above the threshold, best first (equal scores:
+lower anchor first), on **unclipped** boxes; one is suppressed when its IoU with a kept one is strictly above
+the IoU threshold; at most `max_detections_per_class` are kept. Then all classes together, best first (equal
+scores: lower class first): boxes are clipped to the image, those left without area are dropped, the best
+`max_total_detections` stay. A box outside the image is dropped only after it suppressed others and took a
+place of its class.
 
 numpy only, no network needed: a stored `Candidates` can be replayed with other settings.
 """
@@ -88,7 +89,9 @@ def replay(candidates: Candidates, settings: PostprocessSettings) -> Detections:
     Boxes are compared in pixels; the network's own frame differs only in rounding.
     """
     width, height = candidates.image_size
-    trace = select(candidates.scores, lambda rows: candidates.xyxy[rows], settings, window=(0, 0, width, height))
+    trace = select(
+        candidates.scores, lambda rows: candidates.xyxy[rows], settings, window=(0, 0, width, height)
+    )
     return detections(trace, candidates.image_size)
 
 
@@ -125,16 +128,20 @@ def select(
         boxes_of: anchor rows [n] -> float32 [n, 4] unclipped boxes, corner order (a1, b1, a2, b2).
         settings: thresholds and caps.
         window: the image in the same frame.
-        skip: columns in front that are no class (background); a whole matrix is searched faster than a part of one.
+        skip: columns in front that are no class (background); a whole matrix is searched faster than a part
+            of one.
         score_of, value_of: values to scores, and one score to the value below which no such score lies.
-        every: trace each candidate above the threshold; otherwise only as many of the best as decide the answer.
+        every: trace each candidate above the threshold; otherwise only as many of the best as decide the
+            answer.
 
     Returns:
         A trace whose kept rows are the detections, in their order.
     """
     greedy = GreedyNMS(settings.iou_threshold, settings.max_detections_per_class, together=not every)
     parts, found, above = [], 0, np.float32(np.inf)
-    for floor in score_floors(values[:, skip:], np.float32(settings.score_threshold), () if every else _POOLS, score_of):
+    for floor in score_floors(
+        values[:, skip:], np.float32(settings.score_threshold), () if every else _POOLS, score_of
+    ):
         lowest = floor if value_of is None else np.float32(value_of(float(floor)))
         table = _table(values, lowest, skip, floor, above, score_of)
         above = floor
@@ -155,9 +162,13 @@ def select(
 
 
 def score_floors(
-    values: np.ndarray, floor: np.float32, pools: tuple[int, ...] = _POOLS, score_of: Callable[[np.ndarray], np.ndarray] | None = None
+    values: np.ndarray,
+    floor: np.float32,
+    pools: tuple[int, ...] = _POOLS,
+    score_of: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> Iterator[np.float32]:
-    """Scores above which about as many candidates lie as each pool holds, falling, the threshold `floor` last.
+    """Scores above which about as many candidates lie as each pool holds, falling, the threshold `floor`
+    last.
 
     Estimated from every n-th anchor, which is several times cheaper than a partition of them all; a poor
     estimate costs time, never exactness.
@@ -176,15 +187,19 @@ def score_floors(
 
 
 def _table(values, lowest, skip, floor, above, score_of) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(anchor ids, class ids, scores) of the candidates whose score is above the floor and not above `above`, in the order
-    the rule meets them; parts are bounded by scores, so that equal ones are never torn apart."""
+    """(anchor ids, class ids, scores) of the candidates whose score is above the floor and not above `above`,
+    in the order the rule meets them; parts are bounded by scores, so that equal ones are never torn apart."""
     anchor_ids, columns = np.divmod(np.flatnonzero(values > lowest), values.shape[1])
     if skip:
         anchor_ids, columns = anchor_ids[columns >= skip], columns[columns >= skip]
     found = values[anchor_ids, columns]
     scores = found.astype(np.float32, copy=False) if score_of is None else score_of(found)
     here = (scores > floor) & (scores <= above)
-    anchor_ids, class_ids, scores = anchor_ids[here].astype(np.int32), (columns[here] - skip).astype(np.int32), scores[here]
+    anchor_ids, class_ids, scores = (
+        anchor_ids[here].astype(np.int32),
+        (columns[here] - skip).astype(np.int32),
+        scores[here],
+    )
     order = np.lexsort((anchor_ids, class_ids, -scores))
     return anchor_ids[order], class_ids[order], scores[order]
 
@@ -193,7 +208,9 @@ def _trace(parts, greedy, settings, every) -> Trace:
     """Who was suppressed, and what both caps and the image's border then did to the rest."""
     if not parts:
         none = np.zeros(0, np.int32)
-        return Trace(none, none, np.zeros(0, np.float32), np.zeros(0, np.uint8), none, np.zeros((0, 4), np.float32))
+        return Trace(
+            none, none, np.zeros(0, np.float32), np.zeros(0, np.uint8), none, np.zeros((0, 4), np.float32)
+        )
     anchor_ids, class_ids, scores, boxes, shown = (np.concatenate(column) for column in zip(*parts))
     kept = greedy.by == NOBODY
     fates = np.where(greedy.by == FULL, CLASS_CAP, SUPPRESSED).astype(np.uint8)
@@ -201,7 +218,14 @@ def _trace(parts, greedy, settings, every) -> Trace:
     inside = np.flatnonzero(kept & shown)
     fates[inside], fates[inside[settings.max_total_detections :]] = KEPT, TOTAL_CAP
     rows = np.arange(len(fates)) if every else np.flatnonzero(fates == KEPT)
-    return Trace(anchor_ids[rows], class_ids[rows], scores[rows], fates[rows], np.maximum(greedy.by[rows], -1), boxes[rows])
+    return Trace(
+        anchor_ids[rows],
+        class_ids[rows],
+        scores[rows],
+        fates[rows],
+        np.maximum(greedy.by[rows], -1),
+        boxes[rows],
+    )
 
 
 def visible(boxes: np.ndarray, window: tuple[float, float, float, float]) -> np.ndarray:

@@ -56,7 +56,8 @@ def refuse_unwritable(path: str | os.PathLike, *, file: bool = False) -> None:
     """Say before long work that its result could not be written; nothing stays behind.
 
     Args:
-        path: the folder that will be made or filled, or with `file` the file that will be written; it need not exist.
+        path: the folder that will be made or filled, or with `file` the file that will be written; it need
+            not exist.
 
     Raises:
         InputError: it cannot be; the message names the path and the reason.

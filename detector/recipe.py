@@ -43,19 +43,23 @@ class TrainRecipe(Recipe):
         val_data: a data set to validate on, instead of a split of `data`; `val_split` is then a split of it.
         label_map: a label map that decides which classes there are and in which order; None takes the data's.
         num_classes: how many classes the data must have; None takes them as they are.
-        architecture: which of the zoo's networks: SSD MobileNetV2, SSD MobileNetV2 FPNLite, or SSD ResNet50 V1 FPN.
-        pipeline: a `pipeline.config` that describes the network (of this `architecture`) instead of the zoo's own;
-            `input_size` and `alpha` are then its. Number of classes and training settings are the recipe's.
+        architecture: which of the zoo's networks: SSD MobileNetV2, SSD MobileNetV2 FPNLite, or SSD ResNet50
+            V1 FPN.
+        pipeline: a `pipeline.config` that describes the network (of this `architecture`) instead of the zoo's
+            own; `input_size` and `alpha` are then its. Number of classes and training settings are the
+            recipe's.
         input_size: (width, height) in pixels; None takes the zoo's. FPN networks need multiples of 32.
         alpha: width multiplier; the zoo has 1.0.
-        start: "none" (fresh weights), "imagenet" (Keras downloads a backbone), or a path: a zoo archive or its checkpoint,
-            a training's folder, or a `.h5` file of a `keras.applications` backbone without its top.
-        fine_tune_type: what is taken from `start` when it is a detector: "classification" the backbone, "detection"
-            backbone and neck, "few_shot" everything but the class head, "full" everything (same classes).
+        start: "none" (fresh weights), "imagenet" (Keras downloads a backbone), or a path: a zoo archive or
+            its checkpoint, a training's folder, or a `.h5` file of a `keras.applications` backbone without
+            its top.
+        fine_tune_type: what is taken from `start` when it is a detector: "classification" the backbone,
+            "detection" backbone and neck, "few_shot" everything but the class head, "full" everything (same
+            classes).
         freeze_batchnorm: batch norms keep their stored statistics; for small batches on pretrained weights.
-        batch_norm_decay: how much of the stored statistics each step keeps; None keeps the network's (0.997, or 0.97
-            for SSD MobileNetV2). Statistics need about 3 / (1 - decay) steps: fresh networks trained for less than a
-            thousand steps need a lower one.
+        batch_norm_decay: how much of the stored statistics each step keeps; None keeps the network's (0.997,
+            or 0.97 for SSD MobileNetV2). Statistics need about 3 / (1 - decay) steps: fresh networks trained
+            for less than a thousand steps need a lower one.
         batch_size: images a step, over all devices.
         learning_rate: the highest rate. The zoo's rates belong to its batches of 64 to 512.
         warmup_learning_rate: the rate of step 0; None is a third of the highest.
@@ -124,14 +128,29 @@ class TrainRecipe(Recipe):
     def __post_init__(self) -> None:
         hints = get_type_hints(type(self))
         for field in fields(self):
-            object.__setattr__(self, field.name, checked(field.name, getattr(self, field.name), hints[field.name]))
+            object.__setattr__(
+                self, field.name, checked(field.name, getattr(self, field.name), hints[field.name])
+            )
         _one_of("architecture", self.architecture, ARCHITECTURES)
         _one_of("fine_tune_type", self.fine_tune_type, FINE_TUNE_TYPES)
         _one_of("precision", self.precision, PRECISIONS)
         for name, least in (
-            ("batch_size", 1), ("devices", 1), ("early_stop", 0), ("evaluate_every", 1), ("checkpoint_every", 1),
-            ("workers", 1), ("seed", 0), ("momentum", 0), ("clip_norm", 0), ("l2", 0), ("focal_gamma", 0),
-            ("num_classes", 1), ("schedule_steps", 1), ("steps", 1), ("classification_weight", 0), ("localization_weight", 0),
+            ("batch_size", 1),
+            ("devices", 1),
+            ("early_stop", 0),
+            ("evaluate_every", 1),
+            ("checkpoint_every", 1),
+            ("workers", 1),
+            ("seed", 0),
+            ("momentum", 0),
+            ("clip_norm", 0),
+            ("l2", 0),
+            ("focal_gamma", 0),
+            ("num_classes", 1),
+            ("schedule_steps", 1),
+            ("steps", 1),
+            ("classification_weight", 0),
+            ("localization_weight", 0),
         ):
             value = getattr(self, name)
             if value is not None and value < least:
@@ -141,7 +160,9 @@ class TrainRecipe(Recipe):
         if self.alpha <= 0:
             raise ConfigError(f"alpha: expected a width above 0, got {self.alpha}.")
         if self.batch_norm_decay is not None and not 0 < self.batch_norm_decay < 1:
-            raise ConfigError(f"batch_norm_decay: expected a number between 0 and 1, got {self.batch_norm_decay}.")
+            raise ConfigError(
+                f"batch_norm_decay: expected a number between 0 and 1, got {self.batch_norm_decay}."
+            )
         if self.focal_alpha is not None and not 0 < self.focal_alpha < 1:
             raise ConfigError(f"focal_alpha: expected a number between 0 and 1, got {self.focal_alpha}.")
         if self.huber_delta <= 0:
@@ -149,11 +170,15 @@ class TrainRecipe(Recipe):
         if not 0 < self.match_iou <= 1:
             raise ConfigError(f"match_iou: expected a number above 0 and at most 1, got {self.match_iou}.")
         if self.batch_size % self.devices:
-            raise ConfigError(f"batch_size: expected a multiple of the {self.devices} devices, got {self.batch_size}.")
+            raise ConfigError(
+                f"batch_size: expected a multiple of the {self.devices} devices, got {self.batch_size}."
+            )
         if self.early_stop and not (self.val_split or self.val_data):
             raise ConfigError("early_stop: it needs a val_split or val_data to judge by, none is named.")
         if self.pipeline and (self.input_size is not None or self.alpha != 1.0):
-            raise ConfigError("pipeline: the file decides input_size and alpha; leave both out of the recipe.")
+            raise ConfigError(
+                "pipeline: the file decides input_size and alpha; leave both out of the recipe."
+            )
         if not self.pipeline:  # a file is read when the training starts
             self.network(1)
         compose(self.augmentations)
@@ -180,7 +205,11 @@ class TrainRecipe(Recipe):
 
             base = SSDConfig.from_pipeline(read_pipeline_config(self.pipeline))
             if base.architecture != self.architecture:
-                raise ConfigError(f"pipeline: expected a network of {self.architecture}, the file describes {base.architecture}.", path=self.pipeline)
+                raise ConfigError(
+                    f"pipeline: expected a network of {self.architecture}, the file describes"
+                    f" {base.architecture}.",
+                    path=self.pipeline,
+                )
         else:
             base = next(make() for make in PRESETS.values() if make().architecture == self.architecture)
             changes["alpha"] = self.alpha
@@ -209,7 +238,10 @@ class TrainRecipe(Recipe):
             there = value and (Path(value).exists() or Path(f"{value}.index").exists())
             return str(Path(value).resolve()) if there else value
 
-        places = {name: absolute(getattr(self, name)) for name in ("data", "val_data", "images", "label_map", "pipeline", "start")}
+        places = {
+            name: absolute(getattr(self, name))
+            for name in ("data", "val_data", "images", "label_map", "pipeline", "start")
+        }
         return replace(self, **places)
 
     @classmethod
@@ -225,7 +257,9 @@ class TrainRecipe(Recipe):
 
     @property
     def hash(self) -> str:
-        """16 hex digits over what decides the result; the data is known by its own fingerprint, not by its path."""
+        """16 hex digits over what decides the result; the data is known by its own fingerprint, not by its
+        path.
+        """
         ignored = ("name", "workers", "checkpoint_every", "data", "val_data", "images")
         decisive = {k: v for k, v in self.resolved().as_dict().items() if k not in ignored}
         return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:16]
@@ -242,7 +276,9 @@ def load_recipe(path: str | Path) -> TrainRecipe:
     from detector.config import Config, load_config
 
     hints = get_type_hints(TrainRecipe)
-    schema = create_model("recipe", __base__=Config, **{f.name: (hints[f.name], f.default) for f in fields(TrainRecipe)})
+    schema = create_model(
+        "recipe", __base__=Config, **{f.name: (hints[f.name], f.default) for f in fields(TrainRecipe)}
+    )
     return TrainRecipe.from_dict(load_config(path, schema).model_dump(), path)
 
 
@@ -252,7 +288,9 @@ def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
 
 
 def checked(name: str, value: Any, hint: Any) -> Any:
-    """`value` as the annotation says; an int passes for a float, a list for a tuple, True never for a number."""
+    """`value` as the annotation says; an int passes for a float, a list for a tuple, True never for a
+    number.
+    """
     if get_origin(hint) in (Union, types.UnionType):
         options = get_args(hint)
         if value is None and type(None) in options:

@@ -1,4 +1,6 @@
-"""What every recipe can do, whichever network it trains: be changed, written as plain values and read back."""
+"""What every recipe can do, whichever network it trains: be changed, written as plain values and read
+back.
+"""
 
 from __future__ import annotations
 

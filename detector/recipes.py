@@ -17,8 +17,8 @@ from detector.two_head.recipe import TwoHeadRecipe, load_two_head_recipe
 
 
 def read_recipe(path: str | Path) -> Recipe:
-    """The recipe in a YAML file: of the kind it names (`sliding_window`, `two_head`), else one of an SSD. A file
-    ending in .config is a `pipeline.config` of the Object Detection API.
+    """The recipe in a YAML file: of the kind it names (`sliding_window`, `two_head`), else one of an SSD. A
+    file ending in .config is a `pipeline.config` of the Object Detection API.
 
     Raises:
         ConfigError: with file and line where one can be named; an unknown kind.
@@ -37,7 +37,10 @@ def read_recipe(path: str | Path) -> Recipe:
     if kind == TWO_HEAD:
         return load_two_head_recipe(path)
     if kind is not None:
-        raise ConfigError(f"kind: expected {KIND!r} or {TWO_HEAD!r}, or no kind for an SSD network, got {kind!r}.", path=path)
+        raise ConfigError(
+            f"kind: expected {KIND!r} or {TWO_HEAD!r}, or no kind for an SSD network, got {kind!r}.",
+            path=path,
+        )
     return load_recipe(path)
 
 
@@ -51,12 +54,17 @@ def changed(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
 
 
 def train_by(
-    recipe: Recipe, out: str | Path, *, progress: Callable[[TrainProgress], None] | None = None,
-    should_stop: Callable[[], bool] | None = None, validate: Validate | None = None, resume: bool = False,
+    recipe: Recipe,
+    out: str | Path,
+    *,
+    progress: Callable[[TrainProgress], None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+    validate: Validate | None = None,
+    resume: bool = False,
 ) -> Path:
     """Train as the recipe says, and return the folder of the result; see `detector.train.train`,
-    `detector.sliding.training.train_sliding_window` and `detector.two_head.training.train_two_head`. `validate` is of
-    use to SSD networks only: the others are judged by what they hold out.
+    `detector.sliding.training.train_sliding_window` and `detector.two_head.training.train_two_head`.
+    `validate` is of use to SSD networks only: the others are judged by what they hold out.
     """
     if isinstance(recipe, SlidingRecipe):
         from detector.sliding.training import train_sliding_window

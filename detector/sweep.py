@@ -7,8 +7,9 @@ The folder of a sweep:
     trials/0007/      the training of trial 7, a folder like any other training's; lock is held while it runs
     leaderboard.json  the finished trials, best first; written anew after each
 
-Killed at any moment, the same call goes on: a trial that was running is found by its lock, which died with its
-process, and trained further from its checkpoint under a new number. Several processes may work on one folder at once.
+Killed at any moment, the same call goes on: a trial that was running is found by its lock, which died with
+its process, and trained further from its checkpoint under a new number. Several processes may work on one
+folder at once.
 
 To look at a sweep (a page does this, also while it runs): `list_sweeps`, `read_sweep`, `importance`.
 """
@@ -45,7 +46,8 @@ class TrialState:
         params: searched key -> value, as the recipe takes it.
         curve: (step, figure) of each evaluation so far. figures: all figures of the newest.
         step, steps: training steps done, and in all. seconds: since it began, or until it ended.
-        folder: of its training. continues: the number of the killed trial it goes on with. error: why it failed.
+        folder: of its training. continues: the number of the killed trial it goes on with. error: why it
+            failed.
     """
 
     number: int
@@ -81,7 +83,9 @@ class SweepState:
 
     @property
     def leaderboard(self) -> tuple[TrialState, ...]:
-        """Done and pruned trials, best first; pruned ones, whose figure is an earlier step's, after all done ones."""
+        """Done and pruned trials, best first; pruned ones, whose figure is an earlier step's, after all done
+        ones.
+        """
         ended = [t for t in self.trials if t.state in ("done", "pruned") and t.value is not None]
         return tuple(sorted(ended, key=lambda t: (t.state != "done", -t.value, t.number)))
 
@@ -116,8 +120,8 @@ def read_sweep(folder: str | Path) -> SweepState:
 def importance(folder: str | Path) -> dict[str, float]:
     """Searched key -> its share of what made trials differ, the largest first; {} before four trials ended.
 
-    Optuna's functional ANOVA (Hutter, Hoos and Leyton-Brown, 2014) where scikit-learn is installed, else PED-ANOVA, which
-    needs many trials.
+    Optuna's functional ANOVA (Hutter, Hoos and Leyton-Brown, 2014) where scikit-learn is installed, else
+    PED-ANOVA, which needs many trials.
 
     Raises:
         RunError: no sweep lies here.
@@ -131,7 +135,12 @@ def importance(folder: str | Path) -> dict[str, float]:
     kinds = optuna.importance
     forest = importlib.util.find_spec("sklearn") is not None
     try:
-        found = kinds.get_param_importances(study, evaluator=kinds.FanovaImportanceEvaluator(seed=0) if forest else kinds.PedAnovaImportanceEvaluator())
+        found = kinds.get_param_importances(
+            study,
+            evaluator=(
+                kinds.FanovaImportanceEvaluator(seed=0) if forest else kinds.PedAnovaImportanceEvaluator()
+            ),
+        )
     except (ValueError, RuntimeError):  # no key was drawn twice with different values
         return {}
     return {key: float(value) for key, value in found.items()}
@@ -146,25 +155,43 @@ def open_study(folder: Path, sweep: SweepRecipe | None = None) -> tuple[SweepRec
     try:
         import optuna
     except ImportError as error:
-        raise UnavailableError(f"A sweep needs Optuna, which cannot be imported here ({error}); pip install optuna.") from error
+        raise UnavailableError(
+            f"A sweep needs Optuna, which cannot be imported here ({error}); pip install optuna."
+        ) from error
     if sweep is None:
         if not (folder / "sweep.yaml").is_file():
             raise RunError("expected the folder of a sweep, it holds no sweep.yaml.", path=folder)
         sweep = load_sweep(folder / "sweep.yaml")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    pruner = optuna.pruners.MedianPruner(n_startup_trials=sweep.startup_trials, n_warmup_steps=sweep.prune_after)
+    pruner = optuna.pruners.MedianPruner(
+        n_startup_trials=sweep.startup_trials, n_warmup_steps=sweep.prune_after
+    )
     with locked(folder / "storage-lock"):  # two processes creating the same tables at once: one would fail
-        storage = optuna.storages.RDBStorage(f"sqlite:///{folder.resolve() / 'study.db'}", engine_kwargs={"connect_args": {"timeout": 120}})
+        storage = optuna.storages.RDBStorage(
+            f"sqlite:///{folder.resolve() / 'study.db'}", engine_kwargs={"connect_args": {"timeout": 120}}
+        )
         study = optuna.create_study(
-            study_name="sweep", storage=storage, direction="maximize", load_if_exists=True, pruner=pruner,
-            sampler=optuna.samplers.TPESampler(seed=sweep.seed + len(list((folder / "trials").glob("*"))), constant_liar=True),
+            study_name="sweep",
+            storage=storage,
+            direction="maximize",
+            load_if_exists=True,
+            pruner=pruner,
+            sampler=optuna.samplers.TPESampler(
+                seed=sweep.seed + len(list((folder / "trials").glob("*"))), constant_liar=True
+            ),
         )
     return sweep, study
 
 
 def _trial_state(t: Any, folder: Path, sweep: SweepRecipe, steps: int, gone_on: bool) -> TrialState:
     place = trial_folder(t, folder)
-    states = {"COMPLETE": "done", "PRUNED": "pruned", "RUNNING": "running", "WAITING": "waiting", "FAIL": "failed"}
+    states = {
+        "COMPLETE": "done",
+        "PRUNED": "pruned",
+        "RUNNING": "running",
+        "WAITING": "waiting",
+        "FAIL": "failed",
+    }
     state = "killed" if gone_on else states[t.state.name]
     if state == "running" and not is_held(place / "lock"):
         state = "killed"
@@ -180,14 +207,25 @@ def _trial_state(t: Any, folder: Path, sweep: SweepRecipe, steps: int, gone_on: 
     began = t.datetime_start.timestamp() if t.datetime_start else None
     ended = t.datetime_complete.timestamp() if t.datetime_complete else time.time()
     return TrialState(
-        number=t.number, state=state, value=t.value if t.value is not None else (curve[-1][1] if curve else None), params=params_of(t.params, sweep),
-        curve=curve, figures=figures, step=step, steps=steps, seconds=None if began is None else ended - began, folder=str(place),
-        continues=t.user_attrs.get("continues"), error=t.user_attrs.get("error", ""),
+        number=t.number,
+        state=state,
+        value=t.value if t.value is not None else (curve[-1][1] if curve else None),
+        params=params_of(t.params, sweep),
+        curve=curve,
+        figures=figures,
+        step=step,
+        steps=steps,
+        seconds=None if began is None else ended - began,
+        folder=str(place),
+        continues=t.user_attrs.get("continues"),
+        error=t.user_attrs.get("error", ""),
     )
 
 
 def trial_folder(trial: Any, folder: Path) -> Path:
-    """The training's folder of one of Optuna's trials; one that goes on with a killed trial has that one's."""
+    """The training's folder of one of Optuna's trials; one that goes on with a killed trial has that
+    one's.
+    """
     return folder / trial.user_attrs.get("folder", f"trials/{trial.number:04d}")
 
 
@@ -198,9 +236,15 @@ def continued(trials: Iterable[Any]) -> set[int]:
 
 def params_of(stored: Mapping[str, Any], sweep: SweepRecipe) -> dict[str, Any]:
     """Optuna's parameters as the recipe takes them."""
-    return {k: decoded(v, among) if isinstance(among := sweep.search.get(k), list) else v for k, v in stored.items()}
+    return {
+        k: decoded(v, among) if isinstance(among := sweep.search.get(k), list) else v
+        for k, v in stored.items()
+    }
 
 
 def as_json(state: SweepState) -> dict[str, Any]:
     """Plain values of a sweep, for `--json`."""
-    return asdict(state) | {"best": asdict(state.best) if state.best else None, "leaderboard": [t.number for t in state.leaderboard]}
+    return asdict(state) | {
+        "best": asdict(state.best) if state.best else None,
+        "leaderboard": [t.number for t in state.leaderboard],
+    }

@@ -1,4 +1,6 @@
-"""Locks between the processes of one sweep: files that the operating system lets go of when their holder ends."""
+"""Locks between the processes of one sweep: files that the operating system lets go of when their holder
+ends.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ PATIENCE = 0.5  # seconds; `is_held` may hold a lock for an instant
 
 
 def hold(path: Path) -> Any:
-    """The lock file, held until it is closed or the process ends. Raises BlockingIOError: another process holds it."""
+    """The lock file, held until it is closed or the process ends. Raises BlockingIOError: another process
+    holds it.
+    """
     file = open(path, "a+b")  # noqa: SIM115 (held by the caller)
     deadline = time.monotonic() + PATIENCE
     while fcntl is not None:

@@ -1,12 +1,12 @@
 """What a sweep searches: a base recipe, the keys that vary and between what, how many trials. Strict YAML.
 
-    recipe: two_head.yaml            # the base, beside this file
-    set: {held_out: 0.3333}          # changes to it that every trial shares
-    trials: 20
-    search:
-      backbone: [MobileNetV2, MobileNetV3Small]           # a list: one of these
-      stages.1.learning_rate: {low: 1.0e-4, high: 1.0e-2, log: true}
-      dropout: {low: 0.0, high: 0.5}
+recipe: two_head.yaml            # the base, beside this file
+set: {held_out: 0.3333}          # changes to it that every trial shares
+trials: 20
+search:
+  backbone: [MobileNetV2, MobileNetV3Small]           # a list: one of these
+  stages.1.learning_rate: {low: 1.0e-4, high: 1.0e-2, log: true}
+  dropout: {low: 0.0, high: 0.5}
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ from detector.two_head.recipe import TwoHeadRecipe, load_two_head_recipe
 
 
 class Range(Config):
-    """A number between `low` and `high`; on a logarithmic scale with `log`; whole with `step` (or whole bounds and a step)."""
+    """A number between `low` and `high`; on a logarithmic scale with `log`; whole with `step` (or whole
+    bounds and a step).
+    """
 
     low: float
     high: float
@@ -49,7 +51,8 @@ class SweepRecipe(Config):
         trials: how many are run in all.
         search: recipe key (`stages.1.learning_rate` reaches into a stage) -> list of choices, or a `Range`.
         figure: which held-out figure is to be high; None takes the first (the score, top-1 or mean IoU).
-        pruning: "median" ends a trial whose figure lies below the median of the others at the same step, "none" never.
+        pruning: "median" ends a trial whose figure lies below the median of the others at the same step,
+            "none" never.
         startup_trials: trials before anything is pruned; prune_after: steps before a trial may be pruned.
         seed: of the sampler (TPE).
     """
@@ -113,7 +116,10 @@ def applied(recipe: TwoHeadRecipe, values: Mapping[str, Any]) -> TwoHeadRecipe:
         if key.startswith("stages."):
             _, number, name = (*key.split("."), "", "")[:3]
             if not number.isdigit() or int(number) >= len(plain["stages"]) or name not in plain["stages"][0]:
-                raise ConfigError(f"{key}: expected stages.N.KEY with N below {len(plain['stages'])} and KEY one of {', '.join(plain['stages'][0])}.")
+                raise ConfigError(
+                    f"{key}: expected stages.N.KEY with N below {len(plain['stages'])} and KEY one of"
+                    f" {', '.join(plain['stages'][0])}."
+                )
             plain["stages"][int(number)][name] = value
         else:
             plain[key] = value
@@ -139,7 +145,12 @@ def current(recipe: TwoHeadRecipe, key: str) -> Any:
 
 def as_wanted(value: Any, example: Any) -> Any:
     """A drawn number as a whole one where the example is whole."""
-    whole = isinstance(value, float) and value.is_integer() and isinstance(example, int) and not isinstance(example, bool)
+    whole = (
+        isinstance(value, float)
+        and value.is_integer()
+        and isinstance(example, int)
+        and not isinstance(example, bool)
+    )
     return int(value) if whole else value
 
 

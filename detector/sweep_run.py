@@ -34,7 +34,8 @@ def run_sweep(
     on_trial: Callable[[TrialState, int], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> SweepState:
-    """Run trials until all are done, alone or beside other processes that do the same; continues what was killed.
+    """Run trials until all are done, alone or beside other processes that do the same; continues what was
+    killed.
 
     Args:
         folder: a new one, or that of the same sweep (only `trials` may differ: the larger number counts).
@@ -83,7 +84,16 @@ def run_sweep(
 def write_leaderboard(state: SweepState) -> None:
     """leaderboard.json: place, trial, value, figures and parameters of each ended trial."""
     rows = [
-        {"place": i, "trial": t.number, "state": t.state, "value": t.value, "figures": t.figures, "params": t.params, "step": t.step, "folder": t.folder}
+        {
+            "place": i,
+            "trial": t.number,
+            "state": t.state,
+            "value": t.value,
+            "figures": t.figures,
+            "params": t.params,
+            "step": t.step,
+            "folder": t.folder,
+        }
         for i, t in enumerate(state.leaderboard, start=1)
     ]
     values = {"name": state.name, "figure": state.figure, "planned": state.planned, "leaderboard": rows}
@@ -108,17 +118,29 @@ def add_best_to_catalogue(state: SweepState, key: str) -> str:
     entries = (yaml.safe_load(path.read_text()) or {}).get("detectors", {}) if path.is_file() else {}
     entries[key] = {
         "title": f"{state.name} (best of {len(state.leaderboard)} trials)",
-        "description": f"Trial {best.number} of the sweep: {state.figure} {best.value:.4g} on the held-out pictures it was chosen by.",
+        "description": (
+            f"Trial {best.number} of the sweep: {state.figure} {best.value:.4g} on the held-out pictures it"
+            " was chosen by."
+        ),
         "sources": [str(Path(best.folder).resolve())],
     }
-    head = "# Written by boxscope sweep: the best detector of each. Entries of your own belong into catalogue.yaml.\n"
+    head = (
+        "# Written by boxscope sweep: the best detector of each. Entries of your own belong into"
+        " catalogue.yaml.\n"
+    )
     write_atomically(path, (head + yaml.safe_dump({"detectors": entries}, sort_keys=True)).encode())
     return best.folder
 
 
 def _run_trial(
-    study: optuna.Study, trial: optuna.Trial, sweep: SweepRecipe, base: TwoHeadRecipe, place: Path, dataset: Dataset | None,
-    progress: Callable[[int, TrainProgress], None] | None, should_stop: Callable[[], bool],
+    study: optuna.Study,
+    trial: optuna.Trial,
+    sweep: SweepRecipe,
+    base: TwoHeadRecipe,
+    place: Path,
+    dataset: Dataset | None,
+    progress: Callable[[int, TrainProgress], None] | None,
+    should_stop: Callable[[], bool],
 ) -> ConfigError | ModelError | None:
     """Train one trial and tell the study; the error that made it fail, if one did."""
     import optuna
@@ -135,7 +157,9 @@ def _run_trial(
 
     pruned: list[bool] = []
     try:
-        recipe = applied(base, {k: as_wanted(v, current(base, k)) for k, v in params_of(trial.params, sweep).items()})
+        recipe = applied(
+            base, {k: as_wanted(v, current(base, k)) for k, v in params_of(trial.params, sweep).items()}
+        )
         recipe = recipe.with_(name=f"{sweep.name} {trial.number}")
         folder = TrainFolder(place)
         resume = folder.started
@@ -145,7 +169,12 @@ def _run_trial(
         if "keras" in sys.modules:  # graphs of the trial before
             sys.modules["keras"].utils.clear_session()
         train_two_head(
-            recipe, place, dataset=dataset, on_evaluation=judged, should_stop=should_stop, resume=resume,
+            recipe,
+            place,
+            dataset=dataset,
+            on_evaluation=judged,
+            should_stop=should_stop,
+            resume=resume,
             progress=None if progress is None else lambda p: progress(trial.number, p),
         )
     except (ConfigError, ModelError) as error:
@@ -156,7 +185,10 @@ def _run_trial(
     if reached["state"] == "done":
         # The weights that are the result need not be the last ones (`keep: best`).
         step = (reached.get("best") or reached)["step"]
-        figures = next((line["figures"] for line in folder.history() if "figures" in line and line["step"] == step), reached["figures"])
+        figures = next(
+            (line["figures"] for line in folder.history() if "figures" in line and line["step"] == step),
+            reached["figures"],
+        )
         study.tell(trial, _value(figures, sweep))
     elif pruned and pruned[-1]:
         study.tell(trial, state=state.PRUNED)
@@ -165,7 +197,9 @@ def _run_trial(
 
 def _value(figures: Mapping[str, float], sweep: SweepRecipe) -> float:
     if not figures:
-        raise ConfigError("expected held-out pictures to judge the trials by; set held_out, val_split or val_data.")
+        raise ConfigError(
+            "expected held-out pictures to judge the trials by; set held_out, val_split or val_data."
+        )
     name = sweep.figure or next(iter(figures))
     if name not in figures:
         raise ConfigError(f"figure: expected one of {', '.join(figures)}, got {name!r}.")
@@ -178,7 +212,9 @@ def _next_trial(study: optuna.Study, sweep: SweepRecipe, base: TwoHeadRecipe) ->
 
     trials = study.get_trials(deepcopy=False)
     waiting = any(t.state == optuna.trial.TrialState.WAITING for t in trials)
-    begun = sum(t.state != optuna.trial.TrialState.WAITING and t.number not in continued(trials) for t in trials)
+    begun = sum(
+        t.state != optuna.trial.TrialState.WAITING and t.number not in continued(trials) for t in trials
+    )
     if not waiting and begun >= sweep.trials:
         return None
     space: dict[str, Any] = {}
@@ -186,9 +222,13 @@ def _next_trial(study: optuna.Study, sweep: SweepRecipe, base: TwoHeadRecipe) ->
         if isinstance(among, list):
             space[key] = optuna.distributions.CategoricalDistribution([coded(choice) for choice in among])
         elif isinstance(current(base, key), int):
-            space[key] = optuna.distributions.IntDistribution(int(among.low), int(among.high), log=among.log, step=int(among.step or 1))
+            space[key] = optuna.distributions.IntDistribution(
+                int(among.low), int(among.high), log=among.log, step=int(among.step or 1)
+            )
         else:
-            space[key] = optuna.distributions.FloatDistribution(among.low, among.high, log=among.log, step=among.step)
+            space[key] = optuna.distributions.FloatDistribution(
+                among.low, among.high, log=among.log, step=among.step
+            )
     return study.ask(space)
 
 
@@ -213,12 +253,15 @@ def _revive(study: optuna.Study, folder: Path) -> None:
         if ended:
             continue
         if trial.number not in continued(trials):
-            study.enqueue_trial(trial.params, user_attrs={"folder": str(place.relative_to(folder)), "continues": trial.number})
+            study.enqueue_trial(
+                trial.params, user_attrs={"folder": str(place.relative_to(folder)), "continues": trial.number}
+            )
         study.tell(trial.number, state=state.FAIL)
 
 
 def prepare(sweep: SweepRecipe, folder: str | Path) -> SweepRecipe:
-    """Make a sweep's folder, or join the one there: the sweep it holds, with the larger of the two numbers of trials.
+    """Make a sweep's folder, or join the one there: the sweep it holds, with the larger of the two numbers of
+    trials.
 
     Raises:
         RunError: another sweep lies there.
@@ -238,9 +281,14 @@ def prepare(sweep: SweepRecipe, folder: str | Path) -> SweepRecipe:
             if before.base().hash != base.hash:
                 differing.append("the base recipe")
             if differing:
-                raise RunError(f"another sweep lies here already ({', '.join(differing)} differ); name another folder.", path=path)
+                raise RunError(
+                    f"another sweep lies here already ({', '.join(differing)} differ); name another folder.",
+                    path=path,
+                )
             plain["trials"] = max(plain["trials"], before.trials)
         else:
-            write_atomically(base_path, yaml.safe_dump(base.as_dict(), sort_keys=False, allow_unicode=True).encode())
+            write_atomically(
+                base_path, yaml.safe_dump(base.as_dict(), sort_keys=False, allow_unicode=True).encode()
+            )
         write_atomically(path, yaml.safe_dump(plain, sort_keys=False, allow_unicode=True).encode())
     return load_sweep(path)

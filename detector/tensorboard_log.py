@@ -19,16 +19,21 @@ def start_record(wall_time: float = 0.0) -> bytes:
 
 
 def scalars_record(line: Mapping[str, Any]) -> bytes:
-    """One line of a training's history as a record: "step", "time", and its numbers by tag; b"" without numbers.
+    """One line of a training's history as a record: "step", "time", and its numbers by tag; b"" without
+    numbers.
 
     Figures of an evaluation stand under "validation/", all else under "train/".
     """
     tags = {f"train/{name}": value for name, value in line.items() if name not in ("step", "time", "figures")}
     tags |= {f"validation/{name}": value for name, value in (line.get("figures") or {}).items()}
     values = b"".join(
-        _bytes(1, _bytes(1, tag.encode()) + b"\x15" + struct.pack("<f", value)) for tag, value in tags.items() if isinstance(value, (int, float))
+        _bytes(1, _bytes(1, tag.encode()) + b"\x15" + struct.pack("<f", value))
+        for tag, value in tags.items()
+        if isinstance(value, (int, float))
     )
-    return _record(_event(float(line.get("time", 0.0)), int(line["step"]), _bytes(5, values))) if values else b""
+    return (
+        _record(_event(float(line.get("time", 0.0)), int(line["step"]), _bytes(5, values))) if values else b""
+    )
 
 
 def event_file(history: Iterable[Mapping[str, Any]]) -> bytes:
@@ -54,4 +59,9 @@ def _varint(value: int) -> bytes:
 
 def _record(content: bytes) -> bytes:
     length = struct.pack("<Q", len(content))
-    return length + struct.pack("<I", masked_crc32c(length)) + content + struct.pack("<I", masked_crc32c(content))
+    return (
+        length
+        + struct.pack("<I", masked_crc32c(length))
+        + content
+        + struct.pack("<I", masked_crc32c(content))
+    )

@@ -12,12 +12,26 @@ from typing import Any
 
 from detector.models.tflite_file import OWN
 
-OUTPUT_NAMES = ("location", "category", "score", "number of detections")  # as MediaPipe and Task Library expect
+OUTPUT_NAMES = (
+    "location",
+    "category",
+    "score",
+    "number of detections",
+)  # as MediaPipe and Task Library expect
 NORMALIZATION, VALUE_LABELS = 1, 3  # ProcessUnitOptions, AssociatedFileType.TENSOR_VALUE_LABELS
 
 
-def with_metadata(content: bytes, *, name: str, mean: Sequence[float], std: Sequence[float], postprocess: str, own: Mapping[str, Any]) -> bytes:
-    """A model's bytes with metadata, and, where it ends in the post-processing operation, its outputs in order.
+def with_metadata(
+    content: bytes,
+    *,
+    name: str,
+    mean: Sequence[float],
+    std: Sequence[float],
+    postprocess: str,
+    own: Mapping[str, Any],
+) -> bytes:
+    """A model's bytes with metadata, and, where it ends in the post-processing operation, its outputs in
+    order.
 
     Args:
         mean, std: one number or one a channel: input = (pixel - mean) / std.
@@ -29,7 +43,11 @@ def with_metadata(content: bytes, *, name: str, mean: Sequence[float], std: Sequ
 
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
     graph = model.subgraphs[0]
-    custom = {i for i, code in enumerate(model.operatorCodes) if code.customCode in (postprocess, postprocess.encode())}
+    custom = {
+        i
+        for i, code in enumerate(model.operatorCodes)
+        if code.customCode in (postprocess, postprocess.encode())
+    }
     names: Sequence[str] = ()
     for operator in graph.operators:
         if operator.opcodeIndex in custom:
@@ -38,7 +56,10 @@ def with_metadata(content: bytes, *, name: str, mean: Sequence[float], std: Sequ
                 graph.tensors[tensor].name = postprocess + (f":{place}" if place else "")
     if not names:
         names = tuple(_signature_names(model, graph.outputs))
-    entries = {"TFLITE_METADATA": _metadata(name, mean, std, names, _told(own)), OWN.decode(): json.dumps(dict(own)).encode()}
+    entries = {
+        "TFLITE_METADATA": _metadata(name, mean, std, names, _told(own)),
+        OWN.decode(): json.dumps(dict(own)).encode(),
+    }
     for title, content_of in entries.items():
         buffer = schema.BufferT()
         buffer.data = list(content_of)
@@ -55,7 +76,10 @@ def _told(own: Mapping[str, Any]) -> str:
     """What other programs' authors should know about the input."""
     words = "RGB, the whole picture stretched to this size"
     if own.get("resize") == "legacy":
-        words += "; trained with bilinear resizing that samples at multiples of the step (tf.compat.v1.image.resize_bilinear), not at pixel centres"
+        words += (
+            "; trained with bilinear resizing that samples at multiples of the step"
+            " (tf.compat.v1.image.resize_bilinear), not at pixel centres"
+        )
     return words + "."
 
 
@@ -64,11 +88,15 @@ def _signature_names(model: Any, outputs: Sequence[int]) -> list[str]:
     by_tensor = {}
     for signature in model.signatureDefs or []:
         for output in signature.outputs:
-            by_tensor[output.tensorIndex] = output.name.decode() if isinstance(output.name, bytes) else output.name
+            by_tensor[output.tensorIndex] = (
+                output.name.decode() if isinstance(output.name, bytes) else output.name
+            )
     return [by_tensor.get(tensor, "") for tensor in outputs]
 
 
-def _metadata(name: str, mean: Sequence[float], std: Sequence[float], outputs: Sequence[str], told: str) -> bytes:
+def _metadata(
+    name: str, mean: Sequence[float], std: Sequence[float], outputs: Sequence[str], told: str
+) -> bytes:
     import flatbuffers
 
     b = flatbuffers.Builder(1024)

@@ -1,4 +1,5 @@
-"""Train a detector by a recipe: `train(recipe, out)` makes a folder that is the detector and all it came from.
+"""Train a detector by a recipe: `train(recipe, out)` makes a folder that is the detector and all it came
+from.
 
 Killed at any moment, `train(recipe, out, resume=True)` goes on at the last checkpoint with the batches the
 undisturbed training would have seen, and ends with its weights.
@@ -32,7 +33,9 @@ if TYPE_CHECKING:
     from detector.ssd.trainer import SSDTrainer
 
 Validate = Callable[[Detector, Dataset], Mapping[str, float]]
-"""A detector and labelled images to figures; the first figure decides which weights are best (higher is better)."""
+"""A detector and labelled images to figures; the first figure decides which weights are best (higher is
+better).
+"""
 
 
 def train(
@@ -53,12 +56,13 @@ def train(
         dataset, validation: instead of what `recipe.data` and the splits name.
         progress: called after every step.
         should_stop: asked after every step; True ends the training after a checkpoint (state "stopped").
-        validate: figures on the validation images, e.g. AP; without it their loss decides which weights are best.
-            Without validation images the last weights are the result.
+        validate: figures on the validation images, e.g. AP; without it their loss decides which weights are
+            best. Without validation images the last weights are the result.
         resume: go on at the newest checkpoint; a training that is done is returned as it is.
 
     Raises:
-        RunError: `out` holds a training already (or, with `resume`, none or one of another recipe or data set).
+        RunError: `out` holds a training already (or, with `resume`, none or one of another recipe or data
+            set).
         DataError: nothing to train on, or a class id out of range; ImageError: an image cannot be read.
         ModelError: the starting weights do not fit, or the loss is no longer finite (names batch and files).
         ConfigError: the recipe asks for something this machine or backend cannot do.
@@ -92,7 +96,10 @@ def load_splits(recipe: TrainRecipe) -> tuple[Dataset, Dataset | None]:
     if recipe.label_map:
         classes = read_label_map(recipe.label_map)
         if recipe.label_map.endswith(".pbtxt") and classes.external_ids != tuple(range(1, len(classes) + 1)):
-            raise DataError(f"expected ids 1 to {len(classes)} to train on, got {list(classes.external_ids)}.", path=recipe.label_map)
+            raise DataError(
+                f"expected ids 1 to {len(classes)} to train on, got {list(classes.external_ids)}.",
+                path=recipe.label_map,
+            )
         chosen = chosen.with_classes(classes)
     if held_out is not None and (recipe.val_data or recipe.label_map):
         held_out = held_out.with_classes(chosen.class_map)
@@ -101,27 +108,37 @@ def load_splits(recipe: TrainRecipe) -> tuple[Dataset, Dataset | None]:
 
 class _Training(Training):
     def __init__(
-        self, recipe: TrainRecipe, folder: TrainFolder, dataset: Dataset, validation: Dataset | None,
+        self,
+        recipe: TrainRecipe,
+        folder: TrainFolder,
+        dataset: Dataset,
+        validation: Dataset | None,
         validate: Validate | None,
     ):
         self.recipe, self.folder, self.validate = recipe, folder, validate
         self.class_map, self.validation = dataset.class_map, validation
         if validation is not None and validation.class_map.names != dataset.class_map.names:
             raise DataError(
-                f"expected the same classes to train and validate on, got {list(dataset.class_map.names)} and "
-                f"{list(validation.class_map.names)}.", path=validation.source or None,
+                f"expected the same classes to train and validate on, got {list(dataset.class_map.names)} and"
+                f" {list(validation.class_map.names)}.",
+                path=validation.source or None,
             )
         if recipe.num_classes not in (None, len(dataset.class_map)):
             names = ", ".join(dataset.class_map.names[:8]) + (", ..." if len(dataset.class_map) > 8 else "")
             raise ConfigError(
-                f"num_classes: expected the data's number of classes, {len(dataset.class_map)} ({names}), got {recipe.num_classes}.",
+                f"num_classes: expected the data's number of classes, {len(dataset.class_map)} ({names}), got"
+                f" {recipe.num_classes}.",
                 path=recipe.pipeline,
             )
         self.config = recipe.network(len(dataset.class_map))
         common: dict[str, Any] = {
-            "anchors": anchors(self.config).boxes, "preprocess": lambda image: preprocess(image, self.config),
-            "num_classes": self.config.num_classes, "batch_size": recipe.batch_size,
-            "coder": BoxCoder(self.config.box_scales), "threshold": recipe.match_iou, "workers": recipe.workers,
+            "anchors": anchors(self.config).boxes,
+            "preprocess": lambda image: preprocess(image, self.config),
+            "num_classes": self.config.num_classes,
+            "batch_size": recipe.batch_size,
+            "coder": BoxCoder(self.config.box_scales),
+            "threshold": recipe.match_iou,
+            "workers": recipe.workers,
         }
         # Refusals come before the network is built: they are quick, importing Keras is not.
         self.batches = TrainingBatches(dataset, augment=recipe.augmentations, seed=recipe.seed, **common)
@@ -147,11 +164,17 @@ class _Training(Training):
                 self.since_log.append({name: float(logs[name]) for name in logs})
                 rate = recipe.batch_size * len(recent) / sum(recent)
                 learning_rate = float(self.schedule(step))
-                progress(TrainProgress(
-                    self.step, recipe.steps, learning_rate=learning_rate, images_per_second=rate,
-                    seconds_left=(recipe.steps - self.step) * recipe.batch_size / rate, figures=self.figures,
-                    **{name: float(logs[name]) for name in logs},
-                ))
+                progress(
+                    TrainProgress(
+                        self.step,
+                        recipe.steps,
+                        learning_rate=learning_rate,
+                        images_per_second=rate,
+                        seconds_left=(recipe.steps - self.step) * recipe.batch_size / rate,
+                        figures=self.figures,
+                        **{name: float(logs[name]) for name in logs},
+                    )
+                )
                 ended = self.step == recipe.steps
                 if self.step % LOG_EVERY == 0 or ended:
                     self._log(learning_rate, rate)
@@ -186,8 +209,12 @@ class _Training(Training):
         with precision(recipe.precision):
             network = build_ssd(self.config)
             self.model = SSDTrainer(
-                network, alpha=recipe.positive_weight, gamma=recipe.focal_gamma, delta=recipe.huber_delta,
-                classification_weight=recipe.classification_weight, localization_weight=recipe.localization_weight,
+                network,
+                alpha=recipe.positive_weight,
+                gamma=recipe.focal_gamma,
+                delta=recipe.huber_delta,
+                classification_weight=recipe.classification_weight,
+                localization_weight=recipe.localization_weight,
             )
             self.model.compile(make_optimizer(self.schedule, recipe.momentum, recipe.clip_norm))
         self.model.optimizer.build(self.model.trainable_variables)
@@ -199,11 +226,19 @@ class _Training(Training):
         if stored is not None:
             arrays, meta = stored
             if meta["fingerprints"] != fingerprints:
-                raise RunError("expected the data set this training was started with, it has changed since.", path=folder.path)
+                raise RunError(
+                    "expected the data set this training was started with, it has changed since.",
+                    path=folder.path,
+                )
             assign_arrays(network, arrays)
             for i, variable in enumerate(self.model.optimizer.variables):
                 variable.assign(arrays[f"{OPTIMIZER}{i}"])
-            self.step, self.best, self.stale, self.figures = meta["step"], meta["best"], meta["stale"], meta["figures"]
+            self.step, self.best, self.stale, self.figures = (
+                meta["step"],
+                meta["best"],
+                meta["stale"],
+                meta["figures"],
+            )
             self.since_log = meta["since_log"]
             folder.rewind_history(self.step)
         else:
@@ -213,14 +248,23 @@ class _Training(Training):
             folder.write_detector(self.config, self.class_map)
             pipeline = folder.write_pipeline(recipe, self.config)
             summary = self.batches.summary
-            folder.write_json("start.json", {
-                "recipe_hash": recipe.hash, "fingerprints": fingerprints, "start": vars(start),
-                "pipeline_config": pipeline, "images": len(summary.rows), "objects": summary.objects, "left_out": {
-                    "unlabelled images": summary.unlabelled, "boxes without area": summary.empty_boxes,
-                    "crowd regions (weight 0)": summary.crowd,
+            folder.write_json(
+                "start.json",
+                {
+                    "recipe_hash": recipe.hash,
+                    "fingerprints": fingerprints,
+                    "start": vars(start),
+                    "pipeline_config": pipeline,
+                    "images": len(summary.rows),
+                    "objects": summary.objects,
+                    "left_out": {
+                        "unlabelled images": summary.unlabelled,
+                        "boxes without area": summary.empty_boxes,
+                        "crowd regions (weight 0)": summary.crowd,
+                    },
+                    "versions": versions(),
                 },
-                "versions": versions(),
-            })
+            )
         self._fingerprints = fingerprints
         folder.write_json("state.json", self.state("running"))
 
@@ -229,24 +273,30 @@ class _Training(Training):
             return
         parts = ", ".join(f"{name} {logs[name]}" for name in logs)
         raise ModelError(
-            f"expected a finite loss, at step {step} of {self.recipe.steps} it is {parts}; the batch held "
-            f"{', '.join(self.batches.files(step))}. The checkpoint before it is kept; lower learning_rate, set clip_norm, "
-            "or look at these files."
+            f"expected a finite loss, at step {step} of {self.recipe.steps} it is {parts}; the batch held"
+            f" {', '.join(self.batches.files(step))}. The checkpoint before it is kept; lower learning_rate,"
+            " set clip_norm, or look at these files."
         )
 
     def _log(self, learning_rate: float, rate: float) -> None:
-        means = {name: float(np.mean([entry[name] for entry in self.since_log])) for name in self.since_log[0]}
+        means = {
+            name: float(np.mean([entry[name] for entry in self.since_log])) for name in self.since_log[0]
+        }
         self.since_log = []
         means |= {"learning_rate": learning_rate, "images_per_second": rate}
         self.folder.append_history({"step": self.step, **rounded(means), "time": round(time.time(), 1)})
 
     def _evaluate(self) -> None:
         if self.validate is not None:
-            self.figures = {name: float(v) for name, v in self.validate(self._detector(), self.validation).items()}
+            self.figures = {
+                name: float(v) for name, v in self.validate(self._detector(), self.validation).items()
+            }
             name, higher = next(iter(self.figures)), True
         else:
             self.figures, name, higher = {"validation loss": self._held_out_loss()}, "validation loss", False
-        self.folder.append_history({"step": self.step, "figures": rounded(self.figures), "time": round(time.time(), 1)})
+        self.folder.append_history(
+            {"step": self.step, "figures": rounded(self.figures), "time": round(time.time(), 1)}
+        )
         value = self.figures[name]
         gained = self.best is None or (value > self.best["value"] if higher else value < self.best["value"])
         better = math.isfinite(value) and gained
@@ -269,7 +319,9 @@ class _Training(Training):
 
         arrays = network_arrays(self.model.network)
         if self._judged is None:
-            self._judged = KerasSSD(self.config, arrays, self._classes(), name=self.recipe.name, runtime="keras")
+            self._judged = KerasSSD(
+                self.config, arrays, self._classes(), name=self.recipe.name, runtime="keras"
+            )
         else:  # its graph is kept, only the weights are new
             assign_arrays(self._judged.network, arrays)
         return self._judged
@@ -284,12 +336,19 @@ class _Training(Training):
         broken = [name for name, value in arrays.items() if not np.isfinite(value).all()]
         if broken:
             raise ModelError(
-                f"expected finite weights, after step {self.step - 1} {broken[0]} and {len(broken) - 1} others are not; the "
-                f"batch held {', '.join(self.batches.files(self.step - 1))}. The checkpoint before it is kept; lower "
-                "learning_rate or set clip_norm."
+                f"expected finite weights, after step {self.step - 1} {broken[0]} and {len(broken) - 1}"
+                f" others are not; the batch held {', '.join(self.batches.files(self.step - 1))}. The"
+                " checkpoint before it is kept; lower learning_rate or set clip_norm."
             )
-        self.folder.save_checkpoint(arrays, {
-            "step": self.step, "best": self.best, "stale": self.stale, "figures": self.figures,
-            "since_log": self.since_log, "fingerprints": self._fingerprints,
-        })
+        self.folder.save_checkpoint(
+            arrays,
+            {
+                "step": self.step,
+                "best": self.best,
+                "stale": self.stale,
+                "figures": self.figures,
+                "since_log": self.since_log,
+                "fingerprints": self._fingerprints,
+            },
+        )
         self.folder.write_json("state.json", self.state("running"))

@@ -9,7 +9,8 @@
     detector.json   the network's config and classes;  label_map.pbtxt for other tools
     pipeline.config the network and this training's settings as the Object Detection API writes them
 
-Every file that changes, but for history.jsonl and the TensorBoard log, is replaced as a whole: a kill leaves the old content or the new one.
+Every file that changes, but for history.jsonl and the TensorBoard log, is replaced as a whole: a kill leaves
+the old content or the new one.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ from detector.tensorboard_log import event_file, scalars_record
 
 SCHEMA = 1
 KIND = "boxscope ssd"
-EVENTS = "tensorboard/events.out.tfevents.1.boxscope"  # TensorBoard asks for "tfevents" and sorts by the number
+EVENTS = (  # TensorBoard asks for "tfevents" and sorts by the number
+    "tensorboard/events.out.tfevents.1.boxscope"
+)
 
 
 class TrainFolder:
@@ -59,7 +62,9 @@ class TrainFolder:
         try:
             return json.loads((self / name).read_text())
         except (OSError, ValueError) as error:
-            raise RunError(f"expected the folder of a training: {reason_of(error)}.", path=self / name) from error
+            raise RunError(
+                f"expected the folder of a training: {reason_of(error)}.", path=self / name
+            ) from error
 
     def write_recipe(self, recipe: TrainRecipe) -> None:
         import yaml
@@ -70,16 +75,24 @@ class TrainFolder:
     def read_recipe(self) -> TrainRecipe:
         """Raises RunError: no training was started here. ConfigError: its recipe was edited into nonsense."""
         if not self.started:
-            raise RunError("expected the folder of a training, it holds no recipe.", path=self / "recipe.yaml")
+            raise RunError(
+                "expected the folder of a training, it holds no recipe.", path=self / "recipe.yaml"
+            )
         return load_recipe(self / "recipe.yaml")
 
     def write_detector(self, config: SSDConfig, class_map: ClassMap) -> None:
         """Config and classes; ids of the label map are 1 + class id, as the network's columns are."""
         classes = ClassMap(class_map.names, tuple(range(1, len(class_map) + 1)))
-        self.write_json("detector.json", {
-            "schema": SCHEMA, "kind": KIND, "config": dataclasses.asdict(config),
-            "classes": {"names": list(classes.names), "ids": list(classes.external_ids)}, "weights": "weights.npz",
-        })
+        self.write_json(
+            "detector.json",
+            {
+                "schema": SCHEMA,
+                "kind": KIND,
+                "config": dataclasses.asdict(config),
+                "classes": {"names": list(classes.names), "ids": list(classes.external_ids)},
+                "weights": "weights.npz",
+            },
+        )
         write_label_map(classes, self / "label_map.pbtxt")
 
     def read_detector(self) -> tuple[SSDConfig, ClassMap, Path]:
@@ -91,14 +104,17 @@ class TrainFolder:
         stored = self.read_json("detector.json")
         if stored.get("kind") != KIND or stored.get("schema") != SCHEMA:
             raise ModelError(
-                f"expected kind {KIND!r} and schema {SCHEMA}, got {stored.get('kind')!r} and {stored.get('schema')!r}.",
+                f"expected kind {KIND!r} and schema {SCHEMA}, got {stored.get('kind')!r} and"
+                f" {stored.get('schema')!r}.",
                 path=self / "detector.json",
             )
         try:
             classes = ClassMap(tuple(stored["classes"]["names"]), tuple(stored["classes"]["ids"]))
             return config_from_dict(stored["config"]), classes, self / stored["weights"]
         except (KeyError, TypeError) as error:
-            raise ModelError(f"expected a detector's config and classes: {error!r}.", path=self / "detector.json") from error
+            raise ModelError(
+                f"expected a detector's config and classes: {error!r}.", path=self / "detector.json"
+            ) from error
 
     def write_pipeline(self, recipe: TrainRecipe, config: SSDConfig) -> str:
         """Write pipeline.config; "written", or why there is none."""
@@ -154,8 +170,12 @@ def config_from_dict(values: Mapping[str, Any]) -> SSDConfig:
     values = dict(values)
     anchors = MultiscaleAnchors if "min_level" in values["anchors"] else SSDAnchors
     parts = {
-        "anchors": anchors, "batch_norm": BatchNorm, "predictor_batch_norm": BatchNorm, "initializer": Initializer,
-        "predictor_initializer": Initializer, "postprocess": PostprocessSettings,
+        "anchors": anchors,
+        "batch_norm": BatchNorm,
+        "predictor_batch_norm": BatchNorm,
+        "initializer": Initializer,
+        "predictor_initializer": Initializer,
+        "postprocess": PostprocessSettings,
     }
     for name, part in parts.items():
         values[name] = part(**{k: _tuple(v) for k, v in values[name].items()})

@@ -1,4 +1,6 @@
-"""What every training does around its own steps: it begins or goes on in its folder, says how far it is, and what ended it."""
+"""What every training does around its own steps: it begins or goes on in its folder, says how far it is, and
+what ended it.
+"""
 
 from __future__ import annotations
 
@@ -68,14 +70,23 @@ class Training(ABC):
 
     def state(self, name: str) -> dict[str, Any]:
         return {
-            "state": name, "step": self.step, "steps": self.recipe.steps, "best": self.best, "figures": self.figures,
+            "state": name,
+            "step": self.step,
+            "steps": self.recipe.steps,
+            "best": self.best,
+            "figures": self.figures,
             "written": time.time(),
         }
 
 
 def carry_out(
-    folder: TrainFolder, recipe: AnyRecipe, make: Callable[[], Training], *, resume: bool,
-    progress: Callable[[TrainProgress], None] | None = None, should_stop: Callable[[], bool] | None = None,
+    folder: TrainFolder,
+    recipe: AnyRecipe,
+    make: Callable[[], Training],
+    *,
+    resume: bool,
+    progress: Callable[[TrainProgress], None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
 ) -> Path:
     """Run a training in its folder; returns the folder's path. One that is done is returned as it is.
 
@@ -83,16 +94,22 @@ def carry_out(
         make: reads the data and settles what can be refused before a step is made.
         resume: go on at the newest checkpoint of this recipe.
 
-    What the training raises for its data, recipe or weights is written to state.json ("failed") and raised again.
+    What the training raises for its data, recipe or weights is written to state.json ("failed") and raised
+    again.
 
     Raises:
         RunError: the folder holds a training already (or, with `resume`, none or one of another recipe).
     """
     if resume:
         if not folder.started:
-            raise RunError("expected the folder of a training to resume, no training was started here.", path=folder.path)
+            raise RunError(
+                "expected the folder of a training to resume, no training was started here.", path=folder.path
+            )
         if folder.read_recipe().hash != recipe.hash:
-            raise RunError("expected the recipe this training was started with; train into another folder.", path=folder.path)
+            raise RunError(
+                "expected the recipe this training was started with; train into another folder.",
+                path=folder.path,
+            )
         if (folder / "state.json").is_file() and folder.read_json("state.json")["state"] == "done":
             return folder.path
     elif folder.started:
@@ -102,8 +119,14 @@ def carry_out(
         training = make()
         state = training.run(progress or (lambda _: None), should_stop or (lambda: False))
     except (DataError, ModelError, ConfigError, InputError) as error:
-        if training is None:  # refused before a step was made; a training that is to be resumed keeps its figures
-            before = folder.read_json("state.json") if (folder / "state.json").is_file() else {"step": 0, "steps": recipe.steps}
+        if (
+            training is None
+        ):  # refused before a step was made; a training that is to be resumed keeps its figures
+            before = (
+                folder.read_json("state.json")
+                if (folder / "state.json").is_file()
+                else {"step": 0, "steps": recipe.steps}
+            )
             reached = before | {"state": "failed", "written": time.time()}
         else:
             reached = training.state("failed")
@@ -117,4 +140,9 @@ def versions() -> dict[str, str]:
     """Of what decides a training's numbers."""
     import keras
 
-    return {"python": platform.python_version(), "keras": keras.__version__, "backend": keras.backend.backend(), "numpy": np.__version__}
+    return {
+        "python": platform.python_version(),
+        "keras": keras.__version__,
+        "backend": keras.backend.backend(),
+        "numpy": np.__version__,
+    }

@@ -29,7 +29,9 @@ def shared() -> Path:
 
 @pytest.fixture
 def alone() -> Iterator[None]:
-    """No other test that asks for it runs meanwhile, in whichever worker: FiftyOne's App and a browser fill two cores."""
+    """No other test that asks for it runs meanwhile, in whichever worker: FiftyOne's App and a browser fill
+    two cores.
+    """
     with open(Path(tempfile.gettempdir(), f"boxscope-tests-{os.getuid()}.lock"), "a") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield

@@ -1,4 +1,6 @@
-"""The rules of the house, checked by command: imports, style, size of files, and that the README says what CI does."""
+"""The rules of the house, checked by command: imports, style, size of files, and that the README says what CI
+does.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ def run(*command: str, **kwargs) -> subprocess.CompletedProcess:
 
 
 def test_imports_flow_one_way():
-    result = run(sys.executable, "-c", "from importlinter.cli import lint_imports_command as c; c()", "--no-cache")
+    result = run(
+        sys.executable, "-c", "from importlinter.cli import lint_imports_command as c; c()", "--no-cache"
+    )
     assert result.returncode == 0, result.stdout + result.stderr
 
 
@@ -44,10 +48,16 @@ def test_every_requirement_is_pinned_and_has_its_reason():
 
 def test_ci_runs_exactly_the_readme_test_command():
     readme = (ROOT / "README.md").read_text()
-    command = "python3 -m venv .venv && .venv/bin/pip install -r requirements.txt -r tests/requirements.txt && .venv/bin/pytest"
+    command = (
+        "python3 -m venv .venv && .venv/bin/pip install -r requirements.txt -r tests/requirements.txt &&"
+        " .venv/bin/pytest"
+    )
     assert command in readme.splitlines()
     assert command in (ROOT / ".ci" / "run").read_text().splitlines()
-    assert "python3 -m venv .venv && .venv/bin/pip install -r requirements.txt && .venv/bin/streamlit run app" in readme.splitlines()
+    assert (
+        "python3 -m venv .venv && .venv/bin/pip install -r requirements.txt && .venv/bin/streamlit run app"
+        in readme.splitlines()
+    )
 
 
 def test_links_in_documents_lead_somewhere():
@@ -62,9 +72,14 @@ def test_version_is_in_the_changelog():
     assert f"## {version}" in (ROOT / "CHANGELOG.md").read_text()
 
 
-@pytest.mark.parametrize("module", ["detector", "detector.core", "detector.catalogue", "analysis", "analysis.store", "app.cli"])
+@pytest.mark.parametrize(
+    "module", ["detector", "detector.core", "detector.catalogue", "analysis", "analysis.store", "app.cli"]
+)
 def test_importing_a_module_loads_nothing_heavy(module):
     """TensorFlow takes about 10 s to import and FiftyOne several: neither may ride along."""
-    code = f"import sys, {module}; heavy = {{'tensorflow', 'keras', 'fiftyone', 'streamlit', 'torch'}} & set(sys.modules); sys.exit(repr(heavy) if heavy else 0)"
+    code = (
+        f"import sys, {module}; heavy = {{'tensorflow', 'keras', 'fiftyone', 'streamlit', 'torch'}} &"
+        " set(sys.modules); sys.exit(repr(heavy) if heavy else 0)"
+    )
     result = run(sys.executable, "-c", code)
     assert result.returncode == 0, result.stderr

@@ -1,8 +1,8 @@
 """The parts of the FiftyOne bridge; `analysis.fiftyone_bridge` is the door.
 
 FiftyOne is never imported by a page or a command: it takes seconds, and importing it starts a database. What
-needs it runs in a process of its own (`push_process`, `pull_process`, `app_process`); this side talks to those
-processes and to the files they leave.
+needs it runs in a process of its own (`push_process`, `pull_process`, `app_process`); this side talks to
+those processes and to the files they leave.
 
     environment.py  is FiftyOne installed, where is mongod, which variables do its processes get
     processes.py    start, recognise and end processes; the state file

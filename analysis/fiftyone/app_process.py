@@ -1,7 +1,7 @@
 """FiftyOne's App server as a process: `python -m analysis.fiftyone.app_process --port 5151`.
 
-Started by `server.start_app` with the environment of `environment.child_environment`; on its own it serves the
-database of the environment it finds.
+Started by `server.start_app` with the environment of `environment.child_environment`; on its own it serves
+the database of the environment it finds.
 """
 
 from __future__ import annotations

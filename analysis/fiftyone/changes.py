@@ -1,7 +1,8 @@
-"""What people decided in FiftyOne, as a list of changes that can be looked at, applied, undone and kept in a file.
+"""What people decided in FiftyOne, as a list of changes that can be looked at, applied, undone and kept in a
+file.
 
-A change names what was before and what is after; applying a list to the ground truth it was made from and then its
-inverse gives the ground truth back.
+A change names what was before and what is after; applying a list to the ground truth it was made from and
+then its inverse gives the ground truth back.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ KINDS = ("class", "box", "class and box", "added", "deleted")
 
 @dataclass(frozen=True)
 class Truth:
-    """A ground-truth object as a change sees it: class name, [x1, y1, x2, y2] in pixels, id, flags that are set."""
+    """A ground-truth object as a change sees it: class name, [x1, y1, x2, y2] in pixels, id, flags that are
+    set.
+    """
 
     label: str
     xyxy: tuple[float, float, float, float]
@@ -63,7 +66,11 @@ class Change:
         elif self.after is None:
             what = f"deleted the {self.before.label} at {_box(self.before)}"
         else:
-            parts = [f"{self.before.label} -> {self.after.label}"] if self.before.label != self.after.label else [self.before.label]
+            parts = (
+                [f"{self.before.label} -> {self.after.label}"]
+                if self.before.label != self.after.label
+                else [self.before.label]
+            )
             if self.before.xyxy != self.after.xyxy:
                 parts.append(f"{_box(self.before)} -> {_box(self.after)}")
             what = ", ".join(parts)
@@ -78,7 +85,8 @@ class Change:
 class Tagged:
     """Tags that people set: on an image (`side` "image"), a ground-truth object ("truth") or a detection.
 
-    `object_id` is the annotation's id, or the detection's place in its image; None for an image or an added object.
+    `object_id` is the annotation's id, or the detection's place in its image; None for an image or an added
+    object.
     """
 
     side: str
@@ -95,7 +103,8 @@ class ChangeList:
     """What a pull brought home.
 
     Args:
-        dataset: the FiftyOne data set; run: the run's identity; fingerprint: of the annotations it compares with.
+        dataset: the FiftyOne data set; run: the run's identity; fingerprint: of the annotations it compares
+            with.
         changes: corrections of the ground truth; tags: what is tagged now.
         pulled: when, UTC.
     """
@@ -128,8 +137,14 @@ class ChangeList:
         """
         try:
             content = json.loads(Path(path).read_text())
-            changes = tuple(Change(**c | {"before": _truth(c["before"]), "after": _truth(c["after"])}) for c in content.pop("changes"))
-            tags = tuple(Tagged(**t | {"tags": tuple(t["tags"]), "xyxy": _four(t["xyxy"])}) for t in content.pop("tags"))
+            changes = tuple(
+                Change(**c | {"before": _truth(c["before"]), "after": _truth(c["after"])})
+                for c in content.pop("changes")
+            )
+            tags = tuple(
+                Tagged(**t | {"tags": tuple(t["tags"]), "xyxy": _four(t["xyxy"])})
+                for t in content.pop("tags")
+            )
             return cls(**content, changes=changes, tags=tags)
         except OSError as error:
             raise DataError(f"The change list cannot be read ({error.strerror}).", path=path) from None
@@ -149,14 +164,20 @@ class Applied:
 def apply_changes(dataset: Dataset, changes: ChangeList | Iterable[Change]) -> Applied:
     """A data set with the changes made to its ground truth; the one given stays as it is.
 
-    An image is known by its id, else by its file's name; an object by its id, else by class and box. A change whose
-    object is not there as `before` describes it is left out and named; so is one to a class that the data set lacks. Objects
-    stay in their order, added ones come last in their image.
+    An image is known by its id, else by its file's name; an object by its id, else by class and box. A change
+    whose object is not there as `before` describes it is left out and named; so is one to a class that the
+    data set lacks. Objects stay in their order, added ones come last in their image.
     """
     t = dataset.objects
     rows: list[dict[str, Any]] = [
-        {"row": int(t.rows[k]), "xyxy": t.xyxy[k].tolist(), "class_id": int(t.class_ids[k]), "id": int(t.ids[k]), "area": float(t.area[k]),
-         **{flag: bool(getattr(t, flag)[k]) for flag in FLAGS}}
+        {
+            "row": int(t.rows[k]),
+            "xyxy": t.xyxy[k].tolist(),
+            "class_id": int(t.class_ids[k]),
+            "id": int(t.ids[k]),
+            "area": float(t.area[k]),
+            **{flag: bool(getattr(t, flag)[k]) for flag in FLAGS},
+        }
         for k in range(len(t))
     ]
     where = {(r["row"], r["id"]): k for k, r in enumerate(rows)}
@@ -167,7 +188,9 @@ def apply_changes(dataset: Dataset, changes: ChangeList | Iterable[Change]) -> A
     by_file = by_file if len(by_file) == len(dataset) else {}  # names that occur twice tell nothing
     labelled = np.array(dataset.labelled)
     for change in changes.changes if isinstance(changes, ChangeList) else changes:
-        image = dataset.position(change.sample_id) if change.sample_id in dataset else by_file.get(change.file)
+        image = (
+            dataset.position(change.sample_id) if change.sample_id in dataset else by_file.get(change.file)
+        )
         if image is None:
             out.skipped.append(f"{change}: the data set has no such image")
             continue
@@ -184,8 +207,14 @@ def apply_changes(dataset: Dataset, changes: ChangeList | Iterable[Change]) -> A
             out.done += 1
             continue
         k = where.get((image, change.before.id))
-        if k is None or k in dead or not _is(rows[k], change.before, dataset):  # written as YOLO or VOC, ids are new
-            alike = (j for j in range(len(rows)) if rows[j]["row"] == image and j not in dead and _is(rows[j], change.before, dataset))
+        if (
+            k is None or k in dead or not _is(rows[k], change.before, dataset)
+        ):  # written as YOLO or VOC, ids are new
+            alike = (
+                j
+                for j in range(len(rows))
+                if rows[j]["row"] == image and j not in dead and _is(rows[j], change.before, dataset)
+            )
             k = next(alike, None)
         if k is None:
             out.skipped.append(f"{change}: the annotation is no longer as it was when this was pulled")
@@ -200,19 +229,35 @@ def apply_changes(dataset: Dataset, changes: ChangeList | Iterable[Change]) -> A
             out.done += 1
     kept = [r for k, r in enumerate(rows) if k not in dead]
     table = ObjectTable.build(
-        [r["row"] for r in kept], np.array([r["xyxy"] for r in kept], np.float32).reshape(-1, 4), [r["class_id"] for r in kept],
-        ids=[r["id"] for r in kept], area=[r["area"] for r in kept], **{flag: [r[flag] for r in kept] for flag in FLAGS},
+        [r["row"] for r in kept],
+        np.array([r["xyxy"] for r in kept], np.float32).reshape(-1, 4),
+        [r["class_id"] for r in kept],
+        ids=[r["id"] for r in kept],
+        area=[r["area"] for r in kept],
+        **{flag: [r[flag] for r in kept] for flag in FLAGS},
     )
     out.dataset = Dataset(
-        name=dataset.name, format=dataset.format, source=dataset.source, class_map=dataset.class_map, sample_ids=dataset.sample_ids,
-        files=dataset.files, sizes=dataset.sizes, labelled=labelled, objects=table, splits=dataset.splits, problems=dataset.problems,
+        name=dataset.name,
+        format=dataset.format,
+        source=dataset.source,
+        class_map=dataset.class_map,
+        sample_ids=dataset.sample_ids,
+        files=dataset.files,
+        sizes=dataset.sizes,
+        labelled=labelled,
+        objects=table,
+        splits=dataset.splits,
+        problems=dataset.problems,
         loader=dataset._loader,
     )
     return out
 
 
-def write_changed(dataset: Dataset, changes: ChangeList, path: str | Path, *, pictures: str = "copy") -> Applied:
-    """Apply the list and write the annotations to a new place, in the format they came in (COCO where that has no writer).
+def write_changed(
+    dataset: Dataset, changes: ChangeList, path: str | Path, *, pictures: str = "copy"
+) -> Applied:
+    """Apply the list and write the annotations to a new place, in the format they came in (COCO where that
+    has no writer).
 
     Raises:
         InputError: the place already holds something.
@@ -221,15 +266,21 @@ def write_changed(dataset: Dataset, changes: ChangeList, path: str | Path, *, pi
 
     path = Path(path)
     if path.exists() and (path.is_file() or any(path.iterdir())):
-        raise InputError("Corrected annotations are written to a new place, never over the old ones; this one is taken.", path=path)
+        raise InputError(
+            "Corrected annotations are written to a new place, never over the old ones; this one is taken.",
+            path=path,
+        )
     applied = apply_changes(dataset, changes)
-    writer = {"voc": writers.write_voc, "yolo": writers.write_yolo, "csv": writers.write_csv}.get(dataset.format, writers.write_coco)
+    writer = {"voc": writers.write_voc, "yolo": writers.write_yolo, "csv": writers.write_csv}.get(
+        dataset.format, writers.write_coco
+    )
     applied.skipped += [str(problem) for problem in writer(applied.dataset, path, pictures=pictures)]
     return applied
 
 
 def rescore(run: Any, changes: ChangeList | Sequence[Change]) -> tuple[Any, Any, Any]:
-    """(evaluation before, evaluation after, the run with the corrected ground truth): what the fixes are worth.
+    """(evaluation before, evaluation after, the run with the corrected ground truth): what the fixes are
+    worth.
 
     The detections stay as they are; only the ground truth changes.
     """
@@ -244,8 +295,16 @@ def as_dataset(run: Any) -> Dataset:
     known = run.manifest.classes.dataset_classes  # the classes after these are the detector's
     names = ClassMap(run.class_map.names[:known], run.class_map.external_ids[:known])
     return Dataset(
-        name=run.manifest.dataset.name, format=run.manifest.dataset.format, source=run.manifest.dataset.source, class_map=names,
-        sample_ids=run.sample_ids, files=run.files, sizes=run.sizes, labelled=run.labelled, objects=run.truth, splits=run.splits,
+        name=run.manifest.dataset.name,
+        format=run.manifest.dataset.format,
+        source=run.manifest.dataset.source,
+        class_map=names,
+        sample_ids=run.sample_ids,
+        files=run.files,
+        sizes=run.sizes,
+        labelled=run.labelled,
+        objects=run.truth,
+        splits=run.splits,
     )
 
 
@@ -254,15 +313,27 @@ def with_truth(run: Any, dataset: Dataset) -> Any:
     from analysis.store import Run
 
     return Run(
-        path=None, manifest=run.manifest, sample_ids=run.sample_ids, files=run.files, sizes=run.sizes, splits=run.splits,
-        labelled=dataset.labelled, truth=dataset.objects, detections=run.detections, done=run.done, failed=run.failed,
-        problems=run.problems, loader=run._loader,
+        path=None,
+        manifest=run.manifest,
+        sample_ids=run.sample_ids,
+        files=run.files,
+        sizes=run.sizes,
+        splits=run.splits,
+        labelled=dataset.labelled,
+        truth=dataset.objects,
+        detections=run.detections,
+        done=run.done,
+        failed=run.failed,
+        problems=run.problems,
+        loader=run._loader,
     )
 
 
 def _columns(truth: Truth, dataset: Dataset) -> dict[str, Any]:
     return {
-        "xyxy": list(truth.xyxy), "class_id": dataset.class_map.index(truth.label), "area": truth.area if truth.area is not None else float("nan"),
+        "xyxy": list(truth.xyxy),
+        "class_id": dataset.class_map.index(truth.label),
+        "area": truth.area if truth.area is not None else float("nan"),
         **{flag: flag in truth.flags for flag in FLAGS},
     }
 
@@ -285,4 +356,8 @@ def _four(values: Any) -> Any:
 
 
 def _truth(content: Any) -> Truth | None:
-    return None if content is None else Truth(**content | {"xyxy": tuple(content["xyxy"]), "flags": tuple(content["flags"])})
+    return (
+        None
+        if content is None
+        else Truth(**content | {"xyxy": tuple(content["xyxy"]), "flags": tuple(content["flags"])})
+    )

@@ -25,11 +25,13 @@ from detector.errors import BoxscopeError, UnavailableError
 CANCEL_PATIENCE = 20.0  # seconds for a job to end at its next batch; then it is killed, which loses nothing
 
 
-def serve(job: Callable[[Callable[[str, Mapping[str, Any]], None], Callable[[], bool]], Mapping[str, Any]]) -> int:
+def serve(
+    job: Callable[[Callable[[str, Mapping[str, Any]], None], Callable[[], bool]], Mapping[str, Any]],
+) -> int:
     """Run a job in this process: `job(say, should_stop)` returns its report.
 
-    Whatever FiftyOne prints goes to standard error, so that standard output holds JSON lines alone. SIGTERM and
-    SIGINT make `should_stop` true.
+    Whatever FiftyOne prints goes to standard error, so that standard output holds JSON lines alone. SIGTERM
+    and SIGINT make `should_stop` true.
     """
     output = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
@@ -44,7 +46,10 @@ def serve(job: Callable[[Callable[[str, Mapping[str, Any]], None], Callable[[], 
     try:
         say("done", {"report": job(say, stopping.is_set)})
     except BoxscopeError as error:
-        say("error", {"kind": type(error).__name__, "message": error.message, "path": error.path, "line": error.line})
+        say(
+            "error",
+            {"kind": type(error).__name__, "message": error.message, "path": error.path, "line": error.line},
+        )
         return 1
     except Exception as error:
         import traceback
@@ -56,7 +61,11 @@ def serve(job: Callable[[Callable[[str, Mapping[str, Any]], None], Callable[[], 
 
 
 def run_job(
-    module: str, arguments: Sequence[str], *, uri: str, on_event: Callable[[dict[str, Any]], None] | None = None,
+    module: str,
+    arguments: Sequence[str],
+    *,
+    uri: str,
+    on_event: Callable[[dict[str, Any]], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> dict[str, Any]:
     """Run `python -m module arguments` with our FiftyOne's environment and return its report.
@@ -69,8 +78,13 @@ def run_job(
     log.parent.mkdir(parents=True, exist_ok=True)
     with open(log, "ab") as errors_to:
         child = subprocess.Popen(
-            [around.python(), "-m", module, *arguments], env=around.child_environment(around.with_timeout(uri)), cwd=around.ROOT,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors_to, text=True,
+            [around.python(), "-m", module, *arguments],
+            env=around.child_environment(around.with_timeout(uri)),
+            cwd=around.ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors_to,
+            text=True,
         )
     lines: queue.Queue[str | None] = queue.Queue()
 
@@ -111,4 +125,7 @@ def run_job(
     if last.get("event") == "error":
         kind = getattr(errors, last["kind"], UnavailableError)
         raise kind(last["message"], path=last.get("path"), line=last.get("line"))
-    raise UnavailableError(f"The FiftyOne process ended unexpectedly (exit code {code}); what was written stays, try again. Details: {log}.")
+    raise UnavailableError(
+        f"The FiftyOne process ended unexpectedly (exit code {code}); what was written stays, try again."
+        f" Details: {log}."
+    )

@@ -16,17 +16,28 @@ from detector.errors import InputError
 
 
 def push_in_process(
-    run: str | Path, *, name: str | None = None, threshold: Any = 0.5, iou: float = 0.5, lowest: float = 0.05,
-    pages: str = DEFAULT_PAGES, eval_key: str = "eval", figures: bool = True, discard_edits: bool = False, heatmaps: bool = False,
+    run: str | Path,
+    *,
+    name: str | None = None,
+    threshold: Any = 0.5,
+    iou: float = 0.5,
+    lowest: float = 0.05,
+    pages: str = DEFAULT_PAGES,
+    eval_key: str = "eval",
+    figures: bool = True,
+    discard_edits: bool = False,
+    heatmaps: bool = False,
     evidence: str | Path | None = None,
-    detection_columns: Mapping[str, Any] | None = None, truth_columns: Mapping[str, Any] | None = None,
-    progress: Callable[[PushProgress], None] | None = None, stage: Callable[[str], None] | None = None,
+    detection_columns: Mapping[str, Any] | None = None,
+    truth_columns: Mapping[str, Any] | None = None,
+    progress: Callable[[PushProgress], None] | None = None,
+    stage: Callable[[str], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> PushReport:
     """Push a stored run in a process of its own, so that the caller never imports FiftyOne.
 
-    Starts the database where none runs. `stage` is told what is going on, `progress` how far it is; `should_stop`
-    ends it after the batch in hand, and the report then says `cancelled`.
+    Starts the database where none runs. `stage` is told what is going on, `progress` how far it is;
+    `should_stop` ends it after the batch in hand, and the report then says `cancelled`.
 
     Raises:
         UnavailableError: FiftyOne or its database cannot be had, or went away; the reason in one sentence.
@@ -43,7 +54,15 @@ def push_in_process(
     elif isinstance(threshold, Mapping):
         threshold = {str(k): float(v) for k, v in threshold.items()}
     uri = start_database(stage)
-    arguments = [str(path.resolve()), "--threshold", json.dumps(threshold), "--iou", repr(float(iou)), "--lowest", repr(float(lowest))]
+    arguments = [
+        str(path.resolve()),
+        "--threshold",
+        json.dumps(threshold),
+        "--iou",
+        repr(float(iou)),
+        "--lowest",
+        repr(float(lowest)),
+    ]
     arguments += [f"--pages={pages}", f"--eval-key={eval_key}"]
     arguments += [f"--name={name}"] if name else []
     arguments += ["--no-figures"] if not figures else []
@@ -65,5 +84,7 @@ def push_in_process(
             columns |= {f"truth.{k}": np.asarray(v) for k, v in (truth_columns or {}).items()}
             np.savez(Path(folder, "columns.npz"), **columns)
             arguments += ["--columns", str(Path(folder, "columns.npz"))]
-        report = run_job("analysis.fiftyone.push_process", arguments, uri=uri, on_event=on_event, should_stop=should_stop)
+        report = run_job(
+            "analysis.fiftyone.push_process", arguments, uri=uri, on_event=on_event, should_stop=should_stop
+        )
     return PushReport(**report | {"views": tuple(report["views"]), "problems": tuple(report["problems"])})

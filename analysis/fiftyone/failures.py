@@ -12,8 +12,15 @@ def plain_reason(error: BaseException) -> str:
     text = " ".join(str(error).split())
     if is_connection_loss(error):
         return "FiftyOne's database does not answer any more; start FiftyOne again."
-    if "You must have fiftyone" in text or "Cannot connect to database v" in text or "Cannot connect to database type" in text:
-        return f"The database was written by another version of FiftyOne ({text[:160].rstrip('.')}); install that version, or use another database folder."
+    if (
+        "You must have fiftyone" in text
+        or "Cannot connect to database v" in text
+        or "Cannot connect to database type" in text
+    ):
+        return (
+            f"The database was written by another version of FiftyOne ({text[:160].rstrip('.')}); install"
+            " that version, or use another database folder."
+        )
     if "No space left" in text:
         return "The disk is full; free some space and try again."
     return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__
@@ -24,7 +31,12 @@ def is_connection_loss(error: BaseException) -> bool:
     seen: BaseException | None = error
     while seen is not None:
         names = {base.__name__ for base in type(seen).__mro__}
-        if names & {"ConnectionFailure", "ServerSelectionTimeoutError", "NotPrimaryError", "MongoNotConnected"}:
+        if names & {
+            "ConnectionFailure",
+            "ServerSelectionTimeoutError",
+            "NotPrimaryError",
+            "MongoNotConnected",
+        }:
             return True
         if isinstance(seen, ConnectionError) and "database type" not in str(seen):
             return True

@@ -1,7 +1,7 @@
 """The names a push gives its fields, in one place for writing, reading back and pulling.
 
-A second run over the same images goes beside the first: its predictions field, its evaluation and its fields on
-the ground truth carry a suffix ("_2").
+A second run over the same images goes beside the first: its predictions field, its evaluation and its fields
+on the ground truth carry a suffix ("_2").
 """
 
 from __future__ import annotations
@@ -13,10 +13,33 @@ INFO = "boxscope"  # key in the data set's info
 # Not "sample_id": FiftyOne's patches keep the id of their sample under that name.
 SAMPLE_ID, SPLIT, LINK, SOURCE = "image_id", "split", "boxscope_link", "source_file"
 
-RESERVED = frozenset({
-    "id", "tags", "label", "bounding_box", "mask", "confidence", "index", "attributes", "object_id", "verdict", "iou",
-    "error", "confused_with", "size", "link", "eval", "eval_id", "eval_iou", "seen_at", "iscrowd", "difficult", "truncated", "occluded",
-})
+RESERVED = frozenset(
+    {
+        "id",
+        "tags",
+        "label",
+        "bounding_box",
+        "mask",
+        "confidence",
+        "index",
+        "attributes",
+        "object_id",
+        "verdict",
+        "iou",
+        "error",
+        "confused_with",
+        "size",
+        "link",
+        "eval",
+        "eval_id",
+        "eval_iou",
+        "seen_at",
+        "iscrowd",
+        "difficult",
+        "truncated",
+        "occluded",
+    }
+)
 FLAG_FIELDS = {"crowd": "iscrowd", "difficult": "difficult", "truncated": "truncated", "occluded": "occluded"}
 
 

@@ -1,8 +1,9 @@
-"""Heat maps as FiftyOne Heatmap labels: where the model believes an object is, from a run's stored detections, and
-evidence that was made before.
+"""Heat maps as FiftyOne Heatmap labels: where the model believes an object is, from a run's stored
+detections, and evidence that was made before.
 
-Each map is a grey PNG on the fixed scale of every other page (0 is black, 255 is confidence 1), longer side 256 pixels,
-in the folder of the run's media; FiftyOne lays it over the image and has a slider for its opacity.
+Each map is a grey PNG on the fixed scale of every other page (0 is black, 255 is confidence 1), longer side
+256 pixels, in the folder of the run's media; FiftyOne lays it over the image and has a slider for its
+opacity.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ SIDE = 256
 class HeatMaps:
     """Writes the maps of an image and says what its document carries.
 
-    Two confidence maps an image at most: `confidence_map`, every class; `missed_map`, the classes of its missed objects only, so that
-    what the model half saw there is not drowned by what it found. An image without a missed object has no second map.
+    Two confidence maps an image at most: `confidence_map`, every class; `missed_map`, the classes of its
+    missed objects only, so that what the model half saw there is not drowned by what it found. An image
+    without a missed object has no second map.
 
     Args:
         run: a Run; judged: its verdicts; names: the run's fields; owner: as `Documents` has it.
@@ -35,7 +37,15 @@ class HeatMaps:
     """
 
     def __init__(
-        self, run: Any, judged: Judged, names: Names, owner: str, folder: Path, *, confidence: bool = True, evidence: EvidenceMaps | None = None
+        self,
+        run: Any,
+        judged: Judged,
+        names: Names,
+        owner: str,
+        folder: Path,
+        *,
+        confidence: bool = True,
+        evidence: EvidenceMaps | None = None,
     ):
         self.run, self.judged, self.names, self.owner, self.folder = run, judged, names, owner, folder
         self.confidence, self.evidence = confidence, evidence
@@ -55,7 +65,10 @@ class HeatMaps:
             if len(missed):
                 maps[self.names.missed_map] = confidence_map(found, class_ids=missed, side=SIDE)
         if self.evidence is not None:
-            maps |= {self.names.evidence_map(method): values for method, values in self.evidence.of(i, SIDE).items()}
+            maps |= {
+                self.names.evidence_map(method): values
+                for method, values in self.evidence.of(i, SIDE).items()
+            }
         return {field: self._document(field, i, values) for field, values in maps.items()}
 
     def _document(self, field: str, i: int, values: np.ndarray) -> dict[str, Any]:
@@ -66,4 +79,10 @@ class HeatMaps:
         _, content = cv2.imencode(".png", np.round(values * 255).astype(np.uint8))
         path.write_bytes(content.tobytes())  # a push that is killed here writes it again when it is repeated
         label = object_ids(field, self.owner, [self.run.sample_ids[i]], [0])[0]
-        return {"_id": ObjectId(label), "_cls": "Heatmap", "tags": [], "map_path": str(path), "range": [0, 255]}
+        return {
+            "_id": ObjectId(label),
+            "_cls": "Heatmap",
+            "tags": [],
+            "map_path": str(path),
+            "range": [0, 255],
+        }

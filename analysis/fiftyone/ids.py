@@ -1,4 +1,6 @@
-"""The same object gets the same id on every push, so that a push that was killed or repeated doubles nothing."""
+"""The same object gets the same id on every push, so that a push that was killed or repeated doubles
+nothing.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,9 @@ from collections.abc import Sequence
 import numpy as np
 
 
-def object_ids(kind: str, owner: str, sample_ids: Sequence[str], ordinals: Sequence[int] | np.ndarray) -> list[bytes]:
+def object_ids(
+    kind: str, owner: str, sample_ids: Sequence[str], ordinals: Sequence[int] | np.ndarray
+) -> list[bytes]:
     """12-byte ids, one a row: a digest of kind, owner, sample and ordinal.
 
     96 bits: among ten million objects the chance that any two agree is below 1e-15.
@@ -34,5 +38,7 @@ def sample_ids_of(owner: str, sample_ids: list[str], begin: int, end: int) -> li
 
 
 def owner_key(fingerprint: str) -> str:
-    """What ids hang on: the image set and its annotations, not the detector, so that runs can lie side by side."""
+    """What ids hang on: the image set and its annotations, not the detector, so that runs can lie side by
+    side.
+    """
     return hashlib.blake2b(fingerprint.encode(), digest_size=12).hexdigest()

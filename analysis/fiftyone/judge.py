@@ -32,7 +32,8 @@ class Judged:
         cuts: float32 [K], the confidence threshold of each class.
         det_verdict: [D] of "correct", "wrong", "duplicate", "ignored", "unlabelled", "below".
         truth_verdict: [M] of "found", "missed", "ignored", "unlabelled".
-        det_error, truth_error: [D] and [M], the kind of mistake by TIDE ("classification", ..., "missed"), "" for none.
+        det_error, truth_error: [D] and [M], the kind of mistake by TIDE ("classification", ..., "missed"), ""
+            for none.
         confused: int32 [D], for a classification mistake the object of another class it lies on, else -1.
         counts: the totals, for the message and the data set's info.
         det_columns, truth_columns: more columns for the labels, by field name, [D] and [M].
@@ -67,7 +68,11 @@ def by_class(run: Any, threshold: Any) -> Any:
 
 
 def judge(
-    run: Any, threshold: Any = 0.5, bound: float = 0.5, *, det_columns: Mapping[str, Any] | None = None,
+    run: Any,
+    threshold: Any = 0.5,
+    bound: float = 0.5,
+    *,
+    det_columns: Mapping[str, Any] | None = None,
     truth_columns: Mapping[str, Any] | None = None,
 ) -> Judged:
     """Match a run and give every detection and object its verdict.
@@ -90,31 +95,47 @@ def judge(
     point = operating_point(run, plain, iou=bound)
     checked = {
         "det_columns": _columns(det_columns, len(run.detections), "detection"),
-        "truth_columns": _causes(run, matches, plain, bound) | _columns(truth_columns, len(run.truth), "ground-truth"),
+        "truth_columns": (
+            _causes(run, matches, plain, bound) | _columns(truth_columns, len(run.truth), "ground-truth")
+        ),
     }
     return Judged(
-        point=point.to_dict(run.class_map), words=str(point), matches=matches, cuts=cuts, det_verdict=verdict.detections,
-        truth_verdict=verdict.objects, **_mistakes(run, matches, plain, bound),
-        counts=counts(matches, plain).to_dict(), **checked,
+        point=point.to_dict(run.class_map),
+        words=str(point),
+        matches=matches,
+        cuts=cuts,
+        det_verdict=verdict.detections,
+        truth_verdict=verdict.objects,
+        **_mistakes(run, matches, plain, bound),
+        counts=counts(matches, plain).to_dict(),
+        **checked,
     )
 
 
 def _causes(run: Any, matches: Matches, threshold: Any, bound: float) -> dict[str, np.ndarray]:
-    """The cause of each miss and its rescue, as far as the stored detections tell; none without labelled images."""
+    """The cause of each miss and its rescue, as far as the stored detections tell; none without labelled
+    images.
+    """
     from analysis.autopsy_run import autopsy_columns
 
     return autopsy_columns(run, threshold, bound) if len(run.truth) and matches.judged.any() else {}
 
 
 def _mistakes(run: Any, matches: Matches, threshold: Any, bound: float) -> dict[str, np.ndarray]:
-    found = find_errors(run, iou=bound, background_iou=min(0.1, bound / 2), max_detections=None, matches=matches)
+    found = find_errors(
+        run, iou=bound, background_iou=min(0.1, bound / 2), max_detections=None, matches=matches
+    )
     names = np.array(["", *KINDS])
     det, truth = found.at(threshold)
-    return {"det_error": names[det], "truth_error": names[truth], "confused": np.where(det == CLASSIFICATION, found.det_truth, -1)}
+    return {
+        "det_error": names[det],
+        "truth_error": names[truth],
+        "confused": np.where(det == CLASSIFICATION, found.det_truth, -1),
+    }
 
 
 def sizes(xyxy: np.ndarray, stated_area: np.ndarray | None = None) -> np.ndarray:
-    """"small", "medium" or "large" by COCO's bounds; the area the file states counts before the box's."""
+    """ "small", "medium" or "large" by COCO's bounds; the area the file states counts before the box's."""
     square = area(xyxy).astype(np.float64)
     if stated_area is not None:
         square = np.where(np.isfinite(stated_area), stated_area, square)
@@ -130,8 +151,12 @@ def _columns(columns: Mapping[str, Any] | None, length: int, what: str) -> dict[
         if not name.isidentifier() or name.startswith("_"):
             raise InputError(f"A {what} column needs a name of letters, digits and _, got {name!r}.")
         if name in RESERVED:
-            raise InputError(f"A {what} column may not be named {name!r}; the push writes a field of that name itself.")
+            raise InputError(
+                f"A {what} column may not be named {name!r}; the push writes a field of that name itself."
+            )
         if values.shape != (length,):
-            raise InputError(f"The {what} column {name!r}: expected {length} values, got shape {list(values.shape)}.")
+            raise InputError(
+                f"The {what} column {name!r}: expected {length} values, got shape {list(values.shape)}."
+            )
         out[name] = values
     return out

@@ -1,4 +1,6 @@
-"""Addresses: of a data set, a sample or a saved view in FiftyOne's App, and of an image or an object in ours."""
+"""Addresses: of a data set, a sample or a saved view in FiftyOne's App, and of an image or an object in
+ours.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,11 @@ DEFAULT_PAGES = "http://localhost:8501"
 
 
 def app_link(
-    port: int = DEFAULT_APP_PORT, dataset: str | None = None, *, sample: str | None = None, view: str | None = None,
+    port: int = DEFAULT_APP_PORT,
+    dataset: str | None = None,
+    *,
+    sample: str | None = None,
+    view: str | None = None,
     workspace: str | None = None,
 ) -> str:
     """The address in FiftyOne's App.
@@ -25,7 +31,15 @@ def app_link(
     base = f"http://127.0.0.1:{port}"
     if dataset is None:
         return base
-    query = {key: value for key, value in (("view", view and slug(view)), ("workspace", workspace and slug(workspace)), ("id", sample)) if value}
+    query = {
+        key: value
+        for key, value in (
+            ("view", view and slug(view)),
+            ("workspace", workspace and slug(workspace)),
+            ("id", sample),
+        )
+        if value
+    }
     return f"{base}/datasets/{quote(dataset)}" + (f"?{urlencode(query)}" if query else "")
 
 
@@ -39,8 +53,14 @@ def slug(name: str) -> str:
 
 
 def page_link(
-    base: str, run: str, sample_id: str, *, detection: int | None = None, object_id: int | None = None,
-    threshold: float | None = None, iou: float | None = None,
+    base: str,
+    run: str,
+    sample_id: str,
+    *,
+    detection: int | None = None,
+    object_id: int | None = None,
+    threshold: float | None = None,
+    iou: float | None = None,
 ) -> str:
     """The address of our *Image* page for a sample, or for one detection or ground-truth object of it.
 

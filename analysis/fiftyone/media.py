@@ -14,8 +14,8 @@ SHOWN_BY_BROWSERS = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".avif"}
 class Media:
     """The files and upright sizes of a run's images.
 
-    Images made in memory or lying inside a record file, and formats that browsers do not show (TIFF, PGM, JPEG 2000, ...) get an upright PNG copy
-    in `folder`, written once.
+    Images made in memory or lying inside a record file, and formats that browsers do not show (TIFF, PGM,
+    JPEG 2000, ...) get an upright PNG copy in `folder`, written once.
 
     Args:
         run: a Run.
@@ -39,7 +39,9 @@ class Media:
         try:
             return image_size(self.run.files[i])
         except BoxscopeError as error:
-            self.problems.append(f"{self.run.sample_ids[i]}: its labels are left out, the image has no known size ({error})")
+            self.problems.append(
+                f"{self.run.sample_ids[i]}: its labels are left out, the image has no known size ({error})"
+            )
             return None
 
     def needs_copy(self, i: int) -> bool:

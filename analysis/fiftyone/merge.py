@@ -9,7 +9,9 @@ from analysis.fiftyone.fields import TRUTH, Names
 from analysis.saliency.methods import EVIDENCE_METHODS
 
 
-def write_batch(collection: Any, documents: list[dict], names: Names, *, may_exist: bool, discard_edits: bool) -> dict[str, int]:
+def write_batch(
+    collection: Any, documents: list[dict], names: Names, *, may_exist: bool, discard_edits: bool
+) -> dict[str, int]:
     """Insert or update documents by `_id`; returns how many samples, labels and kept edits.
 
     A killed push may have written part of a batch, so the same call completes it.
@@ -20,7 +22,10 @@ def write_batch(collection: Any, documents: list[dict], names: Names, *, may_exi
     there = {}
     if may_exist and documents:
         wanted = {TRUTH: 1, names.predictions: 1, "tags": 1}
-        there = {doc["_id"]: doc for doc in collection.find({"_id": {"$in": [d["_id"] for d in documents]}}, wanted)}
+        there = {
+            doc["_id"]: doc
+            for doc in collection.find({"_id": {"$in": [d["_id"] for d in documents]}}, wanted)
+        }
     fresh, updates = [], []
     for doc in documents:
         old = there.get(doc["_id"])
@@ -30,7 +35,12 @@ def write_batch(collection: Any, documents: list[dict], names: Names, *, may_exi
             tally["kept_edits"] += _merge(doc, old, names, discard_edits)
             gone = [f for f in owned_fields(names) if f not in doc]
             changed = {k: v for k, v in doc.items() if k not in ("_id", "created_at", "_rand", "tags")}
-            updates.append(UpdateOne({"_id": doc["_id"]}, {"$set": changed, **({"$unset": dict.fromkeys(gone, "")} if gone else {})}))
+            updates.append(
+                UpdateOne(
+                    {"_id": doc["_id"]},
+                    {"$set": changed, **({"$unset": dict.fromkeys(gone, "")} if gone else {})},
+                )
+            )
         tally["objects"] += len(doc.get(TRUTH, {}).get("detections", ()))
         tally["detections"] += len(doc.get(names.predictions, {}).get("detections", ()))
     if fresh:
@@ -43,7 +53,14 @@ def write_batch(collection: Any, documents: list[dict], names: Names, *, may_exi
 
 def owned_fields(names: Names) -> list[str]:
     """Sample fields of a run that an update takes away where the new document has none."""
-    return [names.problem, names.predictions, names.confidence_map, names.missed_map, *map(names.evidence_map, EVIDENCE_METHODS), *(f"{names.eval_key}_{part}" for part in ("tp", "fp", "fn"))]
+    return [
+        names.problem,
+        names.predictions,
+        names.confidence_map,
+        names.missed_map,
+        *map(names.evidence_map, EVIDENCE_METHODS),
+        *(f"{names.eval_key}_{part}" for part in ("tp", "fp", "fn")),
+    ]
 
 
 def _merge(doc: dict, old: dict, names: Names, discard_edits: bool) -> int:
@@ -82,7 +99,16 @@ def truth_fields(names: Names, labels: Any) -> set[str]:
     """Fields on the ground truth that this run owns: they are replaced, not kept."""
     key = names.eval_key
     causes = (names.of_truth(name) for name in COLUMNS)
-    return {key, f"{key}_id", f"{key}_iou", names.truth_verdict, names.truth_error, names.seen_at, *causes, *(k for label in labels for k in label)}
+    return {
+        key,
+        f"{key}_id",
+        f"{key}_iou",
+        names.truth_verdict,
+        names.truth_error,
+        names.seen_at,
+        *causes,
+        *(k for label in labels for k in label),
+    }
 
 
 def is_edited(label: dict, pushed: dict, tolerance: float = 1e-9) -> bool:

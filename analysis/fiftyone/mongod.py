@@ -25,15 +25,29 @@ EXIT_REASONS = {48: "port", 62: "version"}  # mongod's documented exit codes; 10
 
 def command(program: Path, folder: Path, log: Path, port: int) -> list[str]:
     return [
-        str(program), "--dbpath", str(folder), "--port", str(port), "--bind_ip", "127.0.0.1", "--nounixsocket",
-        "--logpath", str(log), "--wiredTigerCacheSizeGB", str(CACHE_GB),
+        str(program),
+        "--dbpath",
+        str(folder),
+        "--port",
+        str(port),
+        "--bind_ip",
+        "127.0.0.1",
+        "--nounixsocket",
+        "--logpath",
+        str(log),
+        "--wiredTigerCacheSizeGB",
+        str(CACHE_GB),
         # Without these an empty database takes 300 MB and keeps writing diagnostics about itself.
-        "--wiredTigerEngineConfigString", "log=(file_max=16MB,prealloc=false)",
-        "--setParameter", "diagnosticDataCollectionEnabled=false",
+        "--wiredTigerEngineConfigString",
+        "log=(file_max=16MB,prealloc=false)",
+        "--setParameter",
+        "diagnosticDataCollectionEnabled=false",
     ]
 
 
-def start(program: Path, folder: Path, log: Path, *, env: Mapping[str, str], patience: float = PATIENCE) -> dict[str, Any]:
+def start(
+    program: Path, folder: Path, log: Path, *, env: Mapping[str, str], patience: float = PATIENCE
+) -> dict[str, Any]:
     """Start mongod on a free port of this machine and return its record when it answers.
 
     Returns:
@@ -52,8 +66,12 @@ def start(program: Path, folder: Path, log: Path, *, env: Mapping[str, str], pat
         output.write_bytes(b"")
         child = processes.start(command(program, folder, log, port), env=env, log=output, cwd=folder)
         record = {
-            "pid": child.pid, "began": processes.start_time(child.pid), "port": port, "folder": str(folder),
-            "uri": f"mongodb://127.0.0.1:{port}/", "version": version,
+            "pid": child.pid,
+            "began": processes.start_time(child.pid),
+            "port": port,
+            "folder": str(folder),
+            "uri": f"mongodb://127.0.0.1:{port}/",
+            "version": version,
         }
         end = time.monotonic() + patience
         while time.monotonic() < end:
@@ -74,7 +92,7 @@ def start(program: Path, folder: Path, log: Path, *, env: Mapping[str, str], pat
 
 
 def program_version(program: Path) -> str:
-    """"6.0.5"; "" where it does not say.
+    """ "6.0.5"; "" where it does not say.
 
     Raises:
         UnavailableError: it cannot run on this machine.
@@ -94,24 +112,38 @@ def why_it_stopped(code: int, folder: Path, log: Path, output: Path) -> str:
     text = "\n".join(p.read_text(errors="replace") for p in (log, output) if p.exists())
     kind = EXIT_REASONS.get(code)
     if "DBPathInUse" in text:
-        return f"The database folder {folder} is in use by another mongod; stop that one, or set BOXSCOPE_HOME to another folder."
+        return (
+            f"The database folder {folder} is in use by another mongod; stop that one, or set BOXSCOPE_HOME"
+            " to another folder."
+        )
     if "No space left on device" in text:
         return f"The disk that holds {folder} is full; free some space and start FiftyOne again."
     if "ermission denied" in text or "Read-only file system" in text:
-        return f"The database folder {folder} cannot be written; allow it, or set BOXSCOPE_HOME to another folder."
+        return (
+            f"The database folder {folder} cannot be written; allow it, or set BOXSCOPE_HOME to another"
+            " folder."
+        )
     if kind == "port" or "Address already in use" in text:
         return "The port chosen for FiftyOne's database was taken by another program; try again."
-    other = ("featureCompatibilityVersion", "unsupported WiredTiger file version", "UPGRADE PROBLEM", "Version incompatibility")
+    other = (
+        "featureCompatibilityVersion",
+        "unsupported WiredTiger file version",
+        "UPGRADE PROBLEM",
+        "Version incompatibility",
+    )
     if kind == "version" or any(mark in text for mark in other):
         return _other_version(folder)
     if "Unable to read the storage engine metadata" in text or "WiredTiger error" in text or "WT_" in text:
         return (
-            f"The database folder {folder} is damaged or of another version of MongoDB; move it away (it holds what was "
-            "pushed, your tags in FiftyOne included) and push again."
+            f"The database folder {folder} is damaged or of another version of MongoDB; move it away (it"
+            " holds what was pushed, your tags in FiftyOne included) and push again."
         )
     if code < 0 or code in (126, 127, 132, 134):
         return _cannot_run(code, text)
-    return f"FiftyOne's database stopped with exit code {code}: {_last_error(log) or 'it gave no reason'}; see {log}."
+    return (
+        f"FiftyOne's database stopped with exit code {code}: {_last_error(log) or 'it gave no reason'}; see"
+        f" {log}."
+    )
 
 
 def check_answers(uri: str, *, whose: str, seconds: float = 5.0) -> str:
@@ -128,7 +160,9 @@ def check_answers(uri: str, *, whose: str, seconds: float = 5.0) -> str:
             return client.server_info()["version"]
     except PyMongoError as error:
         reason = " ".join(str(error).split())[:160]
-        raise UnavailableError(f"FiftyOne cannot reach {whose} ({_without_password(uri)}): {reason}.") from None
+        raise UnavailableError(
+            f"FiftyOne cannot reach {whose} ({_without_password(uri)}): {reason}."
+        ) from None
 
 
 def _without_password(uri: str) -> str:
@@ -143,11 +177,15 @@ def _prepare(folder: Path, version: str) -> None:
         probe.write_bytes(b"")
         probe.unlink()
     except OSError as error:
-        raise UnavailableError(f"The database folder {folder} cannot be written ({error.strerror}); set BOXSCOPE_HOME to another folder.") from None
+        raise UnavailableError(
+            f"The database folder {folder} cannot be written ({error.strerror}); set BOXSCOPE_HOME to another"
+            " folder."
+        ) from None
     free = shutil.disk_usage(folder).free
     if free < MIN_FREE_BYTES:
         raise UnavailableError(
-            f"The disk that holds {folder} has {free / 2**20:.0f} MB left and FiftyOne's database needs {MIN_FREE_BYTES / 2**20:.0f}; free some space."
+            f"The disk that holds {folder} has {free / 2**20:.0f} MB left and FiftyOne's database needs"
+            f" {MIN_FREE_BYTES / 2**20:.0f}; free some space."
         )
     try:
         wrote = json.loads((folder / MARK).read_text()).get("mongod", "")
@@ -165,17 +203,23 @@ def _major(version: str) -> int:
 def _other_version(folder: Path, wrote: str = "another version of MongoDB", have: str = "") -> str:
     ours = f", not by the {have} that is installed" if have else ""
     return (
-        f"The database folder {folder} was written by {wrote}{ours}; install that version again, or move the folder away "
-        "(it holds what was pushed, your tags in FiftyOne included) and push again."
+        f"The database folder {folder} was written by {wrote}{ours}; install that version again, or move the"
+        " folder away (it holds what was pushed, your tags in FiftyOne included) and push again."
     )
 
 
 def _cannot_run(code: int, text: str) -> str:
     library = next((line for line in text.splitlines() if "error while loading shared libraries" in line), "")
     if library:
-        return f"mongod cannot run here: {library.partition('error while loading shared libraries: ')[2].strip()}."
+        return (
+            "mongod cannot run here:"
+            f" {library.partition('error while loading shared libraries: ')[2].strip()}."
+        )
     if code in (-signal.SIGILL, 132):
-        return "mongod cannot run on this processor (MongoDB 5 and later need AVX); start a MongoDB elsewhere and set FIFTYONE_DATABASE_URI."
+        return (
+            "mongod cannot run on this processor (MongoDB 5 and later need AVX); start a MongoDB elsewhere"
+            " and set FIFTYONE_DATABASE_URI."
+        )
     if code in (-signal.SIGKILL, 137):
         return "FiftyOne's database was killed while starting, perhaps for lack of memory."
     return f"mongod cannot run here (exit code {code})."

@@ -1,6 +1,7 @@
 """FiftyOne plugin of Boxscope: the operator "Explain in Boxscope".
 
-`analysis.fiftyone.plugin.install` copies this file into FiftyOne's plugins folder; FiftyOne's App imports the copy.
+`analysis.fiftyone.plugin.install` copies this file into FiftyOne's plugins folder; FiftyOne's App imports the
+copy.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ class ExplainInBoxscope(operators.Operator):
     @property
     def config(self):
         return operators.OperatorConfig(
-            name="explain_in_boxscope", label="Explain in Boxscope", dynamic=True,
+            name="explain_in_boxscope",
+            label="Explain in Boxscope",
+            dynamic=True,
             description="Why was it missed, or why is it wrong? Opens the object's page in Boxscope.",
         )
 
@@ -31,7 +34,9 @@ class ExplainInBoxscope(operators.Operator):
         else:
             text = "Select a label, or open a sample, of a data set that Boxscope pushed."
         inputs.md(text, name="links")
-        return types.Property(inputs, view=types.PromptView(label="Explain in Boxscope", submit_button_label="Done"))
+        return types.Property(
+            inputs, view=types.PromptView(label="Explain in Boxscope", submit_button_label="Done")
+        )
 
     def execute(self, ctx):
         return {"links": [link for _, link in find_links(ctx)]}

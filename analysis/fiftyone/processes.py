@@ -1,4 +1,6 @@
-"""Processes that outlive the one that started them: start, recognise, end; and the file that remembers them."""
+"""Processes that outlive the one that started them: start, recognise, end; and the file that remembers
+them.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +24,8 @@ from detector.paths import write_atomically
 def start_time(pid: int) -> str | None:
     """When the kernel says a process began, as an opaque mark; None where it is gone or a zombie.
 
-    A pid is used again one day; pid and start time together name one process for good (Linux: /proc; elsewhere
-    `ps`).
+    A pid is used again one day; pid and start time together name one process for good (Linux: /proc;
+    elsewhere `ps`).
     """
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
@@ -55,11 +57,18 @@ def start(command: Sequence[str], *, env: Mapping[str, str], log: Path, cwd: Pat
     with open(log, "ab") as output:
         try:
             return subprocess.Popen(
-                list(command), env=dict(env), cwd=cwd, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                list(command),
+                env=dict(env),
+                cwd=cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
                 start_new_session=True,
             )
         except OSError as error:
-            raise UnavailableError(f"{Path(command[0]).name} could not be started: {error.strerror}.", path=command[0]) from None
+            raise UnavailableError(
+                f"{Path(command[0]).name} could not be started: {error.strerror}.", path=command[0]
+            ) from None
 
 
 def stop(record: Mapping[str, Any] | None, *, patience: float = 15.0) -> bool:
@@ -91,7 +100,8 @@ def free_port(preferred: int | None = None) -> int:
 
 @contextlib.contextmanager
 def claimed_port(preferred: int) -> Iterator[int]:
-    """A free port that no other Boxscope process, of any data directory, is about to use; the preferred one if it can be.
+    """A free port that no other Boxscope process, of any data directory, is about to use; the preferred one
+    if it can be.
 
     A server listens only seconds after its start; until then the claim, a lock on a file, speaks for it.
     """
@@ -128,13 +138,17 @@ def answers(port: int, timeout: float = 1.0) -> bool:
 
 
 class StateFile:
-    """What runs, by name: {"database": {pid, began, port, ...}, "app": {...}}; written whole or not at all."""
+    """What runs, by name: {"database": {pid, began, port, ...}, "app": {...}}; written whole or not at
+    all.
+    """
 
     def __init__(self, path: Path):
         self.path = path
 
     def read(self) -> dict[str, Any]:
-        """The records; an absent or unreadable file is an empty one (its processes are then unknown to us)."""
+        """The records; an absent or unreadable file is an empty one (its processes are then unknown to
+        us).
+        """
         try:
             content = json.loads(self.path.read_text())
         except (OSError, ValueError):
@@ -165,7 +179,8 @@ class StateFile:
                 except OSError:
                     if time.monotonic() >= end:
                         raise UnavailableError(
-                            f"Another Boxscope process is busy with FiftyOne ({what}) since {wait:.0f} s; wait for it or stop it."
+                            f"Another Boxscope process is busy with FiftyOne ({what}) since {wait:.0f} s;"
+                            " wait for it or stop it."
                         ) from None
                     time.sleep(0.05)
             yield

@@ -1,7 +1,8 @@
-"""Tags as tests: objects that must be found, may be missed, or are labelled wrongly, kept beside the data set.
+"""Tags as tests: objects that must be found, may be missed, or are labelled wrongly, kept beside the data
+set.
 
-`must-detect`: a run that misses the object breaks a promise. `ok-to-miss` and `label-wrong`: the object is neither found
-nor missed when that is asked for; how many is always said.
+`must-detect`: a run that misses the object breaks a promise. `ok-to-miss` and `label-wrong`: the object is
+neither found nor missed when that is asked for; how many is always said.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ SAME_PLACE = 0.5
 
 @dataclass(frozen=True)
 class Promise:
-    """One tagged object. It is found again by image and id, else by class and place, so that it outlives an export."""
+    """One tagged object. It is found again by image and id, else by class and place, so that it outlives an
+    export.
+    """
 
     promise: str
     sample_id: str
@@ -40,9 +43,9 @@ class Promise:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A promise held against a run: `state` is "kept", "broken", "excused" (ok-to-miss, label-wrong) or "lost"
-    (the object is not in this run's ground truth, or its image was not run on); `score` of the best fitting
-    detection, -1 without one."""
+    """A promise held against a run: `state` is "kept", "broken", "excused" (ok-to-miss, label-wrong) or
+    "lost" (the object is not in this run's ground truth, or its image was not run on); `score` of the best
+    fitting detection, -1 without one."""
 
     promise: Promise
     state: str
@@ -51,22 +54,33 @@ class Outcome:
     def __str__(self) -> str:
         p = self.promise
         seen = f"seen at {self.score:.2f}" if self.score >= 0 else "not seen at all"
-        return f"{p.promise}: {p.label} in {p.sample_id} at {[round(v) for v in p.xyxy]} is {self.state} ({seen})"
+        return (
+            f"{p.promise}: {p.label} in {p.sample_id} at {[round(v) for v in p.xyxy]} is {self.state}"
+            f" ({seen})"
+        )
 
 
 def promises_of(changes: ChangeList) -> list[Promise]:
     """The promises among the tags of a pull, on ground-truth objects."""
     return [
         Promise(tag, t.sample_id, t.object_id, t.label, t.xyxy)
-        for t in changes.tags if t.side == "truth" and t.xyxy is not None for tag in t.tags if tag in PROMISES
+        for t in changes.tags
+        if t.side == "truth" and t.xyxy is not None
+        for tag in t.tags
+        if tag in PROMISES
     ]
 
 
 def promises_file(source: str) -> Path:
-    """Where the promises about a data set are kept: by its source, so that corrected annotations keep them."""
+    """Where the promises about a data set are kept: by its source, so that corrected annotations keep
+    them.
+    """
     import hashlib
 
-    return data_dir("promises") / f"{hashlib.sha256(source.encode('utf-8', 'surrogateescape')).hexdigest()[:16]}.json"
+    return (
+        data_dir("promises")
+        / f"{hashlib.sha256(source.encode('utf-8', 'surrogateescape')).hexdigest()[:16]}.json"
+    )
 
 
 def save_promises(promises: list[Promise], path: Path) -> None:
@@ -97,7 +111,11 @@ def find_objects(run: Any, promises: list[Promise]) -> list[int]:
         i = run.position(p.sample_id)
         rows = np.arange(run.truth_offsets[i], run.truth_offsets[i + 1])
         overlap = iou(np.array([p.xyxy]), t.xyxy[rows])[0] if len(rows) else np.zeros(0)
-        same_id = np.flatnonzero((t.ids[rows] == p.object_id) & (overlap >= SAME_PLACE)) if p.object_id is not None else []
+        same_id = (
+            np.flatnonzero((t.ids[rows] == p.object_id) & (overlap >= SAME_PLACE))
+            if p.object_id is not None
+            else []
+        )
         fits = overlap >= SAME_PLACE
         names = np.array([run.class_map.names[c] == p.label for c in t.class_ids[rows]], bool)
         best = np.flatnonzero(fits & names)
@@ -107,7 +125,9 @@ def find_objects(run: Any, promises: list[Promise]) -> list[int]:
     return out
 
 
-def check_promises(run: Any, promises: list[Promise], threshold: Any = 0.5, bound: float = 0.5) -> list[Outcome]:
+def check_promises(
+    run: Any, promises: list[Promise], threshold: Any = 0.5, bound: float = 0.5
+) -> list[Outcome]:
     """Hold promises against a run at an operating point; in their order."""
     matches = match_run(run, bound)
     verdict = verdicts(matches, threshold).objects
@@ -135,7 +155,15 @@ def excuse(run: Any, promises: list[Promise]) -> tuple[Any, int]:
     table = ObjectTable(rows=t.rows, xyxy=t.xyxy, class_ids=t.class_ids, ids=t.ids, area=t.area, **columns)
     data = as_dataset(run)
     changed = Dataset(
-        name=data.name, format=data.format, source=data.source, class_map=data.class_map, sample_ids=data.sample_ids, files=data.files,
-        sizes=data.sizes, labelled=data.labelled, objects=table, splits=data.splits,
+        name=data.name,
+        format=data.format,
+        source=data.source,
+        class_map=data.class_map,
+        sample_ids=data.sample_ids,
+        files=data.files,
+        sizes=data.sizes,
+        labelled=data.labelled,
+        objects=table,
+        splits=data.splits,
     )
     return with_truth(run, changed), len(rows)

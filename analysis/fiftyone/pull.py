@@ -1,7 +1,9 @@
-"""The pull: what people tagged, corrected, added and deleted in FiftyOne, compared with the run's ground truth.
+"""The pull: what people tagged, corrected, added and deleted in FiftyOne, compared with the run's ground
+truth.
 
-It reads the documents straight from the database and needs no FiftyOne. A label is known by the id the push gave it;
-one without such an id is recognised by its place (IoU) among the objects that are gone, else it was added.
+It reads the documents straight from the database and needs no FiftyOne. A label is known by the id the push
+gave it; one without such an id is recognised by its place (IoU) among the objects that are gone, else it was
+added.
 """
 
 from __future__ import annotations
@@ -62,7 +64,13 @@ def _pull(run: Any, name: str, base: Any) -> ChangeList:
     changes: list[Change] = []
     tags: list[Tagged] = []
     reader = _Reader(run, f"FiftyOne data set {name}")
-    wanted = {SAMPLE_ID: 1, "tags": 1, "last_modified_at": 1, f"{TRUTH}.detections": 1, f"{field}.detections": 1}
+    wanted = {
+        SAMPLE_ID: 1,
+        "tags": 1,
+        "last_modified_at": 1,
+        f"{TRUTH}.detections": 1,
+        f"{field}.detections": 1,
+    }
     for sample in base[doc["sample_collection_name"]].find({}, wanted).sort("_id").batch_size(256):
         if sample.get(SAMPLE_ID) not in run:
             continue  # an image that was added in FiftyOne is not ours to change
@@ -70,7 +78,9 @@ def _pull(run: Any, name: str, base: Any) -> ChangeList:
         changes += found
         tags += marked
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    return ChangeList(name, run.manifest.identity, run.manifest.dataset.fingerprint, tuple(changes), tuple(tags), now)
+    return ChangeList(
+        name, run.manifest.identity, run.manifest.dataset.fingerprint, tuple(changes), tuple(tags), now
+    )
 
 
 class _Reader:
@@ -86,8 +96,17 @@ class _Reader:
         size = run.image_size(image)
         tags = [Tagged("image", doc[SAMPLE_ID], tuple(doc["tags"]), when=when)] if doc.get("tags") else []
         tags += [
-            Tagged("detection", doc[SAMPLE_ID], tuple(label["tags"]), label.get("object_id"), label.get("label", ""), _pixels(label, size), when)
-            for label in (doc.get(field) or {}).get("detections") or [] if label.get("tags")
+            Tagged(
+                "detection",
+                doc[SAMPLE_ID],
+                tuple(label["tags"]),
+                label.get("object_id"),
+                label.get("label", ""),
+                _pixels(label, size),
+                when,
+            )
+            for label in (doc.get(field) or {}).get("detections") or []
+            if label.get("tags")
         ]
         there = (doc.get(TRUTH) or {}).get("detections")
         if there is None or not run.labelled[image]:
@@ -95,7 +114,9 @@ class _Reader:
         changes, truth_tags = self._objects(image, there, size, when)
         return changes, tags + truth_tags
 
-    def _objects(self, image: int, there: list[dict], size: tuple[int, int], when: str) -> tuple[list[Change], list[Tagged]]:
+    def _objects(
+        self, image: int, there: list[dict], size: tuple[int, int], when: str
+    ) -> tuple[list[Change], list[Tagged]]:
         run, t = self.run, self.run.truth
         rows = np.arange(run.truth_offsets[image], run.truth_offsets[image + 1])
         sample_id, file = run.sample_ids[image], Path(run.files[image]).name
@@ -125,12 +146,17 @@ class _Reader:
         for row in left:
             changes.append(Change("deleted", sample_id, self._before(row), None, "id", self.who, when, file))
         for label in added:
-            new, self.next_id = Truth(str(label.get("label")), _pixels(label, size), self.next_id), self.next_id + 1
+            new, self.next_id = (
+                Truth(str(label.get("label")), _pixels(label, size), self.next_id),
+                self.next_id + 1,
+            )
             changes.append(Change("added", sample_id, None, new, "id", self.who, when, file))
             tags += self._tags(sample_id, label, None, size, when)
         return changes, tags
 
-    def _compare(self, sample_id: str, row: int, label: dict, size: tuple[int, int], how: str, when: str) -> Change | None:
+    def _compare(
+        self, sample_id: str, row: int, label: dict, size: tuple[int, int], how: str, when: str
+    ) -> Change | None:
         before = self._before(row)
         box = _pixels(label, size)
         moved = any(abs(a - b) > PIXEL for a, b in zip(box, before.xyxy))
@@ -138,19 +164,43 @@ class _Reader:
         if not moved and not renamed:
             return None
         kind = "class and box" if moved and renamed else "box" if moved else "class"
-        after = Truth(str(label.get("label")), box if moved else before.xyxy, before.id, before.flags, None if moved else before.area)
+        after = Truth(
+            str(label.get("label")),
+            box if moved else before.xyxy,
+            before.id,
+            before.flags,
+            None if moved else before.area,
+        )
         return Change(kind, sample_id, before, after, how, self.who, when)
 
     def _before(self, row: int) -> Truth:
         t = self.run.truth
         flags = tuple(flag for flag in FLAGS if getattr(t, flag)[row])
         area = float(t.area[row])
-        return Truth(self.run.class_map.names[t.class_ids[row]], tuple(t.xyxy[row].tolist()), int(t.ids[row]), flags, None if area != area else area)
+        return Truth(
+            self.run.class_map.names[t.class_ids[row]],
+            tuple(t.xyxy[row].tolist()),
+            int(t.ids[row]),
+            flags,
+            None if area != area else area,
+        )
 
-    def _tags(self, sample_id: str, label: dict, object_id: int | None, size: tuple[int, int], when: str) -> list[Tagged]:
+    def _tags(
+        self, sample_id: str, label: dict, object_id: int | None, size: tuple[int, int], when: str
+    ) -> list[Tagged]:
         if not label.get("tags"):
             return []
-        return [Tagged("truth", sample_id, tuple(label["tags"]), object_id, str(label.get("label")), _pixels(label, size), when)]
+        return [
+            Tagged(
+                "truth",
+                sample_id,
+                tuple(label["tags"]),
+                object_id,
+                str(label.get("label")),
+                _pixels(label, size),
+                when,
+            )
+        ]
 
 
 def _pixels(label: dict, size: tuple[int, int]) -> tuple[float, float, float, float]:

@@ -1,7 +1,7 @@
 """The push: a run into a persistent FiftyOne data set, in batches, so that it can be stopped and repeated.
 
-Ids hang on the data set, the image and the object's place, so that a push which was killed or is repeated writes
-the same documents. What people did in FiftyOne stays: tags, corrected, added and deleted ground truth.
+Ids hang on the data set, the image and the object's place, so that a push which was killed or is repeated
+writes the same documents. What people did in FiftyOne stays: tags, corrected, added and deleted ground truth.
 """
 
 from __future__ import annotations
@@ -36,11 +36,24 @@ def default_name(run: Any) -> str:
 
 
 def push(
-    run: Any, judged: Judged, *, name: str | None = None, lowest: float = 0.05, pages: str = DEFAULT_PAGES, run_name: str | None = None,
-    eval_key: str = "eval", discard_edits: bool = False, heatmaps: bool = False, evidence: EvidenceMaps | None = None, figures: Mapping[str, float | None] | None = None,
-    progress: Callable[[PushProgress], None] | None = None, should_stop: Callable[[], bool] | None = None, batch: int = BATCH,
+    run: Any,
+    judged: Judged,
+    *,
+    name: str | None = None,
+    lowest: float = 0.05,
+    pages: str = DEFAULT_PAGES,
+    run_name: str | None = None,
+    eval_key: str = "eval",
+    discard_edits: bool = False,
+    heatmaps: bool = False,
+    evidence: EvidenceMaps | None = None,
+    figures: Mapping[str, float | None] | None = None,
+    progress: Callable[[PushProgress], None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+    batch: int = BATCH,
 ) -> PushReport:
-    """Write a judged run through the FiftyOne of this process. `analysis.fiftyone_bridge` says what each means.
+    """Write a judged run through the FiftyOne of this process. `analysis.fiftyone_bridge` says what each
+    means.
 
     Raises:
         InputError: the name belongs to another data set.
@@ -57,13 +70,38 @@ def push(
         owner = owner_key(run.manifest.dataset.fingerprint)
         folder = around.home() / "media" / owner
         documents = Documents(
-            run, judged, names, owner=owner, pages=pages, lowest=lowest,
+            run,
+            judged,
+            names,
+            owner=owner,
+            pages=pages,
+            lowest=lowest,
             run_name=run_name or (run.path.name if run.path else run.manifest.name),
             media=Media(run, folder),
-            maps=HeatMaps(run, judged, names, owner, folder / run.manifest.identity, confidence=heatmaps, evidence=evidence) if heatmaps or evidence is not None else None,
+            maps=(
+                HeatMaps(
+                    run,
+                    judged,
+                    names,
+                    owner,
+                    folder / run.manifest.identity,
+                    confidence=heatmaps,
+                    evidence=evidence,
+                )
+                if heatmaps or evidence is not None
+                else None
+            ),
         )
         copies = any(map(documents.media.needs_copy, range(len(run.sample_ids))))
-        declare(dataset, run, judged, names, heatmaps=heatmaps, evidence=evidence.methods if evidence is not None else (), copies=copies)
+        declare(
+            dataset,
+            run,
+            judged,
+            names,
+            heatmaps=heatmaps,
+            evidence=evidence.methods if evidence is not None else (),
+            copies=copies,
+        )
         _note(dataset, run, judged, names, "pushing", pages)
         tally = {"inserted": 0, "updated": 0, "objects": 0, "detections": 0, "kept_edits": 0}
         collection = dataset._sample_collection
@@ -78,7 +116,9 @@ def push(
             documents_now = documents.build(done, end, now)
             for doc in documents_now:
                 doc["_dataset_id"] = dataset._doc.id
-            written = write_batch(collection, documents_now, names, may_exist=may_exist, discard_edits=discard_edits)
+            written = write_batch(
+                collection, documents_now, names, may_exist=may_exist, discard_edits=discard_edits
+            )
             for key, value in written.items():
                 tally[key] += value
             done = end
@@ -100,12 +140,21 @@ def push(
         if not is_connection_loss(error):
             raise as_unavailable(error) from error
         raise UnavailableError(
-            f"FiftyOne's database went away after {done} of {len(run.sample_ids)} images; what was written stays, push again to complete it."
+            f"FiftyOne's database went away after {done} of {len(run.sample_ids)} images; what was written"
+            " stays, push again to complete it."
         ) from error
     return PushReport(
-        dataset=name, predictions=names.predictions, eval_key=names.eval_key, **tally,
-        below_lowest=int((~documents.written(slice(None))).sum()), copies=documents.media.copies, views=tuple(views),
-        problems=(*documents.media.problems, *(evidence.problems if evidence is not None else ())), cancelled=cancelled, seconds=time.monotonic() - started, words=judged.words,
+        dataset=name,
+        predictions=names.predictions,
+        eval_key=names.eval_key,
+        **tally,
+        below_lowest=int((~documents.written(slice(None))).sum()),
+        copies=documents.media.copies,
+        views=tuple(views),
+        problems=(*documents.media.problems, *(evidence.problems if evidence is not None else ())),
+        cancelled=cancelled,
+        seconds=time.monotonic() - started,
+        words=judged.words,
     )
 
 
@@ -126,14 +175,26 @@ def _open(run: Any, name: str, eval_key: str) -> tuple[Any, Names, list[Names]]:
         info = dataset.info.get(INFO)
         if not info:
             if len(dataset):
-                raise InputError(f"FiftyOne already has a data set {name!r} that Boxscope did not make; choose another name.")
-            info = {"fingerprint": manifest.dataset.fingerprint, "runs": {}}  # killed right after it was created
+                raise InputError(
+                    f"FiftyOne already has a data set {name!r} that Boxscope did not make; choose another"
+                    " name."
+                )
+            info = {
+                "fingerprint": manifest.dataset.fingerprint,
+                "runs": {},
+            }  # killed right after it was created
         if info["fingerprint"] != manifest.dataset.fingerprint:
-            raise InputError(f"The FiftyOne data set {name!r} holds other images or annotations than this run; choose another name.")
+            raise InputError(
+                f"The FiftyOne data set {name!r} holds other images or annotations than this run; choose"
+                " another name."
+            )
         runs = info["runs"]
         if not dataset.persistent:
             dataset.persistent = True
-    known = [Names(r["suffix"], key=r["eval_key"].removesuffix(r["suffix"])) for r in sorted(runs.values(), key=lambda r: r["number"])]
+    known = [
+        Names(r["suffix"], key=r["eval_key"].removesuffix(r["suffix"]))
+        for r in sorted(runs.values(), key=lambda r: r["number"])
+    ]
     if manifest.identity in runs:
         mine = runs[manifest.identity]
         names = Names(mine["suffix"], key=mine["eval_key"].removesuffix(mine["suffix"]))
@@ -150,9 +211,17 @@ def _note(dataset: Any, run: Any, judged: Judged, names: Names, state: str, page
     number = note["runs"].get(manifest.identity, {}).get("number", len(note["runs"]) + 1)
     note["runs"] = note["runs"] | {
         manifest.identity: {
-            "number": number, "suffix": names.suffix, "field": names.predictions, "eval_key": names.eval_key, "name": manifest.name,
-            "path": str(run.path or ""), "state": state, "operating_point": judged.words, "point": judged.point,
-            "counts": judged.counts, "pushed": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "number": number,
+            "suffix": names.suffix,
+            "field": names.predictions,
+            "eval_key": names.eval_key,
+            "name": manifest.name,
+            "path": str(run.path or ""),
+            "state": state,
+            "operating_point": judged.words,
+            "point": judged.point,
+            "counts": judged.counts,
+            "pushed": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "simulated": manifest.detector.simulated,
         }
     }

@@ -17,11 +17,23 @@ from detector.errors import BoxscopeError
 
 
 def push_run(
-    run: Any, *, name: str | None = None, threshold: Any = 0.5, iou: float = 0.5, lowest: float = 0.05, pages: str = DEFAULT_PAGES,
-    run_name: str | None = None, eval_key: str = "eval", figures: bool = True, discard_edits: bool = False, heatmaps: bool = False,
+    run: Any,
+    *,
+    name: str | None = None,
+    threshold: Any = 0.5,
+    iou: float = 0.5,
+    lowest: float = 0.05,
+    pages: str = DEFAULT_PAGES,
+    run_name: str | None = None,
+    eval_key: str = "eval",
+    figures: bool = True,
+    discard_edits: bool = False,
+    heatmaps: bool = False,
     evidence: str | Path | None = None,
-    detection_columns: Mapping[str, Any] | None = None, truth_columns: Mapping[str, Any] | None = None,
-    progress: Callable[[PushProgress], None] | None = None, should_stop: Callable[[], bool] | None = None,
+    detection_columns: Mapping[str, Any] | None = None,
+    truth_columns: Mapping[str, Any] | None = None,
+    progress: Callable[[PushProgress], None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
     stage: Callable[[str], None] | None = None,
 ) -> PushReport:
     """See `analysis.fiftyone_bridge.push_to_fiftyone`; the database of this process's FiftyOne is used.
@@ -45,8 +57,19 @@ def push_run(
     plugin.install()
     with state_file().lock("push", wait=600.0):
         return push(
-            run, judged, name=name or default_name(run), lowest=lowest, pages=pages, run_name=run_name, eval_key=eval_key,
-            figures=measured, discard_edits=discard_edits, heatmaps=heatmaps, evidence=maps, progress=progress, should_stop=should_stop,
+            run,
+            judged,
+            name=name or default_name(run),
+            lowest=lowest,
+            pages=pages,
+            run_name=run_name,
+            eval_key=eval_key,
+            figures=measured,
+            discard_edits=discard_edits,
+            heatmaps=heatmaps,
+            evidence=maps,
+            progress=progress,
+            should_stop=should_stop,
         )
 
 

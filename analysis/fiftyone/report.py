@@ -26,7 +26,8 @@ class PushReport:
         inserted, updated: samples; objects, detections: labels written; below_lowest: detections left out for
             their score; kept_edits: ground-truth labels that people changed, added or deleted in FiftyOne and
             that were left so (pull brings them home).
-        copies: images for which an upright PNG copy was made; views: saved views; problems: one sentence each.
+        copies: images for which an upright PNG copy was made; views: saved views; problems: one sentence
+            each.
         cancelled: stopped on request; pushing again goes on.
         seconds, words: how long it took, and the operating point.
     """

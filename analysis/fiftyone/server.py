@@ -69,12 +69,30 @@ def status() -> Connection:
     if app_up:
         url = app_link(app["port"])
         what = "your database" if foreign else "its own database"
-        return Connection("ready", f"FiftyOne {version} is running at {url} with {what}.", uri, app["port"], url, bool(foreign), version)
+        return Connection(
+            "ready",
+            f"FiftyOne {version} is running at {url} with {what}.",
+            uri,
+            app["port"],
+            url,
+            bool(foreign),
+            version,
+        )
     if uri:
-        where = "Your FiftyOne database is set" if foreign else f"FiftyOne's database is running on port {database['port']}"
-        return Connection("database", f"{where}; the App is not started.", uri, foreign=bool(foreign), version=version)
+        where = (
+            "Your FiftyOne database is set"
+            if foreign
+            else f"FiftyOne's database is running on port {database['port']}"
+        )
+        return Connection(
+            "database", f"{where}; the App is not started.", uri, foreign=bool(foreign), version=version
+        )
     if database and not processes.is_running(database):  # an end that was asked for leaves no record
-        return Connection("off", "FiftyOne's database has died; start FiftyOne again, what was written is still there.", version=version)
+        return Connection(
+            "off",
+            "FiftyOne's database has died; start FiftyOne again, what was written is still there.",
+            version=version,
+        )
     return Connection("off", f"FiftyOne {version} is installed and not running.", version=version)
 
 
@@ -82,8 +100,8 @@ def start_database(say: Say | None = None) -> str:
     """The address of a database that answers: the user's, the one already running, or a new one.
 
     Raises:
-        UnavailableError: with the reason; FiftyOne or mongod is missing, the disk is full, the folder is in use
-            or of another version, the user's database does not answer.
+        UnavailableError: with the reason; FiftyOne or mongod is missing, the disk is full, the folder is in
+            use or of another version, the user's database does not answer.
     """
     around.need_fiftyone()
     foreign = around.foreign_uri()
@@ -98,18 +116,22 @@ def start_database(say: Say | None = None) -> str:
             if _wait_for_port(record["port"], 20.0):
                 return record["uri"]
             raise UnavailableError(
-                f"FiftyOne's database (process {record['pid']}) runs but does not answer on port {record['port']}; "
-                "stop FiftyOne and start it again."
+                f"FiftyOne's database (process {record['pid']}) runs but does not answer on port"
+                f" {record['port']}; stop FiftyOne and start it again."
             )
         state.put("database", None)
         if say:
             say("Starting FiftyOne's database")
-        record = mongod.start(program, around.home() / "database", around.home() / "logs" / "mongod.log", env=dict(os.environ))
+        record = mongod.start(
+            program, around.home() / "database", around.home() / "logs" / "mongod.log", env=dict(os.environ)
+        )
         state.put("database", record)
         return record["uri"]
 
 
-def start_app(*, port: int | None = None, say: Say | None = None, patience: float = APP_PATIENCE) -> Connection:
+def start_app(
+    *, port: int | None = None, say: Say | None = None, patience: float = APP_PATIENCE
+) -> Connection:
     """FiftyOne's App on 127.0.0.1, started if it is not running; returns when it answers.
 
     Args:
@@ -131,7 +153,8 @@ def start_app(*, port: int | None = None, say: Say | None = None, patience: floa
         state.put("app", None)
         if port is not None and not processes.port_is_free(port):
             raise UnavailableError(
-                f"Port {port} is taken by another program, so FiftyOne's App cannot use it; free it or choose another port."
+                f"Port {port} is taken by another program, so FiftyOne's App cannot use it; free it or choose"
+                " another port."
             )
         chosen = port or claims.enter_context(processes.claimed_port(DEFAULT_APP_PORT))
         log = around.home() / "logs" / "app.log"
@@ -142,7 +165,9 @@ def start_app(*, port: int | None = None, say: Say | None = None, patience: floa
             say("Starting FiftyOne's App")
         child = processes.start(
             [around.python(), "-m", "analysis.fiftyone.app_process", "--port", str(chosen)],
-            env=around.child_environment(around.with_timeout(uri)), log=log, cwd=around.ROOT,
+            env=around.child_environment(around.with_timeout(uri)),
+            log=log,
+            cwd=around.ROOT,
         )
         record = {"pid": child.pid, "began": processes.start_time(child.pid), "port": chosen, "uri": uri}
         state.put("app", record)
@@ -185,7 +210,9 @@ def _wait_for_port(port: int, seconds: float) -> bool:
 
 
 def _app_version(port: int, timeout: float = 2.0) -> str | None:
-    """The version of the FiftyOne App at this port; None where none answers. Past any proxy: it is this machine."""
+    """The version of the FiftyOne App at this port; None where none answers. Past any proxy: it is this
+    machine.
+    """
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(f"http://127.0.0.1:{port}/fiftyone", timeout=timeout) as answer:

@@ -27,11 +27,13 @@ def dataset_from_fiftyone(
 
     Args:
         name: the data set, with or without "fiftyone://" before it.
-        field: the Detections field that is the ground truth; without one, `ground_truth`, or the only one there is.
+        field: the Detections field that is the ground truth; without one, `ground_truth`, or the only one
+            there is.
         view: a saved view: only its images and labels are taken.
 
     Returns:
-        A Dataset whose sample ids are FiftyOne's. Boxes past the border are cut, those without area and images whose
+        A Dataset whose sample ids are FiftyOne's. Boxes past the border are cut, those without area and
+            images whose
         size nobody can tell are left out, each with a problem. Labelled are the images whose field is set.
 
     Raises:
@@ -43,8 +45,15 @@ def dataset_from_fiftyone(
     uri = start_database(say)
     with tempfile.TemporaryDirectory(prefix="boxscope-source-") as folder:
         out = Path(folder, "columns.json")
-        arguments = [name, str(out)] + ([f"--field={field}"] if field else []) + ([f"--view={view}"] if view else [])
-        run_job("analysis.fiftyone.source_process", arguments, uri=uri, on_event=lambda e: say(e["message"]) if say and e["event"] == "stage" else None)
+        arguments = (
+            [name, str(out)] + ([f"--field={field}"] if field else []) + ([f"--view={view}"] if view else [])
+        )
+        run_job(
+            "analysis.fiftyone.source_process",
+            arguments,
+            uri=uri,
+            on_event=lambda e: say(e["message"]) if say and e["event"] == "stage" else None,
+        )
         content = json.loads(out.read_text())
     return _build(name, content)
 
@@ -66,9 +75,18 @@ def _build(name: str, content: dict) -> Dataset:
             continue
         for k, (label, place) in enumerate(zip(ones or [], places or [])):
             x, y, w, h = place
-            box = clip(np.array([[x * width, y * height, (x + w) * width, (y + h) * height]]), (width, height))[0]
+            box = clip(
+                np.array([[x * width, y * height, (x + w) * width, (y + h) * height]]), (width, height)
+            )[0]
             if label is None or box[2] <= box[0] or box[3] <= box[1]:
-                problems.append(Problem("zero-area box" if label else "unnamed box", f"Box {k} is left out.", sample_id=content["ids"][i], left_out=True))
+                problems.append(
+                    Problem(
+                        "zero-area box" if label else "unnamed box",
+                        f"Box {k} is left out.",
+                        sample_id=content["ids"][i],
+                        left_out=True,
+                    )
+                )
                 continue
             rows.append(i)
             xyxy.append(box)
@@ -76,10 +94,21 @@ def _build(name: str, content: dict) -> Dataset:
             for flag, values in flags.items():
                 values.append(bool((content[flag][i] or [None] * len(ones))[k]))
     table = ObjectTable.build(rows, np.array(xyxy, np.float32).reshape(-1, 4), class_ids, **flags)
-    labelled = np.array([ones is not None for ones in labels], bool) & ((sizes[:, 0] > 0) | np.array([not ones for ones in labels], bool))
+    labelled = np.array([ones is not None for ones in labels], bool) & (
+        (sizes[:, 0] > 0) | np.array([not ones for ones in labels], bool)
+    )
     return Dataset(
-        name=name, format="fiftyone", source=SCHEME + name, class_map=class_map, sample_ids=content["ids"], files=content["files"],
-        sizes=sizes, labelled=labelled, objects=table, splits=content["splits"], problems=problems,
+        name=name,
+        format="fiftyone",
+        source=SCHEME + name,
+        class_map=class_map,
+        sample_ids=content["ids"],
+        files=content["files"],
+        sizes=sizes,
+        labelled=labelled,
+        objects=table,
+        splits=content["splits"],
+        problems=problems,
     )
 
 
@@ -95,7 +124,13 @@ def _sizes(content: dict) -> tuple[np.ndarray, list[Problem]]:
         try:
             out[i] = image_size(file)
         except (BoxscopeError, OSError) as error:
-            problems.append(Problem("unreadable image", f"Its size is unknown, so its boxes are left out ({error}).", file, sample_id=content["ids"][i], left_out=True))
+            problems.append(
+                Problem(
+                    "unreadable image",
+                    f"Its size is unknown, so its boxes are left out ({error}).",
+                    file,
+                    sample_id=content["ids"][i],
+                    left_out=True,
+                )
+            )
     return out, problems
-
-

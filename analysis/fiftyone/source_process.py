@@ -46,24 +46,47 @@ def read(name: str, field: str | None, view_name: str | None) -> dict[str, Any]:
         raise InputError(f"FiftyOne has no data set {name!r}; it has {known}.")
     dataset = fo.load_dataset(name)
     if dataset.media_type != "image":
-        raise InputError(f"The FiftyOne data set {name!r} holds {dataset.media_type or 'nothing'}; images are needed.")
+        raise InputError(
+            f"The FiftyOne data set {name!r} holds {dataset.media_type or 'nothing'}; images are needed."
+        )
     if view_name is not None and view_name not in dataset.list_saved_views():
-        raise InputError(f"The FiftyOne data set {name!r} has no saved view {view_name!r}; it has {', '.join(dataset.list_saved_views()) or 'none'}.")
+        raise InputError(
+            f"The FiftyOne data set {name!r} has no saved view {view_name!r}; it has"
+            f" {', '.join(dataset.list_saved_views()) or 'none'}."
+        )
     view = dataset if view_name is None else dataset.load_saved_view(view_name)
     if view_name is not None and view._is_patches:
         raise InputError(f"The saved view {view_name!r} shows patches; choose one that shows whole images.")
     field = _field(fo, dataset, name, field)
-    columns = {"labels": f"{field}.detections.label", "boxes": f"{field}.detections.bounding_box"} if field else {}
+    columns = (
+        {"labels": f"{field}.detections.label", "boxes": f"{field}.detections.bounding_box"} if field else {}
+    )
     schema = dataset.get_field_schema(flat=True)
-    flags = {flag: f"{field}.detections.{path}" for flag, path in FLAG_FIELDS.items() if field and f"{field}.detections.{path}" in schema}
-    paths = {"ids": "id", "files": "filepath", "width": "metadata.width", "height": "metadata.height", "tags": "tags", **columns, **flags}
+    flags = {
+        flag: f"{field}.detections.{path}"
+        for flag, path in FLAG_FIELDS.items()
+        if field and f"{field}.detections.{path}" in schema
+    }
+    paths = {
+        "ids": "id",
+        "files": "filepath",
+        "width": "metadata.width",
+        "height": "metadata.height",
+        "tags": "tags",
+        **columns,
+        **flags,
+    }
     if "split" in schema:
         paths["split"] = "split"
     content = dict(zip(paths, view.values(list(paths.values())))) if len(view) else {key: [] for key in paths}
     splits = content.pop("split", None) or [None] * len(content["ids"])
     tags = content.pop("tags")
     content["splits"] = [s or next((t for t in ts or [] if t in SPLITS), None) for s, ts in zip(splits, tags)]
-    return content | {"field": field, "flags": list(flags), "classes": dataset.classes.get(field) or dataset.default_classes or []}
+    return content | {
+        "field": field,
+        "flags": list(flags),
+        "classes": dataset.classes.get(field) or dataset.default_classes or [],
+    }
 
 
 def _field(fo: Any, dataset: Any, name: str, field: str | None) -> str | None:

@@ -74,7 +74,12 @@ def _scores(source: Candidates | Detections, class_ids: Iterable[int] | int | No
     """float32 [A]: the best score among the chosen classes of each row."""
     if class_ids is not None:
         class_ids = sorted(
-            {int(c) for c in np.atleast_1d(np.array(list(class_ids) if isinstance(class_ids, Iterable) else class_ids))}
+            {
+                int(c)
+                for c in np.atleast_1d(
+                    np.array(list(class_ids) if isinstance(class_ids, Iterable) else class_ids)
+                )
+            }
         )
     if isinstance(source, Detections):
         return (
@@ -91,7 +96,9 @@ def _scores(source: Candidates | Detections, class_ids: Iterable[int] | int | No
 
 
 def _cells(anchors: np.ndarray, scores: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """One level: the best score at each anchor centre, bilinear between centres, held beyond the outermost."""
+    """One level: the best score at each anchor centre, bilinear between centres, held beyond the
+    outermost.
+    """
     width, height = size
     centres = (anchors[:, :2] + anchors[:, 2:]) / 2
     # Centres of one row or column agree up to rounding in float32; cells lie pixels apart.
@@ -120,7 +127,9 @@ def _grid_line(values: np.ndarray, extent: int) -> tuple[np.ndarray, np.ndarray]
 
 
 def _domes(xyxy: np.ndarray, scores: np.ndarray, size: tuple[int, int], floor: float) -> np.ndarray:
-    """Each box raises score * (1 - r^2), r the distance from its centre in units of its half sides; the maximum of all."""
+    """Each box raises score * (1 - r^2), r the distance from its centre in units of its half sides; the
+    maximum of all.
+    """
     width, height = size
     out = np.zeros((height, width), np.float32)
     for (x1, y1, x2, y2), score in zip(xyxy.tolist(), scores.tolist()):

@@ -1,9 +1,9 @@
 """D-RISE: hide parts of the picture at random and see how the answer follows. Works with any detector.
 
-Petsiuk et al., CVPR 2021, with four changes that a small budget needs (each measured, see docs/heatmaps.md): weights are
-centred, so that the map shows differences and not an offset; masks lie in a window around the object; the grid is 6 x 6,
-and the map is smoothed by 0.4 cells; objects whose windows do not touch share the passes. The value of a place is the
-slope of the answer on its being shown.
+Petsiuk et al., CVPR 2021, with four changes that a small budget needs (each measured, see docs/heatmaps.md):
+weights are centred, so that the map shows differences and not an offset; masks lie in a window around the
+object; the grid is 6 x 6, and the map is smoothed by 0.4 cells; objects whose windows do not touch share the
+passes. The value of a place is the slope of the answer on its being shown.
 """
 
 from __future__ import annotations
@@ -26,14 +26,23 @@ SMOOTH = 0.4
 
 
 def d_rise(
-    view: View, targets: Sequence[Target], *, masks: int = 512, grid: int = 6, p: float = 0.5, window: float | None = 3.0,
-    stop_reliability: float = 0.9, seed: int = 0, cancelled: Callable[[], bool] | None = None, every_batch: bool = False,
+    view: View,
+    targets: Sequence[Target],
+    *,
+    masks: int = 512,
+    grid: int = 6,
+    p: float = 0.5,
+    window: float | None = 3.0,
+    stop_reliability: float = 0.9,
+    seed: int = 0,
+    cancelled: Callable[[], bool] | None = None,
+    every_batch: bool = False,
 ) -> Iterator[list[HeatMap]]:
     """Maps of all targets, better and better; the last ones have `done`.
 
-    Yields a map a target after 64 masks, then after every 32, until each target's split-half reliability reaches
-    `stop_reliability`, or after `masks`. Closing the generator, or `cancelled()` turning true, ends it within one batch
-    of eight; what was yielded last stands.
+    Yields a map a target after 64 masks, then after every 32, until each target's split-half reliability
+    reaches `stop_reliability`, or after `masks`. Closing the generator, or `cancelled()` turning true, ends
+    it within one batch of eight; what was yielded last stands.
 
     Args:
         view: of the image, for these targets.
@@ -41,7 +50,8 @@ def d_rise(
         grid: cells of a mask along each side of the window; p: share of them shown.
         window: side of the masked window in units of the box's; None masks the whole picture.
         seed: the same seed gives the same maps.
-        every_batch: also yield between, after each batch, what was yielded last ([] at first), so that who asks can stop.
+        every_batch: also yield between, after each batch, what was yielded last ([] at first), so that who
+            asks can stop.
 
     No targets: nothing is yielded.
     """
@@ -58,14 +68,40 @@ def d_rise(
             spot = spots[t]
             values = np.zeros(view.pixels.shape[:2], np.float32)
             x1, y1, x2, y2 = spot.window
-            values[y1:y2, x1:x2] = cv2.resize(spot.slope(), (x2 - x1, y2 - y1), interpolation=cv2.INTER_LINEAR)
+            values[y1:y2, x1:x2] = cv2.resize(
+                spot.slope(), (x2 - x1, y2 - y1), interpolation=cv2.INTER_LINEAR
+            )
             reliability = spot.reliability()
-            notes = () if not done or reliability >= stop_reliability else (f"Two halves of the masks agree by {reliability:.2f} only: details are noise.",)
-            out.append(HeatMap(
-                "d_rise", view.cut(values), view.image_size, f"{'share' if target.sides is not None else view.unit} slope", signed=True, target=target, value=float(clean[t]),
-                baseline=float(spot.mean), reliability=reliability, forwards=passes, seconds=time.perf_counter() - started, seed=seed, done=done,
-                params={"masks": spot.count, "grid": grid, "p": p, "window": window, "hidden": "mean colour"}, notes=notes,
-            ))
+            notes = (
+                ()
+                if not done or reliability >= stop_reliability
+                else (f"Two halves of the masks agree by {reliability:.2f} only: details are noise.",)
+            )
+            out.append(
+                HeatMap(
+                    "d_rise",
+                    view.cut(values),
+                    view.image_size,
+                    f"{'share' if target.sides is not None else view.unit} slope",
+                    signed=True,
+                    target=target,
+                    value=float(clean[t]),
+                    baseline=float(spot.mean),
+                    reliability=reliability,
+                    forwards=passes,
+                    seconds=time.perf_counter() - started,
+                    seed=seed,
+                    done=done,
+                    params={
+                        "masks": spot.count,
+                        "grid": grid,
+                        "p": p,
+                        "window": window,
+                        "hidden": "mean colour",
+                    },
+                    notes=notes,
+                )
+            )
         return out
 
     if not targets:
@@ -83,7 +119,11 @@ def d_rise(
                 passes += size
                 if every_batch:
                     yield latest
-        open_groups = [g for g in open_groups if spots[g[0]].count < masks and any(spots[t].reliability() < stop_reliability for t in g)]
+        open_groups = [
+            g
+            for g in open_groups
+            if spots[g[0]].count < masks and any(spots[t].reliability() < stop_reliability for t in g)
+        ]
         latest = maps(not open_groups)
         yield latest
         if not open_groups:
@@ -127,9 +167,21 @@ class _Spot:
         for k in range(size):
             # Bilinear between the centres of cells, shifted by up to a cell each way.
             sx, sy = self._grid / w, self._grid / h
-            matrix = np.array([[sx, 0, sx / 2 - 0.5 + shifts[k, 0]], [0, sy, sy / 2 - 0.5 + shifts[k, 1]]], np.float32)
-            small[k] = cv2.warpAffine(cells[k], matrix, (w, h), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE)
-        large = small if full == (w, h) else np.stack([cv2.resize(m, full, interpolation=cv2.INTER_LINEAR) for m in small])
+            matrix = np.array(
+                [[sx, 0, sx / 2 - 0.5 + shifts[k, 0]], [0, sy, sy / 2 - 0.5 + shifts[k, 1]]], np.float32
+            )
+            small[k] = cv2.warpAffine(
+                cells[k],
+                matrix,
+                (w, h),
+                flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+                borderMode=cv2.BORDER_REPLICATE,
+            )
+        large = (
+            small
+            if full == (w, h)
+            else np.stack([cv2.resize(m, full, interpolation=cv2.INTER_LINEAR) for m in small])
+        )
         return small, large
 
     def add(self, masks: np.ndarray, scores: np.ndarray) -> None:
@@ -146,7 +198,9 @@ class _Spot:
         return float(s / n) if n else 0.0
 
     def slope(self, half: int | None = None) -> np.ndarray:
-        """float32 [h, w]: covariance of answer and mask over the mask's variance, of all masks or one half of them."""
+        """float32 [h, w]: covariance of answer and mask over the mask's variance, of all masks or one half of
+        them.
+        """
         m, mm, sm = self._maps.sum(axis=0) if half is None else self._maps[half]
         n, s = self._sums.sum(axis=0) if half is None else self._sums[half]
         if n < 2:
@@ -157,7 +211,13 @@ class _Spot:
         found = np.divide(covariance, variance, out=np.zeros_like(variance), where=variance > 1e-3)
         # Nothing finer than a cell was ever hidden, so what is finer in the map is noise.
         h, w = found.shape
-        return cv2.GaussianBlur(found, (0, 0), sigmaX=SMOOTH * w / self._grid, sigmaY=SMOOTH * h / self._grid, borderType=cv2.BORDER_REFLECT).astype(np.float32)
+        return cv2.GaussianBlur(
+            found,
+            (0, 0),
+            sigmaX=SMOOTH * w / self._grid,
+            sigmaY=SMOOTH * h / self._grid,
+            borderType=cv2.BORDER_REFLECT,
+        ).astype(np.float32)
 
     def reliability(self) -> float:
         """0..1: the correlation of the maps of both halves, by Spearman and Brown's rule for the whole."""
@@ -186,7 +246,10 @@ def _apart(windows: list[tuple[int, int, int, int]]) -> list[list[int]]:
     groups: list[list[int]] = []
     for t, (x1, y1, x2, y2) in enumerate(windows):
         for group in groups:
-            if all(x2 <= windows[o][0] or windows[o][2] <= x1 or y2 <= windows[o][1] or windows[o][3] <= y1 for o in group):
+            if all(
+                x2 <= windows[o][0] or windows[o][2] <= x1 or y2 <= windows[o][1] or windows[o][3] <= y1
+                for o in group
+            ):
                 group.append(t)
                 break
         else:

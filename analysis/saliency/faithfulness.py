@@ -1,7 +1,8 @@
 """Does a map say what matters? Pixels are hidden, or shown, in its order, and the answer is followed.
 
-Beside every map the same is done for three orders that know nothing of the model: random, edges of the picture, and a
-Gaussian on the target's box. A map that does not beat the last one tells no more than where the box is.
+Beside every map the same is done for three orders that know nothing of the model: random, edges of the
+picture, and a Gaussian on the target's box. A map that does not beat the last one tells no more than where
+the box is.
 """
 
 from __future__ import annotations
@@ -19,15 +20,18 @@ from analysis.saliency.views import View
 BASELINES = ("random", "edge", "gaussian")
 STEPS = 16
 NEAR = 3.0
-"""Times the box's area that three quarters of the steps go over, in equal parts; the rest grows to the whole picture."""
+"""Times the box's area that three quarters of the steps go over, in equal parts; the rest grows to the whole
+picture.
+"""
 
 
 @dataclass(frozen=True)
 class Curves:
     """What the answer does while pixels go or come, one value a step, the first before any.
 
-    `deletion` and `insertion` are the means under the curves, in units of `start`, the answer on the clean picture; where
-    the answer is a logit (a missed object), differences to it. `gain` is insertion less deletion: more is better.
+    `deletion` and `insertion` are the means under the curves, in units of `start`, the answer on the clean
+    picture; where the answer is a logit (a missed object), differences to it. `gain` is insertion less
+    deletion: more is better.
     """
 
     hidden: tuple[float, ...]
@@ -46,9 +50,10 @@ class Faithfulness:
 
     Args:
         curves: of the map; baselines: of each of `BASELINES`.
-        inside: share of the positive evidence in the target's box; area: the box's share of the image. None without a box.
-        start: the answer on the clean picture; unit: "belief" (best IoU times score), "logit", or "box" (of evidence for
-            a box or one of its sides: the IoU of the whole box with itself).
+        inside: share of the positive evidence in the target's box; area: the box's share of the image. None
+            without a box.
+        start: the answer on the clean picture; unit: "belief" (best IoU times score), "logit", or "box" (of
+            evidence for a box or one of its sides: the IoU of the whole box with itself).
         fractions: share of the image's pixels changed at each step.
     """
 
@@ -82,17 +87,35 @@ class Faithfulness:
         own = f"insertion less deletion{what} {self.curves.gain:+.2f} ({others})"
         if not self.lost_to:
             return f"Beats all {len(self.baselines)} baselines on this object: {own}."
-        worst = {"gaussian": "a Gaussian drawn on the box, without any model", "edge": "the picture's edges", "random": "a random order"}
+        worst = {
+            "gaussian": "a Gaussian drawn on the box, without any model",
+            "edge": "the picture's edges",
+            "random": "a random order",
+        }
         return f"Not better than {' and '.join(worst[name] for name in self.lost_to)} on this object: {own}."
 
     def to_dict(self) -> dict[str, Any]:
         def plain(c: Curves) -> dict[str, Any]:
-            return {"deletion": c.deletion, "insertion": c.insertion, "gain": c.gain, "hidden": list(c.hidden), "shown": list(c.shown)}
+            return {
+                "deletion": c.deletion,
+                "insertion": c.insertion,
+                "gain": c.gain,
+                "hidden": list(c.hidden),
+                "shown": list(c.shown),
+            }
 
         return {
-            "method": self.method, "unit": self.unit, "start": self.start, "fractions": list(self.fractions), **plain(self.curves),
-            "baselines": {name: plain(c) for name, c in self.baselines.items()}, "inside": self.inside, "area": self.area,
-            "inside_gain": self.inside_gain, "lost_to": list(self.lost_to), "sentence": self.sentence(),
+            "method": self.method,
+            "unit": self.unit,
+            "start": self.start,
+            "fractions": list(self.fractions),
+            **plain(self.curves),
+            "baselines": {name: plain(c) for name, c in self.baselines.items()},
+            "inside": self.inside,
+            "area": self.area,
+            "inside_gain": self.inside_gain,
+            "lost_to": list(self.lost_to),
+            "sentence": self.sentence(),
         }
 
 
@@ -102,13 +125,18 @@ class Trial:
     Args:
         view: of the image. target: with a box, or the Gaussian baseline has nothing to stand on.
         steps: changes on the way; 3/4 of them in equal parts up to three times the box's area.
-        hide: "mean" colour, or "blur", for deletion. Insertion starts from a blurred picture (sigma 0.1 of the shorter side).
+        hide: "mean" colour, or "blur", for deletion. Insertion starts from a blurred picture (sigma 0.1 of
+            the shorter side).
     """
 
     def __init__(self, view: View, target: Target, *, steps: int = STEPS, hide: str = "mean", seed: int = 0):
         self.view, self.target, self.steps, self.seed = view, target, steps, seed
         self.blurred = cv2.GaussianBlur(view.pixels, (0, 0), 0.1 * min(view.size)).reshape(view.pixels.shape)
-        self.empty = self.blurred if hide == "blur" else np.broadcast_to(view.fill, view.pixels.shape).astype(np.float32)
+        self.empty = (
+            self.blurred
+            if hide == "blur"
+            else np.broadcast_to(view.fill, view.pixels.shape).astype(np.float32)
+        )
         # A box is held against itself: by its IoU with where it lies on the clean picture.
         self._of_box = target.sides is not None
         # An object the detector hardly believes in has no score to lose; its logit still moves.
@@ -136,7 +164,9 @@ class Trial:
         return (x2 - x1) * (y2 - y1)
 
     def curves(self, ranking: np.ndarray) -> Curves:
-        """For pixels in falling order of `ranking` [h, w], a map over the image; ties in a fixed random order."""
+        """For pixels in falling order of `ranking` [h, w], a map over the image; ties in a fixed random
+        order.
+        """
         x1, y1, x2, y2 = (int(round(v)) for v in self.view.window)
         ranking = resized(ranking, (x2 - x1, y2 - y1))
         shuffled = np.random.default_rng(self.seed).permutation(ranking.size)
@@ -151,7 +181,10 @@ class Trial:
             for n in counts[at : at + 8]:
                 chosen = np.zeros(self.view.pixels.shape[:2], bool)
                 chosen[self.view.inside] = place < n
-                batch += [np.where(chosen[..., None], self.empty, self.view.pixels), np.where(chosen[..., None], self.view.pixels, self.blurred)]
+                batch += [
+                    np.where(chosen[..., None], self.empty, self.view.pixels),
+                    np.where(chosen[..., None], self.view.pixels, self.blurred),
+                ]
             answers = self._answers(np.stack(batch))
             hidden += answers[0::2].tolist()
             shown += answers[1::2].tolist()
@@ -175,7 +208,13 @@ class Trial:
         inside, area = energy_inside(values, heat.image_size, self.target.box)
         total = max(1, int(self.counts()[-1]))
         return Faithfulness(
-            heat.method, self.curves(values), {name: self.baseline(name) for name in names}, inside, area, self.start, self.unit,
+            heat.method,
+            self.curves(values),
+            {name: self.baseline(name) for name in names},
+            inside,
+            area,
+            self.start,
+            self.unit,
             tuple((self.counts() / total).tolist()),
         )
 
@@ -183,14 +222,21 @@ class Trial:
 def baseline_map(name: str, view: View, target: Target, seed: int = 0) -> np.ndarray:
     """A map [h, w] over the image that knows nothing of the model.
 
-    "random" is noise of cells of 1/32 of the longer side; "edge" the length of the picture's gradient, blurred by two pixels;
-    "gaussian" stands on the box with sigmas of half its sides.
+    "random" is noise of cells of 1/32 of the longer side; "edge" the length of the picture's gradient,
+    blurred by two pixels; "gaussian" stands on the box with sigmas of half its sides.
     """
     picture = view.pixels[view.inside]
     height, width = picture.shape[:2]
     if name == "random":
-        cells = max(2, round(32 * height / max(height, width))), max(2, round(32 * width / max(height, width)))
-        return cv2.resize(np.random.default_rng(seed + 1).random(cells, np.float32), (width, height), interpolation=cv2.INTER_NEAREST)
+        cells = (
+            max(2, round(32 * height / max(height, width))),
+            max(2, round(32 * width / max(height, width))),
+        )
+        return cv2.resize(
+            np.random.default_rng(seed + 1).random(cells, np.float32),
+            (width, height),
+            interpolation=cv2.INTER_NEAREST,
+        )
     if name == "edge":
         grey = np.ascontiguousarray(picture.mean(axis=2))
         edges = np.hypot(cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1))
@@ -201,8 +247,12 @@ def baseline_map(name: str, view: View, target: Target, seed: int = 0) -> np.nda
     return np.exp(-(((x - (x1 + x2) / 2) / sx) ** 2 + ((y - (y1 + y2) / 2) / sy) ** 2) / 2)
 
 
-def energy_inside(values: np.ndarray, image_size: tuple[int, int], box: np.ndarray | None) -> tuple[float | None, float | None]:
-    """(share of the positive evidence inside the box, the box's share of the image); None without a box or evidence."""
+def energy_inside(
+    values: np.ndarray, image_size: tuple[int, int], box: np.ndarray | None
+) -> tuple[float | None, float | None]:
+    """(share of the positive evidence inside the box, the box's share of the image); None without a box or
+    evidence.
+    """
     if box is None:
         return None, None
     height, width = values.shape

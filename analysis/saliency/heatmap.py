@@ -21,9 +21,9 @@ class HeatMap:
         method: its name in `analysis.saliency.methods.METHODS`.
         values: float32 [h, w] over the whole image, at the method's own resolution; **not** normalised.
         image_size: (W, H) of the image.
-        unit: "confidence" (0..1), "evidence" (arbitrary, >= 0), "logit" (sums to a change of the logit), "logit slope" or
-            "score slope" (what showing a place adds to the logit or score), "share" or "share slope" (the same for sides of a
-            box, as shares of the picture).
+        unit: "confidence" (0..1), "evidence" (arbitrary, >= 0), "logit" (sums to a change of the logit),
+            "logit slope" or "score slope" (what showing a place adds to the logit or score), "share" or
+            "share slope" (the same for sides of a box, as shares of the picture).
         signed: whether negative values mean evidence against.
         target: what was asked; None for a confidence map.
         value, baseline: the target's evidence on the clean picture, and on the one where nothing is shown.
@@ -52,7 +52,9 @@ class HeatMap:
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "values", frozen_array(self.values, np.float32, (None, None), f"{self.method}"))
+        object.__setattr__(
+            self, "values", frozen_array(self.values, np.float32, (None, None), f"{self.method}")
+        )
 
     def full(self) -> np.ndarray:
         """float32 [H, W], bilinear, one value a pixel of the image."""
@@ -62,19 +64,39 @@ class HeatMap:
         """Everything but the map, as plain values."""
         target = self.target
         return {
-            "method": self.method, "unit": self.unit, "signed": self.signed,
-            "target": None if target is None else {
-                "kind": target.kind, "class_id": target.class_id, "box": None if target.box is None else target.box.tolist(),
-                "anchor_ids": target.anchor_ids.tolist(), "weights": target.weights.tolist(),
-                "sides": None if target.sides is None else target.sides.tolist(), "note": target.note,
-            },
-            "value": self.value, "baseline": self.baseline, "reliability": self.reliability, "completeness_error": self.completeness,
-            "forwards": self.forwards, "backwards": self.backwards, "seconds": round(self.seconds, 3), "seed": self.seed, "done": self.done,
-            "params": dict(self.params), "notes": list(self.notes),
+            "method": self.method,
+            "unit": self.unit,
+            "signed": self.signed,
+            "target": (
+                None
+                if target is None
+                else {
+                    "kind": target.kind,
+                    "class_id": target.class_id,
+                    "box": None if target.box is None else target.box.tolist(),
+                    "anchor_ids": target.anchor_ids.tolist(),
+                    "weights": target.weights.tolist(),
+                    "sides": None if target.sides is None else target.sides.tolist(),
+                    "note": target.note,
+                }
+            ),
+            "value": self.value,
+            "baseline": self.baseline,
+            "reliability": self.reliability,
+            "completeness_error": self.completeness,
+            "forwards": self.forwards,
+            "backwards": self.backwards,
+            "seconds": round(self.seconds, 3),
+            "seed": self.seed,
+            "done": self.done,
+            "params": dict(self.params),
+            "notes": list(self.notes),
         }
 
 
 def resized(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """A map [h, w] at another size (W, H): bilinear up, by area down."""
     down = size[0] < values.shape[1] and size[1] < values.shape[0]
-    return cv2.resize(np.asarray(values, np.float32), size, interpolation=cv2.INTER_AREA if down else cv2.INTER_LINEAR)
+    return cv2.resize(
+        np.asarray(values, np.float32), size, interpolation=cv2.INTER_AREA if down else cv2.INTER_LINEAR
+    )

@@ -1,9 +1,9 @@
 """The methods, what each needs of a detector, and one call for all of them.
 
-    target = find_target(detector, image, box, class_id, missed=True, others=truth_boxes)
-    for maps in explain(detector, image, [target], "d_rise"): ...      # better and better; one map without sampling
-    contrast(detector, image, target, other_class)                     # why A and not B
-    heatmaps_for(run, detector, sample, objects, "layer_cam")          # float [H, W] arrays, for labels and files
+target = find_target(detector, image, box, class_id, missed=True, others=truth_boxes) for maps in
+explain(detector, image, [target], "d_rise"): ...      # better and better; one map without sampling
+contrast(detector, image, target, other_class)                     # why A and not B heatmaps_for(run,
+detector, sample, objects, "layer_cam")          # float [H, W] arrays, for labels and files
 """
 
 from __future__ import annotations
@@ -25,14 +25,21 @@ from detector.errors import CapabilityError, InputError
 from detector.opened import OpenDetector
 
 EVIDENCE_METHODS = ("d_rise", "integrated_gradients", "layer_cam")
-"""In the order they are offered: by insertion less deletion over a Gaussian on the box (the table in docs/heatmaps.md)."""
+"""In the order they are offered: by insertion less deletion over a Gaussian on the box (the table in
+docs/heatmaps.md).
+"""
 
 TITLES = {
-    "confidence_map": "Confidence map", "layer_cam": "LayerCAM", "d_rise": "D-RISE", "integrated_gradients": "Integrated gradients",
+    "confidence_map": "Confidence map",
+    "layer_cam": "LayerCAM",
+    "d_rise": "D-RISE",
+    "integrated_gradients": "Integrated gradients",
 }
 EXPLAINED = {
     "confidence_map": "Where the model believes an object is. Says where, not why.",
-    "integrated_gradients": "Each pixel's share of the logit, for and against, from a picture of nothing to this one.",
+    "integrated_gradients": (
+        "Each pixel's share of the logit, for and against, from a picture of nothing to this one."
+    ),
     "layer_cam": "Where features that speak for it are active. Shows support only.",
     "d_rise": "What the answer does when parts of the picture are hidden. Asks any detector, from outside.",
 }
@@ -59,27 +66,69 @@ def offers(info: DetectorInfo | Any, *, box: bool = False) -> list[Offer]:
     out = []
     for method in EVIDENCE_METHODS:
         if simulated:
-            out.append(Offer(method, False, "This detector is simulated: no network ran, so nothing in the picture made its boxes.", "confidence_map"))
+            out.append(
+                Offer(
+                    method,
+                    False,
+                    "This detector is simulated: no network ran, so nothing in the picture made its boxes.",
+                    "confidence_map",
+                )
+            )
         elif box and "candidates" not in capabilities:
-            out.append(Offer(method, False, "Evidence for a box needs the boxes of single candidates, which this detector does not show.", "confidence_map"))
-        elif box and method != "d_rise" and "gradients" in capabilities and "box_gradients" not in capabilities:
-            out.append(Offer(method, False, f"{TITLES[method]} needs the gradients of a box's sides, which this detector does not open; D-RISE asks it from outside.", "d_rise"))
+            out.append(
+                Offer(
+                    method,
+                    False,
+                    "Evidence for a box needs the boxes of single candidates, which this detector does not"
+                    " show.",
+                    "confidence_map",
+                )
+            )
+        elif (
+            box and method != "d_rise" and "gradients" in capabilities and "box_gradients" not in capabilities
+        ):
+            out.append(
+                Offer(
+                    method,
+                    False,
+                    f"{TITLES[method]} needs the gradients of a box's sides, which this detector does not"
+                    " open; D-RISE asks it from outside.",
+                    "d_rise",
+                )
+            )
         elif method != "d_rise" and "gradients" not in capabilities:
-            out.append(Offer(method, False, f"{TITLES[method]} needs gradients, and this detector is a black box; D-RISE asks it from outside.", "d_rise"))
+            out.append(
+                Offer(
+                    method,
+                    False,
+                    f"{TITLES[method]} needs gradients, and this detector is a black box; D-RISE asks it from"
+                    " outside.",
+                    "d_rise",
+                )
+            )
         else:
             out.append(Offer(method, True))
     return out
 
 
 def find_target(
-    detector: Any, image: np.ndarray, box: Sequence[float], class_id: int, *, missed: bool = False, score: float = 1.0, anchor_id: int = -1,
-    others: np.ndarray | None = None, candidates: Candidates | None = None,
+    detector: Any,
+    image: np.ndarray,
+    box: Sequence[float],
+    class_id: int,
+    *,
+    missed: bool = False,
+    score: float = 1.0,
+    anchor_id: int = -1,
+    others: np.ndarray | None = None,
+    candidates: Candidates | None = None,
 ) -> Target:
     """The target of one object of an image.
 
     Args:
         box: xyxy pixels; class_id: the detector's own.
-        missed: a ground-truth object that was not found, else a detection with this score and anchor (-1: looked for).
+        missed: a ground-truth object that was not found, else a detection with this score and anchor (-1:
+            looked for).
         others: boxes of all objects of the image, this one included, as training would see them.
         candidates: of the image, where they are at hand.
     """
@@ -100,16 +149,24 @@ def find_target(
 
 
 def explain(
-    detector: Any, image: np.ndarray, targets: Sequence[Target], method: str, *, cancelled: Callable[[], bool] | None = None, **settings: Any
+    detector: Any,
+    image: np.ndarray,
+    targets: Sequence[Target],
+    method: str,
+    *,
+    cancelled: Callable[[], bool] | None = None,
+    **settings: Any,
 ) -> Iterator[list[HeatMap]]:
-    """Heat maps of targets of one image, one a target, in order; D-RISE yields better ones until they are done.
+    """Heat maps of targets of one image, one a target, in order; D-RISE yields better ones until they are
+    done.
 
     Args:
         method: one of `EVIDENCE_METHODS`; settings: of its function.
         cancelled: asked before every batch.
 
     Raises:
-        CapabilityError: the detector cannot do this; the message says why and what works. InputError: no such method.
+        CapabilityError: the detector cannot do this; the message says why and what works. InputError: no such
+            method.
     """
     if method not in EVIDENCE_METHODS:
         raise InputError(f"method: expected one of {', '.join(EVIDENCE_METHODS)}, got {method!r}.")
@@ -133,7 +190,9 @@ def explain(
     yield maps
 
 
-def _d_rise_everywhere(detector: Any, image: np.ndarray, targets: list[Target], cancelled: Any, settings: dict[str, Any]) -> Iterator[list[HeatMap]]:
+def _d_rise_everywhere(
+    detector: Any, image: np.ndarray, targets: list[Target], cancelled: Any, settings: dict[str, Any]
+) -> Iterator[list[HeatMap]]:
     """D-RISE over the frames the targets lie in: one, but for a detector that works at several scales."""
     black_box = bool(settings.pop("black_box", False))
     left, maps = list(range(len(targets))), [None] * len(targets)
@@ -166,36 +225,55 @@ def last(maps: Iterator[list[HeatMap]]) -> list[HeatMap]:
     return found
 
 
-def contrast(detector: Any, image: np.ndarray, target: Target, other_class: int, *, method: str | None = None, **settings: Any) -> HeatMap:
+def contrast(
+    detector: Any,
+    image: np.ndarray,
+    target: Target,
+    other_class: int,
+    *,
+    method: str | None = None,
+    **settings: Any,
+) -> HeatMap:
     """Why A and not B: signed evidence for the target's class less that for another, at the same anchors.
 
-    Positive: speaks for the target's class rather than for the other; `value` is the difference of the two logits.
+    Positive: speaks for the target's class rather than for the other; `value` is the difference of the two
+    logits.
 
     Args:
-        target: from `find_target`. For an object of class A that was detected as B, take the target of the missed object
-            (class A) and `other_class` B: negative places are what made it B.
-        method: "integrated_gradients" or "d_rise"; None takes the former, whose values add up, where there are gradients.
+        target: from `find_target`. For an object of class A that was detected as B, take the target of the
+            missed object (class A) and `other_class` B: negative places are what made it B.
+        method: "integrated_gradients" or "d_rise"; None takes the former, whose values add up, where there
+            are gradients.
 
     Raises:
         InputError: the target has no anchors, or LayerCAM is asked for (it cannot show evidence against).
         CapabilityError: see `explain`.
     """
     if method == "layer_cam":
-        raise InputError("A contrast is signed, and LayerCAM shows support only; use integrated_gradients or d_rise.")
+        raise InputError(
+            "A contrast is signed, and LayerCAM shows support only; use integrated_gradients or d_rise."
+        )
     if method is None:
-        method = next((o.method for o in reversed(offers(detector.info)) if o.possible and o.method != "layer_cam"), "d_rise")
+        method = next(
+            (o.method for o in reversed(offers(detector.info)) if o.possible and o.method != "layer_cam"),
+            "d_rise",
+        )
     return last(explain(detector, image, [contrast_target(target, other_class)], method, **settings))[0]
 
 
 @dataclass(frozen=True)
 class ObjectRef:
-    """An object of an image of a run: `index` is its place among the image's detections, or among its ground truth."""
+    """An object of an image of a run: `index` is its place among the image's detections, or among its ground
+    truth.
+    """
 
     side: str
     index: int
 
 
-def targets_of(run: Any, detector: Any, image: np.ndarray, i: int, objects: Sequence[ObjectRef]) -> list[Target]:
+def targets_of(
+    run: Any, detector: Any, image: np.ndarray, i: int, objects: Sequence[ObjectRef]
+) -> list[Target]:
     """Targets of objects of image i of a run: side "det" as detections, side "truth" as missed objects.
 
     Raises:
@@ -209,30 +287,53 @@ def targets_of(run: Any, detector: Any, image: np.ndarray, i: int, objects: Sequ
         rows = found if ref.side == "det" else truth
         if rows is None or not 0 <= ref.index < len(rows):
             what = "detections" if ref.side == "det" else "ground-truth objects"
-            raise InputError(f"{run.sample_ids[i]}: expected one of its {0 if rows is None else len(rows)} {what}, got number {ref.index}.")
+            raise InputError(
+                f"{run.sample_ids[i]}: expected one of its {0 if rows is None else len(rows)} {what}, got"
+                f" number {ref.index}."
+            )
         class_id = int(rows.class_ids[ref.index])
         if class_id not in own:
-            raise InputError(f"The detector has no class {run.class_map.names[class_id]!r}, so there is nothing in it that could speak for this object.")
+            raise InputError(
+                f"The detector has no class {run.class_map.names[class_id]!r}, so there is nothing in it that"
+                " could speak for this object."
+            )
         missed = ref.side == "truth"
         anchor = -1 if missed or found.anchor_ids is None else int(found.anchor_ids[ref.index])
-        out.append(find_target(
-            detector, image, rows.xyxy[ref.index], own[class_id], missed=missed, score=1.0 if missed else float(found.scores[ref.index]),
-            anchor_id=anchor, others=truth.xyxy if missed else None, candidates=candidates,
-        ))
+        out.append(
+            find_target(
+                detector,
+                image,
+                rows.xyxy[ref.index],
+                own[class_id],
+                missed=missed,
+                score=1.0 if missed else float(found.scores[ref.index]),
+                anchor_id=anchor,
+                others=truth.xyxy if missed else None,
+                candidates=candidates,
+            )
+        )
     return out
 
 
 def heatmaps_for(
-    run: Any, detector: Any, sample: str | int, objects: Sequence[ObjectRef | tuple[str, int]], method: str = EVIDENCE_METHODS[0], **settings: Any
+    run: Any,
+    detector: Any,
+    sample: str | int,
+    objects: Sequence[ObjectRef | tuple[str, int]],
+    method: str = EVIDENCE_METHODS[0],
+    **settings: Any,
 ) -> list[np.ndarray]:
-    """Heat maps of objects of one image of a run, each float32 [H, W] of the image's size, in the order asked for.
+    """Heat maps of objects of one image of a run, each float32 [H, W] of the image's size, in the order asked
+    for.
 
     Args:
         run: a Run; detector: the loaded detector that made it.
         sample: a sample id, or its position.
-        objects: `ObjectRef`s, or ("det", place among the image's detections) and ("truth", place among its objects).
-        method: "confidence_map" (0..1, for the object's class), or one of `EVIDENCE_METHODS` (not normalised; LayerCAM
-            from 0, the other two signed, 0 is no evidence). A label needs a range: [0, 1], or [-m, m] of the largest value.
+        objects: `ObjectRef`s, or ("det", place among the image's detections) and ("truth", place among its
+            objects).
+        method: "confidence_map" (0..1, for the object's class), or one of `EVIDENCE_METHODS` (not normalised;
+            LayerCAM from 0, the other two signed, 0 is no evidence). A label needs a range: [0, 1], or [-m,
+            m] of the largest value.
 
     Raises:
         CapabilityError: the detector cannot do this; `offers(detector.info)` says so beforehand.
@@ -245,6 +346,10 @@ def heatmaps_for(
     if method == "confidence_map":
         from analysis.saliency.confidence import confidence_map
 
-        source = detector.candidates([image])[0] if "candidates" in detector.info.capabilities else detector.detect([image])[0]
+        source = (
+            detector.candidates([image])[0]
+            if "candidates" in detector.info.capabilities
+            else detector.detect([image])[0]
+        )
         return [confidence_map(source, class_ids=t.class_id) for t in targets]
     return [heat.full() for heat in last(explain(detector, image, targets, method, **settings))]

@@ -1,7 +1,8 @@
 """Faithfulness over many objects: means with bootstrap intervals, in all and by size and score.
 
-Every method and baseline is tried on the same objects, so the interval that matters is that of the difference to the
-Gaussian on the box. Images are drawn anew in the bootstrap, not objects: objects of one image are not independent.
+Every method and baseline is tried on the same objects, so the interval that matters is that of the difference
+to the Gaussian on the box. Images are drawn anew in the bootstrap, not objects: objects of one image are not
+independent.
 """
 
 from __future__ import annotations
@@ -22,10 +23,12 @@ class ObjectRow:
     """One ranking of one object.
 
     Args:
-        image: which; object: its place among those tried; area: of its box in square pixels of the image; score: of its detection.
+        image: which; object: its place among those tried; area: of its box in square pixels of the image;
+            score: of its detection.
         method: a method or a baseline.
-        deletion, insertion, gain: see `analysis.saliency.faithfulness.Curves`; inside_gain: energy in the box less its
-            area's share, None for baselines. reliability, completeness, forwards, seconds: of the map.
+        deletion, insertion, gain: see `analysis.saliency.faithfulness.Curves`; inside_gain: energy in the box
+            less its area's share, None for baselines. reliability, completeness, forwards, seconds: of the
+            map.
     """
 
     image: str
@@ -64,13 +67,17 @@ class Line:
 
     @property
     def verdict(self) -> str:
-        """"better" or "worse" than the Gaussian on the box where the interval is clear of zero, else "not told apart"."""
+        """ "better" or "worse" than the Gaussian on the box where the interval is clear of zero, else "not
+        told apart".
+        """
         low, high = self.over_interval
         return "better" if low > 0 else "worse" if high < 0 else "not told apart"
 
 
 def summarise(rows: Iterable[ObjectRow], *, draws: int = 2000, seed: int = 0) -> list[Line]:
-    """A line a method, best gain first; [] without rows. Objects without a Gaussian beside them are left out."""
+    """A line a method, best gain first; [] without rows. Objects without a Gaussian beside them are left
+    out.
+    """
     by_method: dict[str, dict[int, ObjectRow]] = {}
     for row in rows:
         by_method.setdefault(row.method, {})[row.object] = row
@@ -85,15 +92,27 @@ def summarise(rows: Iterable[ObjectRow], *, draws: int = 2000, seed: int = 0) ->
         over = gains - np.array([reference[o].gain for o in objects])
         images = np.unique([r.image for r in mine], return_inverse=True)[1]
         inside = [r.inside_gain for r in mine if r.inside_gain is not None]
-        lines.append(Line(
-            method, len(objects), int(images.max()) + 1, float(np.mean([r.deletion for r in mine])), float(np.mean([r.insertion for r in mine])),
-            float(gains.mean()), bootstrap(gains, images, draws, seed), float(over.mean()), bootstrap(over, images, draws, seed),
-            float((over > 0).mean()), float(np.mean(inside)) if inside else None,
-        ))
+        lines.append(
+            Line(
+                method,
+                len(objects),
+                int(images.max()) + 1,
+                float(np.mean([r.deletion for r in mine])),
+                float(np.mean([r.insertion for r in mine])),
+                float(gains.mean()),
+                bootstrap(gains, images, draws, seed),
+                float(over.mean()),
+                bootstrap(over, images, draws, seed),
+                float((over > 0).mean()),
+                float(np.mean(inside)) if inside else None,
+            )
+        )
     return sorted(lines, key=lambda line: -line.gain)
 
 
-def bootstrap(values: np.ndarray, groups: np.ndarray, draws: int = 2000, seed: int = 0) -> tuple[float, float]:
+def bootstrap(
+    values: np.ndarray, groups: np.ndarray, draws: int = 2000, seed: int = 0
+) -> tuple[float, float]:
     """The 95 % interval of the mean when groups (images) are drawn anew, with all their values."""
     sums, counts = np.bincount(groups, values), np.bincount(groups)
     taken = np.random.default_rng(seed).integers(0, len(sums), (draws, len(sums)))
@@ -107,7 +126,10 @@ def size_of(area: float) -> str:
 
 
 def score_of(score: float) -> str:
-    return next((f"{low:.2f}-{min(high, 1):.2f}" for low, high in SCORES if low <= score < high), f"under {SCORES[0][0]:.2f}")
+    return next(
+        (f"{low:.2f}-{min(high, 1):.2f}" for low, high in SCORES if low <= score < high),
+        f"under {SCORES[0][0]:.2f}",
+    )
 
 
 def by(rows: Sequence[ObjectRow], key: Callable[[ObjectRow], str]) -> dict[str, list[ObjectRow]]:
@@ -119,12 +141,23 @@ def by(rows: Sequence[ObjectRow], key: Callable[[ObjectRow], str]) -> dict[str, 
 
 def markdown(lines: Sequence[Line]) -> str:
     """The lines as a table for the documentation."""
-    head = "| ranking | deletion | insertion | gain (95 %) | over the Gaussian (95 %) | beats it on | energy in box less area |\n|---|---|---|---|---|---|---|"
+    head = (
+        "| ranking | deletion | insertion | gain (95 %) | over the Gaussian (95 %) | beats it on | energy in"
+        " box less area |\n|---|---|---|---|---|---|---|"
+    )
     body = [
-        f"| {line.method} | {line.deletion:.2f} | {line.insertion:.2f} | {line.gain:+.2f} ({line.gain_interval[0]:+.2f} to {line.gain_interval[1]:+.2f}) | "
-        + ("" if line.method == REFERENCE else f"{line.over_gaussian:+.2f} ({line.over_interval[0]:+.2f} to {line.over_interval[1]:+.2f})")
-        + " | " + ("" if line.method == REFERENCE else f"{100 * line.beats:.0f} %")
-        + " | " + ("" if line.inside_gain is None else f"{line.inside_gain:+.2f}") + " |"
+        f"| {line.method} | {line.deletion:.2f} | {line.insertion:.2f} | {line.gain:+.2f}"
+        f" ({line.gain_interval[0]:+.2f} to {line.gain_interval[1]:+.2f}) | "
+        + (
+            ""
+            if line.method == REFERENCE
+            else f"{line.over_gaussian:+.2f} ({line.over_interval[0]:+.2f} to {line.over_interval[1]:+.2f})"
+        )
+        + " | "
+        + ("" if line.method == REFERENCE else f"{100 * line.beats:.0f} %")
+        + " | "
+        + ("" if line.inside_gain is None else f"{line.inside_gain:+.2f}")
+        + " |"
         for line in lines
     ]
     return "\n".join([head, *body])

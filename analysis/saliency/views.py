@@ -1,7 +1,10 @@
-"""One image as the methods change it, and what the detector says then: the same three questions of any detector.
+"""One image as the methods change it, and what the detector says then: the same three questions of any
+detector.
 
-- `OpenView`: a detector with gradients; pixels are changed in the network's own input, logits of frozen anchors.
-- `CandidatesView`: one that shows candidates (TFLite, a SavedModel with raw outputs); the same from their scores.
+- `OpenView`: a detector with gradients; pixels are changed in the network's own input, logits of frozen
+  anchors.
+- `CandidatesView`: one that shows candidates (TFLite, a SavedModel with raw outputs); the same from their
+  scores.
 - `DetectionsView`: one that shows only detections; the best IoU times score among them.
 """
 
@@ -37,7 +40,9 @@ class View:
 
     unit = "logit"
 
-    def __init__(self, pixels: np.ndarray, image_size: tuple[int, int], window: tuple[float, float, float, float]):
+    def __init__(
+        self, pixels: np.ndarray, image_size: tuple[int, int], window: tuple[float, float, float, float]
+    ):
         self.pixels, self.image_size, self.window = np.asarray(pixels, np.float32), image_size, window
         x1, y1, x2, y2 = (int(round(v)) for v in window)
         self.inside = (slice(y1, y2), slice(x1, x2))
@@ -56,7 +61,9 @@ class View:
         return np.asarray(xyxy, np.float64).reshape(-1, 4) * scale + np.array([x1, y1, x1, y1])
 
     def cut(self, frame_map: np.ndarray) -> np.ndarray:
-        """The part of a map [h, w] that the image covers: it spans the whole image, at the frame's resolution."""
+        """The part of a map [h, w] that the image covers: it spans the whole image, at the frame's
+        resolution.
+        """
         return np.ascontiguousarray(frame_map[self.inside], np.float32)
 
     def hidden(self, masks: np.ndarray) -> np.ndarray:
@@ -64,13 +71,15 @@ class View:
         return self.fill + (self.pixels - self.fill) * masks[..., None]
 
     def evidence(self, batch: np.ndarray, targets: Sequence[Target]) -> np.ndarray:
-        """float64 [B, T], each target's weighted sum of logits (or its score, see `unit`; of the sides of a box, in shares of
-        the frame)."""
+        """float64 [B, T], each target's weighted sum of logits (or its score, see `unit`; of the sides of a
+        box, in shares of the frame)."""
         return self._ask(batch, targets, False)
 
     def belief(self, batch: np.ndarray, targets: Sequence[Target]) -> np.ndarray:
-        """float64 [B, T] in 0..1: the best IoU with the target's box times its class score among all boxes, not only
-        the target's own; the best score for a target without box; for evidence of a box the IoU of its candidate's."""
+        """float64 [B, T] in 0..1: the best IoU with the target's box times its class score among all boxes,
+        not only the target's own; the best score for a target without box; for evidence of a box the IoU of
+        its candidate's.
+        """
         return self._ask(batch, targets, True)
 
     def _sides(self, xyxy: np.ndarray, target: Target, first: int = 0) -> np.ndarray:
@@ -98,12 +107,22 @@ class OpenView(View):
         super().__init__(self.frame.inputs, self.frame.image_size, self.frame.window)
 
     def _answers(self, batch: np.ndarray, targets: Sequence[Target], belief: bool) -> np.ndarray:
-        logits, xyxy = self.detector.answer(self.frame, batch, boxes=belief or any(t.sides is not None for t in targets))
+        logits, xyxy = self.detector.answer(
+            self.frame, batch, boxes=belief or any(t.sides is not None for t in targets)
+        )
         first = self.frame.first
         if not belief:
             inside = [t.within(first, self.frame.count) for t in targets]
-            return np.stack([_weighted(logits, t, first) if t.sides is None else self._sides(xyxy, t, first) for t in inside], axis=1)
-        return np.stack([[_best(t, b, _sigmoid(z[:, t.class_id]), first) for t in targets] for z, b in zip(logits, xyxy)])
+            return np.stack(
+                [
+                    _weighted(logits, t, first) if t.sides is None else self._sides(xyxy, t, first)
+                    for t in inside
+                ],
+                axis=1,
+            )
+        return np.stack(
+            [[_best(t, b, _sigmoid(z[:, t.class_id]), first) for t in targets] for z, b in zip(logits, xyxy)]
+        )
 
 
 class _PictureView(View):
@@ -114,7 +133,11 @@ class _PictureView(View):
         height, width = image.shape[:2]
         shrink = min(1.0, LONGEST / max(height, width))
         if shrink < 1:
-            image = cv2.resize(image, (max(1, round(width * shrink)), max(1, round(height * shrink))), interpolation=cv2.INTER_AREA)
+            image = cv2.resize(
+                image,
+                (max(1, round(width * shrink)), max(1, round(height * shrink))),
+                interpolation=cv2.INTER_AREA,
+            )
         self.seen_size = (image.shape[1], image.shape[0])
         super().__init__(image, (width, height), (0, 0, *self.seen_size))
         self.scale = np.array([width / self.seen_size[0], height / self.seen_size[1]] * 2)
@@ -129,10 +152,24 @@ class CandidatesView(_PictureView):
     def _answers(self, batch: np.ndarray, targets: Sequence[Target], belief: bool) -> np.ndarray:
         shown: list[Candidates] = self.detector.candidates(self._pictures(batch))
         if belief:
-            return np.stack([[_best(t, c.xyxy * self.scale, c.scores[:, t.class_id]) for t in targets] for c in shown])
-        return np.stack([
-            [float((_weighted(logits_of(c)[None], t, 0) if t.sides is None else self._sides(c.xyxy[None] * self.scale, t))[0]) for t in targets] for c in shown
-        ])
+            return np.stack(
+                [[_best(t, c.xyxy * self.scale, c.scores[:, t.class_id]) for t in targets] for c in shown]
+            )
+        return np.stack(
+            [
+                [
+                    float(
+                        (
+                            _weighted(logits_of(c)[None], t, 0)
+                            if t.sides is None
+                            else self._sides(c.xyxy[None] * self.scale, t)
+                        )[0]
+                    )
+                    for t in targets
+                ]
+                for c in shown
+            ]
+        )
 
 
 class DetectionsView(_PictureView):
@@ -142,10 +179,20 @@ class DetectionsView(_PictureView):
 
     def _answers(self, batch: np.ndarray, targets: Sequence[Target], belief: bool) -> np.ndarray:
         found: list[Detections] = self.detector.detect(self._pictures(batch))
-        return np.stack([[_best(t, d.xyxy * self.scale, np.where(d.class_ids == t.class_id, d.scores, 0)) for t in targets] for d in found])
+        return np.stack(
+            [
+                [
+                    _best(t, d.xyxy * self.scale, np.where(d.class_ids == t.class_id, d.scores, 0))
+                    for t in targets
+                ]
+                for d in found
+            ]
+        )
 
 
-def open_view(detector: Any, image: np.ndarray, targets: Sequence[Target] = (), *, black_box: bool = False) -> View:
+def open_view(
+    detector: Any, image: np.ndarray, targets: Sequence[Target] = (), *, black_box: bool = False
+) -> View:
     """The view that sees most: gradients, else candidates, else detections.
 
     Args:
@@ -153,10 +200,14 @@ def open_view(detector: Any, image: np.ndarray, targets: Sequence[Target] = (), 
         black_box: use the detector's public answers only, whatever else it offers.
 
     Raises:
-        CapabilityError: the detector is simulated: it knows its answers by the whole picture, and no pixel made them.
+        CapabilityError: the detector is simulated: it knows its answers by the whole picture, and no pixel
+            made them.
     """
     if detector.info.simulated:
-        raise CapabilityError(f"{detector.info.name}: no network ran, so nothing in the picture made these boxes; only the confidence map can be drawn.")
+        raise CapabilityError(
+            f"{detector.info.name}: no network ran, so nothing in the picture made these boxes; only the"
+            " confidence map can be drawn."
+        )
     open_inside = "gradients" in detector.info.capabilities and isinstance(detector, OpenDetector)
     if open_inside and not black_box:
         return OpenView(detector, image, targets)
@@ -166,7 +217,9 @@ def open_view(detector: Any, image: np.ndarray, targets: Sequence[Target] = (), 
 
 
 def _weighted(logits: np.ndarray, target: Target, first: int) -> np.ndarray:
-    return (logits[:, target.anchor_ids - first, target.class_ids].astype(np.float64) * target.weights).sum(axis=1)
+    return (logits[:, target.anchor_ids - first, target.class_ids].astype(np.float64) * target.weights).sum(
+        axis=1
+    )
 
 
 def _best(target: Target, xyxy: np.ndarray, scores: np.ndarray, first: int = 0) -> float:

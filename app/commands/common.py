@@ -23,25 +23,40 @@ if TYPE_CHECKING:
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON alone on standard output.")]
 IouOption = Annotated[float, typer.Option("--iou", min=0.01, max=1.0, help="Least IoU of a match.")]
-ImagesOption = Annotated[Path | None, typer.Option(help="The folder with the pictures, where it is not in a usual place.")]
-ThresholdOption = Annotated[float, typer.Option("--threshold", "-t", min=0.0, max=1.0, help="Confidence threshold.")]
-ThresholdsOption = Annotated[Path | None, typer.Option("--thresholds", help="A YAML file of thresholds by class, instead of --threshold.")]
-RunArgument = Annotated[Path, typer.Argument(help="A stored run: its folder, or its name in `boxscope runs`.", metavar="RUN")]
+ImagesOption = Annotated[
+    Path | None, typer.Option(help="The folder with the pictures, where it is not in a usual place.")
+]
+ThresholdOption = Annotated[
+    float, typer.Option("--threshold", "-t", min=0.0, max=1.0, help="Confidence threshold.")
+]
+ThresholdsOption = Annotated[
+    Path | None,
+    typer.Option("--thresholds", help="A YAML file of thresholds by class, instead of --threshold."),
+]
+RunArgument = Annotated[
+    Path, typer.Argument(help="A stored run: its folder, or its name in `boxscope runs`.", metavar="RUN")
+]
 
 
 def find_run(name: Path) -> Path:
-    """The folder of a run given as a path, as a name under the data directory's `runs/`, or as `boxscope runs` names it."""
+    """The folder of a run given as a path, as a name under the data directory's `runs/`, or as `boxscope
+    runs` names it.
+    """
     from app.noted_runs import known_runs, noted_runs
 
     if (folder := _folder_of(name)) is not None:
         return folder
     if noted_runs() and (noted := known_runs().get(str(name))) is not None:
         return noted.path
-    raise InputError(f"{name} is not a run: expected a folder with manifest.json; `boxscope runs` lists the stored ones.")
+    raise InputError(
+        f"{name} is not a run: expected a folder with manifest.json; `boxscope runs` lists the stored ones."
+    )
 
 
 def is_run(path: Path) -> bool:
-    """Whether a path, or a name under the data directory's `runs/`, is a run; names of runs elsewhere could be data sets' too."""
+    """Whether a path, or a name under the data directory's `runs/`, is a run; names of runs elsewhere could
+    be data sets' too.
+    """
     return _folder_of(path) is not None
 
 
@@ -66,7 +81,11 @@ def read_stored(name: Path) -> Run | StreamedRun:
 
     run = open_stored(find_run(name))
     if isinstance(run, StreamedRun):
-        say(f"{run.name}: {run.detection_count:,} {plural(run.detection_count, 'detection')} of {len(run):,} {plural(len(run), 'image')}, read in {len(run.bounds()):,} {plural(len(run.bounds()), 'window')}")
+        say(
+            f"{run.name}: {run.detection_count:,} {plural(run.detection_count, 'detection')} of {len(run):,}"
+            f" {plural(len(run), 'image')}, read in {len(run.bounds()):,}"
+            f" {plural(len(run.bounds()), 'window')}"
+        )
     return run
 
 
@@ -100,7 +119,7 @@ def read_data_or_run(path: str) -> Dataset | Run | StreamedRun:
 
 
 def split_names(text: str) -> list[str]:
-    """"person, traffic light" -> ["person", "traffic light"]."""
+    """ "person, traffic light" -> ["person", "traffic light"]."""
     names = [part.strip() for part in text.split(",") if part.strip()]
     if not names:
         raise InputError("expected class names separated by commas, got none.")
@@ -125,7 +144,10 @@ def say_problems(problems: tuple[Problem, ...] | list[Problem], most: int = 5) -
 
     total = len(problems)
     left_out = sum(p.left_out for p in problems)
-    say(f"{total} problem{'s' if total > 1 else ''} in the data" + (f", {left_out} of them left something out:" if left_out else ":"))
+    say(
+        f"{total} problem{'s' if total > 1 else ''} in the data"
+        + (f", {left_out} of them left something out:" if left_out else ":")
+    )
     for kind, count in count_problems(problems).items():
         say(f"  {count:>6}  {kind}")
     for problem in problems[:most]:
@@ -148,8 +170,15 @@ def progress_bar(what: str) -> Iterator[Any]:
     )
 
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"),
-               TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=console, transient=not console.is_terminal) as bar:
         task = bar.add_task(what, total=None, rate="")
 
@@ -161,21 +190,35 @@ def progress_bar(what: str) -> Iterator[Any]:
 
 @contextmanager
 def training_bar(what: str) -> Iterator[Any]:
-    """A bar on standard error with loss, learning rate and time left; yields update(detector.train.TrainProgress)."""
+    """A bar on standard error with loss, learning rate and time left; yields
+    update(detector.train.TrainProgress).
+    """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     # A copy of standard error: TensorFlow's chatter is kept off the original while the bar is drawn.
     with os.fdopen(os.dup(2), "w") as terminal:
         console = Console(file=terminal)
-        columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn(), TextColumn("{task.fields[words]}"))
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[words]}"),
+        )
         with Progress(*columns, console=console, transient=not console.is_terminal) as bar:
             task = bar.add_task(what, total=None, words="loading the network")
 
             def update(p: Any) -> None:
-                left = "" if p.seconds_left is None else f", {int(p.seconds_left) // 60}:{int(p.seconds_left) % 60:02d} left"
+                left = (
+                    ""
+                    if p.seconds_left is None
+                    else f", {int(p.seconds_left) // 60}:{int(p.seconds_left) % 60:02d} left"
+                )
                 figure = next((f", {name} {value:.3f}" for name, value in p.figures.items()), "")
-                words = f"loss {p.loss:.4f}, rate {p.learning_rate:.2g}, {p.images_per_second:.1f} images/s{figure}{left}"
+                words = (
+                    f"loss {p.loss:.4f}, rate {p.learning_rate:.2g}, {p.images_per_second:.1f}"
+                    f" images/s{figure}{left}"
+                )
                 bar.update(task, completed=p.step, total=p.steps, words=words)
 
             yield update
@@ -183,7 +226,9 @@ def training_bar(what: str) -> Iterator[Any]:
 
 @contextmanager
 def without_native_chatter() -> Iterator[None]:
-    """Keep what TensorFlow's C++ prints while it loads off the terminal; shown after all if something fails."""
+    """Keep what TensorFlow's C++ prints while it loads off the terminal; shown after all if something
+    fails.
+    """
     sys.stderr.flush()
     terminal = os.dup(2)
     with tempfile.TemporaryFile() as kept:

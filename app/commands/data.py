@@ -28,14 +28,22 @@ def find(
     mode: Annotated[str, typer.Option(help="any | all | only | none of the classes.")] = "any",
     min_count: Annotated[int, typer.Option(min=1, help="Least number of objects of a class.")] = 1,
     threshold: ThresholdOption = 0.5,
-    on: Annotated[str | None, typer.Option(help="truth | predictions; by default predictions of a run, truth of a data set.")] = None,
+    on: Annotated[
+        str | None,
+        typer.Option(help="truth | predictions; by default predictions of a run, truth of a data set."),
+    ] = None,
     json: JsonFlag = False,
 ) -> None:
     """The images that hold these classes, one sample id a line."""
     from analysis import find_images_with_classes
 
     found = find_images_with_classes(
-        read_data_or_run(source), split_names(classes), mode=mode, min_count=min_count, threshold=threshold, side=on
+        read_data_or_run(source),
+        split_names(classes),
+        mode=mode,
+        min_count=min_count,
+        threshold=threshold,
+        side=on,
     )
     if json:
         print_json(found)
@@ -44,12 +52,18 @@ def find(
 
 
 def fetch(
-    name: Annotated[str | None, typer.Argument(help="A named sample set; without it they are listed.", metavar="[NAME]")] = None,
-    classes: Annotated[str | None, typer.Option(help="Only pictures with one of these classes (COCO).")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="A named sample set; without it they are listed.", metavar="[NAME]")
+    ] = None,
+    classes: Annotated[
+        str | None, typer.Option(help="Only pictures with one of these classes (COCO).")
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many pictures (COCO).")] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Download without asking.")] = False,
 ) -> None:
-    """Download a public sample set (COCO 2017 validation, VOC 2007 or 2012); its size is said first. Needs a network."""
+    """Download a public sample set (COCO 2017 validation, VOC 2007 or 2012); its size is said first. Needs a
+    network.
+    """
     from detector.data.sample_sets import fetch_sample_set, find_sample_set, list_sample_sets
 
     if name is None:
@@ -58,9 +72,13 @@ def fetch(
         return
     entry = find_sample_set(name)
     if entry is None:
-        raise InputError(f"No sample set is named {name!r}; known are {', '.join(e.name for e in list_sample_sets())}.")
+        raise InputError(
+            f"No sample set is named {name!r}; known are {', '.join(e.name for e in list_sample_sets())}."
+        )
     say(f"{entry.title}: {entry.size}" + (f"; needs {entry.needs}" if entry.needs else ""))
     if not yes:
         typer.confirm("Download it?", abort=True, err=True)
-    dataset = fetch_sample_set(name, classes=split_names(classes) if classes else (), count=limit, progress=say)
+    dataset = fetch_sample_set(
+        name, classes=split_names(classes) if classes else (), count=limit, progress=say
+    )
     print(dataset.source)

@@ -42,29 +42,67 @@ def register(app: typer.Typer) -> None:
 
 
 def detect(
-    model: Annotated[str, typer.Option(help="A catalogue name, a path (SavedModel, .tflite, zoo archive, results .json) or a TF Hub URL.")],
-    data: Annotated[str, typer.Option(help="A data set: COCO json, VOC, YOLO or plain folder, CSV, `demo`, or fiftyone://NAME.")],
-    out: Annotated[Path | None, typer.Option(help="The run's folder; by default one under the data directory.")] = None,
-    floor: Annotated[float, typer.Option(min=0.0, max=1.0, help="Detections scoring lower are not kept.")] = 0.01,
+    model: Annotated[
+        str,
+        typer.Option(
+            help="A catalogue name, a path (SavedModel, .tflite, zoo archive, results .json) or a TF Hub URL."
+        ),
+    ],
+    data: Annotated[
+        str,
+        typer.Option(
+            help="A data set: COCO json, VOC, YOLO or plain folder, CSV, `demo`, or fiftyone://NAME."
+        ),
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="The run's folder; by default one under the data directory.")
+    ] = None,
+    floor: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Detections scoring lower are not kept.")
+    ] = 0.01,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N images.")] = None,
-    labels: Annotated[Path | None, typer.Option(help="label_map.pbtxt or labelmap.txt, where the model does not bring one.")] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="label_map.pbtxt or labelmap.txt, where the model does not bring one.")
+    ] = None,
     split: Annotated[str | None, typer.Option(help="Only this split (train, val, test).")] = None,
     images: ImagesOption = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Images handed to the detector at a time; 8 if not given.")] = None,
-    engine: Annotated[str, typer.Option(help="local, or ray: the same run by many workers on a cluster (needs Ray, see docs/scale.md).")] = "local",
-    address: Annotated[str | None, typer.Option(help="With --engine ray: the cluster (auto, HOST:PORT, ray://...); without it one is started here.")] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="With --engine ray: how many; by default as many as fit.")] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Images handed to the detector at a time; 8 if not given.")
+    ] = None,
+    engine: Annotated[
+        str,
+        typer.Option(
+            help="local, or ray: the same run by many workers on a cluster (needs Ray, see docs/scale.md)."
+        ),
+    ] = "local",
+    address: Annotated[
+        str | None,
+        typer.Option(
+            help=(
+                "With --engine ray: the cluster (auto, HOST:PORT, ray://...); without it one is started here."
+            )
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="With --engine ray: how many; by default as many as fit.")
+    ] = None,
     cpus: Annotated[float, typer.Option(help="With --engine ray: processors of each worker.")] = 1.0,
-    gpus: Annotated[float, typer.Option(min=0.0, help="With --engine ray: GPUs of each worker; 0.5 lets two share one.")] = 0.0,
+    gpus: Annotated[
+        float, typer.Option(min=0.0, help="With --engine ray: GPUs of each worker; 0.5 lets two share one.")
+    ] = 0.0,
     json: JsonFlag = False,
 ) -> None:
-    """Run a detector over a data set and store the run. Killed or cancelled, the same command goes on where it stopped."""
+    """Run a detector over a data set and store the run. Killed or cancelled, the same command goes on where
+    it stopped.
+    """
     from detector import load_detector
 
     if engine not in ENGINES:
         raise InputError(f"--engine: expected one of {', '.join(ENGINES)}, got {engine!r}.")
     if engine == "local" and (address is not None or workers is not None or cpus != 1 or gpus):
-        raise InputError("--address, --workers, --cpus and --gpus go with --engine ray; add that, or leave them out.")
+        raise InputError(
+            "--address, --workers, --cpus and --gpus go with --engine ray; add that, or leave them out."
+        )
     if out is not None:
         refuse_unwritable(out)
     dataset = open_source(data, say=say, images=images)
@@ -86,21 +124,37 @@ def detect(
             options["dataset"] = dataset  # the only detectors that answer from the data set itself
         with progress_bar(f"{model} on {dataset.name}") as update:
             run = detect_on_ray(
-                partial(load_detector, model, **options), dataset, out, address=address, workers=workers, cpus=cpus, gpus=gpus,
-                told=_say_notes, progress=lambda p: update(p.done, p.total, p.rate), **common,
+                partial(load_detector, model, **options),
+                dataset,
+                out,
+                address=address,
+                workers=workers,
+                cpus=cpus,
+                gpus=gpus,
+                told=_say_notes,
+                progress=lambda p: update(p.done, p.total, p.rate),
+                **common,
             )
     else:
         run = _detect_here(partial(load_detector, model, dataset=dataset, **options), dataset, out, common)
     summary = {
-        "run": str(run.path), "state": run.manifest.state, "detector": run.manifest.detector.name,
-        "detector_hash": run.manifest.detector.weights_hash, "images": int(run.done.sum()), "failed": dict(run.failed),
-        "detections": run.manifest.counts.detections, "floor": floor,
+        "run": str(run.path),
+        "state": run.manifest.state,
+        "detector": run.manifest.detector.name,
+        "detector_hash": run.manifest.detector.weights_hash,
+        "images": int(run.done.sum()),
+        "failed": dict(run.failed),
+        "detections": run.manifest.counts.detections,
+        "floor": floor,
     }
     if json:
         print_json(summary)
     else:
         n, found = summary["images"], summary["detections"]
-        say(f"{n} {plural(n, 'image')}, {found} {plural(found, 'detection')} of {floor:g} and more, {len(run.failed)} {plural(len(run.failed), 'image')} could not be read")
+        say(
+            f"{n} {plural(n, 'image')}, {found} {plural(found, 'detection')} of {floor:g} and more,"
+            f" {len(run.failed)} {plural(len(run.failed), 'image')} could not be read"
+        )
         for sample_id, message in list(run.failed.items())[:5]:
             say(f"  - {sample_id}: {message}")
         print(run.path)
@@ -124,7 +178,9 @@ def _say_notes(info: DetectorInfo) -> None:
         say(f"note: {note}")
 
 
-def _detect_here(load: Callable[..., Detector], dataset: Dataset, out: Path | None, common: dict[str, Any]) -> Run | StreamedRun:
+def _detect_here(
+    load: Callable[..., Detector], dataset: Dataset, out: Path | None, common: dict[str, Any]
+) -> Run | StreamedRun:
     from analysis.runs import detect_run
     from detector.side_by_side import load_side_by_side
 
@@ -133,26 +189,36 @@ def _detect_here(load: Callable[..., Detector], dataset: Dataset, out: Path | No
     info = detectors[0].info
     _say_notes(info)
     with progress_bar(f"{info.name} on {dataset.name}") as update:
-        return detect_run(detectors, dataset, out, progress=lambda p: update(p.done, p.total, p.rate), **common)
+        return detect_run(
+            detectors, dataset, out, progress=lambda p: update(p.done, p.total, p.rate), **common
+        )
 
 
 def runs(json: JsonFlag = False) -> None:
-    """The stored runs, newest first: those of the data directory, and those that `boxscope detect --out` made elsewhere."""
+    """The stored runs, newest first: those of the data directory, and those that `boxscope detect --out` made
+    elsewhere.
+    """
     from app.noted_runs import known_runs
 
     found = known_runs()
     if json:
-        print_json([
-            {"name": name, "path": str(r.path), "state": r.state, "error": r.error}
-            | ({"manifest": r.manifest.model_dump(mode="json")} if r.manifest else {}) for name, r in found.items()
-        ])
+        print_json(
+            [
+                {"name": name, "path": str(r.path), "state": r.state, "error": r.error}
+                | ({"manifest": r.manifest.model_dump(mode="json")} if r.manifest else {})
+                for name, r in found.items()
+            ]
+        )
         return
     for name, r in found.items():
         if r.manifest is None:
             print(f"{name}\t{r.state}\t{r.error}")
         else:
             m = r.manifest
-            print(f"{name}\t{r.state}\t{m.detector.name}\t{m.dataset.name}\t{m.dataset.count} {plural(m.dataset.count, 'image')}\t{m.created}")
+            print(
+                f"{name}\t{r.state}\t{m.detector.name}\t{m.dataset.name}\t{m.dataset.count}"
+                f" {plural(m.dataset.count, 'image')}\t{m.created}"
+            )
     if not found:
         say("no runs yet: `boxscope demo`, or `boxscope detect --model NAME --data PATH`")
 
@@ -163,7 +229,12 @@ def models(json: JsonFlag = False) -> None:
 
     entries = list_catalogue()
     if json:
-        print_json([{"name": e.name, "title": e.title, "description": e.description, "sources": list(e.sources)} for e in entries])
+        print_json(
+            [
+                {"name": e.name, "title": e.title, "description": e.description, "sources": list(e.sources)}
+                for e in entries
+            ]
+        )
         return
     for e in entries:
         print(f"{e.name}\t{e.title}\t{e.sources[0] if e.sources else 'built in'}")

@@ -36,19 +36,45 @@ def evaluate(
     thresholds: ThresholdsOption = None,
     iou: IouOption = 0.5,
     classes: Annotated[str | None, typer.Option(help="Only these classes, separated by commas.")] = None,
-    crowd: Annotated[str, typer.Option(help="Crowd regions: ignore (COCO), count, or \"leave out\".")] = "ignore",
-    difficult: Annotated[str, typer.Option(help="Objects flagged difficult: count (COCO) or ignore (VOC).")] = "count",
-    area: Annotated[str, typer.Option(help="What sizes an object: file (its stated area, COCO) or box.")] = "file",
+    crowd: Annotated[
+        str, typer.Option(help='Crowd regions: ignore (COCO), count, or "leave out".')
+    ] = "ignore",
+    difficult: Annotated[
+        str, typer.Option(help="Objects flagged difficult: count (COCO) or ignore (VOC).")
+    ] = "count",
+    area: Annotated[
+        str, typer.Option(help="What sizes an object: file (its stated area, COCO) or box.")
+    ] = "file",
     interpolation: Annotated[str, typer.Option(help="Recall points: 101 (COCO), 11 or all (VOC).")] = "101",
-    max_detections: Annotated[int, typer.Option(min=3, help="Most detections an image and class (COCO: 100).")] = 100,
-    empty_classes: Annotated[str, typer.Option(help="Classes without objects: \"leave out\" of the mean (COCO), or zero.")] = "leave out",
-    parity: Annotated[bool, typer.Option("--parity", help="Put pycocotools' figures beside, and what other conventions give.")] = False,
-    rule: Annotated[str, typer.Option(help="iou (COCO's matching), or uiuc: the location rule of the UIUC car benchmark.")] = "iou",
-    plot: Annotated[Path | None, typer.Option(help="With --rule uiuc: draw the curves into this picture (.png, .svg, .pdf).")] = None,
-    excuse_tagged: Annotated[bool, typer.Option("--excuse-tagged", help="Objects tagged ok-to-miss or label-wrong in FiftyOne are neither found nor missed.")] = False,
+    max_detections: Annotated[
+        int, typer.Option(min=3, help="Most detections an image and class (COCO: 100).")
+    ] = 100,
+    empty_classes: Annotated[
+        str, typer.Option(help='Classes without objects: "leave out" of the mean (COCO), or zero.')
+    ] = "leave out",
+    parity: Annotated[
+        bool,
+        typer.Option("--parity", help="Put pycocotools' figures beside, and what other conventions give."),
+    ] = False,
+    rule: Annotated[
+        str, typer.Option(help="iou (COCO's matching), or uiuc: the location rule of the UIUC car benchmark.")
+    ] = "iou",
+    plot: Annotated[
+        Path | None,
+        typer.Option(help="With --rule uiuc: draw the curves into this picture (.png, .svg, .pdf)."),
+    ] = None,
+    excuse_tagged: Annotated[
+        bool,
+        typer.Option(
+            "--excuse-tagged",
+            help="Objects tagged ok-to-miss or label-wrong in FiftyOne are neither found nor missed.",
+        ),
+    ] = False,
     json: JsonFlag = False,
 ) -> None:
-    """Average precision and recall by COCO's rule, and the counts at one operating point; or the UIUC benchmark's figures."""
+    """Average precision and recall by COCO's rule, and the counts at one operating point; or the UIUC
+    benchmark's figures.
+    """
     import analysis
 
     if rule not in RULES:
@@ -60,8 +86,13 @@ def evaluate(
         raise InputError("--plot: it draws the curves of --rule uiuc; add that.")
     chosen = None if classes is None else split_names(classes)
     choices = {
-        "classes": chosen, "crowd": crowd, "difficult": difficult, "area": area, "interpolation": interpolation,
-        "classes_without_truth": empty_classes, "max_detections": (1, min(10, max_detections - 1), max_detections),
+        "classes": chosen,
+        "crowd": crowd,
+        "difficult": difficult,
+        "area": area,
+        "interpolation": interpolation,
+        "classes_without_truth": empty_classes,
+        "max_detections": (1, min(10, max_detections - 1), max_detections),
     }
     if parity:
         _parity(run, truth, predictions, json)
@@ -80,7 +111,10 @@ def evaluate(
         result = analysis.evaluate(stored, **choices)
         cuts = class_thresholds(threshold, thresholds, stored)
         matches = match_run(stored, iou=iou, difficult=difficult)
-        at = counts(matches if chosen is None else narrow(matches, class_ids=class_ids_of(stored.class_map, chosen)), cuts)
+        at = counts(
+            matches if chosen is None else narrow(matches, class_ids=class_ids_of(stored.class_map, chosen)),
+            cuts,
+        )
         point = operating_point(stored, cuts, iou=iou, difficult=difficult)
     elif run is None and truth is not None and predictions is not None and not excuse_tagged:
         result, at, point = analysis.evaluate(truth=truth, predictions=predictions, **choices), None, None
@@ -90,16 +124,25 @@ def evaluate(
     if excuse_tagged:
         figures["excused_objects"] = excused
     if at is not None:
-        figures["at_operating_point"] = at.to_dict() | {"classes": chosen, "operating_point": point.to_dict(stored.class_map)}
+        figures["at_operating_point"] = at.to_dict() | {
+            "classes": chosen,
+            "operating_point": point.to_dict(stored.class_map),
+        }
     if json:
         print_json(figures)
         return
     print(result)
     if excuse_tagged:
-        print(f"{excused} {plural(excused, 'object')} tagged ok-to-miss or label-wrong {'is' if excused == 1 else 'are'} neither found nor missed")
+        print(
+            f"{excused} {plural(excused, 'object')} tagged ok-to-miss or label-wrong"
+            f" {'is' if excused == 1 else 'are'} neither found nor missed"
+        )
     if at is not None:
         of = "" if chosen is None else f" · {', '.join(chosen)} alone"
-        print(f"at {point}{of}: {at.objects} {plural(at.objects, 'object')}, {at.tp} correct, {at.fp} wrong, {at.fn} missed")
+        print(
+            f"at {point}{of}: {at.objects} {plural(at.objects, 'object')}, {at.tp} correct, {at.fp} wrong,"
+            f" {at.fn} missed"
+        )
         print(f"precision {_percent(at.precision)}, recall {_percent(at.recall)}, F1 {_percent(at.f1)}")
 
 
@@ -113,7 +156,10 @@ def _parity(run: Path | None, truth: Path | None, predictions: Path | None, json
     print(f"{'':8} {'Boxscope':>12} {'pycocotools':>12}")
     for row in found.rows:
         ours, theirs = ("-" if v is None else f"{v:.6f}" for v in (row.ours, row.pycocotools))
-        print(f"{row.name:8} {ours:>12} {theirs:>12}" + ("" if row.difference == 0 else f"  {row.difference:+.2e}"))
+        print(
+            f"{row.name:8} {ours:>12} {theirs:>12}"
+            + ("" if row.difference == 0 else f"  {row.difference:+.2e}")
+        )
     for reason in found.reasons:
         print(reason)
     for c in found.conventions:
@@ -127,7 +173,14 @@ def _excused(run):
     return excuse(run, load_promises(promises_file(run.manifest.dataset.source)))
 
 
-def _evaluate_locations(run: Path | None, truth: Path | None, predictions: Path | None, threshold: float, plot: Path | None, json: bool) -> None:
+def _evaluate_locations(
+    run: Path | None,
+    truth: Path | None,
+    predictions: Path | None,
+    threshold: float,
+    plot: Path | None,
+    json: bool,
+) -> None:
     from analysis.location_run import evaluate_locations, plot_locations
 
     if run is None or truth is not None or predictions is not None:
@@ -138,15 +191,31 @@ def _evaluate_locations(run: Path | None, truth: Path | None, predictions: Path 
         plot_locations(results, stored.name).savefig(plot)
     figures = [result.to_dict(threshold) for result in results]
     if json:
-        print_json({"run": stored.name, "detector": stored.manifest.detector.name, "weights_hash": stored.manifest.detector.weights_hash, "splits": figures})
+        print_json(
+            {
+                "run": stored.name,
+                "detector": stored.manifest.detector.name,
+                "weights_hash": stored.manifest.detector.weights_hash,
+                "splits": figures,
+            }
+        )
         return
     for f in figures:
-        print(f"{f['split'] or 'all'}: {f['images']} {plural(f['images'], 'image')}, {f['objects']} {plural(f['objects'], 'object')}, {f['rule']} rule ({f['alpha']:.0%} ellipse)")
+        print(
+            f"{f['split'] or 'all'}: {f['images']} {plural(f['images'], 'image')}, {f['objects']}"
+            f" {plural(f['objects'], 'object')}, {f['rule']} rule ({f['alpha']:.0%} ellipse)"
+        )
         print(f"  area {f['area']:.3f}, equal error rate {f['equal_error_rate']:.3f}")
         for name, at in (("best F1", f["at_best_f1"]), ("given", f["at_threshold"])):
             if at is not None:
-                rates = f"precision {_percent(at['precision'])}, recall {_percent(at['recall'])}, F1 {_percent(at['f1'])}"
-                print(f"  at confidence {at['threshold']:.3f} ({name}): {at['tp']} correct, {at['fp']} wrong, {at['fn']} missed; {rates}")
+                rates = (
+                    f"precision {_percent(at['precision'])}, recall {_percent(at['recall'])}, F1"
+                    f" {_percent(at['f1'])}"
+                )
+                print(
+                    f"  at confidence {at['threshold']:.3f} ({name}): {at['tp']} correct, {at['fp']} wrong,"
+                    f" {at['fn']} missed; {rates}"
+                )
         if f["note"]:
             print(f"  note: {f['note']}")
 

@@ -1,4 +1,6 @@
-"""`boxscope explain`: heat maps of the objects of an image as pictures and numbers, each with what it is worth."""
+"""`boxscope explain`: heat maps of the objects of an image as pictures and numbers, each with what it is
+worth.
+"""
 
 from __future__ import annotations
 
@@ -37,15 +39,51 @@ def explain(
     run: RunArgument,
     image: Annotated[list[str], typer.Option(help="A sample id of the run; may be given several times.")],
     out: Annotated[Path, typer.Option(help="Folder for the maps: a PNG, a .npy and a .json each.")],
-    object: Annotated[list[str] | None, typer.Option(help="Which objects: d3 is the detection at place 3, t17 the ground-truth object with the id 17, a number the line of the image's list (0 first). Without it, every missed and every wrong one.")] = None,
-    method: Annotated[list[str] | None, typer.Option(help=f"One or several of {', '.join(METHOD_NAMES)}. Without it the confidence map and the first evidence the detector allows.")] = None,
-    rather_than: Annotated[str | None, typer.Option(help="A class: why the object's own class and not this one. D-RISE or integrated gradients, of detectors that show candidates.")] = None,
-    side: Annotated[str | None, typer.Option(help="Of the box: left, top, right, bottom, or all: what holds it where it stands, instead of what makes its class. Of detectors that show candidates.")] = None,
+    object: Annotated[
+        list[str] | None,
+        typer.Option(
+            help=(
+                "Which objects: d3 is the detection at place 3, t17 the ground-truth object with the id 17, a"
+                " number the line of the image's list (0 first). Without it, every missed and every wrong"
+                " one."
+            )
+        ),
+    ] = None,
+    method: Annotated[
+        list[str] | None,
+        typer.Option(
+            help=(
+                f"One or several of {', '.join(METHOD_NAMES)}. Without it the confidence map and the first"
+                " evidence the detector allows."
+            )
+        ),
+    ] = None,
+    rather_than: Annotated[
+        str | None,
+        typer.Option(
+            help=(
+                "A class: why the object's own class and not this one. D-RISE or integrated gradients, of"
+                " detectors that show candidates."
+            )
+        ),
+    ] = None,
+    side: Annotated[
+        str | None,
+        typer.Option(
+            help=(
+                "Of the box: left, top, right, bottom, or all: what holds it where it stands, instead of what"
+                " makes its class. Of detectors that show candidates."
+            )
+        ),
+    ] = None,
     threshold: ThresholdOption = 0.5,
     iou: IouOption = 0.5,
     masks: Annotated[int, typer.Option(min=8, help="D-RISE: at most so many masks.")] = 512,
     seed: Annotated[int, typer.Option(help="D-RISE: of the masks.")] = 0,
-    check: Annotated[bool, typer.Option("--check/--no-check", help="Hold each map against random, edge and Gaussian baselines.")] = True,
+    check: Annotated[
+        bool,
+        typer.Option("--check/--no-check", help="Hold each map against random, edge and Gaussian baselines."),
+    ] = True,
     json: JsonFlag = False,
 ) -> None:
     """Heat maps of what the detector believes and of the evidence for single objects, found or missed."""
@@ -61,32 +99,55 @@ def explain(
     stored = read_run(run)
     places = [stored.position(name) for name in dict.fromkeys(image)]
     if object and len(places) > 1:
-        raise InputError(f"--object names objects of one image, and --image was given {len(places)} times; leave it out for every missed and every wrong one.")
+        raise InputError(
+            f"--object names objects of one image, and --image was given {len(places)} times; leave it out"
+            " for every missed and every wrong one."
+        )
     for i in places:
         if not stored.readable[i]:
             name = stored.sample_ids[i]
-            raise InputError(f"{name} cannot be explained: {stored.failed.get(name, 'detection has not reached it yet')}.")
+            raise InputError(
+                f"{name} cannot be explained: {stored.failed.get(name, 'detection has not reached it yet')}."
+            )
     unknown = [m for m in method or () if m not in METHOD_NAMES]
     if unknown:
         raise InputError(f"--method: expected one of {', '.join(METHOD_NAMES)}, got {unknown[0]!r}.")
     cuts = class_cuts(threshold, len(stored.class_map))
-    s = SimpleNamespace(run=stored, matches=match_run(stored, iou), class_cuts=cuts, counted_classes=None, manifest=stored.manifest)
+    s = SimpleNamespace(
+        run=stored,
+        matches=match_run(stored, iou),
+        class_cuts=cuts,
+        counted_classes=None,
+        manifest=stored.manifest,
+    )
     chosen = [(i, row) for i in places for row in _chosen(stored, i, objects.rows_of(s, i), object)]
     for i in places:
         if all(i != place for place, _ in chosen):
-            say(f"Nothing is missed or wrong in {stored.sample_ids[i]} at threshold {threshold:g}; name an object with --object.")
+            say(
+                f"Nothing is missed or wrong in {stored.sample_ids[i]} at threshold {threshold:g}; name an"
+                " object with --object."
+            )
     detector = _detector_of(stored, "only confidence maps can be drawn, from the detections the run kept")
     if rather_than is not None and method is None:
         method = ["d_rise"]
     if rather_than is not None and not {"d_rise", "integrated_gradients"}.issuperset(method or ()):
-        raise InputError(f"--rather-than: expected --method d_rise or integrated_gradients with it, which show evidence against too, got {', '.join(method or ())}.")
+        raise InputError(
+            "--rather-than: expected --method d_rise or integrated_gradients with it, which show evidence"
+            f" against too, got {', '.join(method or ())}."
+        )
     if side is not None and (side not in ("all", *SIDES) or rather_than is not None):
-        raise InputError(f"--side: expected all, {', '.join(SIDES)}, without --rather-than, got {side!r}{' with it' if rather_than is not None else ''}.")
+        raise InputError(
+            f"--side: expected all, {', '.join(SIDES)}, without --rather-than, got"
+            f" {side!r}{' with it' if rather_than is not None else ''}."
+        )
     if side is not None and method is None:
         method = ["d_rise"]
     methods = method or ["confidence_map", *(_first_possible(detector) if detector is not None else [])]
     if detector is None and methods != ["confidence_map"]:
-        raise UnavailableError("Evidence has to be asked of the run's detector, and it cannot be had; --method confidence_map works without it.")
+        raise UnavailableError(
+            "Evidence has to be asked of the run's detector, and it cannot be had; --method confidence_map"
+            " works without it."
+        )
     question = Question(rather_than or "", side)
     out.mkdir(parents=True, exist_ok=True)
     results = []
@@ -95,15 +156,32 @@ def explain(
         for k, (i, row) in enumerate(chosen):
             for m, name in enumerate(methods):
                 update(k * len(methods) + m, total)
-                results.append(_one(s, detector, i, row, name, out, cut=float(cuts[stored.class_map.index(row.name)]), check=check, question=Question() if name == "confidence_map" else question, settings={"masks": masks, "seed": seed} if name == "d_rise" else {}))
+                results.append(
+                    _one(
+                        s,
+                        detector,
+                        i,
+                        row,
+                        name,
+                        out,
+                        cut=float(cuts[stored.class_map.index(row.name)]),
+                        check=check,
+                        question=Question() if name == "confidence_map" else question,
+                        settings={"masks": masks, "seed": seed} if name == "d_rise" else {},
+                    )
+                )
         update(total, total)
     if json:
         print_json({"images": [stored.sample_ids[i] for i in places], "maps": results})
         return
     for result in results:
         prefix = f"{result['image']}\t" if len(places) > 1 else ""
-        print(f"{prefix}{result['object']}\t{result['class']}\t{result['verdict']}\t{result['method']}\t{result['png'] or ' '.join(result['words'])}")
-        for line in result["words"] if result["png"] else ():  # without a map its words are the reason, on the line itself
+        print(
+            f"{prefix}{result['object']}\t{result['class']}\t{result['verdict']}\t{result['method']}\t{result['png'] or ' '.join(result['words'])}"
+        )
+        for line in (
+            result["words"] if result["png"] else ()
+        ):  # without a map its words are the reason, on the line itself
             print(f"  {line}")
     if results and all(result.get("impossible") for result in results):
         raise typer.Exit(1)
@@ -135,14 +213,28 @@ def _chosen(stored: Any, i: int, rows: list[Row], wanted: list[str] | None) -> l
         if row is None and text.isdigit() and int(text) < len(rows):
             row = rows[int(text)]
         if row is None:
-            known = ", ".join(f"{name} ({row.verdict} {row.name})" for name, row in list(by_name.items())[:12])
-            raise InputError(f"--object {text}: expected one of this image's: {known or 'it has none at this threshold'}.")
+            known = ", ".join(
+                f"{name} ({row.verdict} {row.name})" for name, row in list(by_name.items())[:12]
+            )
+            raise InputError(
+                f"--object {text}: expected one of this image's: {known or 'it has none at this threshold'}."
+            )
         chosen.append(row)
     return chosen
 
 
 def _one(
-    s: Any, detector: Any, i: int, row: Row, method: str, out: Path, *, cut: float, check: bool, settings: dict[str, Any], question: Question
+    s: Any,
+    detector: Any,
+    i: int,
+    row: Row,
+    method: str,
+    out: Path,
+    *,
+    cut: float,
+    check: bool,
+    settings: dict[str, Any],
+    question: Question,
 ) -> dict[str, Any]:
     from analysis.saliency.picture import figures, reading
     from app import evidence_files
@@ -151,14 +243,31 @@ def _one(
 
     run = s.run
     picture, name = run.load_image(i), evidence_files.object_name(run, i, row)
-    result: dict[str, Any] = {"image": run.sample_ids[i], "object": name, "class": row.name, "verdict": row.verdict, "method": method, "png": None, "words": []}
+    result: dict[str, Any] = {
+        "image": run.sample_ids[i],
+        "object": name,
+        "class": row.name,
+        "verdict": row.verdict,
+        "method": method,
+        "png": None,
+        "words": [],
+    }
     try:
         asked = asked_of(s, i, row)
         if method == "confidence_map":
             heat, verdict = _confidence(s, detector, i, picture, asked), None
         else:
             rival = rival_of(s, question.rival) if question.rival else None
-            job = EvidenceJob(detector, picture, asked.arguments, method, check=check, settings=settings, rival=rival, side=question.side)
+            job = EvidenceJob(
+                detector,
+                picture,
+                asked.arguments,
+                method,
+                check=check,
+                settings=settings,
+                rival=rival,
+                side=question.side,
+            )
             while (progress := job.step()).stage != "done":
                 pass
             heat, verdict = progress.heat, progress.verdict
@@ -169,7 +278,14 @@ def _one(
     how = [reading(heat, row.name, question.rival)] if method != "confidence_map" else []
     words = [figures(heat), *how, *heat.notes, *([verdict.sentence()] if verdict else [])]
     paths = {"png": str(file.with_suffix(".png")), "npy": str(file.with_suffix(".npy"))}
-    return result | paths | {"words": words, **{k: facts[k] for k in ("value", "reliability", "completeness_error", "faithfulness")}}
+    return (
+        result
+        | paths
+        | {
+            "words": words,
+            **{k: facts[k] for k in ("value", "reliability", "completeness_error", "faithfulness")},
+        }
+    )
 
 
 def _confidence(s: Any, detector: Any, i: int, picture: Any, asked: Any) -> HeatMap:
@@ -181,8 +297,30 @@ def _confidence(s: Any, detector: Any, i: int, picture: Any, asked: Any) -> Heat
 
     started, size = time.perf_counter(), (picture.shape[1], picture.shape[0])
     if detector is not None and "candidates" in detector.info.capabilities:
-        values, forwards, notes = confidence_map(detector.candidates([picture])[0], class_ids=asked.arguments["class_id"], image_size=size), 1, ()
+        values, forwards, notes = (
+            confidence_map(
+                detector.candidates([picture])[0], class_ids=asked.arguments["class_id"], image_size=size
+            ),
+            1,
+            (),
+        )
     else:
-        values, forwards = confidence_map(s.run.detections_of(i), class_ids=asked.class_id, image_size=size), 0
-        notes = (f"From the detections the run kept, down to {s.manifest.floor:g}: what suppression or a score cut took away is not in it.",)
-    return HeatMap("confidence_map", values, size, "confidence", forwards=forwards, seconds=time.perf_counter() - started, notes=notes)
+        values, forwards = (
+            confidence_map(s.run.detections_of(i), class_ids=asked.class_id, image_size=size),
+            0,
+        )
+        notes = (
+            (
+                f"From the detections the run kept, down to {s.manifest.floor:g}: what suppression or a score"
+                " cut took away is not in it."
+            ),
+        )
+    return HeatMap(
+        "confidence_map",
+        values,
+        size,
+        "confidence",
+        forwards=forwards,
+        seconds=time.perf_counter() - started,
+        notes=notes,
+    )

@@ -20,17 +20,43 @@ def register(app: typer.Typer) -> None:
 
 
 def export(
-    model: Annotated[str, typer.Argument(help="A training's folder or a zoo archive: one of Boxscope's own SSD networks, or a two-head training's folder.", metavar="MODEL")],
-    destination: Annotated[Path, typer.Argument(help="A new folder (saved_model) or a new .tflite file.", metavar="DST")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            help=(
+                "A training's folder or a zoo archive: one of Boxscope's own SSD networks, or a two-head"
+                " training's folder."
+            ),
+            metavar="MODEL",
+        ),
+    ],
+    destination: Annotated[
+        Path, typer.Argument(help="A new folder (saved_model) or a new .tflite file.", metavar="DST")
+    ],
     to: Annotated[str, typer.Option(help=" | ".join(TARGETS))],
     precision: Annotated[str, typer.Option(help="tflite: float32 | float16 | dynamic | int8.")] = "float32",
-    form: Annotated[str, typer.Option(help="tflite: detections (with the post-processing operation) | raw (every anchor).")] = "detections",
-    nms: Annotated[str, typer.Option(help="tflite: fast (one class an anchor, as phone apps expect) | per_class.")] = "fast",
-    data: Annotated[str | None, typer.Option(help="int8: pictures like those it will see; they set the number ranges. A training's own without it.")] = None,
+    form: Annotated[
+        str,
+        typer.Option(help="tflite: detections (with the post-processing operation) | raw (every anchor)."),
+    ] = "detections",
+    nms: Annotated[
+        str, typer.Option(help="tflite: fast (one class an anchor, as phone apps expect) | per_class.")
+    ] = "fast",
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help=(
+                "int8: pictures like those it will see; they set the number ranges. A training's own"
+                " without it."
+            )
+        ),
+    ] = None,
     split: Annotated[str | None, typer.Option(help="int8: only this split of them (train).")] = None,
     pictures: Annotated[int, typer.Option(min=1, help="int8: how many of them, evenly spread.")] = 100,
 ) -> None:
-    """Write a detector as a SavedModel with the Object Detection API's interface, or as a TFLite file with labels."""
+    """Write a detector as a SavedModel with the Object Detection API's interface, or as a TFLite file with
+    labels.
+    """
     if to not in TARGETS:
         raise InputError(f"--to: expected one of {', '.join(TARGETS)}, got {to!r}.")
     if precision == "int8" and data is None and not (Path(model) / "recipe.yaml").is_file():
@@ -43,9 +69,21 @@ def export(
         return pick_pictures(dataset.split(split) if split else dataset, pictures)
 
     with without_native_chatter():
-        written, name = write_export(model, destination, to=to, precision=precision, form=form, nms=nms, images=images if precision == "int8" else None)
+        written, name = write_export(
+            model,
+            destination,
+            to=to,
+            precision=precision,
+            form=form,
+            nms=nms,
+            images=images if precision == "int8" else None,
+        )
     size = sum(f.stat().st_size for f in [written, *written.rglob("*")] if f.is_file())
-    say(f"{name} written as {to}" + (f" ({precision}, {form})" if to == "tflite" else "") + f", {size / 1e6:.1f} MB")
+    say(
+        f"{name} written as {to}"
+        + (f" ({precision}, {form})" if to == "tflite" else "")
+        + f", {size / 1e6:.1f} MB"
+    )
     file = written if to == "tflite" else written / "saved_model"
     say(f"`boxscope parity {model} {file} --data PATH` compares the two, object by object.")
     print(written)

@@ -18,11 +18,18 @@ from app.commands.common import (
 
 
 def index(
-    source: Annotated[str, typer.Argument(help="A folder, s3://BUCKET/PREFIX or gs://BUCKET/PREFIX.", metavar="SOURCE")],
-    out: Annotated[Path | None, typer.Option(help="The index file (.parquet); by default named after the source, in this folder.")] = None,
+    source: Annotated[
+        str, typer.Argument(help="A folder, s3://BUCKET/PREFIX or gs://BUCKET/PREFIX.", metavar="SOURCE")
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The index file (.parquet); by default named after the source, in this folder."),
+    ] = None,
     json: JsonFlag = False,
 ) -> None:
-    """List the pictures of a folder or bucket once, with sizes and fingerprints; the index is a data set for every command."""
+    """List the pictures of a folder or bucket once, with sizes and fingerprints; the index is a data set for
+    every command.
+    """
     from detector.data.index import IndexedDataset, write_index
 
     out = out or Path(f"{source.rstrip('/').rsplit('/', 1)[-1] or 'pictures'}.parquet")
@@ -30,11 +37,20 @@ def index(
         write_index(source, out, progress=lambda count: update(count, None))
     made = IndexedDataset(out)
     if json:
-        print_json({
-            "index": str(out), "source": made.about["root"], "images": len(made), "bytes": made.about["bytes"], "left_out": made.about["refused_count"],
-            "fingerprint": made.fingerprint,
-        })
+        print_json(
+            {
+                "index": str(out),
+                "source": made.about["root"],
+                "images": len(made),
+                "bytes": made.about["bytes"],
+                "left_out": made.about["refused_count"],
+                "fingerprint": made.fingerprint,
+            }
+        )
         return
     say_problems(made.problems)
-    say(f"{len(made):,} {plural(len(made), 'picture')} of {made.about['bytes'] / 1e9:.3f} GB in {made.about['root']}")
+    say(
+        f"{len(made):,} {plural(len(made), 'picture')} of {made.about['bytes'] / 1e9:.3f} GB in"
+        f" {made.about['root']}"
+    )
     print(out)

@@ -27,35 +27,74 @@ def register(app: typer.Typer) -> None:
 
 
 def parity(
-    a: Annotated[str, typer.Argument(help="The reference: a detector (name, folder, SavedModel, .tflite), or a stored run.", metavar="A")],
-    b: Annotated[str, typer.Argument(help="What should agree with it: another detector, or run.", metavar="B")],
+    a: Annotated[
+        str,
+        typer.Argument(
+            help="The reference: a detector (name, folder, SavedModel, .tflite), or a stored run.",
+            metavar="A",
+        ),
+    ],
+    b: Annotated[
+        str, typer.Argument(help="What should agree with it: another detector, or run.", metavar="B")
+    ],
     data: Annotated[str | None, typer.Option(help="The images, for two detectors.")] = None,
     split: Annotated[str | None, typer.Option(help="Only this split (train, val, test).")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N images.")] = None,
     threshold: ThresholdOption = 0.5,
     iou: IouOption = 0.5,
-    floor: Annotated[float, typer.Option(min=0.0, max=1.0, help="Detections scoring lower are not looked at.")] = 0.01,
-    max_lost: Annotated[str | None, typer.Option(help='Most that may be lost, "0.5%" or a number: of A\'s true positives where there is ground truth, else of its objects.')] = None,
-    every_object: Annotated[bool, typer.Option("--every-object", help="Hold --max-lost to all objects of A, with ground truth too.")] = False,
-    max_score_difference: Annotated[float | None, typer.Option(min=0.0, help="Largest difference of a kept object's score.")] = None,
-    max_box_difference: Annotated[float | None, typer.Option(min=0.0, help="Largest difference of an edge of its box, in pixels.")] = None,
-    set_a: Annotated[list[str] | None, typer.Option(help="An option of A's loader, NAME=VALUE (runtime=litert, num_threads=1).")] = None,
-    set_b: Annotated[list[str] | None, typer.Option(help="The same of B (resize=half-pixel: as phones resize).")] = None,
+    floor: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Detections scoring lower are not looked at.")
+    ] = 0.01,
+    max_lost: Annotated[
+        str | None,
+        typer.Option(
+            help=(
+                'Most that may be lost, "0.5%" or a number: of A\'s true positives where there is ground'
+                " truth, else of its objects."
+            )
+        ),
+    ] = None,
+    every_object: Annotated[
+        bool,
+        typer.Option("--every-object", help="Hold --max-lost to all objects of A, with ground truth too."),
+    ] = False,
+    max_score_difference: Annotated[
+        float | None, typer.Option(min=0.0, help="Largest difference of a kept object's score.")
+    ] = None,
+    max_box_difference: Annotated[
+        float | None, typer.Option(min=0.0, help="Largest difference of an edge of its box, in pixels.")
+    ] = None,
+    set_a: Annotated[
+        list[str] | None,
+        typer.Option(help="An option of A's loader, NAME=VALUE (runtime=litert, num_threads=1)."),
+    ] = None,
+    set_b: Annotated[
+        list[str] | None, typer.Option(help="The same of B (resize=half-pixel: as phones resize).")
+    ] = None,
     causes: Annotated[bool, typer.Option(help="Find out why each lost object is lost.")] = True,
-    out: Annotated[Path | None, typer.Option(help="Write figures, and every object that changed, to this JSON file.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write figures, and every object that changed, to this JSON file.")
+    ] = None,
     json: JsonFlag = False,
 ) -> None:
-    """Which objects B loses, gains, moves and rescores against A, and why each is lost. Exits with 1 past a stated bound."""
+    """Which objects B loses, gains, moves and rescores against A, and why each is lost. Exits with 1 past a
+    stated bound.
+    """
     from analysis.pair_causes import explain_lost
     from analysis.pair_report import Bounds, report, text
     from analysis.pairs import BOX_STEP, SCORE_STEP, pair_runs
     from app.parity_sides import both_runs
 
-    bounds = Bounds.parse(max_lost, every_object=every_object, score=max_score_difference, box=max_box_difference)
+    bounds = Bounds.parse(
+        max_lost, every_object=every_object, score=max_score_difference, box=max_box_difference
+    )
     options = [_options(set_a, "--set-a"), _options(set_b, "--set-b")]
     if both_runs(a, b):
         if data is not None or split or limit or any(options):
-            raise InputError("two stored runs: expected no --data, --split, --limit, --set-a or --set-b; they are what they are.")
+            raise InputError(
+                "two stored runs: expected no --data, --split, --limit, --set-a or --set-b; they are what"
+                " they are."
+            )
         with without_native_chatter():
             first, second = _stored(a, b, causes)
     else:
@@ -69,7 +108,9 @@ def parity(
             if side.why_not:
                 say(f"{side.why_not}; causes are inferred where it would have to be asked.")
         with progress_bar("causes") as update, without_native_chatter():
-            found = explain_lost(pairing, first.detector, second.detector, progress=lambda done, total: update(done, total))
+            found = explain_lost(
+                pairing, first.detector, second.detector, progress=lambda done, total: update(done, total)
+            )
     steps = {
         "score_step": SCORE_STEP if max_score_difference is None else max_score_difference,
         "box_step": BOX_STEP if max_box_difference is None else max_box_difference,
@@ -99,7 +140,15 @@ def _stored(a: str, b: str, ask: bool) -> tuple[Any, Any]:
     return stored_side(Path(a), ask), stored_side(Path(b), ask)
 
 
-def _detected(a: str, b: str, data: str, split: str | None, limit: int | None, options: list[dict[str, Any]], floor: float) -> tuple[Any, Any]:
+def _detected(
+    a: str,
+    b: str,
+    data: str,
+    split: str | None,
+    limit: int | None,
+    options: list[dict[str, Any]],
+    floor: float,
+) -> tuple[Any, Any]:
     from app.parity_sides import detect_side
 
     dataset = open_source(data, say=say)
@@ -113,7 +162,9 @@ def _detected(a: str, b: str, data: str, split: str | None, limit: int | None, o
     sides = []
     for letter, model, chosen in zip("AB", (a, b), options):
         with progress_bar(f"{letter} on {dataset.name}") as update, without_native_chatter():
-            sides.append(detect_side(model, dataset, chosen, floor, lambda name, done, total: update(done, total)))
+            sides.append(
+                detect_side(model, dataset, chosen, floor, lambda name, done, total: update(done, total))
+            )
         for note in sides[-1].detector.info.notes:
             say(f"note on {letter}: {note}")
     return sides[0], sides[1]

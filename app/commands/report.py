@@ -27,14 +27,18 @@ def register(app: typer.Typer) -> None:
 
 def report(
     run: RunArgument,
-    out: Annotated[Path | None, typer.Option(help="The page; its tables go beside it. Default: RUN-report.html here.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The page; its tables go beside it. Default: RUN-report.html here.")
+    ] = None,
     threshold: ThresholdOption = 0.5,
     thresholds: ThresholdsOption = None,
     iou: IouOption = 0.5,
     worst: Annotated[int, typer.Option(min=0, max=100, help="How many of the worst images are shown.")] = 8,
     json: JsonFlag = False,
 ) -> None:
-    """One self-contained HTML file (figures, tables, worst images, settings, hashes), and the tables as CSV and COCO json."""
+    """One self-contained HTML file (figures, tables, worst images, settings, hashes), and the tables as CSV
+    and COCO json.
+    """
     from analysis.report import build_report, page_path
 
     stored = read_run(run)

@@ -22,7 +22,10 @@ def register(app: typer.Typer) -> None:
 
 
 def open_app(
-    root: Annotated[list[Path] | None, typer.Option(help="A folder the app may read pictures and models from; may be given several times.")] = None,
+    root: Annotated[
+        list[Path] | None,
+        typer.Option(help="A folder the app may read pictures and models from; may be given several times."),
+    ] = None,
     port: Annotated[int | None, typer.Option(help="Port; Streamlit's default is 8501.")] = None,
 ) -> None:
     """Open the explorer in the browser."""
@@ -38,13 +41,28 @@ def open_app(
 
 def demo(
     browser: Annotated[bool, typer.Option("--open/--no-open", help="Open the app on it.")] = True,
-    scenes: Annotated[int | None, typer.Option(min=1, help="Draw this many scenes to train on into --out instead, with the splits train (4 of 5) and val.")] = None,
-    seed: Annotated[int, typer.Option(help="Of --scenes: other seeds, other scenes; 2024 is the demo's own.")] = 1,
+    scenes: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help=(
+                "Draw this many scenes to train on into --out instead, with the splits train (4 of 5) and"
+                " val."
+            ),
+        ),
+    ] = None,
+    seed: Annotated[
+        int, typer.Option(help="Of --scenes: other seeds, other scenes; 2024 is the demo's own.")
+    ] = 1,
     out: Annotated[Path | None, typer.Option(help="Of --scenes: the folder to make.")] = None,
 ) -> None:
-    """Make the built-in demo: drawn scenes and what Boxscope's own small network finds in them. Nothing is downloaded."""
+    """Make the built-in demo: drawn scenes and what Boxscope's own small network finds in them. Nothing is
+    downloaded.
+    """
     if (scenes is None) != (out is None):
-        raise InputError("expected --scenes and --out together: how many scenes to draw, and into which folder.")
+        raise InputError(
+            "expected --scenes and --out together: how many scenes to draw, and into which folder."
+        )
     if scenes is not None and out is not None:
         from detector.data.scenes import write_scenes
 

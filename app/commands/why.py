@@ -39,18 +39,51 @@ def register(app: typer.Typer) -> None:
 
 def why(
     run: RunArgument,
-    image: Annotated[str | None, typer.Option(help="A sample id: only its misses, with the detector's candidates where it can be loaded.")] = None,
+    image: Annotated[
+        str | None,
+        typer.Option(
+            help="A sample id: only its misses, with the detector's candidates where it can be loaded."
+        ),
+    ] = None,
     threshold: ThresholdOption = 0.5,
     thresholds: ThresholdsOption = None,
     iou: IouOption = 0.5,
-    exact: Annotated[bool, typer.Option("--exact", help="Ask the detector for its candidates of every image: exact verdicts and prices, as slow as detecting anew.")] = False,
-    again: Annotated[bool, typer.Option("--again", help="With --image: also look for its misses in crops, with more contrast, with neighbours hidden.")] = False,
-    price_again: Annotated[bool, typer.Option("--price-again", help="Run the network again over every judged image, with more contrast and with 1.6 times the input size: what each would do to the whole set. Six times as slow as detecting anew.")] = False,
+    exact: Annotated[
+        bool,
+        typer.Option(
+            "--exact",
+            help=(
+                "Ask the detector for its candidates of every image: exact verdicts and prices, as slow as"
+                " detecting anew."
+            ),
+        ),
+    ] = False,
+    again: Annotated[
+        bool,
+        typer.Option(
+            "--again",
+            help=(
+                "With --image: also look for its misses in crops, with more contrast, with neighbours hidden."
+            ),
+        ),
+    ] = False,
+    price_again: Annotated[
+        bool,
+        typer.Option(
+            "--price-again",
+            help=(
+                "Run the network again over every judged image, with more contrast and with 1.6 times the"
+                " input size: what each would do to the whole set. Six times as slow as detecting anew."
+            ),
+        ),
+    ] = False,
     cause: Annotated[str | None, typer.Option(help="Only misses of this cause.")] = None,
     most: Annotated[int, typer.Option(min=0, help="Print at most so many misses; JSON holds them all.")] = 50,
     json: JsonFlag = False,
 ) -> None:
-    """Why objects were missed: one sentence a miss, the change that brings it back and its price, the best changes to make next."""
+    """Why objects were missed: one sentence a miss, the change that brings it back and its price, the best
+    changes to make next.
+    """
     import numpy as np
 
     from analysis import autopsy
@@ -60,10 +93,15 @@ def why(
         raise InputError("--again runs the network again on one image: give --image ID with it.")
     stored = read_run(run)
     if not stored.usable.any():
-        raise InputError(f"{stored.name}: expected images with ground truth, found none; nobody can say what was missed.")
+        raise InputError(
+            f"{stored.name}: expected images with ground truth, found none; nobody can say what was missed."
+        )
     position = None if image is None else stored.position(image)
     if position is not None and not stored.usable[position]:
-        reason = stored.failed.get(str(image), "it has no ground truth" if stored.done[position] else "detection has not reached it yet")
+        reason = stored.failed.get(
+            str(image),
+            "it has no ground truth" if stored.done[position] else "detection has not reached it yet",
+        )
         raise InputError(f"{image} cannot be judged: {reason}.")
     cuts = class_thresholds(threshold, thresholds, stored)
     matches = match_run(stored, iou)
@@ -93,7 +131,9 @@ def why(
             from analysis.suppressors import graph_of
 
             replay = found.replays[position]
-            value["suppressor_graph"] = graph_of(replay, float(found.cuts.min())).to_dict(stored.class_map.names)
+            value["suppressor_graph"] = graph_of(replay, float(found.cuts.min())).to_dict(
+                stored.class_map.names
+            )
         for entry, q in zip(value["misses"], chosen.tolist()):
             if q in tries:
                 entry["again"] = [t.to_dict() for t in tries[q]]
@@ -104,7 +144,9 @@ def why(
         say(f"  F1 {percent(rescue.f1)}: {rescue.sentence(stored.class_map.names)}")
 
 
-def _detector_of(stored: Run, otherwise: str = "the verdicts rest on the detections the run kept") -> Detector | None:
+def _detector_of(
+    stored: Run, otherwise: str = "the verdicts rest on the detections the run kept"
+) -> Detector | None:
     """The run's own detector, or why it is not to be had, and what that means."""
     from app.detector_spec import spec_of
 
@@ -134,7 +176,10 @@ def _candidates_of(stored: Run, detector: Detector | None) -> Callable[[int], Ca
     if detector is None:
         return None
     if "candidates" not in detector.info.capabilities:
-        say(f"{detector.info.name} does not show its candidates: the verdicts rest on the detections the run kept.")
+        say(
+            f"{detector.info.name} does not show its candidates: the verdicts rest on the detections the run"
+            " kept."
+        )
         return None
     return lambda i: detector.candidates([stored.load_image(i)])[0]
 
@@ -147,12 +192,16 @@ def _price_again(found: Autopsy, detector: Detector) -> list[Rescue]:
     own = [link.class_id for link in run.manifest.classes.links]
     for change in AGAIN:
         with progress_bar(f"Detecting anew, {change}") as update:
-            prices.append(price_again(change, detector.detect, run, found.matches, found.cuts, own, progress=update))
+            prices.append(
+                price_again(change, detector.detect, run, found.matches, found.cuts, own, progress=update)
+            )
     return prices
 
 
 def _again(found: Autopsy, detector: Detector, position: int, chosen: list[int]) -> dict[int, list[Again]]:
-    """The misses of one image looked for in changed pictures; those of a class the detector lacks are left out."""
+    """The misses of one image looked for in changed pictures; those of a class the detector lacks are left
+    out.
+    """
     import numpy as np
 
     from analysis.autopsy_again import try_again
@@ -166,7 +215,15 @@ def _again(found: Autopsy, detector: Detector, position: int, chosen: list[int])
         c = int(run.truth.class_ids[j])
         if c in own:
             others = run.truth.xyxy[rows[rows != j]]
-            tries[q] = try_again(detector.detect, image, run.truth.xyxy[j], own[c], cut=float(found.cuts[c]), bound=found.matches.iou, others=others)
+            tries[q] = try_again(
+                detector.detect,
+                image,
+                run.truth.xyxy[j],
+                own[c],
+                cut=float(found.cuts[c]),
+                bound=found.matches.iou,
+                others=others,
+            )
     return tries
 
 
@@ -182,25 +239,48 @@ def _counted(source: Callable[[int], Any], total: int, update: Callable[..., Non
     return ask
 
 
-def _print(found: Autopsy, chosen: list[int], most: int, *, proofs: bool, summary: bool, tries: dict[int, list[Again]]) -> None:
+def _print(
+    found: Autopsy,
+    chosen: list[int],
+    most: int,
+    *,
+    proofs: bool,
+    summary: bool,
+    tries: dict[int, list[Again]],
+) -> None:
     run, names = found.run, found.run.class_map.names
     for q in chosen[:most]:
         t = int(found.evidence.truth[q])
-        print(f"{run.sample_ids[int(found.rows[q])]}\t{run.truth.ids[t]}\t{names[run.truth.class_ids[t]]}\t{found.causes[q]}\t{found.sentence(q)}")
+        print(
+            f"{run.sample_ids[int(found.rows[q])]}\t{run.truth.ids[t]}\t{names[run.truth.class_ids[t]]}\t{found.causes[q]}\t{found.sentence(q)}"
+        )
         if proofs:
             proof = found.proof(q)
             print(f"  {'proof' if proof.holds else 'NOT PROVED'}: {proof.sentence()}")
         for rescue in found.rescues(q)[: 3 if proofs else 1]:
             print(f"  rescue: {rescue.sentence(names)}")
         for t in tries.get(q, ()):
-            what = f"{'found' if t.found else 'still below the threshold'}, score {t.score:.2f}, IoU {t.iou:.2f}" if t.score >= 0 else "nothing fits it"
+            what = (
+                f"{'found' if t.found else 'still below the threshold'}, score {t.score:.2f}, IoU {t.iou:.2f}"
+                if t.score >= 0
+                else "nothing fits it"
+            )
             print(f"  again: {t.change}: {what}")
     if len(chosen) > most:
         say(f"... {len(chosen) - most:,} more (--most {len(chosen)}, or --json for all)")
     if found.shown:
-        how = {"replay": "post-processing replayed exactly", "candidates": "from the network's candidates", "run": "from stored detections"}
+        how = {
+            "replay": "post-processing replayed exactly",
+            "candidates": "from the network's candidates",
+            "run": "from stored detections",
+        }
         tiers = [found.tier(q) for q in chosen]
-        say("verdicts: " + ", ".join(f"{tiers.count(tier):,} {words}" for tier, words in how.items() if tier in tiers) if tiers else "no misses here")
+        say(
+            "verdicts: "
+            + ", ".join(f"{tiers.count(tier):,} {words}" for tier, words in how.items() if tier in tiers)
+            if tiers
+            else "no misses here"
+        )
     if summary:
         from analysis.counts import counts
 

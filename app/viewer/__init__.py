@@ -36,26 +36,42 @@ def _mount(name: str) -> Callable[..., Any]:
         return "\n".join((HERE / file).read_text(encoding="utf-8") for file in files)
 
     return st.components.v2.component(
-        f"boxscope_{name}", html=text(f"{name}.html"), css=colours() + "\n" + text("core.css", f"{name}.css"), js=text("core.js", f"{name}.js"),
+        f"boxscope_{name}",
+        html=text(f"{name}.html"),
+        css=colours() + "\n" + text("core.css", f"{name}.css"),
+        js=text("core.js", f"{name}.js"),
     )
 
 
 def box_viewer(
-    data: dict[str, Any], *, key: str, on_select: Callable[[], None] = _nothing, on_step: Callable[[], None] = _nothing,
-    on_threshold: Callable[[], None] = _nothing, on_heat: Callable[[], None] = _nothing,
+    data: dict[str, Any],
+    *,
+    key: str,
+    on_select: Callable[[], None] = _nothing,
+    on_step: Callable[[], None] = _nothing,
+    on_threshold: Callable[[], None] = _nothing,
+    on_heat: Callable[[], None] = _nothing,
 ) -> Any:
     """One image with its boxes. Within a callback, `st.session_state[key]` holds what happened:
 
     `select` {"side": "det" | "truth" | "none", "index": row}, `step` -1 or 1, `threshold` 0..1, `heat` bool.
     """
     return _mount("viewer")(
-        key=key, data=data, on_select_change=on_select, on_step_change=on_step, on_threshold_change=on_threshold,
+        key=key,
+        data=data,
+        on_select_change=on_select,
+        on_step_change=on_step,
+        on_threshold_change=on_threshold,
         on_heat_change=on_heat,
     )
 
 
 def thumbnail_grid(
-    data: dict[str, Any], *, key: str, on_open: Callable[[], None] = _nothing, on_pick: Callable[[], None] = _nothing
+    data: dict[str, Any],
+    *,
+    key: str,
+    on_open: Callable[[], None] = _nothing,
+    on_pick: Callable[[], None] = _nothing,
 ) -> Any:
     """Images as small drawings. `open` is a sample id; `pick` {"id": sample id, "on": bool}.
 

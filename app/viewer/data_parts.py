@@ -9,10 +9,12 @@ from app.viewer import _mount, _nothing
 
 
 def finding_list(data: dict[str, Any], *, key: str, on_pick: Callable[[], None] = _nothing) -> Any:
-    """Findings, the gravest first. Within a callback `st.session_state[key]["pick"]` is the kind of the one that was clicked.
+    """Findings, the gravest first. Within a callback `st.session_state[key]["pick"]` is the kind of the one
+    that was clicked.
 
     Args:
-        data: "findings", each with "kind", "severity", "count", "sentence", "advice", "fixable"; "selected" a kind or None.
+        data: "findings", each with "kind", "severity", "count", "sentence", "advice", "fixable"; "selected" a
+            kind or None.
     """
     return _mount("findings")(key=key, data=data, on_pick_change=on_pick)
 

@@ -1,4 +1,5 @@
-"""Page parts that open boxes: rows with bars or intervals, the confusion matrix, the strip of crops, live curves.
+"""Page parts that open boxes: rows with bars or intervals, the confusion matrix, the strip of crops, live
+curves.
 
 Streamlit v2 components like the others of this folder. Plotly is not used for them: its charts cannot follow
 the slider while it moves, and Streamlit passes no clicks on heat maps to Python.
@@ -13,7 +14,9 @@ from app.viewer import _mount, _nothing
 
 
 def bar_rows(data: dict[str, Any], *, key: str, on_pick: Callable[[], None] = _nothing) -> Any:
-    """Named rows, each with a count and a bar or an interval. Within a callback `st.session_state[key]["pick"]` is the row's id."""
+    """Named rows, each with a count and a bar or an interval. Within a callback
+    `st.session_state[key]["pick"]` is the row's id.
+    """
     return _mount("rows")(key=key, data=data, on_pick_change=on_pick)
 
 
@@ -28,7 +31,9 @@ def crop_strip(data: dict[str, Any], *, key: str, on_open: Callable[[], None] = 
 
 
 def live_curves(data: dict[str, Any], *, key: str, on_threshold: Callable[[], None] = _nothing) -> Any:
-    """Precision, recall and F1 over confidence, and precision over recall; `threshold` is where the line was let go."""
+    """Precision, recall and F1 over confidence, and precision over recall; `threshold` is where the line was
+    let go.
+    """
     return _mount("curves")(key=key, data=data, on_threshold_change=on_threshold)
 
 
@@ -41,8 +46,9 @@ def line_charts(data: dict[str, Any], *, key: str) -> Any:
     """Line charts over one axis, updated in place.
 
     Args:
-        data: "x" [first, last] and "x_name"; "panels", each with "title", "height" in pixels, "lo" and "hi" (None: by the
-            points), "digits" after the point (0: as few as needed), "span" of the six columns, and "series": "name", "colour" 0..4, "points" [[x, y], ...],
-            "dots", "scatter" (dots without the line), "best" [x, y] or None.
+        data: "x" [first, last] and "x_name"; "panels", each with "title", "height" in pixels, "lo" and "hi"
+            (None: by the points), "digits" after the point (0: as few as needed), "span" of the six columns,
+            and "series": "name", "colour" 0..4, "points" [[x, y], ...], "dots", "scatter" (dots without the
+            line), "best" [x, y] or None.
     """
     return _mount("lines")(key=key, data=data)

@@ -21,7 +21,9 @@ STEPS = np.round(np.arange(101) / 100, 2)
 
 
 def exact(scores: np.ndarray) -> list[float]:
-    """Scores as the shortest decimals that stand for their float32: so `score >= 0.7` says the same in the browser."""
+    """Scores as the shortest decimals that stand for their float32: so `score >= 0.7` says the same in the
+    browser.
+    """
     return [float(s) for s in np.asarray(scores, np.float32).astype("U")]
 
 
@@ -52,15 +54,22 @@ def boxes_of(run: Any, matches: Matches, i: int, *, most: int | None = None) -> 
     return {
         "judged": judged,
         "dets": {
-            "box": pixels(d.xyxy[rows]), "score": exact(d.scores[rows]), "cls": d.class_ids[rows].tolist(),
-            "kind": matches.det_kind[rows].tolist(), "partner": np.where(partner >= 0, partner - first, -1).tolist(),
+            "box": pixels(d.xyxy[rows]),
+            "score": exact(d.scores[rows]),
+            "cls": d.class_ids[rows].tolist(),
+            "kind": matches.det_kind[rows].tolist(),
+            "partner": np.where(partner >= 0, partner - first, -1).tolist(),
             "iou": np.round(matches.det_iou[rows].astype(float), 3).tolist(),
         },
         "truth": {
-            "judged": judged, "box": pixels(t.xyxy[objects]), "cls": t.class_ids[objects].tolist(),
+            "judged": judged,
+            "box": pixels(t.xyxy[objects]),
+            "cls": t.class_ids[objects].tolist(),
             "det": [place.get(int(row), -1) for row in matches.truth_det[objects]],
-            "iou": np.round(matches.truth_iou[objects].astype(float), 3).tolist(), "score": exact(matches.truth_score[objects]),
-            "ignored": matches.truth_ignored[objects].tolist(), "flags": flags,
+            "iou": np.round(matches.truth_iou[objects].astype(float), 3).tolist(),
+            "score": exact(matches.truth_score[objects]),
+            "ignored": matches.truth_ignored[objects].tolist(),
+            "flags": flags,
         },
     }
 
@@ -82,7 +91,9 @@ def _tile_text(key: tuple, box: _Box) -> str:
 
 
 class _Box:
-    """Carries what a cached function needs to compute with, without being part of its key or staying in its cache."""
+    """Carries what a cached function needs to compute with, without being part of its key or staying in its
+    cache.
+    """
 
     def __init__(self, *values: Any):
         self._values: tuple[Any, ...] | None = values
@@ -99,7 +110,8 @@ class _Box:
 
 
 def tile_text(run: Any, matches: Matches, i: int, key: tuple) -> str:
-    """Image i for the gallery as JSON: whole pixels, the best boxes. Nothing in it depends on the threshold, so it is made once.
+    """Image i for the gallery as JSON: whole pixels, the best boxes. Nothing in it depends on the threshold,
+    so it is made once.
 
     Args:
         key: changes with the run and the matching (path, stamp, IoU).
@@ -110,4 +122,8 @@ def tile_text(run: Any, matches: Matches, i: int, key: tuple) -> str:
 def curve(matches: Matches) -> dict[str, list[int]]:
     """Correct, wrong and all detections at each of the slider's 101 places."""
     found = [counts(matches, float(step)) for step in STEPS]
-    return {"correct": [c.tp for c in found], "wrong": [c.fp for c in found], "detections": [c.detections for c in found]}
+    return {
+        "correct": [c.tp for c in found],
+        "wrong": [c.fp for c in found],
+        "detections": [c.detections for c in found],
+    }

@@ -36,24 +36,42 @@ def _changed(path: str) -> float:
 
 def _pictures() -> str | None:
     """Where the pictures come from; the path of a data set, or None while nothing is chosen."""
-    source = st.segmented_control("Pictures", SOURCES, default=SOURCES[0], key="source", required=True, label_visibility="collapsed")
+    source = st.segmented_control(
+        "Pictures", SOURCES, default=SOURCES[0], key="source", required=True, label_visibility="collapsed"
+    )
     if source == "Demo":
         st.caption("Scenes drawn by the project, with every object known.")
         return "demo"
     if source == "Upload":
         files = st.file_uploader(
-            "Drop pictures here", accept_multiple_files=True, key="upload",
-            help=f"Up to {MAX_UPLOAD_BYTES >> 20} MB together. With a COCO json, VOC XML or CSV beside them the objects are known too.",
+            "Drop pictures here",
+            accept_multiple_files=True,
+            key="upload",
+            help=(
+                f"Up to {MAX_UPLOAD_BYTES >> 20} MB together. With a COCO json, VOC XML or CSV beside them"
+                " the objects are known too."
+            ),
         )
         if not files:
-            st.caption("JPEG, PNG, WebP, TIFF and others; add their COCO json, VOC XML or CSV to have the ground truth too.")
+            st.caption(
+                "JPEG, PNG, WebP, TIFF and others; add their COCO json, VOC XML or CSV to have the ground"
+                " truth too."
+            )
             return None
         return str(keep_uploads(files))
-    text = st.text_input("Path", key="path", placeholder="a COCO json, a VOC, YOLO or CSV data set, a folder of pictures, or fiftyone://NAME")
+    text = st.text_input(
+        "Path",
+        key="path",
+        placeholder="a COCO json, a VOC, YOLO or CSV data set, a folder of pictures, or fiftyone://NAME",
+    )
     named = roots()[1:]
     st.caption(
-        "Inside " + ", ".join(f"`{root}`" for root in named) + "." if named
-        else "This server was started without a folder of yours: `streamlit run app -- --root FOLDER` adds one."
+        "Inside " + ", ".join(f"`{root}`" for root in named) + "."
+        if named
+        else (
+            "This server was started without a folder of yours: `streamlit run app -- --root FOLDER` adds"
+            " one."
+        )
     )
     if text.startswith(FIFTYONE):
         return text.strip()
@@ -69,31 +87,51 @@ def _detector(path: str | None) -> tuple[str, dict[str, Any], str] | None:
         entries["demo"] = entries.pop("demo")  # it knows drawn scenes only: offered, but not first
     choices = [*entries, "path", "upload", "simulated"]
     words = {name: entry.title for name, entry in entries.items()} | {
-        "path": "A model on this machine", "upload": "Upload a .tflite", "simulated": "Simulated: the ground truth with mistakes put in",
+        "path": "A model on this machine",
+        "upload": "Upload a .tflite",
+        "simulated": "Simulated: the ground truth with mistakes put in",
     }
-    choice = st.selectbox("Detector", choices, format_func=lambda c: words[c], key="detector", label_visibility="collapsed")
+    choice = st.selectbox(
+        "Detector", choices, format_func=lambda c: words[c], key="detector", label_visibility="collapsed"
+    )
     if choice in entries:
         entry = entries[choice]
         st.caption(entry.description)
         if entry.recipe and not entry.on_this_machine:
-            st.caption(f"Not made on this machine yet; `boxscope train {entry.recipe} --data PATH` makes it from your own data.")
+            st.caption(
+                f"Not made on this machine yet; `boxscope train {entry.recipe} --data PATH` makes it from"
+                " your own data."
+            )
         elif not entry.on_this_machine:
-            st.caption(f":material/cloud_download: Not on this machine yet; it is fetched once, from {entry.source}.")
+            st.caption(
+                f":material/cloud_download: Not on this machine yet; it is fetched once, from {entry.source}."
+            )
         return choice, {}, entry.title
     if choice == "simulated":
         st.caption("No network runs; it needs labelled pictures. Good for finding one's way about.")
         return "fake:", {}, "Simulated detector"
     labels: dict[str, Any] = {}
     if choice == "path":
-        text = st.text_input("Model path", key="model_path", placeholder="a SavedModel folder, a zoo archive, a .tflite or a results .json")
-        label_text = st.text_input("Label map", key="label_path", placeholder="optional: label_map.pbtxt or labelmap.txt")
+        text = st.text_input(
+            "Model path",
+            key="model_path",
+            placeholder="a SavedModel folder, a zoo archive, a .tflite or a results .json",
+        )
+        label_text = st.text_input(
+            "Label map", key="label_path", placeholder="optional: label_map.pbtxt or labelmap.txt"
+        )
         if not text.strip():
             return None
         if label_text.strip():
             labels["labels"] = str(allowed(label_text))
         model = allowed(text)
         return str(model), labels, model.parent.name if model.name == "saved_model" else model.name
-    files = st.file_uploader("Drop a .tflite, and its label map", type=["tflite", "txt", "pbtxt"], accept_multiple_files=True, key="model_upload")
+    files = st.file_uploader(
+        "Drop a .tflite, and its label map",
+        type=["tflite", "txt", "pbtxt"],
+        accept_multiple_files=True,
+        key="model_upload",
+    )
     models = [f for f in files or [] if f.name.lower().endswith(".tflite")]
     if not models:
         return None
@@ -112,10 +150,17 @@ def _at_once(dataset: Any, path: str, model: str, options: dict[str, Any], floor
     from analysis.runs import detect_run
 
     with st.status("Loading the detector", expanded=True) as status:
-        detector = RemoteDetector({"model": model, "data": path if model == "fake:" else None, "options": options})
+        detector = RemoteDetector(
+            {"model": model, "data": path if model == "fake:" else None, "options": options}
+        )
         status.update(label=f"{detector.info.name} on {len(dataset)} pictures")
         bar = st.progress(0.0)
-        run = detect_run(detector, dataset, floor=floor, progress=lambda p: bar.progress(p.fraction, f"{p.done} of {p.total}"))
+        run = detect_run(
+            detector,
+            dataset,
+            floor=floor,
+            progress=lambda p: bar.progress(p.fraction, f"{p.done} of {p.total}"),
+        )
         status.update(label="Done", state="complete", expanded=False)
     return run.path.name
 
@@ -164,13 +209,31 @@ def _recent() -> None:
     rows = []
     for name in names:
         m = found[name].manifest
-        rows.append({
-            "run": name, "data": m.dataset.name, "detector": m.detector.name, "images": m.counts.done or m.dataset.count,
-            "detections": m.counts.detections, "state": found[name].state, "made": m.created[:16].replace("T", " "),
-        })
+        rows.append(
+            {
+                "run": name,
+                "data": m.dataset.name,
+                "detector": m.detector.name,
+                "images": m.counts.done or m.dataset.count,
+                "detections": m.counts.detections,
+                "state": found[name].state,
+                "made": m.created[:16].replace("T", " "),
+            }
+        )
     if rows:
-        event = st.dataframe(rows, hide_index=True, width="stretch", on_select="rerun", selection_mode="single-row", key="runs", alt="Stored runs",
-                             column_config={"images": st.column_config.NumberColumn(format="localized"), "detections": st.column_config.NumberColumn(format="localized")})
+        event = st.dataframe(
+            rows,
+            hide_index=True,
+            width="stretch",
+            on_select="rerun",
+            selection_mode="single-row",
+            key="runs",
+            alt="Stored runs",
+            column_config={
+                "images": st.column_config.NumberColumn(format="localized"),
+                "detections": st.column_config.NumberColumn(format="localized"),
+            },
+        )
         at = event.selection.rows
         if at and at[0] < len(names):
             chosen = names[at[0]]
@@ -180,8 +243,18 @@ def _recent() -> None:
                     state.go("views/gallery.py")
                 m = found[chosen].manifest
                 unfinished = found[chosen].state in ("cancelled", "interrupted", "failed")
-                if unfinished and m.detector.source and m.dataset.source and st.button("Go on with it", icon=":material/play_arrow:"):
-                    jobs.start(m.name, "fake:" if m.detector.kind == "fake" else m.detector.source, m.dataset.source, floor=m.floor)
+                if (
+                    unfinished
+                    and m.detector.source
+                    and m.dataset.source
+                    and st.button("Go on with it", icon=":material/play_arrow:")
+                ):
+                    jobs.start(
+                        m.name,
+                        "fake:" if m.detector.kind == "fake" else m.detector.source,
+                        m.dataset.source,
+                        floor=m.floor,
+                    )
                     st.rerun()
     if demo.NAME not in found and st.button("Make the demo", icon=":material/draw:"):
         demo.make_with_progress()
@@ -201,7 +274,15 @@ def main() -> None:
             if path:
                 dataset = _dataset(path, _changed(path))
                 known = int(dataset.labelled.sum())
-                facts(f"{dataset.format} · {len(dataset):,} images" + (f", {known:,} labelled · {len(dataset.objects):,} objects · {len(dataset.class_map)} class{'es' if len(dataset.class_map) != 1 else ''}" if known else " · no ground truth"))
+                facts(
+                    f"{dataset.format} · {len(dataset):,} images"
+                    + (
+                        f", {known:,} labelled · {len(dataset.objects):,} objects · {len(dataset.class_map)}"
+                        f" class{'es' if len(dataset.class_map) != 1 else ''}"
+                        if known
+                        else " · no ground truth"
+                    )
+                )
                 show_problems(dataset.problems)
         except BoxscopeError as error:
             say_error(error)
@@ -213,9 +294,25 @@ def main() -> None:
             say_error(error)
     with st.expander("Settings"):
         a, b = st.columns(2)
-        floor = a.number_input("Score floor", 0.0, 1.0, 0.01, 0.01, key="floor", help="Detections scoring lower are not kept. Low is good: the threshold can be moved later, the floor cannot.")
+        floor = a.number_input(
+            "Score floor",
+            0.0,
+            1.0,
+            0.01,
+            0.01,
+            key="floor",
+            help=(
+                "Detections scoring lower are not kept. Low is good: the threshold can be moved later, the"
+                " floor cannot."
+            ),
+        )
         limit = b.number_input("Only the first … images", 0, None, 0, key="limit", help="0: all of them.")
-    if st.button("3 · Run the detector", type="primary", icon=":material/play_arrow:", disabled=dataset is None or chosen is None or not len(dataset)):
+    if st.button(
+        "3 · Run the detector",
+        type="primary",
+        icon=":material/play_arrow:",
+        disabled=dataset is None or chosen is None or not len(dataset),
+    ):
         model, options, title = chosen
         try:
             count = min(len(dataset), int(limit) or len(dataset))
@@ -224,7 +321,14 @@ def main() -> None:
                 state.go_to_run(_at_once(part, path, model, options, float(floor)))
                 state.go("views/image.py" if count == 1 else "views/gallery.py")
             else:
-                jobs.start(f"{title} on {dataset.name}", model, path, options=options, floor=float(floor), limit=int(limit) or None)
+                jobs.start(
+                    f"{title} on {dataset.name}",
+                    model,
+                    path,
+                    options=options,
+                    floor=float(floor),
+                    limit=int(limit) or None,
+                )
                 st.rerun()
         except BoxscopeError as error:
             say_error(error)

@@ -34,26 +34,73 @@ def _pick() -> None:
 def _controls(s: state.Shared) -> tuple[str, gallery_order.Filters]:
     left, middle, right = st.columns([2.2, 5, 2], vertical_alignment="bottom")
     judged = bool(s.run.usable.any())
-    sort = left.selectbox("Sort", list(gallery_order.SORTS if judged else gallery_order.UNJUDGED_SORTS), key="sort", bind="query-params", label_visibility="collapsed",
-                          help="Within equal ones the data set's own order.")
+    sort = left.selectbox(
+        "Sort",
+        list(gallery_order.SORTS if judged else gallery_order.UNJUDGED_SORTS),
+        key="sort",
+        bind="query-params",
+        label_visibility="collapsed",
+        help="Within equal ones the data set's own order.",
+    )
     shows = middle.pills(
-        "Images with", list(gallery_order.SHOWS) if judged else ["detections", "no detections"], selection_mode="multi", key="show",
-        bind="query-params", label_visibility="collapsed",
+        "Images with",
+        list(gallery_order.SHOWS) if judged else ["detections", "no detections"],
+        selection_mode="multi",
+        key="show",
+        bind="query-params",
+        label_visibility="collapsed",
     )
     with right.popover("More filters", icon=":material/filter_list:", width="stretch"):
         large = hasattr(s.run, "windows")  # what follows looks at every object of the run
-        sizes = [] if large else st.pills("Object size", ["small", "medium", "large"], selection_mode="multi", key="size", bind="query-params",
-                         help="By area: small under 32², medium under 96² square pixels, as COCO has it.")
-        causes = st.pills("Missed because", list(CAUSES), selection_mode="multi", key="cause", bind="query-params",
-                          help="Images with an object missed for one of these causes, as the stored detections tell it.") if judged and not large else []
+        sizes = (
+            []
+            if large
+            else st.pills(
+                "Object size",
+                ["small", "medium", "large"],
+                selection_mode="multi",
+                key="size",
+                bind="query-params",
+                help="By area: small under 32², medium under 96² square pixels, as COCO has it.",
+            )
+        )
+        causes = (
+            st.pills(
+                "Missed because",
+                list(CAUSES),
+                selection_mode="multi",
+                key="cause",
+                bind="query-params",
+                help=(
+                    "Images with an object missed for one of these causes, as the stored detections tell it."
+                ),
+            )
+            if judged and not large
+            else []
+        )
         present = [] if large else [flag for flag in FLAGS if getattr(s.run.truth, flag).any()]
-        flags = st.pills("Objects flagged", present, selection_mode="multi", key="flag", bind="query-params") if present else []
+        flags = (
+            st.pills("Objects flagged", present, selection_mode="multi", key="flag", bind="query-params")
+            if present
+            else []
+        )
         splits = sorted(s.run.splits.distinct() if large else {x for x in s.run.splits if x})
-        split = st.pills("Split", splits, selection_mode="multi", key="split", bind="query-params") if len(splits) > 1 else []
+        split = (
+            st.pills("Split", splits, selection_mode="multi", key="split", bind="query-params")
+            if len(splits) > 1
+            else []
+        )
         if not (present or len(splits) > 1):
             st.caption("No flags or splits in this data set.")
         name = st.text_input("Name contains", key="name", bind="query-params")
-    return sort, gallery_order.Filters(tuple(shows or ()), tuple(sizes or ()), tuple(flags or ()), tuple(split or ()), name or "", tuple(causes or ()))
+    return sort, gallery_order.Filters(
+        tuple(shows or ()),
+        tuple(sizes or ()),
+        tuple(flags or ()),
+        tuple(split or ()),
+        name or "",
+        tuple(causes or ()),
+    )
 
 
 def _first_clicks() -> None:
@@ -65,8 +112,12 @@ def _first_clicks() -> None:
         if st.button("Open the worst image", icon=":material/counter_1:"):
             st.session_state.pop("image_id", None)
             state.go("views/image.py")
-        st.button("Threshold to 0.25", icon=":material/counter_2:", on_click=lambda: st.session_state.update(conf=0.25),
-                  help="More objects are found, and more false alarms (false positives) come with them.")
+        st.button(
+            "Threshold to 0.25",
+            icon=":material/counter_2:",
+            on_click=lambda: st.session_state.update(conf=0.25),
+            help="More objects are found, and more false alarms (false positives) come with them.",
+        )
         if st.button("Run a detector on your picture", icon=":material/counter_3:"):
             state.go("views/detect.py")
         st.button("Hide", type="tertiary", on_click=lambda: st.session_state.update(hide_hints=True))
@@ -75,12 +126,32 @@ def _first_clicks() -> None:
 def _collected(s: state.Shared, matching: list[str]) -> None:
     kept = [i for i in st.session_state.get("collected", {}) if i in s.run]
     if kept:
-        st.download_button(f"Save {len(kept):,} collected ids", "\n".join(kept) + "\n", f"{s.name}-collected.txt", "text/plain", type="tertiary",
-                           icon=":material/download:", help="One sample id a line.")
-        st.button("Let go", type="tertiary", icon=":material/close:", on_click=lambda: st.session_state.pop("collected", None))
+        st.download_button(
+            f"Save {len(kept):,} collected ids",
+            "\n".join(kept) + "\n",
+            f"{s.name}-collected.txt",
+            "text/plain",
+            type="tertiary",
+            icon=":material/download:",
+            help="One sample id a line.",
+        )
+        st.button(
+            "Let go",
+            type="tertiary",
+            icon=":material/close:",
+            on_click=lambda: st.session_state.pop("collected", None),
+        )
     else:
-        st.download_button(f"Save {len(matching):,} ids", "\n".join(matching) + "\n", f"{s.name}-images.txt", "text/plain", type="tertiary",
-                           icon=":material/download:", disabled=not matching, help="The ids of every image that matches, in this order, one a line.")
+        st.download_button(
+            f"Save {len(matching):,} ids",
+            "\n".join(matching) + "\n",
+            f"{s.name}-images.txt",
+            "text/plain",
+            type="tertiary",
+            icon=":material/download:",
+            disabled=not matching,
+            help="The ids of every image that matches, in this order, one a line.",
+        )
 
 
 def _tiles(s: state.Shared, rows: list[int]) -> dict[str, list[str]]:
@@ -102,8 +173,17 @@ def _set(s: state.Shared) -> gallery_order.Only | None:
     if name != s.name or only is None:
         return None
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.markdown(f":material/filter_alt: Only images with **{only.words}**, as they were when you came from Mistakes.", width="stretch")
-        st.button("Show all", icon=":material/close:", type="tertiary", on_click=lambda: st.session_state.pop("_only", None))
+        st.markdown(
+            f":material/filter_alt: Only images with **{only.words}**, as they were when you came from"
+            " Mistakes.",
+            width="stretch",
+        )
+        st.button(
+            "Show all",
+            icon=":material/close:",
+            type="tertiary",
+            on_click=lambda: st.session_state.pop("_only", None),
+        )
     return only
 
 
@@ -137,10 +217,15 @@ def main() -> None:
     shown = order.rows[(number - 1) * PAGE : number * PAGE]
     thumbnail_grid(
         {
-            **_tiles(s, [int(i) for i in shown]), "threshold": s.threshold, "cuts": s.drawn_cuts, "shown": list(s.counted_classes) if s.counted_classes is not None else None,
+            **_tiles(s, [int(i) for i in shown]),
+            "threshold": s.threshold,
+            "cuts": s.drawn_cuts,
+            "shown": list(s.counted_classes) if s.counted_classes is not None else None,
             "picked": list(st.session_state.get("collected", {})),
         },
-        key="grid", on_open=_open, on_pick=_pick,
+        key="grid",
+        on_open=_open,
+        on_pick=_pick,
     )
     show_problems(s.run.problems)
 

@@ -15,7 +15,14 @@ from app.viewer.marks import mark_uri
 from app.viewer.payload import boxes_of
 from detector.errors import BoxscopeError
 
-WORDS = {"missed": "missed", "wrong": "wrong", "duplicate": "duplicate", "correct": "correct", "ignored": "ignored", "unjudged": "not judged"}
+WORDS = {
+    "missed": "missed",
+    "wrong": "wrong",
+    "duplicate": "duplicate",
+    "correct": "correct",
+    "ignored": "ignored",
+    "unjudged": "not judged",
+}
 
 
 def _order(s: state.Shared) -> np.ndarray:
@@ -48,7 +55,9 @@ def _current(s: state.Shared, order: np.ndarray) -> int | None:
 
 
 def _object_in_link(s: state.Shared, i: int) -> dict | None:
-    """The box a link names: `object=d3`, the detection at place 3 of its image; `object=t17`, the object with the id 17."""
+    """The box a link names: `object=d3`, the detection at place 3 of its image; `object=t17`, the object with
+    the id 17.
+    """
     text = st.query_params.get("object", "")
     if "object" in st.query_params:
         del st.query_params["object"]
@@ -92,8 +101,13 @@ def _table(s: state.Shared, rows: list[objects.Row], chosen: int | None) -> int 
         st.caption("Nothing above the threshold and nothing missed here, under these classes.")
         return None
     columns = {
-        "": [mark_uri(r.verdict) for r in rows], "verdict": [WORDS[r.verdict] for r in rows], "class": [r.name for r in rows],
-        "conf.": [None if math.isnan(r.score) else objects.shown_score(r.score, s.cut_of(r.name)) for r in rows], "IoU": [None if math.isnan(r.iou) else round(r.iou, 2) for r in rows],
+        "": [mark_uri(r.verdict) for r in rows],
+        "verdict": [WORDS[r.verdict] for r in rows],
+        "class": [r.name for r in rows],
+        "conf.": [
+            None if math.isnan(r.score) else objects.shown_score(r.score, s.cut_of(r.name)) for r in rows
+        ],
+        "IoU": [None if math.isnan(r.iou) else round(r.iou, 2) for r in rows],
         "size": [r.size for r in rows],
     }
     if any(r.flags for r in rows):
@@ -109,12 +123,26 @@ def _table(s: state.Shared, rows: list[objects.Row], chosen: int | None) -> int 
         st.session_state["selected"] = rows[at[0]].selection() if at else None
 
     st.dataframe(
-        columns, key=key, hide_index=True, width="stretch", height=min(31 * len(rows) + 36, 346), on_select=clicked,
-        selection_mode="single-row", placeholder="–", alt="Objects of this image",
+        columns,
+        key=key,
+        hide_index=True,
+        width="stretch",
+        height=min(31 * len(rows) + 36, 346),
+        on_select=clicked,
+        selection_mode="single-row",
+        placeholder="–",
+        alt="Objects of this image",
         column_config={
-            "": st.column_config.ImageColumn(width=28), "verdict": st.column_config.TextColumn(width=74),
-            "conf.": st.column_config.NumberColumn(format="%.2f", width=50, help="Confidence. For a missed object: of the box that finds it below the threshold."),
-            "IoU": st.column_config.NumberColumn(format="%.2f", width=46, help="Intersection over union with its partner."),
+            "": st.column_config.ImageColumn(width=28),
+            "verdict": st.column_config.TextColumn(width=74),
+            "conf.": st.column_config.NumberColumn(
+                format="%.2f",
+                width=50,
+                help="Confidence. For a missed object: of the box that finds it below the threshold.",
+            ),
+            "IoU": st.column_config.NumberColumn(
+                format="%.2f", width=46, help="Intersection over union with its partner."
+            ),
             "size": st.column_config.TextColumn(width=76, help="Width × height in pixels of the picture."),
         },
     )
@@ -134,15 +162,34 @@ def _fiftyone_link(path: str, _run, sample_id: str) -> str | None:
 
 def _details(s: state.Shared, i: int, row: objects.Row) -> None:
     if row.verdict != "missed" or not misses.panel(s, i, row):
-        st.markdown(objects.sentence(row, s.cut_of(row.name), s.iou, labelled=bool(s.run.labelled[i]), near=objects.nearest(s, i, row) if row.verdict == "wrong" else ""))
+        st.markdown(
+            objects.sentence(
+                row,
+                s.cut_of(row.name),
+                s.iou,
+                labelled=bool(s.run.labelled[i]),
+                near=objects.nearest(s, i, row) if row.verdict == "wrong" else "",
+            )
+        )
     others = objects.rivals(s, i, row)
     if others:
-        st.caption("What else the detector said here" if row.verdict != "missed" else "What the detector said here")
-        st.dataframe(others, hide_index=True, width="stretch", column_config={
-            "confidence": st.column_config.NumberColumn(format="%.2f"), "IoU": st.column_config.NumberColumn(format="%.2f", help="With the chosen box."),
-        })
+        st.caption(
+            "What else the detector said here" if row.verdict != "missed" else "What the detector said here"
+        )
+        st.dataframe(
+            others,
+            hide_index=True,
+            width="stretch",
+            column_config={
+                "confidence": st.column_config.NumberColumn(format="%.2f"),
+                "IoU": st.column_config.NumberColumn(format="%.2f", help="With the chosen box."),
+            },
+        )
     elif row.verdict == "missed":
-        st.caption(f"The run holds no detection of any class that overlaps it by more than 0.10, down to the score {s.manifest.floor:g}.")
+        st.caption(
+            "The run holds no detection of any class that overlaps it by more than 0.10, down to the score"
+            f" {s.manifest.floor:g}."
+        )
 
 
 def main() -> None:
@@ -159,7 +206,11 @@ def main() -> None:
         empty("No image matches", "Loosen the filters of the gallery or the classes on the left.")
         return
     if odd := st.session_state.pop("_odd_link", None):
-        st.warning(f"The link names the image {odd}, which this run does not have; shown is the first in the gallery's order.", icon=":material/link_off:")
+        st.warning(
+            f"The link names the image {odd}, which this run does not have; shown is the first in the"
+            " gallery's order.",
+            icon=":material/link_off:",
+        )
     place = np.flatnonzero(order == i)
     at = int(place[0]) if len(place) else None
     sample_id = s.run.sample_ids[i]
@@ -167,18 +218,31 @@ def main() -> None:
     chosen = objects.find(rows, st.session_state.get("selected"))
     width, height = s.run.image_size(i)
     data = {
-        "key": f"{s.name}/{sample_id}", "name": pictures.name_of(s.run, i), "width": width, "height": height, "max_height": 520,
+        "key": f"{s.name}/{sample_id}",
+        "name": pictures.name_of(s.run, i),
+        "width": width,
+        "height": height,
+        "max_height": 520,
         "place": f"{at + 1:,} of {len(order):,}" if at is not None else "outside the gallery's filter",
-        "labelled": bool(s.run.labelled[i]), "classes": list(s.run.class_map.names), "threshold": s.threshold, "iou": s.iou,
-        "shown": list(s.counted_classes) if s.counted_classes is not None else None, "selected": st.session_state.get("selected"),
-        "has_prev": at is not None and at > 0, "has_next": at is not None and at + 1 < len(order), "point": s.point,
+        "labelled": bool(s.run.labelled[i]),
+        "classes": list(s.run.class_map.names),
+        "threshold": s.threshold,
+        "iou": s.iou,
+        "shown": list(s.counted_classes) if s.counted_classes is not None else None,
+        "selected": st.session_state.get("selected"),
+        "has_prev": at is not None and at > 0,
+        "has_next": at is not None and at + 1 < len(order),
+        "point": s.point,
     } | boxes_of(s.run, s.matches, i)
     data["dets"]["cuts"] = data["truth"]["cuts"] = s.drawn_cuts
     try:
         content, kind = pictures.picture(s.run, i)
         data["url"] = pictures.publish(content, kind, "viewer")
     except BoxscopeError as error:
-        data |= {"url": "", "error": f"This picture cannot be shown: {s.run.failed.get(sample_id, error.message)}"}
+        data |= {
+            "url": "",
+            "error": f"This picture cannot be shown: {s.run.failed.get(sample_id, error.message)}",
+        }
     data["near"] = _neighbours(s, order, at)
     picked_class = None if chosen is None else s.run.class_map.index(rows[chosen].name)
     offer = heat.offer(s)
@@ -188,7 +252,14 @@ def main() -> None:
     with left:
         if st.session_state.get("heat_on") and offer.possible and data.get("url"):
             data["heat"] = heat.layer(s, i, picked_class)
-        box_viewer(data, key="viewer", on_select=_from_viewer, on_step=_from_viewer, on_threshold=_from_viewer, on_heat=_from_viewer)
+        box_viewer(
+            data,
+            key="viewer",
+            on_select=_from_viewer,
+            on_step=_from_viewer,
+            on_threshold=_from_viewer,
+            on_heat=_from_viewer,
+        )
         if data.get("heat"):
             st.caption(data["heat"]["title"])
     with right:

@@ -1,4 +1,6 @@
-"""Mistakes: what kinds there are and what each costs, what is taken for what, which parts are worst; each opens its boxes."""
+"""Mistakes: what kinds there are and what each costs, what is taken for what, which parts are worst; each
+opens its boxes.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ from app.viewer.panels import bar_rows, confusion_matrix, crop_strip
 
 def _ask(asked: Asked | None) -> None:
     """Show other boxes beneath, or (asked twice) none."""
-    st.session_state["boxes"] = "" if asked is None or str(asked) == st.session_state.get("boxes") else str(asked)
+    st.session_state["boxes"] = (
+        "" if asked is None or str(asked) == st.session_state.get("boxes") else str(asked)
+    )
     st.session_state["crop_page"] = 1
 
 
@@ -46,7 +50,10 @@ def _open(s: state.Shared, boxes: BoxList) -> None:
 
 
 def _to_gallery(s: state.Shared, boxes: BoxList) -> None:
-    st.session_state.update(_only=(s.name, gallery_order.Only(boxes.what, crops.image_order(s.run, boxes))), _go="views/gallery.py")
+    st.session_state.update(
+        _only=(s.name, gallery_order.Only(boxes.what, crops.image_order(s.run, boxes))),
+        _go="views/gallery.py",
+    )
 
 
 def _kinds(s: state.Shared, asked: Asked | None, line: DeltaGenerator) -> None:
@@ -55,18 +62,32 @@ def _kinds(s: state.Shared, asked: Asked | None, line: DeltaGenerator) -> None:
     top = max(KINDS, key=lambda kind: errors.dap[kind])
     if errors.dap[top]:
         what = "missed objects" if top == "missed" else f"{top} mistakes"
-        st.markdown(f"Most is lost to **{what}**: mending them all would lift AP at IoU {s.iou:.2f} from {errors.ap:.3f} to {errors.ap + errors.dap[top]:.3f}. {NOT_ADDITIVE}")
+        st.markdown(
+            f"Most is lost to **{what}**: mending them all would lift AP at IoU {s.iou:.2f} from"
+            f" {errors.ap:.3f} to {errors.ap + errors.dap[top]:.3f}. {NOT_ADDITIVE}"
+        )
     bar_rows(
-        mistakes.kind_rows(errors, found, asked.parts[0] if asked else None), key="kinds",
-        on_pick=lambda: _ask(Asked("kind", (st.session_state["kinds"]["pick"],))) if st.session_state["kinds"].get("pick") in KINDS else None,
+        mistakes.kind_rows(errors, found, asked.parts[0] if asked else None),
+        key="kinds",
+        on_pick=lambda: (
+            _ask(Asked("kind", (st.session_state["kinds"]["pick"],)))
+            if st.session_state["kinds"].get("pick") in KINDS
+            else None
+        ),
     )
     if s.class_ids is None and (on := s.counts.fn - found["missed"]) > 0:
-        st.caption(f"Of {s.counts.fn:,} missed objects (false negatives) {found['missed']:,} are counted as missed here; on the other {on:,} a wrong detection stands, and they count as its kind.")
+        st.caption(
+            f"Of {s.counts.fn:,} missed objects (false negatives) {found['missed']:,} are counted as missed"
+            f" here; on the other {on:,} a wrong detection stands, and they count as its kind."
+        )
     whole = "" if s.class_ids is None else " It is of every class and image, whatever is chosen on the left."
     st.caption(
         f"What mending adds (dAP) counts every stored score; the threshold does not move it.{whole}",
-        help=f"TIDE's kinds. On background: IoU of {errors.background_iou:.2f} or less with everything. An object with a localisation or classification mistake on it "
-        f"counts there, not as missed. Of an image the best {errors.max_detections} detections take part.",
+        help=(
+            f"TIDE's kinds. On background: IoU of {errors.background_iou:.2f} or less with everything. An"
+            " object with a localisation or classification mistake on it counts there, not as missed. Of an"
+            f" image the best {errors.max_detections} detections take part."
+        ),
     )
 
 
@@ -77,17 +98,30 @@ def _ask_everywhere(s: state.Shared) -> None:
     if spec is None:
         st.caption(f"{stored} This detector does not show the candidates that would tell more.")
     elif asking is not None and asking.result is not None:
-        st.caption(f"Every missed object (false negative) has one cause, told with the detector's candidates of all {asking.total:,} images at this operating point.")
+        st.caption(
+            "Every missed object (false negative) has one cause, told with the detector's candidates of all"
+            f" {asking.total:,} images at this operating point."
+        )
     elif asking is not None and not asking.over:
         _watch_asking(s)
     else:
         if asking is not None:
             st.caption(asking.error)
         words, button = st.columns([3, 1], vertical_alignment="center")
-        words.caption(f"{stored} The detector's candidates tell more: which were suppressed or capped, which no anchor reaches.")
+        words.caption(
+            f"{stored} The detector's candidates tell more: which were suppressed or capped, which no anchor"
+            " reaches."
+        )
         button.button(
-            f"Ask it about {int(s.matches.judged.sum()):,} images", icon=":material/troubleshoot:", width="stretch", on_click=exact.start, args=(s, spec),
-            help="Runs the detector again over every image with ground truth and replays its post-processing; you can go on meanwhile.",
+            f"Ask it about {int(s.matches.judged.sum()):,} images",
+            icon=":material/troubleshoot:",
+            width="stretch",
+            on_click=exact.start,
+            args=(s, spec),
+            help=(
+                "Runs the detector again over every image with ground truth and replays its post-processing;"
+                " you can go on meanwhile."
+            ),
         )
 
 
@@ -99,7 +133,10 @@ def _watch_asking(s: state.Shared) -> None:
     words, button = st.columns([5, 1], vertical_alignment="center")
     left = "" if asking.seconds_left is None else f" · {asking.seconds_left:.0f} s left"
     with words:
-        st.progress(asking.done / max(asking.total, 1), f"Asking the detector · {asking.done:,} of {asking.total:,} images{left}")
+        st.progress(
+            asking.done / max(asking.total, 1),
+            f"Asking the detector · {asking.done:,} of {asking.total:,} images{left}",
+        )
     button.button("Cancel", on_click=asking.cancel, width="stretch")
 
 
@@ -108,13 +145,23 @@ def _causes(s: state.Shared, asked: Asked | None, line: DeltaGenerator) -> None:
     if not rows["rows"]:
         st.markdown("No object is missed at this operating point.")
         return
-    bar_rows(rows, key="causes", on_pick=lambda: _ask(Asked("cause", (st.session_state["causes"]["pick"],))) if st.session_state["causes"].get("pick") else None)
+    bar_rows(
+        rows,
+        key="causes",
+        on_pick=lambda: (
+            _ask(Asked("cause", (st.session_state["causes"]["pick"],)))
+            if st.session_state["causes"].get("pick")
+            else None
+        ),
+    )
     _ask_everywhere(s)
     changes = misses.change_rows(s)
     if changes:
         with st.expander("Best changes to make next"):
             st.dataframe(changes, hide_index=True, width="stretch")
-            st.caption(f"Each alone, over every image and class of the run, sorted by F1 after it. At {s.point}.")
+            st.caption(
+                f"Each alone, over every image and class of the run, sorted by F1 after it. At {s.point}."
+            )
 
 
 def _matrix(s: state.Shared, asked: Asked | None, line: DeltaGenerator) -> None:
@@ -125,8 +172,15 @@ def _matrix(s: state.Shared, asked: Asked | None, line: DeltaGenerator) -> None:
     if most > mistakes.MATRIX_SIZES[0]:
         sizes = [n for n in mistakes.MATRIX_SIZES if n < most]
         with line:
-            most = st.segmented_control("Classes", [*sizes, most], default=sizes[0], key="cells", required=True, label_visibility="collapsed",
-                                        format_func=lambda n: f"all {n} classes" if n == len(everything) else f"{n} most confused")
+            most = st.segmented_control(
+                "Classes",
+                [*sizes, most],
+                default=sizes[0],
+                key="cells",
+                required=True,
+                label_visibility="collapsed",
+                format_func=lambda n: f"all {n} classes" if n == len(everything) else f"{n} most confused",
+            )
     shown = everything[:most]
     payload = mistakes.matrix_payload(matrix, s.run.class_map.names, shown, asked.parts if asked else None)
 
@@ -137,9 +191,11 @@ def _matrix(s: state.Shared, asked: Asked | None, line: DeltaGenerator) -> None:
     confusion_matrix(payload, key="matrix", on_pick=pick)
     left = len(everything) - len(shown)
     st.caption(
-        "Rows are objects, columns predictions; the stronger the colour, the larger the share of the row. The diagonal is correct; off it an object was found under another name, and the "
-        "last column was found under none (both are false negatives); the last row false alarms "
-        f"on no object they fit (false positives): on nothing, or badly placed. Most confused first.{f' {left} more classes are not drawn.' if left else ''} A click shows the boxes."
+        "Rows are objects, columns predictions; the stronger the colour, the larger the share of the row."
+        " The diagonal is correct; off it an object was found under another name, and the last column was"
+        " found under none (both are false negatives); the last row false alarms on no object they fit"
+        " (false positives): on nothing, or badly placed. Most confused"
+        f" first.{f' {left} more classes are not drawn.' if left else ''} A click shows the boxes."
     )
 
 
@@ -147,12 +203,21 @@ def _slices(s: state.Shared, asked: Asked | None, line: DeltaGenerator) -> None:
     slices = mistakes.slices_of(s)
     worst = slices.worst(3)
     if worst:
-        named = ", ".join(f"**{mistakes.label_of(x.group, x.name)}** ({mistakes.percent(x.recall)})" for x in worst)
-        st.markdown(f"Surely found less often than objects are on the whole ({mistakes.percent(slices.whole.recall)}): {named}.")
+        named = ", ".join(
+            f"**{mistakes.label_of(x.group, x.name)}** ({mistakes.percent(x.recall)})" for x in worst
+        )
+        st.markdown(
+            "Surely found less often than objects are on the whole"
+            f" ({mistakes.percent(slices.whole.recall)}): {named}."
+        )
     else:
         st.markdown("No part of the data is surely found less often than objects are on the whole.")
     with st.container(height=430, border=False):
-        bar_rows(mistakes.slice_rows(slices, str(asked) if asked else None), key="slices", on_pick=lambda: _ask(Asked.parse(st.session_state["slices"].get("pick"))))
+        bar_rows(
+            mistakes.slice_rows(slices, str(asked) if asked else None),
+            key="slices",
+            on_pick=lambda: _ask(Asked.parse(st.session_state["slices"].get("pick"))),
+        )
 
 
 def _boxes(s: state.Shared, asked: Asked) -> None:
@@ -168,20 +233,56 @@ def _boxes(s: state.Shared, asked: Asked) -> None:
     name = f"{s.name}-{boxes.what}".replace(" ", "-").replace("/", "-").replace(":", "")
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="crop_line"):
         images = len(crops.image_order(s.run, boxes))
-        st.markdown(f"**{len(boxes):,}** {boxes.what} in {images:,} image{'s' if images != 1 else ''} · surest first", width="stretch")
+        st.markdown(
+            f"**{len(boxes):,}** {boxes.what} in {images:,} image{'s' if images != 1 else ''} · surest first",
+            width="stretch",
+        )
         if pages > 1:
             number = st.pagination(pages, key="crop_page", max_visible_pages=5)
-        st.download_button("CSV", lambda: as_csv(s.run, boxes, point), f"{name}.csv", "text/csv", icon=":material/download:", type="tertiary", on_click="ignore",
-                           disabled=not len(boxes), help="Every box of this list, with the operating point.")
-        st.download_button("COCO", lambda: json.dumps(as_coco(s.run, boxes, point)), f"{name}.json", "application/json", icon=":material/download:", type="tertiary",
-                           on_click="ignore", disabled=not len(boxes), help="Its objects as annotations, its detections as predictions.")
-        st.button("Gallery", icon=":material/grid_view:", type="tertiary", on_click=_to_gallery, args=(s, boxes), disabled=not len(boxes), help="These images, whole, in the gallery.")
+        st.download_button(
+            "CSV",
+            lambda: as_csv(s.run, boxes, point),
+            f"{name}.csv",
+            "text/csv",
+            icon=":material/download:",
+            type="tertiary",
+            on_click="ignore",
+            disabled=not len(boxes),
+            help="Every box of this list, with the operating point.",
+        )
+        st.download_button(
+            "COCO",
+            lambda: json.dumps(as_coco(s.run, boxes, point)),
+            f"{name}.json",
+            "application/json",
+            icon=":material/download:",
+            type="tertiary",
+            on_click="ignore",
+            disabled=not len(boxes),
+            help="Its objects as annotations, its detections as predictions.",
+        )
+        st.button(
+            "Gallery",
+            icon=":material/grid_view:",
+            type="tertiary",
+            on_click=_to_gallery,
+            args=(s, boxes),
+            disabled=not len(boxes),
+            help="These images, whole, in the gallery.",
+        )
         st.button("Close", icon=":material/close:", type="tertiary", on_click=_ask, args=(None,))
     if not len(boxes):
         st.caption("There are none at this operating point.")
         return
-    crop_strip({"crops": crops.payload(s.run, s.matches, boxes, (number - 1) * crops.PAGE)}, key="crops", on_open=lambda: _open(s, boxes))
-    st.caption(f"{s.point} · solid: prediction, dashed: ground truth; thin grey: a detection below the threshold, its score in brackets. A click opens the object.")
+    crop_strip(
+        {"crops": crops.payload(s.run, s.matches, boxes, (number - 1) * crops.PAGE)},
+        key="crops",
+        on_open=lambda: _open(s, boxes),
+    )
+    st.caption(
+        f"{s.point} · solid: prediction, dashed: ground truth; thin grey: a detection below the threshold,"
+        " its score in brackets. A click opens the object."
+    )
 
 
 def _report(s: state.Shared) -> str:
@@ -195,22 +296,50 @@ def main() -> None:
     state.go_if_asked()
     s = state.shared()
     if s is None:
-        box = empty("No mistakes yet", "A run over labelled pictures brings them here; the demo makes one at once.")
+        box = empty(
+            "No mistakes yet", "A run over labelled pictures brings them here; the demo makes one at once."
+        )
         if box.button("Choose pictures and a detector", type="primary"):
             state.go("views/detect.py")
         return
     if not s.run.usable.any():
-        empty("Nothing to compare with", "No image of this run has ground truth, so nobody can say what is a mistake. Choose a labelled data set.")
+        empty(
+            "Nothing to compare with",
+            "No image of this run has ground truth, so nobody can say what is a mistake. Choose a labelled"
+            " data set.",
+        )
         return
     linked = Asked.parse(st.query_params.get("boxes"))
     if linked is not None and "look" not in st.session_state and "look" not in st.query_params:
         st.session_state["look"] = linked.look
     line = st.container(horizontal=True, vertical_alignment="center", gap="medium")
-    look = line.segmented_control("Look at", list(mistakes.LOOKS), default="Kinds", key="look", bind="query-params", required=True, label_visibility="collapsed") or "Kinds"
+    look = (
+        line.segmented_control(
+            "Look at",
+            list(mistakes.LOOKS),
+            default="Kinds",
+            key="look",
+            bind="query-params",
+            required=True,
+            label_visibility="collapsed",
+        )
+        or "Kinds"
+    )
     line.space("stretch")
-    line.download_button("Report", lambda: _report(s), f"{s.name}-report.html", "text/html", icon=":material/summarize:", type="tertiary", on_click="ignore",
-                         help="One HTML file with figures, tables, the worst images, settings and hashes; it opens without a network. Made when you click: seconds, up to half a minute for a big run. "
-                         "`boxscope report` also writes its tables as CSV and COCO json.")
+    line.download_button(
+        "Report",
+        lambda: _report(s),
+        f"{s.name}-report.html",
+        "text/html",
+        icon=":material/summarize:",
+        type="tertiary",
+        on_click="ignore",
+        help=(
+            "One HTML file with figures, tables, the worst images, settings and hashes; it opens without a"
+            " network. Made when you click: seconds, up to half a minute for a big run. `boxscope report`"
+            " also writes its tables as CSV and COCO json."
+        ),
+    )
     asked = _asked(look)
     {"Kinds": _kinds, "Causes": _causes, "Confusion": _matrix, "Slices": _slices}[look](s, asked, line)
     if asked is not None:

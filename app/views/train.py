@@ -14,7 +14,13 @@ from detector.paths import data_dir
 
 VIEWS = ["Trainings", "New training", "Sweeps"]
 WORDS = {
-    "starting": "starting", "running": "running", "stopping": "stopping", "done": "done", "stopped": "stopped", "failed": "failed", "interrupted": "cut off",
+    "starting": "starting",
+    "running": "running",
+    "stopping": "stopping",
+    "done": "done",
+    "stopped": "stopped",
+    "failed": "failed",
+    "interrupted": "cut off",
 }
 
 
@@ -26,13 +32,25 @@ def _table(known: list[str]) -> None:
     rows, at_home = [], all(t.folder.parent == data_dir("models").resolve() for t in found)
     for t in found:
         best = t.best or {}
-        rows.append({
-            "training": t.folder.name, "state": WORDS[t.stage], "step": f"{t.step:,} of {t.steps:,}" if t.steps else "–",
-            "best": f"{best['figure']} {best['value']:.3f} at step {best['step']:,}" if best else "–", "begun": f"{datetime.fromtimestamp(t.begun):%Y-%m-%d %H:%M}",
-        } | ({} if at_home else {"where": str(t.folder.parent)}))
+        rows.append(
+            {
+                "training": t.folder.name,
+                "state": WORDS[t.stage],
+                "step": f"{t.step:,} of {t.steps:,}" if t.steps else "–",
+                "best": f"{best['figure']} {best['value']:.3f} at step {best['step']:,}" if best else "–",
+                "begun": f"{datetime.fromtimestamp(t.begun):%Y-%m-%d %H:%M}",
+            }
+            | ({} if at_home else {"where": str(t.folder.parent)})
+        )
     event = st.dataframe(
-        rows, hide_index=True, width="stretch", height="content" if len(rows) <= 5 else 190, on_select="rerun", selection_mode="single-row",
-        key=f"trainings-{hash(tuple(known))}", alt="Trainings",
+        rows,
+        hide_index=True,
+        width="stretch",
+        height="content" if len(rows) <= 5 else 190,
+        on_select="rerun",
+        selection_mode="single-row",
+        key=f"trainings-{hash(tuple(known))}",
+        alt="Trainings",
     )
     at = event.selection.rows
     if at and at[0] < len(found) and st.session_state.get("training") != known[at[0]]:
@@ -53,8 +71,13 @@ def main() -> None:
     elif view == "Sweeps":
         sweep_view.view()
     elif not found:
-        box = empty("No training yet", "A training makes a detector from your labelled pictures. It goes on when this tab is closed.")
-        box.button("Set one up", type="primary", on_click=lambda: st.session_state.update(_train_view="New training"))
+        box = empty(
+            "No training yet",
+            "A training makes a detector from your labelled pictures. It goes on when this tab is closed.",
+        )
+        box.button(
+            "Set one up", type="primary", on_click=lambda: st.session_state.update(_train_view="New training")
+        )
     else:
         known = [str(t.folder) for t in found]
         st.fragment(_table, run_every=EVERY if any(t.live for t in found) else None)(known)

@@ -19,8 +19,16 @@ _LAZY = {
     "thumbnail": "detector.data.images",
 }
 __all__ = [
-    "Dataset", "ObjectTable", "Problem", "Sample", "check_images", "count_problems", "image_size", "load_dataset",
-    "read_image", "thumbnail",
+    "Dataset",
+    "ObjectTable",
+    "Problem",
+    "Sample",
+    "check_images",
+    "count_problems",
+    "image_size",
+    "load_dataset",
+    "read_image",
+    "thumbnail",
 ]
 
 

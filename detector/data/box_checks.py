@@ -17,7 +17,8 @@ EDGE = 0.05
 class Place:
     """Where a box stands: file, line, sample, and its name in a sentence ("annotation 17", "object 2 (car)").
 
-    `stated` is what stands there instead of four numbers, in the file's own words; "" where the numbers say it.
+    `stated` is what stands there instead of four numbers, in the file's own words; "" where the numbers say
+    it.
     """
 
     subject: str
@@ -33,7 +34,8 @@ def cut_out(xyxy: np.ndarray, rows: np.ndarray, sizes: np.ndarray) -> np.ndarray
     The picture is as large as its only box (to a pixel), and the box reaches more than 2 pixels past it.
 
     Args:
-        xyxy: float [M, 4] as stated; rows: int [M], the picture of each; sizes: int [N, 2] (W, H), 0 where unknown.
+        xyxy: float [M, 4] as stated; rows: int [M], the picture of each; sizes: int [N, 2] (W, H), 0 where
+            unknown.
     """
     if not len(rows):
         return np.zeros(0, bool)
@@ -74,7 +76,9 @@ def check_boxes(
         for row in np.flatnonzero(rows):
             at = place(int(row))
             problems.append(
-                Problem(kind, f"{at.subject}: {sentence(row)}", at.path, at.line, at.sample_id, left_out=left_out)
+                Problem(
+                    kind, f"{at.subject}: {sentence(row)}", at.path, at.line, at.sample_id, left_out=left_out
+                )
             )
         if left_out:
             keep[rows] = False
@@ -83,42 +87,92 @@ def check_boxes(
         return "[" + ", ".join(f"{v:g}" for v in raw[row]) + "]"
 
     unread = ~np.isfinite(raw).all(axis=1)
-    report(unread, "malformed box", lambda r: f"expected four numbers {numbers[0]}, got {place(r).stated or said(r)}; the box is left out.", True)
+    report(
+        unread,
+        "malformed box",
+        lambda r: (
+            f"expected four numbers {numbers[0]}, got {place(r).stated or said(r)}; the box is left out."
+        ),
+        True,
+    )
     raw[unread] = 0
 
     known = (sizes > 0).all(axis=1)
     wide = np.where(known[:, None], sizes, 2)
     fractional = (raw != np.round(raw)).any(axis=1)
-    unit = keep & (raw >= 0).all(axis=1) & (raw <= 1).all(axis=1) & (raw[:, :2] < raw[:, 2:]).all(axis=1) & (wide > 1).any(axis=1)
+    unit = (
+        keep
+        & (raw >= 0).all(axis=1)
+        & (raw <= 1).all(axis=1)
+        & (raw[:, :2] < raw[:, 2:]).all(axis=1)
+        & (wide > 1).any(axis=1)
+    )
     unit &= fractional | bool((unit & fractional).any() and unit[keep].all())
     report(
-        unit & known, "normalised box",
-        lambda r: f"expected {numbers[1]}, got fractions of the image {said(r)}; they were multiplied by its size {sizes[r][0]:g}x{sizes[r][1]:g}.",
+        unit & known,
+        "normalised box",
+        lambda r: (
+            f"expected {numbers[1]}, got fractions of the image {said(r)}; they were multiplied by its size"
+            f" {sizes[r][0]:g}x{sizes[r][1]:g}."
+        ),
         False,
     )
     report(
-        unit & ~known, "normalised box",
-        lambda r: f"expected {numbers[1]}, got fractions of the image {said(r)}, whose size is unknown; the box is left out.", True,
+        unit & ~known,
+        "normalised box",
+        lambda r: (
+            f"expected {numbers[1]}, got fractions of the image {said(r)}, whose size is unknown; the box is"
+            " left out."
+        ),
+        True,
     )
     scaled = unit & known
     raw[scaled] *= np.tile(sizes[scaled], 2)
 
     width, height = raw[:, 2] - raw[:, 0], raw[:, 3] - raw[:, 1]
-    report(keep & ((width < 0) | (height < 0)), "reversed box", lambda r: f"expected x1 < x2 and y1 < y2, got {said(r)}; the box is left out.", True)
-    report(keep & ((width == 0) | (height == 0)), "zero-area box", lambda r: f"expected a box with an area, got {said(r)}; it is left out.", True)
+    report(
+        keep & ((width < 0) | (height < 0)),
+        "reversed box",
+        lambda r: f"expected x1 < x2 and y1 < y2, got {said(r)}; the box is left out.",
+        True,
+    )
+    report(
+        keep & ((width == 0) | (height == 0)),
+        "zero-area box",
+        lambda r: f"expected a box with an area, got {said(r)}; it is left out.",
+        True,
+    )
 
     raw[~scaled, :2] += shift
     limit = np.where(known[:, None], sizes, np.inf)
     low, high = raw[:, :2], raw[:, 2:]
     gone = keep & ((high <= 0).any(axis=1) | (low >= limit).any(axis=1))
-    report(gone, "box outside", lambda r: f"expected a box in the image of {_size(sizes[r])}, got {said(r)}, wholly outside; it is left out.", True)
+    report(
+        gone,
+        "box outside",
+        lambda r: (
+            f"expected a box in the image of {_size(sizes[r])}, got {said(r)}, wholly outside; it is left"
+            " out."
+        ),
+        True,
+    )
     past = keep & ((low < -EDGE).any(axis=1) | (high > limit + EDGE).any(axis=1))
-    report(past, "box past border", lambda r: f"expected a box in the image of {_size(sizes[r])}, got {said(r)}; it was clipped.", False)
+    report(
+        past,
+        "box past border",
+        lambda r: f"expected a box in the image of {_size(sizes[r])}, got {said(r)}; it was clipped.",
+        False,
+    )
 
     clipped = np.clip(raw, 0, np.tile(limit, 2)).astype(np.float32)
     clipped[~keep] = 0
     flat = keep & ((clipped[:, 0] >= clipped[:, 2]) | (clipped[:, 1] >= clipped[:, 3]))
-    report(flat, "zero-area box", lambda r: f"expected a box with an area, inside the image {said(r)} has none; it is left out.", True)
+    report(
+        flat,
+        "zero-area box",
+        lambda r: f"expected a box with an area, inside the image {said(r)} has none; it is left out.",
+        True,
+    )
     return clipped, keep, problems
 
 

@@ -26,7 +26,8 @@ def check_images(dataset: Dataset, progress: Callable[[int, int], None] | None =
         progress: called with (done, total) after each picture.
 
     Returns:
-        The problems found, in the order of the samples: "missing image", "unreadable image", "truncated image",
+        The problems found, in the order of the samples: "missing image", "unreadable image", "truncated
+            image",
         "wrong size". Those that opening the data set had named are found again.
     """
     problems: list[Problem] = []
@@ -48,5 +49,13 @@ def _check(file: str, sample_id: str, stated: tuple[int, ...]) -> list[Problem]:
     found = [] if (fault := decode_problem(file, sample_id)) is None else [fault]
     if 0 not in stated and stated != header.size:
         said, real = f"{stated[0]}x{stated[1]}", f"{header.size[0]}x{header.size[1]}"
-        found.append(Problem("wrong size", f"the annotation states {said} pixels, the picture has {real}.", file, None, sample_id))
+        found.append(
+            Problem(
+                "wrong size",
+                f"the annotation states {said} pixels, the picture has {real}.",
+                file,
+                None,
+                sample_id,
+            )
+        )
     return found

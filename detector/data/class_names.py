@@ -13,14 +13,17 @@ def plain_name(name: str) -> str:
 
 
 def look_alikes(names: Iterable[str], path: str) -> list[Problem]:
-    """A problem for each group of names that differ only by case, blanks, "-" or "_"; they stay classes of their own."""
+    """A problem for each group of names that differ only by case, blanks, "-" or "_"; they stay classes of
+    their own.
+    """
     groups: dict[str, list[str]] = {}
     for name in names:
         groups.setdefault(plain_name(name), []).append(name)
     return [
         Problem(
             "similar class names",
-            f"{' and '.join(repr(n) for n in group)} differ only by case or blanks; they are read as different classes.",
+            f"{' and '.join(repr(n) for n in group)} differ only by case or blanks; they are read as"
+            " different classes.",
             path,
         )
         for group in groups.values()

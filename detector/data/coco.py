@@ -36,11 +36,12 @@ _NAN4 = (math.nan,) * 4
 def read_coco(path: str | Path, *, images: str | Path | None = None, split: str | None = None) -> Dataset:
     """A COCO data set from an instances json, or from a folder that holds some.
 
-    The sample id is the image id as text (with "split/" before it where two files use the same id); the class map
-    keeps the category ids as external ids, in ascending order.
+    The sample id is the image id as text (with "split/" before it where two files use the same id); the class
+    map keeps the category ids as external ids, in ascending order.
 
     Args:
-        path: the json, a folder with `annotations/*.json`, or one with `train/_annotations.coco.json` and so on.
+        path: the json, a folder with `annotations/*.json`, or one with `train/_annotations.coco.json` and so
+            on.
         images: the folder its file names are relative to; looked for in the usual places where not given.
         split: read only the file of this split ("train", "val", "test").
 
@@ -51,7 +52,9 @@ def read_coco(path: str | Path, *, images: str | Path | None = None, split: str 
 
 
 def find_coco(path: Path) -> list[Path]:
-    """The COCO instances files of a folder: `instances_*` before others, judged by their beginning; or the file itself."""
+    """The COCO instances files of a folder: `instances_*` before others, judged by their beginning; or the
+    file itself.
+    """
     if path.is_file():
         return [path] if path.suffix.lower() == ".json" and _looks_like_coco(path) else []
     found: list[Path] = []
@@ -67,7 +70,9 @@ def find_coco(path: Path) -> list[Path]:
 
 
 def _looks_like_coco(path: Path) -> bool:
-    """By the first and last 64 KiB: an object with images and boxes or categories (not captions, not a results list)."""
+    """By the first and last 64 KiB: an object with images and boxes or categories (not captions, not a
+    results list).
+    """
     try:
         with open(path, "rb") as file:
             head = file.read(65536)
@@ -159,20 +164,31 @@ def _parse(path: Path) -> _Part:
     except UnicodeDecodeError:
         raise DataError("expected a COCO json in UTF-8, it holds other bytes.", path=path) from None
     except json.JSONDecodeError as error:
-        raise DataError(f"expected a COCO json, it breaks off or is malformed ({error.msg}).", path=path, line=error.lineno) from None
+        raise DataError(
+            f"expected a COCO json, it breaks off or is malformed ({error.msg}).",
+            path=path,
+            line=error.lineno,
+        ) from None
     except RecursionError:
         raise DataError("expected a COCO json, it is nested too deeply.", path=path) from None
     if isinstance(document, list):
         raise DataError(
-            "expected COCO instances (an object with images, annotations, categories), this is a list; detections in COCO's "
-            "results format are loaded as a detector, together with their data set.", path=path,
+            "expected COCO instances (an object with images, annotations, categories), this is a list;"
+            " detections in COCO's results format are loaded as a detector, together with their data set.",
+            path=path,
         )
     if not isinstance(document, dict) or not isinstance(document.get("images"), list):
         keys = ", ".join(list(document)[:6]) if isinstance(document, dict) else type(document).__name__
-        raise DataError(f"expected COCO instances with images, annotations and categories, found {keys or 'nothing'}.", path=path)
+        raise DataError(
+            f"expected COCO instances with images, annotations and categories, found {keys or 'nothing'}.",
+            path=path,
+        )
     part.categories = document.get("categories") or []
     part.labelled = "annotations" in document
-    for what, wanted, taken in (("image", "file_name, or id, width and height", len(part.names)), ("annotation", "image_id, category_id and bbox", len(part.ann_ids))):
+    for what, wanted, taken in (
+        ("image", "file_name, or id, width and height", len(part.names)),
+        ("annotation", "image_id, category_id and bbox", len(part.ann_ids)),
+    ):
         part.unusable += _left_over(document.get(f"{what}s"), what, wanted, taken, path)
     return part
 
@@ -180,19 +196,30 @@ def _parse(path: Path) -> _Part:
 def _left_over(entries: Any, what: str, wanted: str, taken: int, path: Path) -> list[Problem]:
     """A problem for each entry of a list that the parser could not take out as an image or an annotation.
 
-    What it took out is None in the list now, and so is an entry that is null; there are more of them than were taken.
+    What it took out is None in the list now, and so is an entry that is null; there are more of them than
+    were taken.
     """
     entries = entries if isinstance(entries, list) else []
     nulls = max(0, sum(entry is None for entry in entries) - taken)
-    texts = [f"{json.dumps(entry)[:80]} at place {k}" for k, entry in enumerate(entries) if entry is not None] + ["null"] * nulls
-    return [Problem(f"malformed {what}", f"expected an {what} with {wanted}, got {text} in {what}s; it is left out.", str(path), left_out=True) for text in texts]
+    texts = [
+        f"{json.dumps(entry)[:80]} at place {k}" for k, entry in enumerate(entries) if entry is not None
+    ] + ["null"] * nulls
+    return [
+        Problem(
+            f"malformed {what}",
+            f"expected an {what} with {wanted}, got {text} in {what}s; it is left out.",
+            str(path),
+            left_out=True,
+        )
+        for text in texts
+    ]
 
 
 def _loads(data: bytes, part: _Part) -> Any:
     """json.loads without the mask outlines, which are two thirds of a COCO file and are not needed here.
 
-    The pattern can only match a real key: inside a string its quotes would be escaped. As the value belongs to an
-    object, the last bracket before the next key or brace is its end.
+    The pattern can only match a real key: inside a string its quotes would be escaped. As the value belongs
+    to an object, the last bracket before the next key or brace is its end.
     """
     start = _Part(part.path, part.split)
     if len(data) < 1_000_000:
@@ -208,7 +235,10 @@ def coco_draft(path: Path, *, images: str | Path | None = None, split: str | Non
     path = Path(os.path.abspath(path))
     files = find_coco(path) if path.is_dir() else [path]
     if not files:
-        raise DataError("expected a COCO json (images, annotations, categories) here or in annotations/, there is none.", path=path)
+        raise DataError(
+            "expected a COCO json (images, annotations, categories) here or in annotations/, there is none.",
+            path=path,
+        )
     if split is not None and len(files) > 1:
         chosen = [f for f in files if (split_of(f.name) or split_of(f.parent.name)) == split]
         files = chosen or files
@@ -231,21 +261,48 @@ def _classes(parts: list[_Part], problems: list[Problem]) -> tuple[ClassMap, lis
         own: dict[int, str] = {}
         for category in part.categories:
             if not isinstance(category, dict) or "id" not in category:
-                problems.append(Problem("malformed category", f"expected a category with id and name, got {str(category)[:80]}.", str(part.path), left_out=True))
+                problems.append(
+                    Problem(
+                        "malformed category",
+                        f"expected a category with id and name, got {str(category)[:80]}.",
+                        str(part.path),
+                        left_out=True,
+                    )
+                )
                 continue
             try:
                 key = int(category["id"])
             except (TypeError, ValueError):
-                problems.append(Problem("malformed category", f"expected a number as category id, got {category['id']!r}.", str(part.path), left_out=True))
+                problems.append(
+                    Problem(
+                        "malformed category",
+                        f"expected a number as category id, got {category['id']!r}.",
+                        str(part.path),
+                        left_out=True,
+                    )
+                )
                 continue
             name = str(category.get("name", "")).strip() or f"class {key}"
             if key in own and own[key] != name:
-                problems.append(Problem("duplicate id", f"category id {key} stands for {own[key]!r} and {name!r}; the first is used.", str(part.path)))
+                problems.append(
+                    Problem(
+                        "duplicate id",
+                        f"category id {key} stands for {own[key]!r} and {name!r}; the first is used.",
+                        str(part.path),
+                    )
+                )
             own.setdefault(key, name)
         if not own and part.ann_classes:
             used = sorted({c for c in part.ann_classes if isinstance(c, int)})
             own = {key: f"class {key}" for key in used}
-            problems.append(Problem("no categories", f"expected a list of categories, there is none; the {len(used)} ids in use serve as names.", str(part.path)))
+            problems.append(
+                Problem(
+                    "no categories",
+                    f"expected a list of categories, there is none; the {len(used)} ids in use serve as"
+                    " names.",
+                    str(part.path),
+                )
+            )
         stated.append(own)
         for key, name in own.items():
             names.setdefault(key, name)
@@ -254,7 +311,14 @@ def _classes(parts: list[_Part], problems: list[Problem]) -> tuple[ClassMap, lis
     kept: list[int] = []
     for key in order:
         if names[key] in by_name:
-            problems.append(Problem("duplicate class name", f"categories {kept[by_name[names[key]]]} and {key} are both named {names[key]!r}; they are read as one class.", str(parts[0].path)))
+            problems.append(
+                Problem(
+                    "duplicate class name",
+                    f"categories {kept[by_name[names[key]]]} and {key} are both named {names[key]!r}; they"
+                    " are read as one class.",
+                    str(parts[0].path),
+                )
+            )
         else:
             by_name[names[key]] = len(kept)
             kept.append(key)
@@ -266,7 +330,14 @@ def _classes(parts: list[_Part], problems: list[Problem]) -> tuple[ClassMap, lis
             if name not in by_name:  # the id means something else in another file
                 by_name[name] = len(externals)
                 externals.append(max(externals) + 1)
-                problems.append(Problem("category ids differ", f"id {key} is {name!r} here and {names[key]!r} in another file; classes were matched by name.", str(part.path)))
+                problems.append(
+                    Problem(
+                        "category ids differ",
+                        f"id {key} is {name!r} here and {names[key]!r} in another file; classes were matched"
+                        " by name.",
+                        str(part.path),
+                    )
+                )
             mapping[key] = by_name[name]
         maps.append(mapping)
     ordered = sorted(by_name, key=by_name.__getitem__)
@@ -278,12 +349,28 @@ def _image_folder(part: _Part, images: str | Path | None, listing: Listing) -> P
     """The folder under which most of a few file names exist; the first candidate where none does."""
     if images is not None:
         roots = [Path(os.path.abspath(images))]
-        roots += [roots[0] / part.split, *(p for s in ("2017", "2014") if (p := roots[0] / f"{part.split}{s}").is_dir())] if part.split else []
+        roots += (
+            [
+                roots[0] / part.split,
+                *(p for s in ("2017", "2014") if (p := roots[0] / f"{part.split}{s}").is_dir()),
+            ]
+            if part.split
+            else []
+        )
     else:
         near = part.path.parent
         root = near.parent if near.name.lower().startswith("annotation") else near
         stem = part.path.stem
-        words = [w for w in (stem.removeprefix("instances_"), stem.rsplit("_", 1)[-1], part.split, "valid" if part.split == "val" else None) if w]
+        words = [
+            w
+            for w in (
+                stem.removeprefix("instances_"),
+                stem.rsplit("_", 1)[-1],
+                part.split,
+                "valid" if part.split == "val" else None,
+            )
+            if w
+        ]
         roots = [near] if part.path.name.startswith("_annotations") else []
         for base in dict.fromkeys((root, near, root.parent)):
             for word in dict.fromkeys(words):
@@ -298,7 +385,13 @@ def _image_folder(part: _Part, images: str | Path | None, listing: Listing) -> P
     return max(roots, key=hits, default=part.path.parent)
 
 
-def _join(parts: list[_Part], folders: Sequence[Path], class_map: ClassMap, to_class: list[dict], problems: list[Problem]) -> Draft:
+def _join(
+    parts: list[_Part],
+    folders: Sequence[Path],
+    class_map: ClassMap,
+    to_class: list[dict],
+    problems: list[Problem],
+) -> Draft:
     seen: set[str] = set()
     clash = False
     for part in parts:
@@ -323,8 +416,21 @@ def _join(parts: list[_Part], folders: Sequence[Path], class_map: ClassMap, to_c
         for k, (image_id, name) in enumerate(zip(part.image_ids, part.names)):
             sample_id = f"{prefix}{image_id}"
             if sample_id in taken or image_id is None:
-                what = f"image id {image_id} occurs twice" if image_id is not None else f"image {name!r} has no id"
-                problems.append(Problem("duplicate id" if image_id is not None else "missing id", f"{what}; this entry ({name}) is left out.", place, None, None, True))
+                what = (
+                    f"image id {image_id} occurs twice"
+                    if image_id is not None
+                    else f"image {name!r} has no id"
+                )
+                problems.append(
+                    Problem(
+                        "duplicate id" if image_id is not None else "missing id",
+                        f"{what}; this entry ({name}) is left out.",
+                        place,
+                        None,
+                        None,
+                        True,
+                    )
+                )
                 continue
             taken.add(sample_id)
             row_of[image_id] = len(sample_ids)
@@ -346,9 +452,29 @@ def _join(parts: list[_Part], folders: Sequence[Path], class_map: ClassMap, to_c
         own_rows, own_classes = np.array(own_rows, np.int64), np.array(own_classes, np.int64)
         for k in np.flatnonzero((own_rows < 0) | (own_classes < 0)):
             if own_rows[k] < 0:
-                problems.append(Problem("unknown image", f"annotation {part.ann_ids[k]} names image id {part.ann_images[k]}, which the file does not list; it is left out.", place, None, None, True))
+                problems.append(
+                    Problem(
+                        "unknown image",
+                        f"annotation {part.ann_ids[k]} names image id {part.ann_images[k]}, which the file"
+                        " does not list; it is left out.",
+                        place,
+                        None,
+                        None,
+                        True,
+                    )
+                )
             else:
-                problems.append(Problem("unknown class", f"annotation {part.ann_ids[k]} has category id {part.ann_classes[k]}, which the file does not list; it is left out.", place, None, sample_ids[own_rows[k]], True))
+                problems.append(
+                    Problem(
+                        "unknown class",
+                        f"annotation {part.ann_ids[k]} has category id {part.ann_classes[k]}, which the file"
+                        " does not list; it is left out.",
+                        place,
+                        None,
+                        sample_ids[own_rows[k]],
+                        True,
+                    )
+                )
         good = (own_rows >= 0) & (own_classes >= 0)
         rows.append(own_rows[good])
         classes.append(own_classes[good])
@@ -365,19 +491,42 @@ def _join(parts: list[_Part], folders: Sequence[Path], class_map: ClassMap, to_c
         unread |= {int(number[k]): stated for k, stated in part.unread.items() if good[k]}
     owner = np.concatenate(owners)
     all_rows = np.concatenate(rows)
-    numbered = _number_ids(ids, [parts[o].path for o in range(len(parts))], owner, [sample_ids[r] for r in all_rows] if len(ids) < 10_000 else None, problems)
+    numbered = _number_ids(
+        ids,
+        [parts[o].path for o in range(len(parts))],
+        owner,
+        [sample_ids[r] for r in all_rows] if len(ids) < 10_000 else None,
+        problems,
+    )
     paths = [str(p.path) for p in parts]
     return Draft(
-        name="", format="coco", source="", class_map=class_map, sample_ids=sample_ids, files=files,
-        sizes=np.concatenate(sizes), labelled=np.array(labelled, bool), splits=splits, rows=all_rows,
-        xyxy=np.concatenate(boxes), class_ids=np.concatenate(classes), ids=numbered, area=np.concatenate(areas),
-        flags={flag: np.concatenate(values) for flag, values in flags.items()}, numbers=("x, y, width, height as corners", "pixels"),
-        place=lambda k: Place(f"annotation {ids[k]}", paths[owner[k]], None, sample_ids[all_rows[k]], unread.get(k, "")), problems=problems,
+        name="",
+        format="coco",
+        source="",
+        class_map=class_map,
+        sample_ids=sample_ids,
+        files=files,
+        sizes=np.concatenate(sizes),
+        labelled=np.array(labelled, bool),
+        splits=splits,
+        rows=all_rows,
+        xyxy=np.concatenate(boxes),
+        class_ids=np.concatenate(classes),
+        ids=numbered,
+        area=np.concatenate(areas),
+        flags={flag: np.concatenate(values) for flag, values in flags.items()},
+        numbers=("x, y, width, height as corners", "pixels"),
+        place=lambda k: Place(
+            f"annotation {ids[k]}", paths[owner[k]], None, sample_ids[all_rows[k]], unread.get(k, "")
+        ),
+        problems=problems,
         annotation_file=lambda i: (paths[int(np.searchsorted(starts, i, side="right")) - 1], None),
     )
 
 
-def _number_ids(ids: list, paths: list[Path], owner: np.ndarray, samples: list[str] | None, problems: list[Problem]) -> np.ndarray:
+def _number_ids(
+    ids: list, paths: list[Path], owner: np.ndarray, samples: list[str] | None, problems: list[Problem]
+) -> np.ndarray:
     """Distinct int64 ids: the file's own, new ones above them where an id is missing, no number, or taken."""
     numbers = np.full(len(ids), -1, np.int64)
     seen: set[int] = set()
@@ -389,11 +538,29 @@ def _number_ids(ids: list, paths: list[Path], owner: np.ndarray, samples: list[s
             numbers[k] = value
             seen.add(value)
             if value == 0:
-                problems.append(Problem("annotation id 0", "annotation id 0: kept here, but pycocotools takes a match with it for none and loses a true positive; number from 1.", str(paths[owner[k]]), None, samples[k] if samples else None))
+                problems.append(
+                    Problem(
+                        "annotation id 0",
+                        "annotation id 0: kept here, but pycocotools takes a match with it for none and loses"
+                        " a true positive; number from 1.",
+                        str(paths[owner[k]]),
+                        None,
+                        samples[k] if samples else None,
+                    )
+                )
         else:
             renamed.append(k)
             if value is not None and (not fits or len(paths) == 1 or (int(owner[k]), value) in in_file):
-                problems.append(Problem("duplicate id", f"annotation id {value!r} is no number or occurs twice; this annotation got a new id.", str(paths[owner[k]]), None, samples[k] if samples else None))
+                problems.append(
+                    Problem(
+                        "duplicate id",
+                        f"annotation id {value!r} is no number or occurs twice; this annotation got a"
+                        " new id.",
+                        str(paths[owner[k]]),
+                        None,
+                        samples[k] if samples else None,
+                    )
+                )
         if len(paths) > 1:
             in_file.add((int(owner[k]), str(value) if not fits else value))
     first = max(seen, default=0) + 1
@@ -410,5 +577,14 @@ def _unlisted(draft: Draft) -> list[Problem]:
             for name in walk_pictures(Path(folder), recursive=False):
                 file = os.path.join(folder, name)
                 if file not in listed:
-                    problems.append(Problem("unlisted image", "the picture is in no annotation file; it is left out.", file, None, None, True))
+                    problems.append(
+                        Problem(
+                            "unlisted image",
+                            "the picture is in no annotation file; it is left out.",
+                            file,
+                            None,
+                            None,
+                            True,
+                        )
+                    )
     return problems

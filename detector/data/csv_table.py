@@ -1,7 +1,7 @@
 """The TensorFlow tutorials' CSV: filename, width, height, class, xmin, ymin, xmax, ymax, one object a line.
 
-These tables are made from VOC XML number by number (xml_to_csv.py), so they are read with VOC's rule: pixels count
-from 1, and xmin..xmax name the first and the last one.
+These tables are made from VOC XML number by number (xml_to_csv.py), so they are read with VOC's rule: pixels
+count from 1, and xmin..xmax name the first and the last one.
 """
 
 from __future__ import annotations
@@ -28,9 +28,17 @@ __all__ = ["csv_draft", "find_csv", "read_csv", "write_csv"]
 _ALIASES = {
     "file": ("filename", "file", "filepath", "image", "imagename", "imagepath", "imageid", "path", "img"),
     "class": ("class", "classname", "label", "labelname", "name", "category", "celltype", "object", "type"),
-    "xmin": ("xmin", "x1", "left"), "ymin": ("ymin", "y1", "top"), "xmax": ("xmax", "x2", "right"), "ymax": ("ymax", "y2", "bottom"),
-    "width": ("width", "imagewidth", "imgwidth"), "height": ("height", "imageheight", "imgheight"),
-    "crowd": ("crowd", "iscrowd"), "difficult": ("difficult",), "truncated": ("truncated",), "occluded": ("occluded",), "split": ("split", "subset"),
+    "xmin": ("xmin", "x1", "left"),
+    "ymin": ("ymin", "y1", "top"),
+    "xmax": ("xmax", "x2", "right"),
+    "ymax": ("ymax", "y2", "bottom"),
+    "width": ("width", "imagewidth", "imgwidth"),
+    "height": ("height", "imageheight", "imgheight"),
+    "crowd": ("crowd", "iscrowd"),
+    "difficult": ("difficult",),
+    "truncated": ("truncated",),
+    "occluded": ("occluded",),
+    "split": ("split", "subset"),
 }
 _NEEDED = ("file", "class", "xmin", "ymin", "xmax", "ymax")
 
@@ -38,8 +46,8 @@ _NEEDED = ("file", "class", "xmin", "ymin", "xmax", "ymax")
 def read_csv(path: str | Path, *, images: str | Path | None = None) -> Dataset:
     """A CSV data set, or a folder of CSV files (train_labels.csv, test_labels.csv: each is a split).
 
-    Column names are matched without case, blanks and "_"; "," ";" and tab separate. A line with a file name and
-    nothing else is a picture known to hold nothing. Sample ids are the file names as written.
+    Column names are matched without case, blanks and "_"; "," ";" and tab separate. A line with a file name
+    and nothing else is a picture known to hold nothing. Sample ids are the file names as written.
 
     Raises:
         DataError: no such table, or one of the needed columns is missing.
@@ -52,7 +60,11 @@ def find_csv(path: Path) -> list[Path]:
 
     Where some files' names speak of a split, those that do not are left aside: they hold the same again.
     """
-    files = [path] if path.is_file() else sorted(p for p in path.iterdir() if p.suffix.lower() in (".csv", ".tsv"))
+    files = (
+        [path]
+        if path.is_file()
+        else sorted(p for p in path.iterdir() if p.suffix.lower() in (".csv", ".tsv"))
+    )
     found = [p for p in files if p.suffix.lower() in (".csv", ".tsv") and not _missing(_header(p)[1])]
     splits = [p for p in found if split_of(p.name)]
     return splits or found
@@ -103,7 +115,11 @@ def csv_draft(path: Path, *, images: str | Path | None = None) -> Draft:
     if not files:
         missing = _missing(_header(path)[1]) if path.is_file() else []
         needed = "filename, class, xmin, ymin, xmax, ymax"
-        raise DataError(f"expected a CSV with the columns {needed}{'; missing: ' + ', '.join(missing) if missing else ', there is none'}.", path=path)
+        raise DataError(
+            "expected a CSV with the columns"
+            f" {needed}{'; missing: ' + ', '.join(missing) if missing else ', there is none'}.",
+            path=path,
+        )
     table = _Table()
     for file in files:
         _read_table(file, table, split_of(file.name))
@@ -113,12 +129,24 @@ def csv_draft(path: Path, *, images: str | Path | None = None) -> Draft:
     index = {name: k for k, name in enumerate(classes)}
     rows, places = table.rows, table.places
     return Draft(
-        name=path.stem if path.is_file() else path.name, format="csv", source=str(path), class_map=ClassMap(tuple(classes)), sample_ids=ids,
-        files=_locate(ids, files[0].parent, images), sizes=np.array(table.sizes).reshape(-1, 2), labelled=np.ones(len(ids), bool),
-        splits=table.splits, rows=np.array(rows, np.int64), xyxy=np.array(table.boxes, np.float64).reshape(-1, 4),
+        name=path.stem if path.is_file() else path.name,
+        format="csv",
+        source=str(path),
+        class_map=ClassMap(tuple(classes)),
+        sample_ids=ids,
+        files=_locate(ids, files[0].parent, images),
+        sizes=np.array(table.sizes).reshape(-1, 2),
+        labelled=np.ones(len(ids), bool),
+        splits=table.splits,
+        rows=np.array(rows, np.int64),
+        xyxy=np.array(table.boxes, np.float64).reshape(-1, 4),
         class_ids=np.array([index[n] for n in table.names], np.int64),
-        place=lambda k: Place(f"object {table.names[k]!r}", *places[k], ids[rows[k]]), flags={f: np.array(v, bool) for f, v in table.flags.items()},
-        shift=ONE_BASED, numbers=("xmin, ymin, xmax, ymax", "pixels"), problems=table.problems, annotation_file=lambda i: table.stated[i],
+        place=lambda k: Place(f"object {table.names[k]!r}", *places[k], ids[rows[k]]),
+        flags={f: np.array(v, bool) for f, v in table.flags.items()},
+        shift=ONE_BASED,
+        numbers=("xmin, ymin, xmax, ymax", "pixels"),
+        problems=table.problems,
+        annotation_file=lambda i: table.stated[i],
     )
 
 
@@ -135,17 +163,37 @@ def _read_table(file: Path, table: _Table, split: str | None) -> None:
                 if any(v.strip() for v in values):
                     _read_line(values, columns, where, line, table, split)
         except csv.Error as error:
-            table.problems.append(Problem("malformed line", f"the table breaks off here ({error}).", where, reader.line_num, None, True))
+            table.problems.append(
+                Problem(
+                    "malformed line",
+                    f"the table breaks off here ({error}).",
+                    where,
+                    reader.line_num,
+                    None,
+                    True,
+                )
+            )
 
 
-def _read_line(values: list[str], columns: dict[str, int], where: str, line: int, table: _Table, split: str | None) -> None:
+def _read_line(
+    values: list[str], columns: dict[str, int], where: str, line: int, table: _Table, split: str | None
+) -> None:
     def cell(name: str) -> str:
         k = columns.get(name)
         return values[k].strip() if k is not None and k < len(values) else ""
 
     file = cell("file").replace("\\", "/")
     if not file:
-        table.problems.append(Problem("malformed line", f"expected a file name, got {values[:8]}; the line is left out.", where, line, None, True))
+        table.problems.append(
+            Problem(
+                "malformed line",
+                f"expected a file name, got {values[:8]}; the line is left out.",
+                where,
+                line,
+                None,
+                True,
+            )
+        )
         return
     size = (_whole(cell("width")), _whole(cell("height")))
     own = cell("split").lower()
@@ -156,13 +204,24 @@ def _read_line(values: list[str], columns: dict[str, int], where: str, line: int
         table.stated.append((where, line))
     elif size != table.sizes[row] and 0 not in size:
         said = table.sizes[row]
-        table.problems.append(Problem("wrong size", f"this line says {size[0]}x{size[1]} for {file}, line {table.stated[row][1]} said {said[0]}x{said[1]}.", where, line, file))
+        table.problems.append(
+            Problem(
+                "wrong size",
+                f"this line says {size[0]}x{size[1]} for {file}, line {table.stated[row][1]} said"
+                f" {said[0]}x{said[1]}.",
+                where,
+                line,
+                file,
+            )
+        )
     corners = [cell(c) for c in ("xmin", "ymin", "xmax", "ymax")]
     name = " ".join(cell("class").split())
     if not name and not any(corners):
         return
     if not name:
-        table.problems.append(Problem("unknown class", "the object has no class; it is left out.", where, line, file, True))
+        table.problems.append(
+            Problem("unknown class", "the object has no class; it is left out.", where, line, file, True)
+        )
         return
     table.rows.append(row)
     table.names.append(name)
@@ -190,17 +249,26 @@ def _locate(names: list[str], folder: Path, images: str | Path | None) -> list[s
     if images is not None:
         roots = [Path(os.path.abspath(images))]
     else:
-        roots = [base / inner for base in (folder, folder.parent) for inner in ("", "images", "JPEGImages", "train", "test")]
+        roots = [
+            base / inner
+            for base in (folder, folder.parent)
+            for inner in ("", "images", "JPEGImages", "train", "test")
+        ]
 
     def hits(root: Path) -> int:
         return sum(listing.has(root / name) for name in names[:: max(1, len(names) // 20)])
 
     best = max(roots, key=hits)
-    files = [str(root / name) if (root := next((r for r in (best, *roots) if listing.has(r / name)), None)) else "" for name in names]
+    files = [
+        str(root / name) if (root := next((r for r in (best, *roots) if listing.has(r / name)), None)) else ""
+        for name in names
+    ]
     if not all(files):
         base = roots[0]
         below: dict[str, str] = {}
         for name in walk_pictures(base) if base.is_dir() else []:
             below.setdefault(os.path.basename(name), str(base / name))
-        files = [f or below.get(os.path.basename(name), "") or str(best / name) for f, name in zip(files, names)]
+        files = [
+            f or below.get(os.path.basename(name), "") or str(best / name) for f, name in zip(files, names)
+        ]
     return files

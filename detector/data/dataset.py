@@ -46,7 +46,8 @@ class Problem:
 
 
 def no_sample(name: str, sample_id: object, sample_ids: Sequence[str], files: Sequence[str]) -> InputError:
-    """The error for an id that a data set or run of this name lacks; a file name, with or without its ending, is told its id.
+    """The error for an id that a data set or run of this name lacks; a file name, with or without its ending,
+    is told its id.
 
     Args:
         sample_ids, files: of its N samples.
@@ -54,9 +55,14 @@ def no_sample(name: str, sample_id: object, sample_ids: Sequence[str], files: Se
     wanted = os.path.basename(str(sample_id))
     for known, file in zip(sample_ids, files):
         if wanted and wanted in ((base := os.path.basename(file)), os.path.splitext(base)[0]):
-            return InputError(f"{name} has no sample {sample_id!r}, which is the file name of the sample {known!r}; ids and file names differ here, give the id.")
+            return InputError(
+                f"{name} has no sample {sample_id!r}, which is the file name of the sample {known!r}; ids and"
+                " file names differ here, give the id."
+            )
     first = sample_ids[0] if len(sample_ids) else "none"
-    return InputError(f"{name} has no sample {sample_id!r}; it holds {len(sample_ids)}, the first is {first!r}.")
+    return InputError(
+        f"{name} has no sample {sample_id!r}; it holds {len(sample_ids)}, the first is {first!r}."
+    )
 
 
 def count_problems(problems: Iterable[Problem]) -> dict[str, int]:
@@ -104,7 +110,17 @@ class ObjectTable:
 
     @classmethod
     def build(
-        cls, rows, xyxy, class_ids, *, ids=None, area=None, crowd=None, difficult=None, truncated=None, occluded=None
+        cls,
+        rows,
+        xyxy,
+        class_ids,
+        *,
+        ids=None,
+        area=None,
+        crowd=None,
+        difficult=None,
+        truncated=None,
+        occluded=None,
     ) -> ObjectTable:
         """From columns in any order; objects are grouped by image, keeping their order within one.
 
@@ -125,9 +141,14 @@ class ObjectTable:
         else:
             ids = np.asarray(ids, np.int64)[order]
         return cls(
-            rows=rows, xyxy=np.asarray(xyxy, np.float32).reshape(-1, 4)[order], class_ids=column(class_ids, 0, np.int32),
-            ids=ids, area=column(area, np.nan, np.float32), crowd=column(crowd, False, bool),
-            difficult=column(difficult, False, bool), truncated=column(truncated, False, bool),
+            rows=rows,
+            xyxy=np.asarray(xyxy, np.float32).reshape(-1, 4)[order],
+            class_ids=column(class_ids, 0, np.int32),
+            ids=ids,
+            area=column(area, np.nan, np.float32),
+            crowd=column(crowd, False, bool),
+            difficult=column(difficult, False, bool),
+            truncated=column(truncated, False, bool),
             occluded=column(occluded, False, bool),
         )
 
@@ -207,7 +228,9 @@ class Dataset:
         self.sample_ids = [str(s) for s in sample_ids]
         n = len(self.sample_ids)
         self.files = [os.fspath(f) for f in files]
-        self.sizes = frozen_array(np.zeros((n, 2)) if sizes is None else sizes, np.int32, (n, 2), "Dataset.sizes")
+        self.sizes = frozen_array(
+            np.zeros((n, 2)) if sizes is None else sizes, np.int32, (n, 2), "Dataset.sizes"
+        )
         self.objects = ObjectTable.empty() if objects is None else objects
         if labelled is None:
             labelled = np.ones(n, bool) if objects is not None else np.zeros(n, bool)
@@ -216,12 +239,16 @@ class Dataset:
         self.problems = tuple(problems)
         self._loader, self._place = loader, place
         if len(self.files) != n or len(self.splits) != n:
-            raise InputError(f"Dataset {name}: {n} sample ids, {len(self.files)} files, {len(self.splits)} splits.")
+            raise InputError(
+                f"Dataset {name}: {n} sample ids, {len(self.files)} files, {len(self.splits)} splits."
+            )
         self._position = {s: i for i, s in enumerate(self.sample_ids)}
         if len(self._position) != n:
             twice = next(s for s, c in Counter(self.sample_ids).items() if c > 1)
             raise InputError(f"Dataset {name}: expected distinct sample ids, {twice!r} occurs twice.")
-        if len(self.objects) and (self.objects.rows[-1] >= n or self.objects.class_ids.max() >= len(class_map)):
+        if len(self.objects) and (
+            self.objects.rows[-1] >= n or self.objects.class_ids.max() >= len(class_map)
+        ):
             raise InputError(f"Dataset {name}: an object points to an image or a class that is not there.")
         self.offsets = np.searchsorted(self.objects.rows, np.arange(n + 1))
 
@@ -265,7 +292,9 @@ class Dataset:
         return read_image(self.files[i])
 
     def place_of(self, k: int) -> tuple[str, int | None]:
-        """The file, and the 1-based line where there is one, that states object k; ("", None) where nobody knows."""
+        """The file, and the 1-based line where there is one, that states object k; ("", None) where nobody
+        knows.
+        """
         return ("", None) if self._place is None else self._place(k)
 
     def annotations(self, i: int) -> Annotations | None:
@@ -281,7 +310,9 @@ class Dataset:
             far = t.xyxy[rows].max(axis=0) if rows.stop > rows.start else np.ones(4)
             width, height = (max(1, int(np.ceil(v))) for v in far[2:])
         flags = {flag: getattr(t, flag)[rows] for flag in FLAGS}
-        return Annotations(t.xyxy[rows], t.class_ids[rows], (width, height), ids=t.ids[rows], area=t.area[rows], **flags)
+        return Annotations(
+            t.xyxy[rows], t.class_ids[rows], (width, height), ids=t.ids[rows], area=t.area[rows], **flags
+        )
 
     def subset(self, which: Iterable[str] | np.ndarray, name: str | None = None) -> Dataset:
         """The samples with these ids, or under this mask or these positions, in the data set's own order."""
@@ -296,9 +327,15 @@ class Dataset:
         ids = {self.sample_ids[i] for i in old}
         kept = np.flatnonzero(keep[self.objects.rows])
         return Dataset(
-            name=name or self.name, format=self.format, source=self.source, class_map=self.class_map,
-            sample_ids=[self.sample_ids[i] for i in old], files=[self.files[i] for i in old],
-            sizes=self.sizes[old], labelled=self.labelled[old], objects=self.objects.take(keep[self.objects.rows], new_rows),
+            name=name or self.name,
+            format=self.format,
+            source=self.source,
+            class_map=self.class_map,
+            sample_ids=[self.sample_ids[i] for i in old],
+            files=[self.files[i] for i in old],
+            sizes=self.sizes[old],
+            labelled=self.labelled[old],
+            objects=self.objects.take(keep[self.objects.rows], new_rows),
             splits=[self.splits[i] for i in old],
             problems=[p for p in self.problems if p.sample_id is None or p.sample_id in ids],
             loader=None if self._loader is None else lambda i: self._loader(int(old[i])),
@@ -323,23 +360,39 @@ class Dataset:
         Raises:
             DataError: an object's class is none of its names.
         """
-        new = np.array([class_map.index(name) if name in class_map else -1 for name in self.class_map.names] or [-1], np.int32)
+        new = np.array(
+            [class_map.index(name) if name in class_map else -1 for name in self.class_map.names] or [-1],
+            np.int32,
+        )
         missing = sorted({self.class_map.names[i] for i in np.unique(self.objects.class_ids) if new[i] < 0})
         if missing:
             raise DataError(
-                f"expected objects of the classes {', '.join(class_map.names)}, {self.name} also has {', '.join(missing)}.",
+                f"expected objects of the classes {', '.join(class_map.names)}, {self.name} also has"
+                f" {', '.join(missing)}.",
                 path=self.source or None,
             )
         moved = replace(self.objects, class_ids=new[self.objects.class_ids])
         return Dataset(
-            name=self.name, format=self.format, source=self.source, class_map=class_map, sample_ids=self.sample_ids,
-            files=self.files, sizes=self.sizes, labelled=self.labelled, objects=moved, splits=self.splits,
-            problems=self.problems, loader=self._loader, place=self._place,
+            name=self.name,
+            format=self.format,
+            source=self.source,
+            class_map=class_map,
+            sample_ids=self.sample_ids,
+            files=self.files,
+            sizes=self.sizes,
+            labelled=self.labelled,
+            objects=moved,
+            splits=self.splits,
+            problems=self.problems,
+            loader=self._loader,
+            place=self._place,
         )
 
     @cached_property
     def fingerprint(self) -> str:
-        """64 hex digits over ids, file names and byte sizes, classes and objects; independent of where it lies."""
+        """64 hex digits over ids, file names and byte sizes, classes and objects; independent of where it
+        lies.
+        """
         digest = hashlib.sha256()
         base = os.path.commonpath(dirs) if (dirs := {os.path.dirname(f) for f in self.files if f}) else ""
         for sample_id, file in zip(self.sample_ids, self.files):
@@ -347,7 +400,11 @@ class Dataset:
                 size = os.stat(file).st_size if file else 0
             except OSError:
                 size = -1
-            digest.update(f"{sample_id}\0{os.path.relpath(file, base) if file else ''}\0{size}\n".encode("utf-8", "surrogateescape"))
+            digest.update(
+                f"{sample_id}\0{os.path.relpath(file, base) if file else ''}\0{size}\n".encode(
+                    "utf-8", "surrogateescape"
+                )
+            )
         digest.update("\0".join(self.class_map.names).encode())
         for column in ("rows", "xyxy", "class_ids", "ids", *FLAGS):
             digest.update(np.ascontiguousarray(getattr(self.objects, column)).tobytes())
@@ -355,4 +412,7 @@ class Dataset:
         return digest.hexdigest()
 
     def __repr__(self) -> str:
-        return f"Dataset({self.name!r}, {self.format}, {len(self)} images, {len(self.objects)} objects, {len(self.class_map)} classes, {len(self.problems)} problems)"
+        return (
+            f"Dataset({self.name!r}, {self.format}, {len(self)} images, {len(self.objects)} objects,"
+            f" {len(self.class_map)} classes, {len(self.problems)} problems)"
+        )

@@ -15,8 +15,9 @@ from detector.errors import ImageError
 def same_content(dataset: Dataset) -> np.ndarray:
     """int64 [N]: a group number a sample; samples whose picture files hold equal bytes share one.
 
-    Only files of equal length are read, so a set without duplicates costs a look at its folders. A picture that is not
-    there, cannot be read, or is no file is a group of its own. Numbers ascend with the first sample of each group.
+    Only files of equal length are read, so a set without duplicates costs a look at its folders. A picture
+    that is not there, cannot be read, or is no file is a group of its own. Numbers ascend with the first
+    sample of each group.
     """
     lengths = [picture_length(file) if file else -1 for file in dataset.files]
     shared = {length for length, count in Counter(lengths).items() if count > 1 and length >= 0}

@@ -11,9 +11,14 @@ from detector.data.images import IMAGE_SUFFIXES
 from detector.errors import DataError
 
 _SPLITS = {
-    "train": "train", "training": "train",
-    "val": "val", "valid": "val", "validation": "val", "dev": "val",
-    "test": "test", "testing": "test",
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "dev": "val",
+    "test": "test",
+    "testing": "test",
     "trainval": "trainval",
 }
 
@@ -24,10 +29,11 @@ def is_picture(name: str) -> bool:
 
 
 def walk_pictures(root: Path, *, recursive: bool = True, refused: list[str] | None = None) -> list[str]:
-    """Paths of all pictures below `root`, relative to it with forward slashes, sorted; hidden folders are left out.
+    """Paths of all pictures below `root`, relative to it with forward slashes, sorted; hidden folders are
+    left out.
 
-    A folder reached twice through links is listed once, so that a circle of links ends. Folders that may not be read,
-    and files whose names are not UTF-8 (no table or page could name them), are added to `refused`.
+    A folder reached twice through links is listed once, so that a circle of links ends. Folders that may not
+    be read, and files whose names are not UTF-8 (no table or page could name them), are added to `refused`.
     """
     found: list[str] = []
     unusable: list[str] = [] if refused is None else refused
@@ -67,7 +73,9 @@ def _is_text(name: str) -> bool:
 
 
 class Listing:
-    """Answers "is there such a file?" from one scandir a folder: 118,000 questions take a fraction of a second."""
+    """Answers "is there such a file?" from one scandir a folder: 118,000 questions take a fraction of a
+    second.
+    """
 
     def __init__(self) -> None:
         self._names: dict[str, set[str]] = {}
@@ -96,7 +104,9 @@ class Listing:
 
 
 def split_of(name: str) -> str | None:
-    """The split a file or folder name speaks of ("instances_val2017.json" -> "val"), None where it names none."""
+    """The split a file or folder name speaks of ("instances_val2017.json" -> "val"), None where it names
+    none.
+    """
     for word in re.split(r"[^a-z]+", Path(name).name.split(".json")[0].lower()):
         if word in _SPLITS:
             return _SPLITS[word]
@@ -146,6 +156,7 @@ def inside(path: str | os.PathLike, roots: Iterable[str | os.PathLike]) -> Path:
         return real
     allowed = ", ".join(str(root) for root in roots) or "none"
     raise DataError(
-        f"expected a path inside the folders this server was started with ({allowed}); restart it with this folder to allow it.",
+        f"expected a path inside the folders this server was started with ({allowed}); restart it with this"
+        " folder to allow it.",
         path=str(path),
     )

@@ -16,7 +16,8 @@ from detector.errors import DataError
 
 
 def read_folder(path: str | Path) -> Dataset:
-    """All pictures in and below a folder, or one picture file. Sample ids are relative paths, nothing is labelled.
+    """All pictures in and below a folder, or one picture file. Sample ids are relative paths, nothing is
+    labelled.
 
     Raises:
         DataError: there is no picture.
@@ -39,12 +40,28 @@ def folder_draft(path: Path) -> Draft:
     if not names:
         raise DataError("expected pictures in this folder, there is none.", path=path)
     return Draft(
-        name=path.stem if path.is_file() else path.name, format="folder", source=str(path), class_map=ClassMap(()), sample_ids=names,
-        files=[str(root / name) for name in names], sizes=np.zeros((len(names), 2)), labelled=np.zeros(len(names), bool),
-        splits=[None] * len(names), rows=np.zeros(0, np.int64), xyxy=np.zeros((0, 4)), class_ids=np.zeros(0, np.int64),
+        name=path.stem if path.is_file() else path.name,
+        format="folder",
+        source=str(path),
+        class_map=ClassMap(()),
+        sample_ids=names,
+        files=[str(root / name) for name in names],
+        sizes=np.zeros((len(names), 2)),
+        labelled=np.zeros(len(names), bool),
+        splits=[None] * len(names),
+        rows=np.zeros(0, np.int64),
+        xyxy=np.zeros((0, 4)),
+        class_ids=np.zeros(0, np.int64),
         place=lambda k: Place("object"),
         problems=[
-            Problem("unreadable folder or name", "it may not be read or its name is not UTF-8; it is left out.", printable(name), None, None, True)
+            Problem(
+                "unreadable folder or name",
+                "it may not be read or its name is not UTF-8; it is left out.",
+                printable(name),
+                None,
+                None,
+                True,
+            )
             for name in refused
         ],
     )

@@ -1,8 +1,8 @@
 """Any picture file to RGB uint8, upright, the way a viewer would show it.
 
-JPEG is decoded by OpenCV straight into the array, everything else by Pillow; on COCO photographs both gave the same
-pixels. Pillow reads every header, so that one program decides size, mode and orientation. Colour profiles are not applied: networks are trained on
-the stored values.
+JPEG is decoded by OpenCV straight into the array, everything else by Pillow; on COCO photographs both gave
+the same pixels. Pillow reads every header, so that one program decides size, mode and orientation. Colour
+profiles are not applied: networks are trained on the stored values.
 """
 
 from __future__ import annotations
@@ -23,10 +23,27 @@ from detector.data import members, remote
 from detector.errors import ImageError
 
 MAX_PIXELS = 150_000_000
-"""Largest width x height that is decoded (450 MB as RGB); a bigger claim is taken for a decompression bomb."""
+"""Largest width x height that is decoded (450 MB as RGB); a bigger claim is taken for a decompression
+bomb.
+"""
 
 IMAGE_SUFFIXES = frozenset(
-    [".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".bmp", ".dib", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"]
+    [
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".jfif",
+        ".png",
+        ".apng",
+        ".bmp",
+        ".dib",
+        ".gif",
+        ".webp",
+        ".tif",
+        ".tiff",
+        ".ppm",
+        ".pgm",
+    ]
     + [".pbm", ".pnm", ".mpo", ".ico", ".jp2", ".j2k", ".jpf", ".jpx", ".avif"]
 )
 """File name endings taken for pictures when a folder is searched (any case)."""
@@ -35,7 +52,9 @@ _LFS = b"version https://git-lfs.github.com/spec/"
 _ORIENTATION = 0x0112
 # This module has its own, stricter and documented bound; Pillow's warning below it would only be noise.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
-warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # broken EXIF and the like: the pixels count
+warnings.filterwarnings(
+    "ignore", category=UserWarning, module=r"PIL\."
+)  # broken EXIF and the like: the pixels count
 _pillow_bound = threading.Lock()
 
 
@@ -43,8 +62,8 @@ _pillow_bound = threading.Lock()
 class Header:
     """What a picture says about itself before it is decoded.
 
-    `size` is (W, H) upright, `stored_size` (W, H) before the EXIF `orientation` (1..8) is applied. `complete` is
-    True where the file ends as its format says it must, False where it certainly does not, None where only
+    `size` is (W, H) upright, `stored_size` (W, H) before the EXIF `orientation` (1..8) is applied. `complete`
+    is True where the file ends as its format says it must, False where it certainly does not, None where only
     decoding can tell.
     """
 
@@ -57,8 +76,9 @@ class Header:
 def read_image(source: str | os.PathLike | bytes, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """The upright picture as RGB uint8 [H, W, 3].
 
-    EXIF orientation is applied. Grey becomes three equal channels, CMYK is converted (Adobe's inverted form too),
-    16 bits are scaled to 8, palette and alpha are laid over white, of an animation the first frame is taken.
+    EXIF orientation is applied. Grey becomes three equal channels, CMYK is converted (Adobe's inverted form
+    too), 16 bits are scaled to 8, palette and alpha are laid over white, of an animation the first frame is
+    taken.
 
     Args:
         source: a path, or the bytes of a file.
@@ -78,7 +98,9 @@ def read_image(source: str | os.PathLike | bytes, *, max_pixels: int = MAX_PIXEL
             # Read after loading: Pillow turns a TIFF itself and then drops the tag.
             return turn(_to_rgb(picture), _orientation(picture))
         except MemoryError:
-            raise ImageError(f"expected a picture that fits in memory, {_wh(picture)} pixels do not.", path=path) from None
+            raise ImageError(
+                f"expected a picture that fits in memory, {_wh(picture)} pixels do not.", path=path
+            ) from None
         except Exception as error:  # decoders raise OSError, ValueError, SyntaxError, struct.error, ...
             raise ImageError(_decode_message(error, picture), path=path) from None
 
@@ -239,7 +261,9 @@ def _open_file(file, path: str | None, max_pixels: int) -> Image.Image:
     except Image.DecompressionBombError as error:
         claim = "".join(c for c in str(error).split("pixels")[0] if c.isdigit()) or "too many"
         raise ImageError(_too_large(claim, max_pixels), path=path) from None
-    except Exception as error:  # plugins raise ValueError, SyntaxError and others besides UnidentifiedImageError
+    except (
+        Exception
+    ) as error:  # plugins raise ValueError, SyntaxError and others besides UnidentifiedImageError
         file.seek(0)
         raise ImageError(_not_a_picture(file.read(400), error), path=path) from None
     width, height = picture.size
@@ -271,7 +295,10 @@ def _not_a_picture(head: bytes, error: Exception) -> str:
 def _decode_message(error: Exception, picture: Image.Image) -> str:
     text = _plain(error)
     if "truncated" in text or "Truncated" in text or isinstance(error, EOFError):
-        return f"expected a whole {picture.format} of {_wh(picture)} pixels, the file is truncated; get it again."
+        return (
+            f"expected a whole {picture.format} of {_wh(picture)} pixels, the file is truncated; get it"
+            " again."
+        )
     return f"expected a whole {picture.format} of {_wh(picture)} pixels, its content is damaged ({text})."
 
 
@@ -314,8 +341,9 @@ def _ends_well(file, kind: str | None) -> bool | None:
 def _decode_jpeg(data: bytes, size: tuple[int, int]) -> np.ndarray | None:
     """OpenCV's decoding, or None where Pillow has to decide.
 
-    OpenCV fills the missing part of a truncated file with grey and says nothing, so a file without an end marker
-    after its first scan is left to Pillow. The search runs backwards and costs microseconds on a whole file.
+    OpenCV fills the missing part of a truncated file with grey and says nothing, so a file without an end
+    marker after its first scan is left to Pillow. The search runs backwards and costs microseconds on a whole
+    file.
     """
     scan = _first_scan(data)
     if scan is None or data.rfind(b"\xff\xd9") < scan:
@@ -328,7 +356,9 @@ def _decode_jpeg(data: bytes, size: tuple[int, int]) -> np.ndarray | None:
 
 
 def _first_scan(data: bytes) -> int | None:
-    """Where the first start-of-scan marker of a JPEG lies (ITU T.81, B.1.1); None where the segments do not lead there."""
+    """Where the first start-of-scan marker of a JPEG lies (ITU T.81, B.1.1); None where the segments do not
+    lead there.
+    """
     at = 2
     while at + 4 <= len(data):
         if data[at] != 0xFF:
@@ -364,8 +394,8 @@ def _to_rgb(picture: Image.Image) -> np.ndarray:
 def _to_8_bits(values: np.ndarray) -> np.ndarray:
     """Grey of 16 or 32 bits or float to uint8: scaled by the range of its type, never clipped.
 
-    16-bit values are divided by 257 (65535 -> 255), floats within 0..1 multiplied by 255; what fits neither is
-    stretched from its smallest to its largest value.
+    16-bit values are divided by 257 (65535 -> 255), floats within 0..1 multiplied by 255; what fits neither
+    is stretched from its smallest to its largest value.
     """
     fractions = values.dtype.kind == "f"
     values = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)

@@ -3,10 +3,10 @@
     write_index("s3://bucket/pictures", "pictures.parquet")
     load_dataset("pictures.parquet")
 
-One row a picture: `sample` (its path below the source, the sample id), `size` (bytes), `modified` (nanoseconds since
-1970, UTC) and `fingerprint` (64 bits over the three, which change when the picture is replaced). What was listed and
-the fingerprint of the whole stand in the file's metadata. Rows are written as they are listed, and read when they are
-asked for, so that neither side holds the list.
+One row a picture: `sample` (its path below the source, the sample id), `size` (bytes), `modified`
+(nanoseconds since 1970, UTC) and `fingerprint` (64 bits over the three, which change when the picture is
+replaced). What was listed and the fingerprint of the whole stand in the file's metadata. Rows are written as
+they are listed, and read when they are asked for, so that neither side holds the list.
 """
 
 from __future__ import annotations
@@ -31,10 +31,14 @@ from detector.data.lazy import ParquetTexts, Prefixed, Same
 from detector.data.remote import file_system, is_remote
 from detector.errors import DataError, InputError
 
-SCHEMA = pa.schema([
-    pa.field("sample", pa.string(), False), pa.field("size", pa.int64(), False), pa.field("modified", pa.int64(), False),
-    pa.field("fingerprint", pa.uint64(), False),
-])
+SCHEMA = pa.schema(
+    [
+        pa.field("sample", pa.string(), False),
+        pa.field("size", pa.int64(), False),
+        pa.field("modified", pa.int64(), False),
+        pa.field("fingerprint", pa.uint64(), False),
+    ]
+)
 KEY = b"boxscope.index"
 VERSION = 1
 GROUP = 65_536
@@ -54,7 +58,8 @@ class Entry(NamedTuple):
 def list_pictures(source: str, refuse: Callable[[str], object] = lambda name: None) -> Iterator[Entry]:
     """The pictures of a folder or bucket and below it, folder by folder, sorted; hidden names are left out.
 
-    One folder's entries are held at a time. `refuse` is told what may not be read, or has a name that is not UTF-8.
+    One folder's entries are held at a time. `refuse` is told what may not be read, or has a name that is not
+    UTF-8.
 
     Raises:
         DataError: the source is not there, or cannot be listed.
@@ -68,7 +73,9 @@ def list_pictures(source: str, refuse: Callable[[str], object] = lambda name: No
     yield from _list_folder(root, "", set(), refuse)
 
 
-def _list_folder(folder: str, prefix: str, seen: set[str], refuse: Callable[[str], object]) -> Iterator[Entry]:
+def _list_folder(
+    folder: str, prefix: str, seen: set[str], refuse: Callable[[str], object]
+) -> Iterator[Entry]:
     real = os.path.realpath(folder)
     if real in seen:  # a circle of links ends here
         return
@@ -110,7 +117,9 @@ def list_file_system(store, root: str, source: str) -> Iterator[Entry]:
         try:
             found = store.get_file_info(fs.FileSelector(folder, recursive=False))
         except OSError as error:
-            raise DataError(f"it cannot be listed ({str(error).strip().splitlines()[0][:200]}).", path=source) from None
+            raise DataError(
+                f"it cannot be listed ({str(error).strip().splitlines()[0][:200]}).", path=source
+            ) from None
         for info in sorted(found, key=lambda i: i.path):
             name = info.path[len(root) :].lstrip("/")
             if info.base_name.startswith("."):
@@ -124,7 +133,10 @@ def list_file_system(store, root: str, source: str) -> Iterator[Entry]:
 
 
 def write_index(
-    source: str | os.PathLike, out: str | os.PathLike, *, progress: Callable[[int], object] | None = None,
+    source: str | os.PathLike,
+    out: str | os.PathLike,
+    *,
+    progress: Callable[[int], object] | None = None,
     entries: Iterator[Entry] | None = None,
 ) -> Path:
     """List a folder, s3:// or gs:// address into an index file, seen whole or not at all.
@@ -143,7 +155,9 @@ def write_index(
     if out.suffix != ".parquet":
         raise InputError(f"expected a file name that ends in .parquet for the index, got {out.name!r}.")
     if out.exists() and not is_index(out):
-        raise InputError(f"{out}: expected a new file or an index to renew, this is something else; choose another name.")
+        raise InputError(
+            f"{out}: expected a new file or an index to renew, this is something else; choose another name."
+        )
     root = text.rstrip("/") if is_remote(text) else os.path.abspath(text)
     refused: list[str] = []
     dropped = 0
@@ -162,8 +176,13 @@ def write_index(
         if not count:
             raise DataError("expected pictures, there is none.", path=text)
         about = {
-            "version": VERSION, "root": root, "count": count, "bytes": size, "fingerprint": _fingerprint(temporary),
-            "refused": refused, "refused_count": dropped,
+            "version": VERSION,
+            "root": root,
+            "count": count,
+            "bytes": size,
+            "fingerprint": _fingerprint(temporary),
+            "refused": refused,
+            "refused_count": dropped,
         }
         _add_metadata(temporary, about)
         os.replace(temporary, out)
@@ -180,7 +199,10 @@ def _write(listing: Iterator[Entry], path: Path, progress: Callable[[int], objec
         nonlocal count, size, held
         names, sizes, times = zip(*held)
         prints = [_print(*entry) for entry in held]
-        writer.write_table(pa.table([names, sizes, times, pa.array(prints, pa.uint64())], schema=SCHEMA), row_group_size=GROUP)
+        writer.write_table(
+            pa.table([names, sizes, times, pa.array(prints, pa.uint64())], schema=SCHEMA),
+            row_group_size=GROUP,
+        )
         count, size, held = count + len(held), size + sum(sizes), []
         if progress is not None:
             progress(count)
@@ -196,11 +218,15 @@ def _write(listing: Iterator[Entry], path: Path, progress: Callable[[int], objec
 
 
 def _print(sample: str, size: int, modified: int) -> int:
-    return int.from_bytes(hashlib.blake2b(f"{sample}\0{size}\0{modified}".encode(), digest_size=8).digest(), "big")
+    return int.from_bytes(
+        hashlib.blake2b(f"{sample}\0{size}\0{modified}".encode(), digest_size=8).digest(), "big"
+    )
 
 
 def _fingerprint(path: Path) -> str:
-    """What `Dataset.fingerprint` says of the same pictures listed from a folder: it depends on names and sizes alone."""
+    """What `Dataset.fingerprint` says of the same pictures listed from a folder: it depends on names and
+    sizes alone.
+    """
     dirs: str | None = None
     for names, _ in _rows(path):
         for name in names:
@@ -234,7 +260,9 @@ def _add_metadata(path: Path, about: dict) -> None:
     try:
         with pq.ParquetFile(path) as file, pq.ParquetWriter(final, schema, compression="zstd") as writer:
             for g in range(file.num_row_groups):
-                writer.write_table(file.read_row_group(g, use_threads=False).cast(schema), row_group_size=GROUP)
+                writer.write_table(
+                    file.read_row_group(g, use_threads=False).cast(schema), row_group_size=GROUP
+                )
         with open(final, "rb+") as written:
             os.fsync(written.fileno())
         os.replace(final, path)
@@ -267,7 +295,11 @@ class IndexedDataset(Dataset):
             raise DataError("expected an index; `boxscope index FOLDER` writes one.", path=path)
         about = json.loads(pq.read_metadata(path).metadata[KEY])
         if about["version"] > VERSION:
-            raise DataError(f"a newer Boxscope wrote this index (version {about['version']}, this one reads up to {VERSION}).", path=path)
+            raise DataError(
+                f"a newer Boxscope wrote this index (version {about['version']}, this one reads up to"
+                f" {VERSION}).",
+                path=path,
+            )
         self.about = about
         n = about["count"]
         self.name, self.format, self.source = Path(path).stem, "index", str(Path(path).absolute())
@@ -280,7 +312,14 @@ class IndexedDataset(Dataset):
         self.offsets = np.broadcast_to(np.zeros((), np.int64), n + 1)
         self.splits = Same(None, n)
         self.problems = tuple(
-            Problem("unreadable folder or name", "it may not be read or its name is not UTF-8; it is left out.", name, None, None, True)
+            Problem(
+                "unreadable folder or name",
+                "it may not be read or its name is not UTF-8; it is left out.",
+                name,
+                None,
+                None,
+                True,
+            )
             for name in about["refused"]
         )
         if (more := about["refused_count"] - len(about["refused"])) > 0:
@@ -295,7 +334,10 @@ class IndexedDataset(Dataset):
     def position(self, sample_id: str) -> int:
         i = self.sample_ids.find(str(sample_id))
         if i is None:
-            raise InputError(f"{self.name} has no sample {sample_id!r}; it holds {len(self)}, the first is {self.sample_ids[0]!r}.")
+            raise InputError(
+                f"{self.name} has no sample {sample_id!r}; it holds {len(self)}, the first is"
+                f" {self.sample_ids[0]!r}."
+            )
         return i
 
     def subset(self, which, name: str | None = None) -> Dataset:
@@ -308,6 +350,11 @@ class IndexedDataset(Dataset):
         rows = np.unique(rows)
         ids = self.sample_ids.take(rows)
         return Dataset(
-            name=name or self.name, format=self.format, source=self.source, class_map=self.class_map, sample_ids=ids,
-            files=[self.files.prefix + i for i in ids], problems=self.problems,
+            name=name or self.name,
+            format=self.format,
+            source=self.source,
+            class_map=self.class_map,
+            sample_ids=ids,
+            files=[self.files.prefix + i for i in ids],
+            problems=self.problems,
         )

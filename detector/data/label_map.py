@@ -17,9 +17,9 @@ _TOKEN = re.compile(
 def read_label_map(path: str | os.PathLike) -> ClassMap:
     """The classes of a label_map.pbtxt (by content) or a labelmap.txt.
 
-    A pbtxt's ids become external ids, classes in ascending order of them; `display_name` wins over `name`. A text
-    file names one class a line, external ids from 0 in order of the lines ("???" lines, TFLite's placeholders, are
-    left out but counted); "3 car" and "3: car" state the id.
+    A pbtxt's ids become external ids, classes in ascending order of them; `display_name` wins over `name`. A
+    text file names one class a line, external ids from 0 in order of the lines ("???" lines, TFLite's
+    placeholders, are left out but counted); "3 car" and "3: car" state the id.
 
     Raises:
         DataError: the file is missing, empty or malformed, an id or a name occurs twice; with its line.
@@ -37,16 +37,22 @@ def read_label_map(path: str | os.PathLike) -> ClassMap:
     names: dict[str, int] = {}
     for number, name, line in rows:
         if number in ids:
-            raise DataError(f"expected distinct ids, {number} stands on line {ids[number]} too.", path=path, line=line)
+            raise DataError(
+                f"expected distinct ids, {number} stands on line {ids[number]} too.", path=path, line=line
+            )
         if name in names:
-            raise DataError(f"expected distinct names, {name!r} stands on line {names[name]} too.", path=path, line=line)
+            raise DataError(
+                f"expected distinct names, {name!r} stands on line {names[name]} too.", path=path, line=line
+            )
         ids[number], names[name] = line, line
     rows.sort()
     return ClassMap(tuple(r[1] for r in rows), tuple(r[0] for r in rows))
 
 
 def write_label_map(class_map: ClassMap, path: str | os.PathLike) -> None:
-    """A label_map.pbtxt with ids from 1 in the order of the classes (the outside ids, where all are above 0)."""
+    """A label_map.pbtxt with ids from 1 in the order of the classes (the outside ids, where all are above
+    0).
+    """
     items = []
     for number, name in zip(label_map_ids(class_map), class_map.names):
         escaped = name.replace("\\", "\\\\").replace("'", "\\'")
@@ -56,22 +62,33 @@ def write_label_map(class_map: ClassMap, path: str | os.PathLike) -> None:
 
 def label_map_ids(class_map: ClassMap) -> tuple[int, ...]:
     """The ids of a label map, which start at 1: the outside ids where all are above 0, else 1, 2, 3 ..."""
-    return class_map.external_ids if min(class_map.external_ids, default=1) > 0 else tuple(range(1, len(class_map) + 1))
+    return (
+        class_map.external_ids
+        if min(class_map.external_ids, default=1) > 0
+        else tuple(range(1, len(class_map) + 1))
+    )
 
 
 def find_label_map(folder: str | os.PathLike) -> Path | None:
-    """A label map in a folder: label_map.pbtxt, one that is named like it, or the only .pbtxt there; else None."""
+    """A label map in a folder: label_map.pbtxt, one that is named like it, or the only .pbtxt there; else
+    None.
+    """
     try:
-        names = sorted(name for name in os.listdir(folder) if name.endswith(".pbtxt") and not name.startswith("."))
+        names = sorted(
+            name for name in os.listdir(folder) if name.endswith(".pbtxt") and not name.startswith(".")
+        )
     except OSError:
         return None
-    usual = [n for n in names if n == "label_map.pbtxt"] or [n for n in names if "labelmap" in n.replace("_", "").replace("-", "").lower()]
+    usual = [n for n in names if n == "label_map.pbtxt"] or [
+        n for n in names if "labelmap" in n.replace("_", "").replace("-", "").lower()
+    ]
     chosen = usual[:1] or (names if len(names) == 1 else [])
     return Path(folder) / chosen[0] if chosen else None
 
 
 def pbtxt_items(text: str, path: str | os.PathLike) -> list[tuple[int, str, int]]:
-    """(id, name, line) of each item of a StringIntLabelMap, in order; [] of an empty text. `display_name` wins over `name`.
+    """(id, name, line) of each item of a StringIntLabelMap, in order; [] of an empty text. `display_name`
+    wins over `name`.
 
     Raises:
         DataError: malformed text, or an item without an id or a name; with its line.
@@ -86,7 +103,9 @@ def pbtxt_items(text: str, path: str | os.PathLike) -> list[tuple[int, str, int]
     while at < len(text):
         match = _TOKEN.match(text, at)
         if match is None:
-            raise DataError(f"expected a label map, cannot read {text[at : at + 20]!r}.", path=path, line=line(at))
+            raise DataError(
+                f"expected a label map, cannot read {text[at : at + 20]!r}.", path=path, line=line(at)
+            )
         kind, token, here = match.lastgroup, match.group(), at
         at = match.end()
         if kind in ("skip", "colon"):
@@ -123,7 +142,9 @@ def _item(item: dict[str, str], path, line: int) -> tuple[int, str, int]:
     try:
         number = int(item.get("id", ""))
     except ValueError:
-        raise DataError(f"expected a whole number as id of an item, got {item.get('id')!r}.", path=path, line=line) from None
+        raise DataError(
+            f"expected a whole number as id of an item, got {item.get('id')!r}.", path=path, line=line
+        ) from None
     if not name.strip():
         raise DataError(f"expected a name for item {number}.", path=path, line=line)
     return number, name.strip(), line

@@ -22,7 +22,8 @@ KEPT = 4
 
 
 class ParquetTexts(Sequence[str | None]):
-    """A column of strings (or of bytes that are no UTF-8) as a sequence; only a few row groups are in memory at a time.
+    """A column of strings (or of bytes that are no UTF-8) as a sequence; only a few row groups are in memory
+    at a time.
 
     Safe to use from several threads; travels to other processes as its path.
 
@@ -37,7 +38,9 @@ class ParquetTexts(Sequence[str | None]):
         try:
             self._metadata = pq.read_metadata(self.path)
         except (OSError, pa.ArrowException) as error:
-            raise DataError(f"expected a Parquet file, it cannot be read ({str(error).splitlines()[0][:120]}).", path=path) from None
+            raise DataError(
+                f"expected a Parquet file, it cannot be read ({str(error).splitlines()[0][:120]}).", path=path
+            ) from None
         names = self._metadata.schema.to_arrow_schema().names
         if column not in names:
             raise DataError(f"expected a column {column!r}, it has {', '.join(names)}.", path=path)
@@ -104,7 +107,12 @@ class ParquetTexts(Sequence[str | None]):
 
     def distinct(self) -> set[str]:
         """The different texts of the column, for columns of few."""
-        return {_text(v) for g in range(len(self._starts) - 1) for v in pc.unique(self._group(g)).to_pylist() if v is not None}
+        return {
+            _text(v)
+            for g in range(len(self._starts) - 1)
+            for v in pc.unique(self._group(g)).to_pylist()
+            if v is not None
+        }
 
 
 def _text(value: str | bytes | None) -> str | None:

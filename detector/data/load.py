@@ -21,7 +21,18 @@ from detector.data.splits_file import apply_splits, is_splits_file, read_splits
 from detector.data.tfrecord import find_tfrecord, is_record_file
 from detector.errors import DataError, InputError
 
-FORMATS = ("coco", "voc", "yolo", "csv", "uiuc", "stanford_cars", "tiny_imagenet", "tfrecord", "folder", "index")
+FORMATS = (
+    "coco",
+    "voc",
+    "yolo",
+    "csv",
+    "uiuc",
+    "stanford_cars",
+    "tiny_imagenet",
+    "tfrecord",
+    "folder",
+    "index",
+)
 BOXES = ("keep", "ignore")
 
 
@@ -34,7 +45,9 @@ class Reading:
 
 
 def recognise(path: Path) -> list[Reading]:
-    """The formats a path can be read as, labelled ones before the plain folder; [] where there is nothing to read."""
+    """The formats a path can be read as, labelled ones before the plain folder; [] where there is nothing to
+    read.
+    """
     from detector.data.coco import find_coco
     from detector.data.csv_table import find_csv
     from detector.data.stanford_cars import find_stanford_cars
@@ -55,7 +68,12 @@ def recognise(path: Path) -> list[Reading]:
     if (root := find_uiuc(path)) is not None:
         found.append(Reading("uiuc", next(name for name in PARTS.values() if (root / name).is_file())))
     if (layout := find_stanford_cars(path)) is not None:
-        found.append(Reading("stanford_cars", "Stanford Cars' " + ("names.csv and anno_*.csv" if layout.kind == "kaggle" else ".mat files")))
+        found.append(
+            Reading(
+                "stanford_cars",
+                "Stanford Cars' " + ("names.csv and anno_*.csv" if layout.kind == "kaggle" else ".mat files"),
+            )
+        )
     if find_tiny_imagenet(path) is not None:
         found.append(Reading("tiny_imagenet", "wnids.txt"))
     if not found and (tables := find_csv(path)):
@@ -87,9 +105,11 @@ def _name(root: Path, path: Path) -> str:
 
 
 _LOOKED_FOR = (
-    "COCO (annotations/*.json with images, annotations and categories), Pascal VOC (Annotations/*.xml with JPEGImages or images, or XML "
-    "beside pictures), YOLO (data.yaml, or images/ and labels/*.txt), a CSV with filename, class, xmin, ymin, xmax, ymax, the UIUC car database (TestImages, "
-    "trueLocations.txt), Stanford Cars (cars_train_annos.mat, or anno_train.csv with names.csv), Tiny ImageNet (wnids.txt), TFRecords (train.record-00000-of-00010), and plain pictures"
+    "COCO (annotations/*.json with images, annotations and categories), Pascal VOC (Annotations/*.xml with"
+    " JPEGImages or images, or XML beside pictures), YOLO (data.yaml, or images/ and labels/*.txt), a CSV"
+    " with filename, class, xmin, ymin, xmax, ymax, the UIUC car database (TestImages, trueLocations.txt),"
+    " Stanford Cars (cars_train_annos.mat, or anno_train.csv with names.csv), Tiny ImageNet (wnids.txt),"
+    " TFRecords (train.record-00000-of-00010), and plain pictures"
 )
 
 
@@ -107,18 +127,19 @@ def load_dataset(
     """Read a data set of any known format. No pixels are read, only headers (up to `HEADER_LIMIT` pictures).
 
     Args:
-        path: a COCO json or folder, a VOC, YOLO, or CSV data set, the UIUC car database, Stanford Cars, Tiny ImageNet, a folder of
-            pictures, one picture, a splits file of `boxscope split` (it names its data set), or the name of a sample set
-            ("demo", "coco-2017-val", ...; nothing is downloaded for it).
+        path: a COCO json or folder, a VOC, YOLO, or CSV data set, the UIUC car database, Stanford Cars, Tiny
+            ImageNet, a folder of pictures, one picture, a splits file of `boxscope split` (it names its data
+            set), or the name of a sample set ("demo", "coco-2017-val", ...; nothing is downloaded for it).
         format: one of `FORMATS`, where the path could be read in several ways.
         images: the folder with the pictures, where it is not in a usual place.
         split: only this split ("train", "val", "test").
         limit: only the first so many samples.
-        boxes: "keep", or "ignore" for the classes alone: the whole picture stands in for every box, which the data set's
-            problems say and `detector.data.draft.boxes_ignored` tells. For networks that learn to name, not to place.
-        label_map: a label_map.pbtxt or labelmap.txt that decides which classes there are, in which order and with which
-            outside ids; objects are matched by name. Without it a `label_map.pbtxt` in the folder of a VOC, YOLO or CSV data
-            set does that, and for TFRecords one beside them.
+        boxes: "keep", or "ignore" for the classes alone: the whole picture stands in for every box, which the
+            data set's problems say and `detector.data.draft.boxes_ignored` tells. For networks that learn to
+            name, not to place.
+        label_map: a label_map.pbtxt or labelmap.txt that decides which classes there are, in which order and
+            with which outside ids; objects are matched by name. Without it a `label_map.pbtxt` in the folder
+            of a VOC, YOLO or CSV data set does that, and for TFRecords one beside them.
         splits: a splits file whose parts are laid over the data set, instead of the splits it has itself.
 
     Returns:
@@ -129,7 +150,11 @@ def load_dataset(
         InputError: an unknown format, a split that is not there, a limit below 1.
     """
     if is_remote(path):
-        raise DataError("an object store is listed once, then used: `boxscope index ADDRESS --out NAME.parquet`, and name that file.", path=path)
+        raise DataError(
+            "an object store is listed once, then used: `boxscope index ADDRESS --out NAME.parquet`, and name"
+            " that file.",
+            path=path,
+        )
     if format is not None and format not in FORMATS:
         raise InputError(f"format: expected one of {', '.join(FORMATS)}, got {format!r}.")
     if boxes not in BOXES:
@@ -142,14 +167,27 @@ def load_dataset(
         indexed = indexed if split is None else indexed.split(split)
         return indexed if limit is None else indexed.subset(np.arange(min(limit, len(indexed))))
     named = "" if place.exists() else str(path)
-    if named and format in (None, "tfrecord") and find_tfrecord(place):  # a pattern, or train.record without its -00000-of-00010
+    if (
+        named and format in (None, "tfrecord") and find_tfrecord(place)
+    ):  # a pattern, or train.record without its -00000-of-00010
         named, format = "", "tfrecord"
     if named:
         place = _named(named, place)
     if splits is None and format is None and place.is_file() and is_splits_file(place):
-        return _through_splits(place, None, images=images, boxes=boxes, label_map=label_map, split=split, limit=limit)
+        return _through_splits(
+            place, None, images=images, boxes=boxes, label_map=label_map, split=split, limit=limit
+        )
     if splits is not None:
-        return _through_splits(Path(splits), path, format=format, images=images, boxes=boxes, label_map=label_map, split=split, limit=limit)
+        return _through_splits(
+            Path(splits),
+            path,
+            format=format,
+            images=images,
+            boxes=boxes,
+            label_map=label_map,
+            split=split,
+            limit=limit,
+        )
     if format is None:
         format = _choose(place)
     draft = _drafts(boxes, label_map)[format](place, images, split)
@@ -161,8 +199,12 @@ def load_dataset(
     return dataset
 
 
-def _through_splits(file: Path, path: str | os.PathLike | None, *, split: str | None, limit: int | None, **told: Any) -> Dataset:
-    """The data set a splits file names (or `path` instead) with the file's parts; what the caller tells wins over the file."""
+def _through_splits(
+    file: Path, path: str | os.PathLike | None, *, split: str | None, limit: int | None, **told: Any
+) -> Dataset:
+    """The data set a splits file names (or `path` instead) with the file's parts; what the caller tells wins
+    over the file.
+    """
     parts, data, reading = read_splits(file)
     given = {name: value for name, value in told.items() if value not in (None, "keep")}
     whole = load_dataset(path if path is not None else data, **{**reading, **given})
@@ -179,7 +221,11 @@ def _named(name: str, place: Path) -> Path:
     entry = find_sample_set(name)
     if entry is None:
         known = ", ".join(s.name for s in list_sample_sets())
-        raise DataError(f"expected a data set here, there is no such file or folder, nor a sample set of this name ({known}).", path=place)
+        raise DataError(
+            "expected a data set here, there is no such file or folder, nor a sample set of this name"
+            f" ({known}).",
+            path=place,
+        )
     return sample_set_path(entry)
 
 
@@ -189,7 +235,10 @@ def _choose(path: Path) -> str:
         raise DataError(f"found nothing to read; looked for {_LOOKED_FOR}.", path=path)
     if len(readings) > 1:
         ways = " and as ".join(f"{r.format} ({r.because})" for r in readings)
-        raise DataError(f"it can be read as {ways}; say which with format=, e.g. format={readings[0].format!r}.", path=path)
+        raise DataError(
+            f"it can be read as {ways}; say which with format=, e.g. format={readings[0].format!r}.",
+            path=path,
+        )
     return readings[0].format
 
 
@@ -208,7 +257,11 @@ def lay_over(draft: Draft, place: Path, label_map: str | os.PathLike | None) -> 
     """Give a draft the classes of a label map, in place; what the map lacks is added after it and named."""
     if draft.format == "tfrecord":  # it needs the map to read its labels, and has looked for it itself
         return
-    file = Path(label_map) if label_map is not None else (place if place.is_dir() else place.parent) / "label_map.pbtxt"
+    file = (
+        Path(label_map)
+        if label_map is not None
+        else (place if place.is_dir() else place.parent) / "label_map.pbtxt"
+    )
     if label_map is None and (draft.format not in ("voc", "yolo", "csv") or not file.is_file()):
         return
     wanted = read_label_map(file)
@@ -217,7 +270,13 @@ def lay_over(draft: Draft, place: Path, label_map: str | os.PathLike | None) -> 
     classes = ClassMap(tuple(names), (*wanted.external_ids, *range(top + 1, top + 1 + len(lacking))))
     for name in lacking:
         number = classes.to_external(classes.index(name))
-        draft.problems.append(Problem("class not in the label map", f"the class {name!r} of {draft.name} is not in it; it got the id {number}.", str(file)))
+        draft.problems.append(
+            Problem(
+                "class not in the label map",
+                f"the class {name!r} of {draft.name} is not in it; it got the id {number}.",
+                str(file),
+            )
+        )
     new = np.array([classes.index(name) for name in draft.class_map.names] or [0])
     draft.class_ids, draft.class_map = new[np.asarray(draft.class_ids, np.int64)], classes
 

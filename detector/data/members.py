@@ -1,7 +1,8 @@
-"""Pictures inside a larger file, by an address that stands where a path would: "train.record#1834+93211/000005.jpg".
+"""Pictures inside a larger file, by an address that stands where a path would:
+"train.record#1834+93211/000005.jpg".
 
-The container, the first byte, the number of bytes, and a name; the name is what people see and what tells the kind.
-Nothing is unpacked: a picture is read from its place when it is asked for, by any number of threads.
+The container, the first byte, the number of bytes, and a name; the name is what people see and what tells the
+kind. Nothing is unpacked: a picture is read from its place when it is asked for, by any number of threads.
 """
 
 from __future__ import annotations
@@ -44,7 +45,9 @@ def read_member(member: Member) -> bytes:
         file.seek(member.offset)
         data = file.read(member.length)
     if len(data) != member.length:
-        raise OSError(None, f"{member.container} ends before the picture does; it was changed since it was opened")
+        raise OSError(
+            None, f"{member.container} ends before the picture does; it was changed since it was opened"
+        )
     return data
 
 

@@ -2,8 +2,8 @@
 
 Batch number s is a function of (data set, settings, seed, s) alone: which samples it holds, how each is
 augmented, and in which order they stand do not depend on threads, on the batches made before, or on the
-process. A training that was killed therefore goes on with exactly the batches it would have seen. Nothing here
-imports a deep-learning library, so every Keras backend trains from it.
+process. A training that was killed therefore goes on with exactly the batches it would have seen. Nothing
+here imports a deep-learning library, so every Keras backend trains from it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ from detector.ssd.coder import BoxCoder
 from detector.ssd.targets import assign_targets
 
 Batch = tuple[np.ndarray, dict[str, np.ndarray]]
-"""Images float32 [B, h, w, 3] and the targets the network's loss asks for (`detector.ssd.losses.detection_loss`)."""
+"""Images float32 [B, h, w, 3] and the targets the network's loss asks for
+(`detector.ssd.losses.detection_loss`).
+"""
 
 ORDER, AUGMENT = 0, 1  # the two uses of the seed, kept apart
 
@@ -57,15 +59,16 @@ def check_training_set(dataset: Dataset, num_classes: int, purpose: str = "train
     """What of a data set can be trained on.
 
     Raises:
-        DataError: it holds no labelled image or no box, or a class id the network has no output for; the message
-            names the file.
+        DataError: it holds no labelled image or no box, or a class id the network has no output for; the
+            message names the file.
     """
     table, usable = dataset.objects, _usable(dataset)
     rows = np.flatnonzero(dataset.labelled)
     where = dataset.source or None
     if not len(rows):
         raise DataError(
-            f"expected labelled images to {purpose} on, none of the {len(dataset)} images has an annotation.", path=where
+            f"expected labelled images to {purpose} on, none of the {len(dataset)} images has an annotation.",
+            path=where,
         )
     counts = TrainingSet(
         rows=rows,
@@ -77,15 +80,17 @@ def check_training_set(dataset: Dataset, num_classes: int, purpose: str = "train
     if not counts.objects:
         raise DataError(
             f"expected boxes to {purpose} on, got none in {len(rows)} labelled images"
-            + (f" ({counts.empty_boxes} boxes have no area)." if counts.empty_boxes else "."), path=where,
+            + (f" ({counts.empty_boxes} boxes have no area)." if counts.empty_boxes else "."),
+            path=where,
         )
     outside = np.flatnonzero(table.class_ids >= num_classes)
     if len(outside):
         first = int(outside[0])
         name = dataset.class_map.names[int(table.class_ids[first])]
         raise DataError(
-            f"expected class ids 0 to {num_classes - 1}, the network's outputs; object {int(table.ids[first])} is of class "
-            f"{int(table.class_ids[first])} ({name!r}), and {len(outside)} objects in all are out of range.",
+            f"expected class ids 0 to {num_classes - 1}, the network's outputs; object"
+            f" {int(table.ids[first])} is of class {int(table.class_ids[first])} ({name!r}), and"
+            f" {len(outside)} objects in all are out of range.",
             path=dataset.files[int(table.rows[first])] or where,
         )
     return counts
@@ -101,11 +106,20 @@ class NumberedBatches(ABC):
         shuffle: False keeps the data set's order (validation).
         workers: threads; decoding and resizing release the interpreter lock.
 
-    An epoch is one pass over the rows; its last batch is filled up from the next epoch, so every batch is full and
-    a data set smaller than a batch works too.
+    An epoch is one pass over the rows; its last batch is filled up from the next epoch, so every batch is
+    full and a data set smaller than a batch works too.
     """
 
-    def __init__(self, dataset: Dataset, rows: np.ndarray, *, batch_size: int, seed: int = 0, shuffle: bool = True, workers: int | None = None):
+    def __init__(
+        self,
+        dataset: Dataset,
+        rows: np.ndarray,
+        *,
+        batch_size: int,
+        seed: int = 0,
+        shuffle: bool = True,
+        workers: int | None = None,
+    ):
         self.dataset, self.rows = dataset, rows
         self.batch_size, self.seed, self.shuffle = int(batch_size), int(seed), shuffle
         self.workers = workers or max(1, os.cpu_count() or 1)
@@ -210,7 +224,9 @@ class TrainingBatches(NumberedBatches):
         workers: int | None = None,
     ):
         self.summary = check_training_set(dataset, num_classes)
-        super().__init__(dataset, self.summary.rows, batch_size=batch_size, seed=seed, shuffle=shuffle, workers=workers)
+        super().__init__(
+            dataset, self.summary.rows, batch_size=batch_size, seed=seed, shuffle=shuffle, workers=workers
+        )
         self.anchors, self.preprocess = np.asarray(anchors, np.float32), preprocess
         self.usable, self.threshold = _usable(dataset), threshold
         self.coder = coder or BoxCoder()
@@ -228,11 +244,15 @@ class TrainingBatches(NumberedBatches):
         shown = self.augment(Labelled.of(image, np.clip(boxes, 0, 1)), rng)
         objects = keep[shown.rows]
         weights = np.where(table.crowd[objects], 0, 1).astype(np.float32)
-        targets = assign_targets(self.anchors, shown.boxes, table.class_ids[objects], weights, self.threshold, self.coder)
+        targets = assign_targets(
+            self.anchors, shown.boxes, table.class_ids[objects], weights, self.threshold, self.coder
+        )
         pixels = self.preprocess(np.ascontiguousarray(shown.image))
         return pixels, {
-            "classes": targets.classes, "boxes": targets.boxes,
-            "class_weights": targets.class_weights, "box_weights": targets.box_weights,
+            "classes": targets.classes,
+            "boxes": targets.boxes,
+            "class_weights": targets.class_weights,
+            "box_weights": targets.box_weights,
         }
 
 
@@ -245,7 +265,8 @@ def _stack(samples: list[Batch]) -> Batch:
 
 
 def as_py_dataset(batches: TrainingBatches, *, workers: int | None = None):
-    """The batches of one epoch as a `keras.utils.PyDataset`, for `Model.fit`; every epoch has its own batches.
+    """The batches of one epoch as a `keras.utils.PyDataset`, for `Model.fit`; every epoch has its own
+    batches.
 
     Imports Keras. For a training that can be resumed use `detector.ssd.trainer`.
     """

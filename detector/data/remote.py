@@ -1,7 +1,8 @@
 """Pictures in an object store: addresses such as s3://bucket/key and gs://bucket/key, read through pyarrow.
 
 Who may read is settled as the store's own tools have it: environment variables, profiles, the machine's role.
-AWS_ENDPOINT_URL (or AWS_ENDPOINT_URL_S3) names another S3-compatible server, AWS_NO_SIGN_REQUEST=YES reads a public bucket.
+AWS_ENDPOINT_URL (or AWS_ENDPOINT_URL_S3) names another S3-compatible server, AWS_NO_SIGN_REQUEST=YES reads a
+public bucket.
 """
 
 from __future__ import annotations
@@ -34,7 +35,15 @@ def file_system(address: str) -> tuple[FileSystem, str]:
     path = rest.strip("/")
     if scheme not in SCHEMES or not path:
         raise DataError(f"expected an address such as s3://bucket/folder, got {address!r}.")
-    settings = tuple(os.environ.get(name, "") for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_NO_SIGN_REQUEST", "STORAGE_EMULATOR_HOST"))
+    settings = tuple(
+        os.environ.get(name, "")
+        for name in (
+            "AWS_ENDPOINT_URL_S3",
+            "AWS_ENDPOINT_URL",
+            "AWS_NO_SIGN_REQUEST",
+            "STORAGE_EMULATOR_HOST",
+        )
+    )
     # A client's threads and connections do not survive a fork, so each process makes its own.
     return _client(scheme, path.partition("/")[0], settings, os.getpid()), path
 
@@ -52,9 +61,16 @@ def _client(scheme: str, bucket: str, settings: tuple[str, ...], pid: int) -> Fi
             address = {"endpoint_override": endpoint, "region": region or "us-east-1"}
         else:
             address = {"region": region or fs.resolve_s3_region(bucket)}
-        return fs.S3FileSystem(anonymous=settings[2].upper() in ("YES", "TRUE", "1"), connect_timeout=10, request_timeout=60, **address)
+        return fs.S3FileSystem(
+            anonymous=settings[2].upper() in ("YES", "TRUE", "1"),
+            connect_timeout=10,
+            request_timeout=60,
+            **address,
+        )
     except (OSError, ValueError) as error:
-        raise DataError(f"the store cannot be reached ({_first_line(error)}).", path=f"{scheme}://{bucket}") from None
+        raise DataError(
+            f"the store cannot be reached ({_first_line(error)}).", path=f"{scheme}://{bucket}"
+        ) from None
 
 
 def read_bytes(address: str) -> bytes:

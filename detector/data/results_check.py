@@ -94,13 +94,15 @@ def _unknown(what: str, ids: Sequence, place: np.ndarray, known: Sequence) -> li
     example = ids[int(np.argmax(place < 0))]
     first = ", ".join(repr(k) for k in list(known)[:3]) or "none"
     many = missing > len(ids) / 2
-    share = f"None of the {len(ids)}" if missing == len(ids) else f"Only {len(ids) - missing} of the {len(ids)}"
+    share = (
+        f"None of the {len(ids)}" if missing == len(ids) else f"Only {len(ids) - missing} of the {len(ids)}"
+    )
     name = "an image" if what == "image" else "a category"
     if many:
         verb = "has" if missing == len(ids) else "have"
         text = (
-            f"{share} detections {verb} {name} id of the truth: they say {example!r}, the truth begins {first}; "
-            "were they made for another data set?"
+            f"{share} detections {verb} {name} id of the truth: they say {example!r}, the truth begins"
+            f" {first}; were they made for another data set?"
         )
         return [Mistake(f"unknown {plural}", text, True)]
     return [
@@ -126,12 +128,15 @@ class _View:
             np.searchsorted(truth_rows[t_order], [both, both + 1]),
         )
         self.groups = [
-            (order[a:b][:BOXES_AN_IMAGE], t_order[c:d]) for a, b, c, d in zip(*ends.tolist(), *t_ends.tolist())
+            (order[a:b][:BOXES_AN_IMAGE], t_order[c:d])
+            for a, b, c, d in zip(*ends.tolist(), *t_ends.tolist())
         ]
         self.objects = sum(len(t) for _, t in self.groups)
 
     def recall(self, xyxy: np.ndarray, kinds: np.ndarray | None = None) -> float:
-        """Share of the objects on which some box fits (IoU 0.5), of the same class where `kinds` [D] is given."""
+        """Share of the objects on which some box fits (IoU 0.5), of the same class where `kinds` [D] is
+        given.
+        """
         hits = 0
         for dets, truths in self.groups:
             fit = iou(xyxy[dets], xywh_to_xyxy(self.truth[truths])) >= 0.5
@@ -155,7 +160,9 @@ def _percent(value: float) -> str:
 
 
 def _much_better(other: float, written: float, objects: int) -> bool:
-    """Whether another reading's recall cannot be chance: four times as good, or a quarter of all objects better."""
+    """Whether another reading's recall cannot be chance: four times as good, or a quarter of all objects
+    better.
+    """
     fourfold = other * objects >= 3 and other >= 0.3 and other >= 4 * written
     return fourfold or (other * objects >= 10 and other - written >= 0.25)
 
@@ -167,18 +174,20 @@ def _box_mistakes(v: _View) -> list[Mistake]:
         return [
             Mistake(
                 "normalised boxes",
-                (
-                    f"The boxes look normalised: no number exceeds {v.xywh[inside].max():.2f}, and images are "
-                    f"{frame[inside][0, 0]:.0f}x{frame[inside][0, 1]:.0f} pixels; "
-                    "multiply x and width by the image's width, y and height by its height."
-                ),
+                f"The boxes look normalised: no number exceeds {v.xywh[inside].max():.2f}, and images are "
+                f"{frame[inside][0, 0]:.0f}x{frame[inside][0, 1]:.0f} pixels; "
+                "multiply x and width by the image's width, y and height by its height.",
                 True,
             )
         ]
     written = v.recall(xywh_to_xyxy(v.xywh))
     readings = {
         "corners for width and height": (v.xywh, "read as x1, y1, x2, y2 they", "write x, y, width, height"),
-        "rows for columns": (yxyx_to_xyxy(v.xywh), "read as y1, x1, y2, x2 they", "write x, y, width, height"),
+        "rows for columns": (
+            yxyx_to_xyxy(v.xywh),
+            "read as y1, x1, y2, x2 they",
+            "write x, y, width, height",
+        ),
     }
     for kind, (xyxy, other, way_out) in readings.items():
         better = v.recall(xyxy)
@@ -186,14 +195,16 @@ def _box_mistakes(v: _View) -> list[Mistake]:
             return [
                 Mistake(
                     kind,
-                    f"The boxes are not x, y, width, height: as written they fit {_percent(written)} of the objects, "
-                    f"{other} fit {_percent(better)}; {way_out}.",
+                    f"The boxes are not x, y, width, height: as written they fit {_percent(written)} of the"
+                    f" objects, {other} fit {_percent(better)}; {way_out}.",
                     True,
                 )
             ]
     tail = v.xywh[:, :2] + v.xywh[:, 2:]
     leaves = (tail > frame[:, :2] * 1.02 + 1).any(axis=1)
-    corners = (v.xywh[:, 2:] > v.xywh[:, :2]).all(axis=1) & (v.xywh[:, 2:] <= frame[:, :2] * 1.02 + 1).all(axis=1)
+    corners = (v.xywh[:, 2:] > v.xywh[:, :2]).all(axis=1) & (v.xywh[:, 2:] <= frame[:, :2] * 1.02 + 1).all(
+        axis=1
+    )
     if inside.sum() >= 3 and leaves[inside].mean() > 0.5 and corners[inside].all() and written < 0.3:
         share = _percent(leaves[inside].mean())
         return [
@@ -229,7 +240,11 @@ def _category_mistakes(v: _View, ids: Sequence, known: Sequence) -> list[Mistake
             (kinds(lambda n: by_id.get(n - 1, -1)), "one too large", "take 1 from each"),
         ],
         "category ids without gaps": [
-            (kinds(nth), "positions 0, 1, 2, ... in the list of categories", "write the ids of the annotation file"),
+            (
+                kinds(nth),
+                "positions 0, 1, 2, ... in the list of categories",
+                "write the ids of the annotation file",
+            ),
             (
                 kinds(lambda n: nth(n - 1)),
                 "positions 1, 2, 3, ... in the list of categories",
@@ -246,10 +261,8 @@ def _category_mistakes(v: _View, ids: Sequence, known: Sequence) -> list[Mistake
                     better,
                     Mistake(
                         kind,
-                        (
-                            f"The category ids are {reading}: as written {_percent(written)} of the objects get a "
-                            f"fitting box of their class, so read {_percent(better)}; {way_out}."
-                        ),
+                        f"The category ids are {reading}: as written {_percent(written)} of the objects get a"
+                        f" fitting box of their class, so read {_percent(better)}; {way_out}.",
                         True,
                     ),
                 )

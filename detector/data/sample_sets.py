@@ -1,4 +1,5 @@
-"""Named sample sets (configs/datasets.yaml): what they are, where a copy lies, and fetching one through FiftyOne's zoo.
+"""Named sample sets (configs/datasets.yaml): what they are, where a copy lies, and fetching one through
+FiftyOne's zoo.
 
 Nothing is downloaded unless `fetch_sample_set` is called; callers show `SampleSet.size` first.
 """
@@ -31,7 +32,9 @@ download_zoo_dataset(name, **options)
 
 @dataclass(frozen=True)
 class SampleSet:
-    """One entry of the catalogue; `size` is said before a download, `partial` sets can be fetched by class and count."""
+    """One entry of the catalogue; `size` is said before a download, `partial` sets can be fetched by class
+    and count.
+    """
 
     name: str
     title: str
@@ -54,17 +57,25 @@ def list_sample_sets(file: Path = CATALOGUE) -> list[SampleSet]:
     try:
         entries = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:
-        raise ConfigError(f"expected the catalogue of sample sets, it cannot be read ({error}).", path=file) from None
+        raise ConfigError(
+            f"expected the catalogue of sample sets, it cannot be read ({error}).", path=file
+        ) from None
     if not isinstance(entries, dict):
         raise ConfigError("expected a name for every sample set.", path=file)
     sets = []
     for name, entry in entries.items():
         unknown = set(entry) - _KEYS
         if unknown or not {"title", "size"} <= set(entry):
-            raise ConfigError(f"sample set {name!r}: expected title, size and none but {sorted(_KEYS)}, got {sorted(entry)}.", path=file)
+            raise ConfigError(
+                f"sample set {name!r}: expected title, size and none but {sorted(_KEYS)}, got"
+                f" {sorted(entry)}.",
+                path=file,
+            )
         split = entry.get("split", [])
         splits = (split,) if isinstance(split, str) else tuple(split)
-        rest = {key: entry[key] for key in ("title", "size", "zoo", "partial", "needs", "by_hand") if key in entry}
+        rest = {
+            key: entry[key] for key in ("title", "size", "zoo", "partial", "needs", "by_hand") if key in entry
+        }
         sets.append(SampleSet(name=str(name), splits=splits, **rest))
     return sets
 
@@ -75,7 +86,11 @@ def find_sample_set(name: str) -> SampleSet | None:
 
 def sample_set_folder(entry: SampleSet, classes: Sequence[str] = (), count: int | None = None) -> Path:
     """Where a set, or the part of it with these classes and at most so many pictures, lies or would lie."""
-    part = "-".join([entry.name, *sorted(classes), *([str(count)] if count else [])]).replace(" ", "_").replace("/", "_")
+    part = (
+        "-".join([entry.name, *sorted(classes), *([str(count)] if count else [])])
+        .replace(" ", "_")
+        .replace("/", "_")
+    )
     return data_dir("datasets") / part
 
 
@@ -92,8 +107,9 @@ def sample_set_path(entry: SampleSet) -> Path:
     folder = sample_set_folder(entry)
     if not folder.is_dir() or not any(folder.iterdir()):
         raise DataError(
-            f"{entry.title} is not on this machine ({entry.size}): fetch it with detector.data.sample_sets.fetch_sample_set({entry.name!r}), "
-            f"or put a copy into {folder}: {entry.by_hand}; the demo and your own pictures work without it."
+            f"{entry.title} is not on this machine ({entry.size}): fetch it with"
+            f" detector.data.sample_sets.fetch_sample_set({entry.name!r}), or put a copy into {folder}:"
+            f" {entry.by_hand}; the demo and your own pictures work without it."
         )
     return folder
 
@@ -108,8 +124,8 @@ def fetch_sample_set(
 ) -> Dataset:
     """Download a sample set through FiftyOne's zoo and read it; one that is there already is only read.
 
-    FiftyOne runs in a process of its own, without its database. What it has fetched is kept beside the final place
-    until it is whole, so that a second try goes on, and half a set is never read.
+    FiftyOne runs in a process of its own, without its database. What it has fetched is kept beside the final
+    place until it is whole, so that a second try goes on, and half a set is never read.
 
     Args:
         classes, count: only pictures with one of these classes, at most so many (`partial` sets).
@@ -124,7 +140,9 @@ def fetch_sample_set(
 
     entry = find_sample_set(name)
     if entry is None:
-        raise InputError(f"No sample set is named {name!r}; known are {', '.join(s.name for s in list_sample_sets())}.")
+        raise InputError(
+            f"No sample set is named {name!r}; known are {', '.join(s.name for s in list_sample_sets())}."
+        )
     if not entry.zoo:
         return load_dataset(sample_set_path(entry))
     if (classes or count) and not entry.partial:
@@ -149,16 +167,26 @@ def fetch_sample_set(
 
 
 def _run_zoo(
-    entry: SampleSet, options: dict, work: Path, progress: Callable[[str], None] | None, should_stop: Callable[[], bool] | None
+    entry: SampleSet,
+    options: dict,
+    work: Path,
+    progress: Callable[[str], None] | None,
+    should_stop: Callable[[], bool] | None,
 ) -> None:
     environment = {
-        **os.environ, "FIFTYONE_DATASET_ZOO_DIR": str(work), "FIFTYONE_DISABLE_SERVICES": "1", "FIFTYONE_DO_NOT_TRACK": "true",
+        **os.environ,
+        "FIFTYONE_DATASET_ZOO_DIR": str(work),
+        "FIFTYONE_DISABLE_SERVICES": "1",
+        "FIFTYONE_DO_NOT_TRACK": "true",
         "PYTHONUNBUFFERED": "1",
     }
     log = work / "fetch.log"
     with open(log, "wb") as out:
         child = subprocess.Popen(
-            [sys.executable, "-c", _CHILD, entry.zoo, json.dumps(options)], stdout=out, stderr=subprocess.STDOUT, env=environment
+            [sys.executable, "-c", _CHILD, entry.zoo, json.dumps(options)],
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            env=environment,
         )
         said = ""
         try:
@@ -169,7 +197,9 @@ def _run_zoo(
                     progress(last)
                     said = last
                 if should_stop is not None and should_stop():
-                    raise DownloadError(f"The download of {entry.title} was stopped; another try goes on where it stopped.")
+                    raise DownloadError(
+                        f"The download of {entry.title} was stopped; another try goes on where it stopped."
+                    )
         finally:
             if child.poll() is None:
                 child.terminate()
@@ -177,8 +207,10 @@ def _run_zoo(
     if child.returncode:
         need = f" (FiftyOne needs {entry.needs} for this set)" if entry.needs else ""
         raise DownloadError(
-            f"{entry.title} ({entry.size}) could not be fetched: {_reason(log) or f'exit code {child.returncode}'}{need}; "
-            f"put a copy into {sample_set_folder(entry)} by hand: {entry.by_hand}; the demo and your own pictures work without it."
+            f"{entry.title} ({entry.size}) could not be fetched:"
+            f" {_reason(log) or f'exit code {child.returncode}'}{need}; put a copy into"
+            f" {sample_set_folder(entry)} by hand: {entry.by_hand}; the demo and your own pictures work"
+            " without it."
         )
     log.unlink(missing_ok=True)
 
@@ -186,7 +218,15 @@ def _run_zoo(
 def _reason(log: Path) -> str:
     """Why the child failed: the last line that names an error, a missing network in plain words."""
     text = log.read_text(errors="replace")
-    if any(word in text for word in ("NameResolutionError", "Name or service not known", "Network is unreachable", "Max retries exceeded")):
+    if any(
+        word in text
+        for word in (
+            "NameResolutionError",
+            "Name or service not known",
+            "Network is unreachable",
+            "Max retries exceeded",
+        )
+    ):
         return "the network could not be reached"
     errors = [line.strip() for line in text.splitlines() if re.match(r"[\w.]*(Error|Exception)\b", line)]
     return (errors[-1] if errors else _last_line(log)).rstrip(".:")[:300]

@@ -1,9 +1,11 @@
-"""Dividing a data set into parts: stratified by class, by a seed, and never through a group of equal pictures.
+"""Dividing a data set into parts: stratified by class, by a seed, and never through a group of equal
+pictures.
 
-A picture counts once for each class in it (how many objects it holds does not matter); "nothing in it" and "not
-labelled" count as classes too. Groups are dealt out by iterative stratification (Sechidis, Tsoumakas and Vlahavas,
-"On the Stratification of Multi-Label Data", 2011: the rarest class first, each picture to the part that lacks the
-class most), then pairs of pictures change places as long as that brings the classes nearer to their shares.
+A picture counts once for each class in it (how many objects it holds does not matter); "nothing in it" and
+"not labelled" count as classes too. Groups are dealt out by iterative stratification (Sechidis, Tsoumakas and
+Vlahavas, "On the Stratification of Multi-Label Data", 2011: the rarest class first, each picture to the part
+that lacks the class most), then pairs of pictures change places as long as that brings the classes nearer to
+their shares.
 """
 
 from __future__ import annotations
@@ -30,7 +32,8 @@ class Splits:
         parts: sample id -> part, or None for a sample in no part; in the data set's order.
         asked: part -> fraction or count, as asked for.
         seed: decides which of equally good divisions it is.
-        within: the split of the data set that was divided; the samples of the others keep theirs. None divides all.
+        within: the split of the data set that was divided; the samples of the others keep theirs. None
+            divides all.
         fingerprint: of the data set.
         notes: sentences about what could not be done as asked.
     """
@@ -56,23 +59,31 @@ class Splits:
 
 
 def default_parts(dataset: Dataset) -> tuple[dict[str, float | int], str | None]:
-    """(parts, within) where nobody said: 80 to 20 of everything, for the whole of Stanford Cars 6,500 to 1,629 of its training half."""
+    """(parts, within) where nobody said: 80 to 20 of everything, for the whole of Stanford Cars 6,500 to
+    1,629 of its training half.
+    """
     if dataset.format == "stanford_cars" and dataset.splits.count("train") == 8144:
         return dict(STANFORD_CARS), "train"
     return dict(DEFAULT), "train" if {"train", "test"} <= set(dataset.splits) else None
 
 
 def draw_splits(
-    dataset: Dataset, parts: Mapping[str, float | int], *, seed: int = 0, within: str | None = None, groups: Sequence[int] | None = None
+    dataset: Dataset,
+    parts: Mapping[str, float | int],
+    *,
+    seed: int = 0,
+    within: str | None = None,
+    groups: Sequence[int] | None = None,
 ) -> Splits:
     """Divide a data set.
 
     Args:
-        parts: name -> fraction (floats of at most 1 in all) or name -> exact count (ints). What they leave over stays
-            in no part.
+        parts: name -> fraction (floats of at most 1 in all) or name -> exact count (ints). What they leave
+            over stays in no part.
         seed: 0 or more.
         within: divide only the samples of this split.
-        groups: a number a sample; those of one number stay together. None takes equal picture files for a group.
+        groups: a number a sample; those of one number stay together. None takes equal picture files for a
+            group.
 
     Returns:
         Splits; the counts are exact unless a group of equal pictures does not fit, which `notes` says.
@@ -80,16 +91,25 @@ def draw_splits(
     Raises:
         InputError: no parts, fractions and counts mixed, more than there is, or a split that is not there.
     """
-    rows = np.arange(len(dataset)) if within is None else np.array([i for i, s in enumerate(dataset.splits) if s == within], np.int64)
+    rows = (
+        np.arange(len(dataset))
+        if within is None
+        else np.array([i for i, s in enumerate(dataset.splits) if s == within], np.int64)
+    )
     if not len(rows):
         known = sorted({s for s in dataset.splits if s})
-        raise InputError(f"splits: {dataset.name} has no samples" + (f" in the split {within!r}; it has {', '.join(known) or 'none'}." if within else "."))
+        raise InputError(
+            f"splits: {dataset.name} has no samples"
+            + (f" in the split {within!r}; it has {', '.join(known) or 'none'}." if within else ".")
+        )
     counts = part_counts(parts, len(rows))
     names = [*parts, None]
     wanted = np.array([*counts.values(), len(rows) - sum(counts.values())])
     members = same_content(dataset) if groups is None else np.asarray(groups)
     if members.shape != (len(dataset),):
-        raise InputError(f"groups: expected one number a sample ({len(dataset)}), got shape {list(members.shape)}.")
+        raise InputError(
+            f"groups: expected one number a sample ({len(dataset)}), got shape {list(members.shape)}."
+        )
     _, group_of = np.unique(members[rows], return_inverse=True)
     per_group = np.zeros((group_of.max() + 1, len(dataset.class_map) + 2), np.float32)
     np.add.at(per_group, group_of, _labels(dataset)[rows])
@@ -106,7 +126,8 @@ def draw_splits(
 
 
 def part_counts(parts: Mapping[str, float | int], total: int) -> dict[str, int]:
-    """The exact number of samples of each part; fractions are rounded so that they add up (largest remainder).
+    """The exact number of samples of each part; fractions are rounded so that they add up (largest
+    remainder).
 
     Raises:
         InputError: as `draw_splits`.
@@ -124,10 +145,15 @@ def part_counts(parts: Mapping[str, float | int], total: int) -> dict[str, int]:
         raise InputError(f"splits: expected parts above 0, got {said}.")
     if all(whole):
         if sum(values) > total:
-            raise InputError(f"splits: expected counts of at most {total} in all, the samples there are, got {said}, {sum(values)} in all.")
+            raise InputError(
+                f"splits: expected counts of at most {total} in all, the samples there are, got {said},"
+                f" {sum(values)} in all."
+            )
         return {name: int(v) for name, v in parts.items()}
     if sum(values) > 1 + 1e-9:
-        raise InputError(f"splits: expected fractions of at most 1 in all, got {said}, {sum(values):g} in all.")
+        raise InputError(
+            f"splits: expected fractions of at most 1 in all, got {said}, {sum(values):g} in all."
+        )
     ideal = np.array([*values, max(0.0, 1 - sum(values))]) * total
     if ideal[-1] < 1e-6 * total:
         ideal[-1] = 0
@@ -138,7 +164,9 @@ def part_counts(parts: Mapping[str, float | int], total: int) -> dict[str, int]:
 
 
 def pictures_by_class(dataset: Dataset, splits: Splits) -> tuple[list[str], np.ndarray]:
-    """(names, int [parts, names]): how many pictures of each part hold each class; then "(nothing in it)" and "(not labelled)"."""
+    """(names, int [parts, names]): how many pictures of each part hold each class; then "(nothing in it)" and
+    "(not labelled)".
+    """
     labels, names = _labels(dataset).astype(np.int64), list(splits.counts)
     table = np.zeros((len(names), labels.shape[1]), np.int64)
     for i, sample_id in enumerate(dataset.sample_ids):
@@ -149,7 +177,9 @@ def pictures_by_class(dataset: Dataset, splits: Splits) -> tuple[list[str], np.n
 
 
 def _labels(dataset: Dataset) -> np.ndarray:
-    """float32 [N, K + 2]: 1 where the picture holds the class; then "labelled and empty" and "not labelled"."""
+    """float32 [N, K + 2]: 1 where the picture holds the class; then "labelled and empty" and "not
+    labelled".
+    """
     labels = np.zeros((len(dataset), len(dataset.class_map) + 2), np.float32)
     labels[dataset.objects.rows, dataset.objects.class_ids] = 1
     labels[:, -1] = ~dataset.labelled
@@ -162,7 +192,8 @@ def assign(labels: np.ndarray, sizes: np.ndarray, wanted: np.ndarray, seed: int)
 
     Args:
         labels: float32 [G, K], in how many pictures of a group each class occurs; every row has one.
-        sizes: int [G], pictures of each group. wanted: int [S], pictures of each part, as many as there are in all.
+        sizes: int [G], pictures of each group. wanted: int [S], pictures of each part, as many as there are
+            in all.
 
     Returns:
         int64 [G], 0..S-1.
@@ -204,10 +235,11 @@ _CANDIDATES = 48
 
 
 def _exchange(labels: np.ndarray, sizes: np.ndarray, chosen: np.ndarray, shares: np.ndarray) -> None:
-    """Let single pictures of two parts change places while the squared distance from the shares falls; in place.
+    """Let single pictures of two parts change places while the squared distance from the shares falls; in
+    place.
 
-    The counts of the parts do not change. With one class a picture and two parts no class ends further than one
-    picture from its share: were one above by 1 or more, another is below, and an exchange would help.
+    The counts of the parts do not change. With one class a picture and two parts no class ends further than
+    one picture from its share: were one above by 1 or more, another is below, and an exchange would help.
     """
     parts = len(shares)
     excess = np.stack([labels[chosen == s].sum(axis=0) for s in range(parts)]) - shares
@@ -223,7 +255,10 @@ def _exchange(labels: np.ndarray, sizes: np.ndarray, chosen: np.ndarray, shares:
                 if not len(from_a) or not len(from_b):
                     continue
                 score_a, score_b = labels[from_a] @ slope, labels[from_b] @ slope
-                top, low = np.argsort(-score_a, kind="stable")[:_CANDIDATES], np.argsort(score_b, kind="stable")[:_CANDIDATES]
+                top, low = (
+                    np.argsort(-score_a, kind="stable")[:_CANDIDATES],
+                    np.argsort(score_b, kind="stable")[:_CANDIDATES],
+                )
                 apart = ((labels[from_a[top]][:, None] - labels[from_b[low]][None]) ** 2).sum(axis=2)
                 change = apart - (score_a[top][:, None] - score_b[low][None])
                 i, j = np.unravel_index(int(change.argmin()), change.shape)

@@ -1,7 +1,7 @@
 """tf.train.Example without TensorFlow: named lists of bytes, floats or whole numbers.
 
-Wire format: tensorflow/core/example/example.proto and feature.proto. Example {1: Features {1: map<string, Feature>}},
-Feature {1: BytesList | 2: FloatList | 3: Int64List}, each {1: repeated value}, numbers packed.
+Wire format: tensorflow/core/example/example.proto and feature.proto. Example {1: Features {1: map<string,
+Feature>}}, Feature {1: BytesList | 2: FloatList | 3: Int64List}, each {1: repeated value}, numbers packed.
 """
 
 from __future__ import annotations
@@ -117,12 +117,14 @@ def _signed(value: int) -> int:
 
 
 def encode_example(features: Mapping[str, tuple[int, list]]) -> bytes:
-    """name -> (kind, values) as one tf.train.Example; names in alphabetical order, so that equal content gives equal bytes.
+    """name -> (kind, values) as one tf.train.Example; names in alphabetical order, so that equal content
+    gives equal bytes.
 
     `parse_example` of it gives the same back, bytes as their places.
     """
     entries = b"".join(
-        _field(1, _field(1, name.encode()) + _field(2, _field(kind, _encode(kind, values)))) for name, (kind, values) in sorted(features.items())
+        _field(1, _field(1, name.encode()) + _field(2, _field(kind, _encode(kind, values))))
+        for name, (kind, values) in sorted(features.items())
     )
     return _field(1, entries)
 

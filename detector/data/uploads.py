@@ -22,19 +22,24 @@ MAX_UPLOADS = 500
 
 
 def dataset_from_uploads(
-    files: Iterable[tuple[str, bytes]], folder: str | os.PathLike, *, max_bytes: int = MAX_UPLOAD_BYTES, max_files: int = MAX_UPLOADS
+    files: Iterable[tuple[str, bytes]],
+    folder: str | os.PathLike,
+    *,
+    max_bytes: int = MAX_UPLOAD_BYTES,
+    max_files: int = MAX_UPLOADS,
 ) -> Dataset:
     """Store pictures under the hash of their content and make a data set of them.
 
-    The name a browser sends decides nothing about where a file is written; it becomes the sample id (its last part).
-    The same content twice is stored once and is one sample.
+    The name a browser sends decides nothing about where a file is written; it becomes the sample id (its last
+    part). The same content twice is stored once and is one sample.
 
     Args:
         files: (name, content) of each.
         folder: where they are stored, made if need be.
 
     Returns:
-        Unlabelled samples in the order given; what is too large, no picture, or there already is a problem and left out.
+        Unlabelled samples in the order given; what is too large, no picture, or there already is a problem
+            and left out.
 
     Raises:
         OSError: the folder cannot be written.
@@ -55,7 +60,10 @@ def dataset_from_uploads(
             refuse("too many files", f"expected at most {max_files} pictures at once; this one is left out.")
             continue
         if len(content) > max_bytes:
-            refuse("file too large", f"expected at most {max_bytes / 1e6:g} MB, got {len(content) / 1e6:.1f} MB; it is left out.")
+            refuse(
+                "file too large",
+                f"expected at most {max_bytes / 1e6:g} MB, got {len(content) / 1e6:.1f} MB; it is left out.",
+            )
             continue
         try:
             pixels = read_image(bytes(content))
@@ -78,6 +86,13 @@ def dataset_from_uploads(
         paths.append(str(target))
         sizes.append((pixels.shape[1], pixels.shape[0]))
     return Dataset(
-        name="uploads", format="uploads", source=str(folder), class_map=ClassMap(()), sample_ids=ids, files=paths,
-        sizes=np.array(sizes).reshape(-1, 2), labelled=np.zeros(len(ids), bool), problems=problems,
+        name="uploads",
+        format="uploads",
+        source=str(folder),
+        class_map=ClassMap(()),
+        sample_ids=ids,
+        files=paths,
+        sizes=np.array(sizes).reshape(-1, 2),
+        labelled=np.zeros(len(ids), bool),
+        problems=problems,
     )

@@ -1,8 +1,8 @@
 """Pascal VOC: a VOCdevkit, one of its years, `images/` + `annotations/*.xml`, or XML beside the pictures.
 
 VOC counts pixels from 1 and names the first and the last pixel of a box (VOC2012 development kit, 5). So the
-pixels xmin..xmax cover the edges xmin-1 to xmax in our frame, and a box over a whole picture of 500 pixels, 1..500
-there, is 0..500 here.
+pixels xmin..xmax cover the edges xmin-1 to xmax in our frame, and a box over a whole picture of 500 pixels,
+1..500 there, is 0..500 here.
 """
 
 from __future__ import annotations
@@ -60,7 +60,9 @@ class VocFolder:
 
 
 def find_voc(path: Path) -> list[VocFolder]:
-    """The annotation folders of a data set: a tree with Annotations and pictures, else XML beside pictures."""
+    """The annotation folders of a data set: a tree with Annotations and pictures, else XML beside
+    pictures.
+    """
     found: list[VocFolder] = []
     for folder in folders_below(path, 2):
         xml = only_folder(folder, _XML_FOLDERS)
@@ -82,7 +84,9 @@ def _pictures_of(xml: Path) -> Path:
 
 
 def _has_voc(folder: Path) -> bool:
-    """Whether one of the first few XML files there speaks of an annotation, or is too broken to speak of anything."""
+    """Whether one of the first few XML files there speaks of an annotation, or is too broken to speak of
+    anything.
+    """
     names = sorted(n for n in _names(folder) if n.lower().endswith(".xml") and not n.startswith("."))
     for name in names[:20]:
         try:
@@ -125,7 +129,11 @@ def voc_draft(path: Path, *, images: str | Path | None = None) -> Draft:
     else:
         folders = find_voc(path)
     if not folders:
-        raise DataError("expected Pascal VOC (Annotations/*.xml with JPEGImages or images, or XML beside pictures), there is none.", path=path)
+        raise DataError(
+            "expected Pascal VOC (Annotations/*.xml with JPEGImages or images, or XML beside pictures), there"
+            " is none.",
+            path=path,
+        )
     if images is not None:
         folders = [VocFolder(f.xml, Path(os.path.abspath(images)), f.sets) for f in folders]
     columns = _Columns()
@@ -138,24 +146,44 @@ def voc_draft(path: Path, *, images: str | Path | None = None) -> Draft:
     lines, rows = columns.lines, columns.rows
 
     def place(k: int) -> Place:
-        return Place(f"object {columns.names[k]!r}", columns.stated[rows[k]][0], lines[k], columns.sample_ids[rows[k]])
+        return Place(
+            f"object {columns.names[k]!r}", columns.stated[rows[k]][0], lines[k], columns.sample_ids[rows[k]]
+        )
 
     return Draft(
-        name=path.stem if path.is_file() else path.name, format="voc", source=str(path), class_map=ClassMap(tuple(names)),
-        sample_ids=columns.sample_ids, files=columns.files, sizes=np.array(columns.sizes).reshape(-1, 2),
-        labelled=np.array(columns.labelled, bool), splits=columns.splits, rows=np.array(rows, np.int64),
-        xyxy=np.array(columns.boxes, np.float64).reshape(-1, 4), class_ids=np.array([index[n] for n in columns.names], np.int64),
-        place=place, flags={"truncated": truncated, "difficult": difficult, "occluded": occluded}, shift=ONE_BASED,
-        numbers=("xmin, ymin, xmax, ymax", "pixels"), problems=columns.problems, annotation_file=lambda i: columns.stated[i],
+        name=path.stem if path.is_file() else path.name,
+        format="voc",
+        source=str(path),
+        class_map=ClassMap(tuple(names)),
+        sample_ids=columns.sample_ids,
+        files=columns.files,
+        sizes=np.array(columns.sizes).reshape(-1, 2),
+        labelled=np.array(columns.labelled, bool),
+        splits=columns.splits,
+        rows=np.array(rows, np.int64),
+        xyxy=np.array(columns.boxes, np.float64).reshape(-1, 4),
+        class_ids=np.array([index[n] for n in columns.names], np.int64),
+        place=place,
+        flags={"truncated": truncated, "difficult": difficult, "occluded": occluded},
+        shift=ONE_BASED,
+        numbers=("xmin, ymin, xmax, ymax", "pixels"),
+        problems=columns.problems,
+        annotation_file=lambda i: columns.stated[i],
     )
 
 
 def _read_folder(folder: VocFolder, columns: _Columns, root: Path, only: str | None) -> None:
     listing = Listing()
     pictures = listing.by_stem(folder.images)
-    xmls = [only] if only else sorted(n for n in _names(folder.xml) if n.lower().endswith(".xml") and not n.startswith("."))
+    xmls = (
+        [only]
+        if only
+        else sorted(n for n in _names(folder.xml) if n.lower().endswith(".xml") and not n.startswith("."))
+    )
     sets = _image_sets(folder, {*pictures, *(name[:-4] for name in xmls)}, columns.problems)
-    by_folder = (split_of(folder.images.name) or split_of(folder.xml.parent.name)) if folder.sets is None else None
+    by_folder = (
+        (split_of(folder.images.name) or split_of(folder.xml.parent.name)) if folder.sets is None else None
+    )
     used: set[str] = set()
     listed: set[str] = set()
     for name in xmls:
@@ -165,7 +193,14 @@ def _read_folder(folder: VocFolder, columns: _Columns, root: Path, only: str | N
         try:
             parsed = read_voc_xml(xml)
         except DataError as error:
-            empty = Problem("unreadable annotation", f"{error.message.rstrip('.')}; its picture counts as unlabelled.", xml, error.line, sample_id, True)
+            empty = Problem(
+                "unreadable annotation",
+                f"{error.message.rstrip('.')}; its picture counts as unlabelled.",
+                xml,
+                error.line,
+                sample_id,
+                True,
+            )
             columns.problems.append(empty)
         picture = _picture(stem, parsed, pictures, listing, folder, xml, sample_id, columns.problems)
         used.add(picture)
@@ -190,10 +225,26 @@ def _read_folder(folder: VocFolder, columns: _Columns, root: Path, only: str | N
         columns.labelled.append(False)
         columns.splits.append(sets.get(stem, by_folder))
         columns.stated.append((str(folder.images / name), None))
-        columns.problems.append(Problem("no annotation", "the picture has no XML file; it counts as unlabelled.", str(folder.images / name), None, columns.sample_ids[-1]))
+        columns.problems.append(
+            Problem(
+                "no annotation",
+                "the picture has no XML file; it counts as unlabelled.",
+                str(folder.images / name),
+                None,
+                columns.sample_ids[-1],
+            )
+        )
     columns.problems += [
-        Problem("missing image", f"the image set names {stem!r}, which has neither a picture nor an XML file.", str(folder.sets), None, None, True)
-        for stem in sets if stem not in listed
+        Problem(
+            "missing image",
+            f"the image set names {stem!r}, which has neither a picture nor an XML file.",
+            str(folder.sets),
+            None,
+            None,
+            True,
+        )
+        for stem in sets
+        if stem not in listed
     ]
 
 
@@ -205,24 +256,61 @@ def _sample_id(stem: str, folder: VocFolder, columns: _Columns, root: Path) -> s
         sample_id = f"{inner}/{stem}" if inner != "." else stem
         while sample_id in columns.taken:
             sample_id += "+"
-        columns.problems.append(Problem("duplicate id", f"a second annotation is named {stem!r}; its sample id is {sample_id!r}.", str(folder.xml), None, sample_id))
+        columns.problems.append(
+            Problem(
+                "duplicate id",
+                f"a second annotation is named {stem!r}; its sample id is {sample_id!r}.",
+                str(folder.xml),
+                None,
+                sample_id,
+            )
+        )
     columns.taken.add(sample_id)
     return sample_id
 
 
-def _picture(stem: str, parsed: VocFile, pictures: dict[str, str], listing: Listing, folder: VocFolder, xml: str, sample_id: str, problems: list[Problem]) -> str:
+def _picture(
+    stem: str,
+    parsed: VocFile,
+    pictures: dict[str, str],
+    listing: Listing,
+    folder: VocFolder,
+    xml: str,
+    sample_id: str,
+    problems: list[Problem],
+) -> str:
     """The file name of the picture an XML belongs to: its own stem's before the one it names."""
     named = os.path.basename(parsed.values.get("filename", "").replace("\\", "/"))
     line = parsed.lines.get("filename")
     own = pictures.get(stem)
     if own is not None:
         if named and named != own and named != stem:
-            problems.append(Problem("names another file", f"<filename> says {named!r}, the XML's own name belongs to {own!r}, which is used.", xml, line, sample_id))
+            problems.append(
+                Problem(
+                    "names another file",
+                    f"<filename> says {named!r}, the XML's own name belongs to {own!r}, which is used.",
+                    xml,
+                    line,
+                    sample_id,
+                )
+            )
         return own
     if named:
-        there = named if listing.has(folder.images / named) and is_picture(named) else pictures.get(os.path.splitext(named)[0])
+        there = (
+            named
+            if listing.has(folder.images / named) and is_picture(named)
+            else pictures.get(os.path.splitext(named)[0])
+        )
         if there is not None:
-            problems.append(Problem("names another file", f"no picture is named like the XML; <filename> says {named!r}, and {there!r} is used.", xml, line, sample_id))
+            problems.append(
+                Problem(
+                    "names another file",
+                    f"no picture is named like the XML; <filename> says {named!r}, and {there!r} is used.",
+                    xml,
+                    line,
+                    sample_id,
+                )
+            )
             return there
     return named if named and os.path.splitext(named)[0] == stem else f"{stem}.jpg"
 
@@ -232,13 +320,24 @@ def _add_objects(parsed: VocFile, row: int, xml: str, sample_id: str, columns: _
         values = item.values
         raw = values.get("name", "")
         if not raw:
-            columns.problems.append(Problem("unknown class", "an object has no <name>; it is left out.", xml, item.line, sample_id, True))
+            columns.problems.append(
+                Problem(
+                    "unknown class",
+                    "an object has no <name>; it is left out.",
+                    xml,
+                    item.line,
+                    sample_id,
+                    True,
+                )
+            )
             continue
         columns.rows.append(row)
         columns.names.append(" ".join(raw.split()))
         columns.lines.append(item.line)
         columns.boxes.append(tuple(_number(values.get(tag)) for tag in ("xmin", "ymin", "xmax", "ymax")))
-        columns.flags.append(tuple(values.get(tag, "").lower() in _TRUE for tag in ("truncated", "difficult", "occluded")))
+        columns.flags.append(
+            tuple(values.get(tag, "").lower() in _TRUE for tag in ("truncated", "difficult", "occluded"))
+        )
 
 
 def _number(text: str | None) -> float:
@@ -267,7 +366,15 @@ def _image_sets(folder: VocFolder, known: set[str], problems: list[Problem]) -> 
                 name = _FLAG.sub("", name)
             stem = os.path.splitext(name)[0] if is_picture(name) else name
             if splits.setdefault(stem, split) != split:
-                problems.append(Problem("in two splits", f"{stem!r} is listed in {splits[stem]} and in {split}; it counts as {splits[stem]}.", str(file), line, stem))
+                problems.append(
+                    Problem(
+                        "in two splits",
+                        f"{stem!r} is listed in {splits[stem]} and in {split}; it counts as {splits[stem]}.",
+                        str(file),
+                        line,
+                        stem,
+                    )
+                )
     return splits
 
 

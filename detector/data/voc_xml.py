@@ -16,7 +16,9 @@ MAX_XML_BYTES = 20_000_000
 
 @dataclass
 class VocObject:
-    """One `<object>`: texts by tag as they stand ("name", "difficult", "xmin", ...), and the line it starts on."""
+    """One `<object>`: texts by tag as they stand ("name", "difficult", "xmin", ...), and the line it starts
+    on.
+    """
 
     line: int
     values: dict[str, str] = field(default_factory=dict)
@@ -24,7 +26,9 @@ class VocObject:
 
 @dataclass
 class VocFile:
-    """One annotation file: texts of `<filename>`, `<size>/<width>` ... by tag with their lines, and its objects."""
+    """One annotation file: texts of `<filename>`, `<size>/<width>` ... by tag with their lines, and its
+    objects.
+    """
 
     values: dict[str, str] = field(default_factory=dict)
     lines: dict[str, int] = field(default_factory=dict)
@@ -32,7 +36,8 @@ class VocFile:
 
 
 class _Reader(ContentHandler):
-    # What is read, by path below the root element. Parts of an object (<part><bndbox>) lie deeper and stay out.
+    # What is read, by path below the root element. Parts of an object (<part><bndbox>) lie deeper and stay
+    # out.
     _TOP = frozenset({("filename",), ("size", "width"), ("size", "height"), ("folder",)})
     _OBJECT = frozenset(
         {("object", tag) for tag in ("name", "difficult", "truncated", "occluded")}
@@ -84,22 +89,37 @@ def read_voc_xml(path: str | os.PathLike) -> VocFile:
     try:
         size = os.path.getsize(path)
         if size > MAX_XML_BYTES:
-            raise DataError(f"expected a VOC annotation of at most {MAX_XML_BYTES:,} bytes, this file has {size:,}.", path=path)
+            raise DataError(
+                f"expected a VOC annotation of at most {MAX_XML_BYTES:,} bytes, this file has {size:,}.",
+                path=path,
+            )
         data = Path(path).read_bytes()
     except OSError as error:
-        raise DataError(f"expected a VOC annotation, it cannot be read: {reason_of(error)}.", path=path) from None
+        raise DataError(
+            f"expected a VOC annotation, it cannot be read: {reason_of(error)}.", path=path
+        ) from None
     if not data.strip():
         raise DataError("expected a VOC annotation, the file is empty.", path=path)
     reader = _Reader()
     try:
         parseString(data, reader)
     except DefusedXmlException:
-        raise DataError("expected a plain VOC annotation, it declares XML entities or external references, which are refused.", path=path) from None
+        raise DataError(
+            "expected a plain VOC annotation, it declares XML entities or external references, which are"
+            " refused.",
+            path=path,
+        ) from None
     except SAXException as error:
         line = error.getLineNumber() if hasattr(error, "getLineNumber") else None
-        raise DataError(f"expected a VOC annotation, the XML is malformed ({error.getMessage()}).", path=path, line=line) from None
+        raise DataError(
+            f"expected a VOC annotation, the XML is malformed ({error.getMessage()}).", path=path, line=line
+        ) from None
     except (ValueError, LookupError) as error:
-        raise DataError(f"expected a VOC annotation, the XML cannot be decoded ({error}).", path=path) from None
+        raise DataError(
+            f"expected a VOC annotation, the XML cannot be decoded ({error}).", path=path
+        ) from None
     if reader.root != "annotation":
-        raise DataError(f"expected <annotation> as the outermost element, found <{reader.root}>.", path=path, line=1)
+        raise DataError(
+            f"expected <annotation> as the outermost element, found <{reader.root}>.", path=path, line=1
+        )
     return reader.result

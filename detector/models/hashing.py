@@ -24,5 +24,7 @@ def hash_files(paths: Iterable[Path]) -> str:
 
 def hash_answers(weights: str, class_map: ClassMap, settings: Mapping[str, Any]) -> str:
     """The weights' hash joined with labels and settings; 64 hex digits."""
-    text = json.dumps([weights, class_map.names, class_map.external_ids, sorted(settings.items())], default=str)
+    text = json.dumps(
+        [weights, class_map.names, class_map.external_ids, sorted(settings.items())], default=str
+    )
     return hashlib.sha256(text.encode()).hexdigest()

@@ -1,7 +1,7 @@
 """Boxscope's own SSD networks as detectors: restored from the zoo or from a training, and open inside.
 
-On a CPU, pictures go through the network's LiteRT build, made on first use; on a GPU through Keras. Gradients and
-anything that looks inside use `network`, the Keras model, which is built when it is first asked for.
+On a CPU, pictures go through the network's LiteRT build, made on first use; on a GPU through Keras. Gradients
+and anything that looks inside use `network`, the Keras model, which is built when it is first asked for.
 """
 
 from __future__ import annotations
@@ -75,10 +75,13 @@ class KerasSSD(OpenedSSD):
             raise InputError(f"runtime: expected one of {', '.join(RUNTIMES)}, got {runtime!r}.")
         self.config, self._arrays = config, dict(arrays)
         self.outputs = np.arange(len(class_map)) if outputs is None else np.asarray(outputs, np.int64)
-        if len(self.outputs) != len(class_map) or (len(class_map) and not 0 <= self.outputs.min() <= self.outputs.max() < config.num_classes):
+        if len(self.outputs) != len(class_map) or (
+            len(class_map) and not 0 <= self.outputs.min() <= self.outputs.max() < config.num_classes
+        ):
             raise ModelError(
-                f"expected a label map for the network's {config.num_classes} classes, got {len(class_map)} names with ids up to "
-                f"{int(self.outputs.max(initial=-1)) + 1}; give the label map it was trained with (labels=...)."
+                f"expected a label map for the network's {config.num_classes} classes, got {len(class_map)}"
+                f" names with ids up to {int(self.outputs.max(initial=-1)) + 1}; give the label map it was"
+                " trained with (labels=...)."
             )
         self._class_of = np.full(config.num_classes, -1, np.int64)
         self._class_of[self.outputs] = np.arange(len(class_map))
@@ -99,7 +102,16 @@ class KerasSSD(OpenedSSD):
             name=name or config.name or config.architecture,
             kind="keras_ssd",
             class_map=class_map,
-            weights_hash=hash_answers(network_digest(config, self._digest), class_map, {**settings, "outputs": self.outputs.tolist(), "box_scales": config.box_scales, "anchors": config.anchors}),
+            weights_hash=hash_answers(
+                network_digest(config, self._digest),
+                class_map,
+                {
+                    **settings,
+                    "outputs": self.outputs.tolist(),
+                    "box_scales": config.box_scales,
+                    "anchors": config.anchors,
+                },
+            ),
             input_size=(config.width, config.height),
             capabilities=frozenset(capabilities),
             source=source,
@@ -140,18 +152,24 @@ class KerasSSD(OpenedSSD):
         return self._each(images, self._detections)
 
     def candidates(self, images: Sequence[np.ndarray]) -> list[Candidates]:
-        """Every anchor's decoded box, class scores and logits, one column a class, with anchors and levels."""
+        """Every anchor's decoded box, class scores and logits, one column a class, with anchors and
+        levels.
+        """
         return self._each(images, self._candidates)
 
     def resized(self, image: np.ndarray) -> np.ndarray:
         """One picture at the network's size, float32 pixels 0..255 (`detector.core.Staged`)."""
         return stretch(image, (self.config.width, self.config.height))
 
-    def detect_resized(self, pixels: Sequence[np.ndarray], sizes: Sequence[tuple[int, int]]) -> list[Detections]:
+    def detect_resized(
+        self, pixels: Sequence[np.ndarray], sizes: Sequence[tuple[int, int]]
+    ) -> list[Detections]:
         """`detect` from `resized` pictures of originals of these sizes."""
         return self._each(pixels, self._detections, sizes)
 
-    def candidates_resized(self, pixels: Sequence[np.ndarray], sizes: Sequence[tuple[int, int]]) -> list[Candidates]:
+    def candidates_resized(
+        self, pixels: Sequence[np.ndarray], sizes: Sequence[tuple[int, int]]
+    ) -> list[Candidates]:
         """`candidates` from `resized` pictures."""
         return self._each(pixels, self._candidates, sizes)
 
@@ -160,17 +178,30 @@ class KerasSSD(OpenedSSD):
         `class_ids` are network outputs."""
         return self._each([image], lambda _, codes, logits: self._postprocess(codes, logits, every=True))[0]
 
-    def _postprocess(self, codes: np.ndarray, logits: np.ndarray, *, every: bool = False) -> postprocess.Trace:
-        return postprocess.postprocess(codes, logits, self.anchors.boxes, self.config.postprocess, self.coder, every=every)
+    def _postprocess(
+        self, codes: np.ndarray, logits: np.ndarray, *, every: bool = False
+    ) -> postprocess.Trace:
+        return postprocess.postprocess(
+            codes, logits, self.anchors.boxes, self.config.postprocess, self.coder, every=every
+        )
 
     def _detections(self, size: tuple[int, int], codes: np.ndarray, logits: np.ndarray) -> Detections:
         return postprocess.to_detections(self._postprocess(codes, logits), size, self._class_of)
 
     def _candidates(self, size: tuple[int, int], codes: np.ndarray, logits: np.ndarray) -> Candidates:
-        return postprocess.candidates(codes, logits, self.anchors.boxes, self.anchors.levels, size, self.coder, self.outputs)
+        return postprocess.candidates(
+            codes, logits, self.anchors.boxes, self.anchors.levels, size, self.coder, self.outputs
+        )
 
-    def _each(self, images: Sequence[np.ndarray], finish: Callable[..., Any], sizes: Sequence[tuple[int, int]] | None = None) -> list:
-        """`finish(size, codes [A, 4], logits [A, K + 1])` of each image, or of `resized` pictures where their originals' sizes are given."""
+    def _each(
+        self,
+        images: Sequence[np.ndarray],
+        finish: Callable[..., Any],
+        sizes: Sequence[tuple[int, int]] | None = None,
+    ) -> list:
+        """`finish(size, codes [A, 4], logits [A, K + 1])` of each image, or of `resized` pictures where their
+        originals' sizes are given.
+        """
         if sizes is None:
             check_images(images)
             sizes = [_size(image) for image in images]
@@ -179,13 +210,21 @@ class KerasSSD(OpenedSSD):
 
         def checked(size: tuple[int, int], codes: np.ndarray, logits: np.ndarray) -> Any:
             # A sum is finite only if all its terms are, and costs a tenth of looking at each.
-            if not np.isfinite(codes.sum() + logits.sum()) and not (np.isfinite(codes).all() and np.isfinite(logits).all()):
-                raise ModelError(f"{self.info.name}: the network answered with numbers that are not finite; its weights are broken.")
+            if not np.isfinite(codes.sum() + logits.sum()) and not (
+                np.isfinite(codes).all() and np.isfinite(logits).all()
+            ):
+                raise ModelError(
+                    f"{self.info.name}: the network answered with numbers that are not finite; its weights"
+                    " are broken."
+                )
             return finish(size, codes, logits)
 
         runner = self._litert()
         if runner is not None:
-            return runner.map(lambda item, forward: checked(item[1], *forward(self.preprocess(item[0]))), list(zip(images, sizes)))
+            return runner.map(
+                lambda item, forward: checked(item[1], *forward(self.preprocess(item[0]))),
+                list(zip(images, sizes)),
+            )
         answers = []
         for start in range(0, len(images), KERAS_BATCH):
             part = images[start : start + KERAS_BATCH]
@@ -196,7 +235,10 @@ class KerasSSD(OpenedSSD):
             network = self.network
             with self._run_lock:
                 out = network.predict_on_batch(batch)
-            answers += [checked(sizes[start + i], out["box_encodings"][i], out["class_logits"][i]) for i in range(len(part))]
+            answers += [
+                checked(sizes[start + i], out["box_encodings"][i], out["class_logits"][i])
+                for i in range(len(part))
+            ]
         return answers
 
     def _litert(self) -> LiteRTRunner | None:
@@ -208,13 +250,17 @@ class KerasSSD(OpenedSSD):
                 try:
                     if not importlib.util.find_spec("ai_edge_litert"):
                         raise UnavailableError("LiteRT is not installed (pip install ai-edge-litert).")
-                    self._runner = LiteRTRunner(litert_file(self.config, self._arrays, self._digest), self._threads)
+                    self._runner = LiteRTRunner(
+                        litert_file(self.config, self._arrays, self._digest), self._threads
+                    )
                 except UnavailableError as error:
                     if self._runtime == "litert":
                         raise
                     log.warning("%s: %s Keras runs it instead.", self.info.name, error)
                     self._runtime = "keras"
-                    note = f"It runs in Keras, several times slower than it could: {error.message.rstrip('.')}."
+                    note = (
+                        f"It runs in Keras, several times slower than it could: {error.message.rstrip('.')}."
+                    )
                     self.info = dataclasses.replace(self.info, notes=(*self.info.notes, note))
             return self._runner
 
@@ -234,16 +280,19 @@ def load_zoo(
     max_detections_per_class: int | None = None,
     max_total_detections: int | None = None,
 ) -> KerasSSD:
-    """A zoo archive (folder or .tar.gz) or another folder with `pipeline.config` and a checkpoint, as a detector.
+    """A zoo archive (folder or .tar.gz) or another folder with `pipeline.config` and a checkpoint, as a
+    detector.
 
     Args:
-        classes, labels: the class map, or a label map's path, or the names; else found in the folder, else COCO's.
+        classes, labels: the class map, or a label map's path, or the names; else found in the folder, else
+            COCO's.
         verify: see `detector.ssd.zoo.restore_checkpoint`.
         source: where it came from, for `info.source`; the path without it.
         score_threshold, ...: replace the pipeline.config's.
 
     Raises:
-        ModelError: no checkpoint, damaged, or not the network its pipeline.config describes; names the tensor.
+        ModelError: no checkpoint, damaged, or not the network its pipeline.config describes; names the
+            tensor.
         ConfigError: the pipeline.config says something that is not supported.
     """
     from detector.archive import is_archive, unpack
@@ -259,7 +308,9 @@ def load_zoo(
     else:
         notes = ["Its weights are none of the published zoo's, as after any own training."]
     options = {"name": name, "source": source or str(path), "runtime": runtime, "threads": threads}
-    return _detector(restored, [folder, folder / "saved_model" / "assets"], classes, labels, changes, notes, options)
+    return _detector(
+        restored, [folder, folder / "saved_model" / "assets"], classes, labels, changes, notes, options
+    )
 
 
 def try_from_saved_model(
@@ -277,10 +328,12 @@ def try_from_saved_model(
     max_detections_per_class: int | None = None,
     max_total_detections: int | None = None,
 ) -> KerasSSD | None:
-    """A SavedModel (zoo, TF Hub, own export) of one of the three networks, opened; None where it is another one.
+    """A SavedModel (zoo, TF Hub, own export) of one of the three networks, opened; None where it is another
+    one.
 
-    Why not is logged and can be asked with `why_not_open`. Published weights are proved by their CRC-32C values;
-    others by running both networks on a picture: only where every raw box and score is equal is it opened.
+    Why not is logged and can be asked with `why_not_open`. Published weights are proved by their CRC-32C
+    values; others by running both networks on a picture: only where every raw box and score is equal is it
+    opened.
 
     Raises:
         ModelError: the files are damaged, or not the published ones where `verify` asks for them.
@@ -307,21 +360,32 @@ def _open_saved_model(folder: Path, classes, labels, verify, changes, options) -
         return restored
     folders = [folder, folder / "assets", folder.parent]
     if restored.record:
-        notes = [f"Opened from a SavedModel's variables; every tensor is the one published in {restored.record.name} (CRC-32C compared)."]
+        notes = [
+            "Opened from a SavedModel's variables; every tensor is the one published in"
+            f" {restored.record.name} (CRC-32C compared)."
+        ]
         return _detector(restored, folders, classes, labels, changes, notes, options)
-    notes = ["Opened from a SavedModel's variables; on a test picture its raw boxes and scores are equal to the SavedModel's."]
+    notes = [
+        "Opened from a SavedModel's variables; on a test picture its raw boxes and scores are equal to the"
+        " SavedModel's."
+    ]
     detector = _detector(restored, folders, classes, labels, changes, notes, options)
     try:
         difference = _difference(detector, folder)
     except ModelError as error:
         return f"its variables do not fit the network they are named like ({error})"
     if not difference < 1e-3:
-        return f"with its variables the network answers differently (by {difference:.3g}), so its inside is another"
+        return (
+            f"with its variables the network answers differently (by {difference:.3g}), so its inside is"
+            " another"
+        )
     return detector
 
 
 def _difference(detector: KerasSSD, folder: Path) -> float:
-    """The largest difference between the raw boxes and scores of a SavedModel and of the network opened from it."""
+    """The largest difference between the raw boxes and scores of a SavedModel and of the network opened from
+    it.
+    """
     from detector.models.saved_model import import_tensorflow
 
     tf = import_tensorflow()
@@ -332,7 +396,9 @@ def _difference(detector: KerasSSD, folder: Path) -> float:
         out = serve(**{key: tf.cast(image[None], spec.dtype)})
         boxes, scores = out["raw_detection_boxes"].numpy()[0], out["raw_detection_scores"].numpy()[0]
     except Exception as error:  # TensorFlow raises a dozen types here
-        raise ModelError(f"it cannot be run for comparison: {str(error).splitlines()[0]}", path=folder) from error
+        raise ModelError(
+            f"it cannot be run for comparison: {str(error).splitlines()[0]}", path=folder
+        ) from error
     raw = detector.network(detector.preprocess(image)[None], training=False)
     import keras
 
@@ -343,7 +409,9 @@ def _difference(detector: KerasSSD, folder: Path) -> float:
     return float(max(np.abs(boxes - ours).max(), np.abs(scores - postprocess.sigmoid(logits)).max()))
 
 
-def _detector(restored: Restored, folders: Sequence[Path], classes, labels, changes, notes, options) -> KerasSSD:
+def _detector(
+    restored: Restored, folders: Sequence[Path], classes, labels, changes, notes, options
+) -> KerasSSD:
     config = restored.config
     if changes:
         config = config.with_(postprocess=dataclasses.replace(config.postprocess, **changes))
@@ -352,9 +420,16 @@ def _detector(restored: Restored, folders: Sequence[Path], classes, labels, chan
     if labels is None and classes is None and restored.pipeline and restored.pipeline.label_map_path:
         beside = folders[0] / Path(restored.pipeline.label_map_path).name
         labels = beside if beside.is_file() else None
-    class_map, more = choose_labels(labels=labels, classes=classes, folders=folders, outputs=config.num_classes)
+    class_map, more = choose_labels(
+        labels=labels, classes=classes, folders=folders, outputs=config.num_classes
+    )
     detector = KerasSSD(
-        config, restored.arrays, class_map, outputs=[i - 1 for i in class_map.external_ids], notes=(*notes, *more), **options
+        config,
+        restored.arrays,
+        class_map,
+        outputs=[i - 1 for i in class_map.external_ids],
+        notes=(*notes, *more),
+        **options,
     )
     _check_keys(detector, restored)
     return detector
@@ -370,10 +445,15 @@ def _check_keys(detector: KerasSSD, restored: Restored) -> None:
     missing, left = sorted(want - set(restored.arrays)), sorted(set(restored.arrays) - want)
     if missing or left:
         what = f"lacks {missing[0]}" if missing else f"holds {left[0]} besides"
-        raise ModelError(f"expected a checkpoint of {detector.config.architecture} as its pipeline.config says, it {what}.")
+        raise ModelError(
+            f"expected a checkpoint of {detector.config.architecture} as its pipeline.config says, it {what}."
+        )
     outputs = class_outputs(restored.arrays, detector.config)
     if outputs != detector.config.num_classes:
-        raise ModelError(f"its pipeline.config says num_classes {detector.config.num_classes}, its class head has {outputs} classes (tensor {CLASS_BIAS} ...).")
+        raise ModelError(
+            f"its pipeline.config says num_classes {detector.config.num_classes}, its class head has"
+            f" {outputs} classes (tensor {CLASS_BIAS} ...)."
+        )
 
 
 def weight_keys(config: SSDConfig) -> set[str]:
@@ -389,8 +469,15 @@ def weight_keys(config: SSDConfig) -> set[str]:
     return set(checkpoint_variables(build_ssd(config)))
 
 
-def _changes(score: float | None, iou: float | None, per_class: int | None, total: int | None) -> dict[str, Any]:
-    named = {"score_threshold": score, "iou_threshold": iou, "max_detections_per_class": per_class, "max_total_detections": total}
+def _changes(
+    score: float | None, iou: float | None, per_class: int | None, total: int | None
+) -> dict[str, Any]:
+    named = {
+        "score_threshold": score,
+        "iou_threshold": iou,
+        "max_detections_per_class": per_class,
+        "max_total_detections": total,
+    }
     return {name: value for name, value in named.items() if value is not None}
 
 

@@ -30,7 +30,8 @@ class PredictionsDetector:
     rows; by pixels in `detect`. An image that is not in the data set, or without rows, has no detections.
 
     Args:
-        path: a list of {image_id, category_id, bbox: [x, y, width, height] in pixels, score}, or a dict with it.
+        path: a list of {image_id, category_id, bbox: [x, y, width, height] in pixels, score}, or a dict with
+            it.
         dataset: the images. Its class map gives the names, unless the file brings its own `categories`.
         classes: names for the category ids, instead of either.
 
@@ -38,14 +39,20 @@ class PredictionsDetector:
         DataError: not a results file, or one of the faults above.
     """
 
-    def __init__(self, path: str | Path, *, dataset: Dataset, name: str | None = None, classes: ClassMap | None = None):
+    def __init__(
+        self, path: str | Path, *, dataset: Dataset, name: str | None = None, classes: ClassMap | None = None
+    ):
         path = Path(path)
         results = read_results(path)
         self.dataset = dataset
         self._index = PixelIndex(dataset)
         class_map = classes or _own_classes(results) or dataset.class_map
         if not len(class_map):
-            raise DataError("the results file names its classes by id and the data set has none; give the names (classes=...).", path=path)
+            raise DataError(
+                "the results file names its classes by id and the data set has none; give the names"
+                " (classes=...).",
+                path=path,
+            )
         rows, how = _rows_of(results, dataset)
         class_ids = _class_ids(results, class_map)
         notes = _check(results, rows, class_ids, class_map, dataset, path)
@@ -56,7 +63,11 @@ class PredictionsDetector:
             scores = scores / 100
             notes += ("The scores run to over 1 and were taken for percent.",)
         if len(scores) and scores.min() < 0:
-            raise DataError(f"expected scores in 0..1, the smallest is {scores.min():g}; apply a sigmoid to logits first.", path=path)
+            raise DataError(
+                f"expected scores in 0..1, the smallest is {scores.min():g}; apply a sigmoid to logits"
+                " first.",
+                path=path,
+            )
         keep = np.flatnonzero((rows >= 0) & (class_ids >= 0))
         xyxy = boxes.xywh_to_xyxy(results.xywh)
         negative = (results.xywh[keep, 2:] < 0).any(axis=1)
@@ -102,7 +113,9 @@ class PredictionsDetector:
 
     def candidates(self, images: Sequence[np.ndarray]) -> list[Candidates]:
         """Raises CapabilityError: a results file holds final detections only."""
-        raise CapabilityError(f"{self.info.name} is a results file, which holds final detections only and no candidates.")
+        raise CapabilityError(
+            f"{self.info.name} is a results file, which holds final detections only and no candidates."
+        )
 
     def _size(self, i: int) -> tuple[int, int]:
         width, height = (int(v) for v in self.dataset.sizes[i])
@@ -126,12 +139,15 @@ def _own_classes(results: Results) -> ClassMap | None:
 
 def _class_ids(results: Results, class_map: ClassMap) -> np.ndarray:
     """int64 [D], -1 where the map lacks the category; categories may be ids, ids as text, or names."""
-    table = {str(e): k for k, e in enumerate(class_map.external_ids)} | {name: k for k, name in enumerate(class_map.names)}
+    table = {str(e): k for k, e in enumerate(class_map.external_ids)} | {
+        name: k for k, name in enumerate(class_map.names)
+    }
     return np.array([table.get(str(c), -1) for c in results.category_ids], np.int64).reshape(-1)
 
 
 def _rows_of(results: Results, dataset: Dataset) -> tuple[np.ndarray, str]:
     """Position of each row's image, -1 where there is none, and by what it was found."""
+
     def number(text: str) -> str:
         return text.lstrip("0") or "0" if text.isdigit() else text
 
@@ -154,7 +170,13 @@ def _rows_of(results: Results, dataset: Dataset) -> tuple[np.ndarray, str]:
             if len(set(have)) < len(have):
                 continue  # names that repeat across folders cannot tell images apart
             table = {key: i for i, key in enumerate(have)}
-            wanted = [Path(i).stem for i in ids] if "ending" in said else [number(i) for i in ids] if "number" in said else ids
+            wanted = (
+                [Path(i).stem for i in ids]
+                if "ending" in said
+                else [number(i) for i in ids]
+                if "number" in said
+                else ids
+            )
             rows = np.array([table.get(i, -1) for i in wanted], np.int64)
             if (rows >= 0).sum() > (best >= 0).sum():
                 best, how = rows, said
@@ -163,18 +185,38 @@ def _rows_of(results: Results, dataset: Dataset) -> tuple[np.ndarray, str]:
     return best, how
 
 
-def _check(results: Results, rows: np.ndarray, class_ids: np.ndarray, class_map: ClassMap, dataset: Dataset, path: Path) -> tuple[str, ...]:
+def _check(
+    results: Results,
+    rows: np.ndarray,
+    class_ids: np.ndarray,
+    class_map: ClassMap,
+    dataset: Dataset,
+    path: Path,
+) -> tuple[str, ...]:
     """Notes about the file; raises DataError for a fault that would make every figure meaningless."""
     table = dataset.objects
     order = {name: k for k, name in enumerate(class_map.names)}
-    kinds = np.array([order.get(name, -1) for name in dataset.class_map.names], np.int64)[table.class_ids] if len(table) else np.zeros(0, np.int64)
+    kinds = (
+        np.array([order.get(name, -1) for name in dataset.class_map.names], np.int64)[table.class_ids]
+        if len(table)
+        else np.zeros(0, np.int64)
+    )
     known = kinds >= 0
     ids = [dataset.sample_ids[i] if i >= 0 else f"? {raw}" for i, raw in zip(rows, results.image_ids)]
-    names_written = [class_map.external_ids[k] if k >= 0 else raw for k, raw in zip(class_ids, results.category_ids)]
+    names_written = [
+        class_map.external_ids[k] if k >= 0 else raw for k, raw in zip(class_ids, results.category_ids)
+    ]
     mistakes = find_mistakes(
-        results.xywh, results.scores, ids, names_written,
-        truth_xywh=boxes.xyxy_to_xywh(table.xyxy[known].astype(np.float64)), truth_rows=table.rows[known].astype(np.int64), truth_kinds=kinds[known],
-        truth_image_ids=dataset.sample_ids, truth_category_ids=class_map.external_ids, sizes=dataset.sizes,
+        results.xywh,
+        results.scores,
+        ids,
+        names_written,
+        truth_xywh=boxes.xyxy_to_xywh(table.xyxy[known].astype(np.float64)),
+        truth_rows=table.rows[known].astype(np.int64),
+        truth_kinds=kinds[known],
+        truth_image_ids=dataset.sample_ids,
+        truth_category_ids=class_map.external_ids,
+        sizes=dataset.sizes,
     )
     fatal = [m for m in mistakes if m.fatal]
     if fatal:
@@ -182,8 +224,12 @@ def _check(results: Results, rows: np.ndarray, class_ids: np.ndarray, class_map:
     return tuple(m.message.replace("'? ", "'") for m in mistakes if m.kind != "scores above 1")
 
 
-def _count_edges(keep: np.ndarray, rows: np.ndarray, xyxy: np.ndarray, dataset: Dataset) -> tuple[np.ndarray, int, int]:
-    """Rows less those wholly outside an image of known size; how many reach past it, and how many are outside."""
+def _count_edges(
+    keep: np.ndarray, rows: np.ndarray, xyxy: np.ndarray, dataset: Dataset
+) -> tuple[np.ndarray, int, int]:
+    """Rows less those wholly outside an image of known size; how many reach past it, and how many are
+    outside.
+    """
     sizes = dataset.sizes[rows[keep]].astype(np.float64).reshape(-1, 2)
     known = (sizes > 0).all(axis=1)
     low, high = xyxy[keep, :2], xyxy[keep, 2:]

@@ -15,8 +15,8 @@ import numpy as np
 
 @dataclass(frozen=True)
 class RawScores:
-    """Args: width: columns in the file; background: whether column 0 is background; logits: before the sigmoid;
-    usable: False where the numbers fit no reading; notes: what was found, in sentences."""
+    """Args: width: columns in the file; background: whether column 0 is background; logits: before the
+    sigmoid; usable: False where the numbers fit no reading; notes: what was found, in sentences."""
 
     width: int
     background: bool
@@ -42,14 +42,24 @@ class RawScores:
 
 
 def read_layout(probe: dict[str, np.ndarray]) -> RawScores:
-    """The layout from one picture's outputs (without batch axis), by value where anchors are named, else by range."""
+    """The layout from one picture's outputs (without batch axis), by value where anchors are named, else by
+    range.
+    """
     raw, yxyx = probe["raw_detection_scores"], probe["raw_detection_boxes"]
     width = raw.shape[-1]
     if raw.ndim != 2 or yxyx.shape != (len(raw), 4):
         found = f"raw_detection_boxes {list(yxyx.shape)} and raw_detection_scores {list(raw.shape)}"
-        return RawScores(width, False, False, False, (f"Its {found} do not belong together, so candidates are not shown.",))
+        return RawScores(
+            width, False, False, False, (f"Its {found} do not belong together, so candidates are not shown.",)
+        )
     if not np.isfinite(raw).all():
-        return RawScores(width, True, False, False, ("Its raw_detection_scores are not finite numbers, so candidates are not shown.",))
+        return RawScores(
+            width,
+            True,
+            False,
+            False,
+            ("Its raw_detection_scores are not finite numbers, so candidates are not shown.",),
+        )
     proven = _by_value(probe)
     if proven is not None:
         return proven
@@ -58,7 +68,13 @@ def read_layout(probe: dict[str, np.ndarray]) -> RawScores:
     background = width in (91, 81, 2) or (multi is not None and multi.shape[-1] == width)
     kind = "logits" if logits else "probabilities"
     first = "with a background column" if background else "without background"
-    return RawScores(width, background, logits, True, (f"raw_detection_scores were taken for {kind} {first}, by their range and width only.",))
+    return RawScores(
+        width,
+        background,
+        logits,
+        True,
+        (f"raw_detection_scores were taken for {kind} {first}, by their range and width only.",),
+    )
 
 
 def _by_value(probe: dict[str, np.ndarray]) -> RawScores | None:
@@ -85,10 +101,17 @@ def _by_value(probe: dict[str, np.ndarray]) -> RawScores | None:
                 readings.append((logits, background))
     if len(readings) == 1:
         logits, background = readings[0]
-        notes = ("raw_detection_scores are logits here; they are turned into scores by a sigmoid.",) if logits else ()
+        notes = (
+            ("raw_detection_scores are logits here; they are turned into scores by a sigmoid.",)
+            if logits
+            else ()
+        )
         return RawScores(raw.shape[1], background, logits, True, notes)
     if not readings:
-        note = "Its detections are not found in raw_detection_scores at the anchor and class they name, so candidates are not shown."
+        note = (
+            "Its detections are not found in raw_detection_scores at the anchor and class they name, so"
+            " candidates are not shown."
+        )
         return RawScores(raw.shape[1], True, False, False, (note,))
     return None
 

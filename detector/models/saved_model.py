@@ -32,11 +32,16 @@ def import_tensorflow():
     Raises:
         ModelError: it is not installed.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # its warnings about missing CUDA reach nobody who could act
+    os.environ.setdefault(
+        "TF_CPP_MIN_LOG_LEVEL", "3"
+    )  # its warnings about missing CUDA reach nobody who could act
     try:
         import tensorflow as tf
     except ImportError as error:
-        raise ModelError(f"A SavedModel needs TensorFlow, which cannot be imported here ({error}); pip install tensorflow, or use a .tflite file.") from error
+        raise ModelError(
+            f"A SavedModel needs TensorFlow, which cannot be imported here ({error}); pip install tensorflow,"
+            " or use a .tflite file."
+        ) from error
     return tf
 
 
@@ -67,13 +72,19 @@ class SavedModelDetector:
     ):
         folder = Path(folder)
         if not any((folder / f).is_file() for f in ("saved_model.pb", "saved_model.pbtxt")):
-            raise ModelError(f"expected a SavedModel folder (with saved_model.pb), found {_listing(folder)}.", path=folder)
+            raise ModelError(
+                f"expected a SavedModel folder (with saved_model.pb), found {_listing(folder)}.", path=folder
+            )
         tf = import_tensorflow()
         thread_note = _set_threads(tf, threads)
         try:
             self._model = tf.saved_model.load(str(folder))
         except Exception as error:  # TensorFlow raises a dozen types here
-            raise ModelError(f"TensorFlow cannot load this SavedModel ({_first_line(error)}); is it whole (saved_model.pb and variables/)?", path=folder) from error
+            raise ModelError(
+                f"TensorFlow cannot load this SavedModel ({_first_line(error)}); is it whole (saved_model.pb"
+                " and variables/)?",
+                path=folder,
+            ) from error
         self._tf = tf
         self._call = _pick_signature(self._model, signature, folder)
         self._input, self._batch, self._fixed, self._dtype = _read_input(tf, self._call, folder)
@@ -88,19 +99,41 @@ class SavedModelDetector:
         self._of_external = _lookup(class_map)
         notes += thread_note + (self._raw.notes if self._raw else ())
         if self._dtype != tf.uint8:
-            notes += ("The input is float; it is fed RGB values 0..255, as the exporter's float_image_tensor takes them.",)
+            notes += (
+                (
+                    "The input is float; it is fed RGB values 0..255, as the exporter's float_image_tensor"
+                    " takes them."
+                ),
+            )
         if self._fixed:
-            notes += (f"The input is fixed at {self._fixed[0]}x{self._fixed[1]}; pictures are stretched to it (bilinear).",)
+            notes += (
+                (
+                    f"The input is fixed at {self._fixed[0]}x{self._fixed[1]}; pictures are stretched to it"
+                    " (bilinear)."
+                ),
+            )
         capabilities = {"candidates"} if self._raw and self._raw.usable else set()
         scores = probe["detection_scores"][: _valid(probe)]
         if len(scores) and scores.min() < 0.1:
             capabilities.add("low_scores")
         elif not len(scores):
             notes += ("On an empty picture the model returned nothing; it may cut low scores itself.",)
-        settings = {"signature": self._signature_name, "max_detections": int(probe["detection_scores"].shape[0])}
-        files = [p for p in (folder / "saved_model.pb", folder / "saved_model.pbtxt", *sorted((folder / "variables").glob("*"))) if p.is_file()]
+        settings = {
+            "signature": self._signature_name,
+            "max_detections": int(probe["detection_scores"].shape[0]),
+        }
+        files = [
+            p
+            for p in (
+                folder / "saved_model.pb",
+                folder / "saved_model.pbtxt",
+                *sorted((folder / "variables").glob("*")),
+            )
+            if p.is_file()
+        ]
         self.info = DetectorInfo(
-            name=name or (folder.resolve().parent.name if folder.name == "saved_model" else folder.resolve().name),
+            name=name
+            or (folder.resolve().parent.name if folder.name == "saved_model" else folder.resolve().name),
             kind="saved_model",
             class_map=class_map,
             weights_hash=hash_answers(hash_files(files), class_map, {"signature": self._signature_name}),
@@ -131,8 +164,12 @@ class SavedModelDetector:
         check_images(images)
         return [self._candidates(out, _size(image)) for image, out in zip(images, self._run(images, RAW))]
 
-    def _run(self, images: Sequence[np.ndarray], wanted: Sequence[str] | None = None) -> list[dict[str, np.ndarray]]:
-        """The wanted outputs of each image without the batch axis; pictures of one size share a batch where it is free."""
+    def _run(
+        self, images: Sequence[np.ndarray], wanted: Sequence[str] | None = None
+    ) -> list[dict[str, np.ndarray]]:
+        """The wanted outputs of each image without the batch axis; pictures of one size share a batch where
+        it is free.
+        """
         results: list[dict[str, np.ndarray] | None] = [None] * len(images)
         for group in _groups(images, self._batch, bool(self._fixed)):
             batch = np.stack([self._fit(images[i]) for i in group])
@@ -141,11 +178,20 @@ class SavedModelDetector:
             try:  # a concrete function may be called from several threads at once
                 out = self._call(**{self._input: self._tf.constant(batch, dtype=self._dtype)})
             except self._tf.errors.OpError as error:
-                raise ModelError(f"The SavedModel failed on an image of {_size(images[group[0]])[0]}x{_size(images[group[0]])[1]}: {_first_line(error)}") from error
-            keys = self._outputs if wanted is None else [*wanted, *({"num_detections", "detection_anchor_indices"} & self._outputs)]
+                raise ModelError(
+                    "The SavedModel failed on an image of"
+                    f" {_size(images[group[0]])[0]}x{_size(images[group[0]])[1]}: {_first_line(error)}"
+                ) from error
+            keys = (
+                self._outputs
+                if wanted is None
+                else [*wanted, *({"num_detections", "detection_anchor_indices"} & self._outputs)]
+            )
             arrays = {key: out[key].numpy() for key in keys}
             for place, i in enumerate(group):
-                results[i] = {key: value if value.ndim == 0 else value[place] for key, value in arrays.items()}
+                results[i] = {
+                    key: value if value.ndim == 0 else value[place] for key, value in arrays.items()
+                }
         return results  # type: ignore[return-value]
 
     def _fit(self, image: np.ndarray) -> np.ndarray:
@@ -173,7 +219,9 @@ class SavedModelDetector:
 
     def _candidates(self, out: dict[str, np.ndarray], size: tuple[int, int]) -> Candidates:
         scores, logits = self._raw.columns(out["raw_detection_scores"], self.info.class_map.external_ids)
-        return Candidates(_to_pixels(out["raw_detection_boxes"], size, "raw_detection_boxes"), scores, size, logits=logits)
+        return Candidates(
+            _to_pixels(out["raw_detection_boxes"], size, "raw_detection_boxes"), scores, size, logits=logits
+        )
 
 
 def _size(image: np.ndarray) -> tuple[int, int]:
@@ -190,9 +238,14 @@ def _to_pixels(yxyx: np.ndarray, size: tuple[int, int], what: str) -> np.ndarray
     if not np.isfinite(yxyx).all():
         raise ModelError(f"The model returned {what} that are not finite numbers; its weights are broken.")
     if what == "detection_boxes" and yxyx.size and np.abs(yxyx).max() > 4:
-        raise ModelError(f"expected {what} normalised to 0..1, the model returned values up to {np.abs(yxyx).max():.0f}; export it with the Object Detection API's exporter_main_v2.py.")
+        raise ModelError(
+            f"expected {what} normalised to 0..1, the model returned values up to {np.abs(yxyx).max():.0f};"
+            " export it with the Object Detection API's exporter_main_v2.py."
+        )
     xyxy = boxes.denormalise(boxes.yxyx_to_xyxy(yxyx), size).astype(np.float32)
-    return np.concatenate([np.minimum(xyxy[:, :2], xyxy[:, 2:]), np.maximum(xyxy[:, :2], xyxy[:, 2:])], axis=1)
+    return np.concatenate(
+        [np.minimum(xyxy[:, :2], xyxy[:, 2:]), np.maximum(xyxy[:, :2], xyxy[:, 2:])], axis=1
+    )
 
 
 def _lookup(class_map: ClassMap) -> np.ndarray:
@@ -209,10 +262,14 @@ def _columns(probe: dict[str, np.ndarray]) -> int | None:
 
 
 def _probe(fixed: tuple[int, int] | None) -> np.ndarray:
-    """A picture with edges in it, run once at loading: it shows the outputs' shapes and ranges, and warms up."""
+    """A picture with edges in it, run once at loading: it shows the outputs' shapes and ranges, and warms
+    up.
+    """
     width, height = fixed or (224, 160)
     y, x = np.mgrid[:height, :width]
-    image = np.stack([x * 255 // width, y * 255 // height, ((x // 24 + y // 24) % 2) * 200], axis=-1).astype(np.uint8)
+    image = np.stack([x * 255 // width, y * 255 // height, ((x // 24 + y // 24) % 2) * 200], axis=-1).astype(
+        np.uint8
+    )
     image[height // 4 : height * 3 // 4, width // 3 : width // 2] = (200, 40, 40)
     return image
 
@@ -234,10 +291,17 @@ def _groups(images: Sequence[np.ndarray], batch: int | None, fixed: bool) -> lis
 def _pick_signature(model: Any, wanted: str | None, folder: Path):
     signatures = dict(getattr(model, "signatures", {}))
     if wanted is not None and wanted not in signatures:
-        raise ModelError(f"expected a signature {wanted!r}, the SavedModel has {', '.join(signatures) or 'none'}.", path=folder)
+        raise ModelError(
+            f"expected a signature {wanted!r}, the SavedModel has {', '.join(signatures) or 'none'}.",
+            path=folder,
+        )
     key = wanted or ("serving_default" if "serving_default" in signatures else next(iter(signatures), None))
     if key is None:
-        raise ModelError("expected a SavedModel with a serving signature, this one has none; export it with signatures=... or with exporter_main_v2.py.", path=folder)
+        raise ModelError(
+            "expected a SavedModel with a serving signature, this one has none; export it with signatures=..."
+            " or with exporter_main_v2.py.",
+            path=folder,
+        )
     return signatures[key]
 
 
@@ -250,7 +314,11 @@ def _read_input(tf: Any, call: Any, folder: Path):
         raise ModelError(f"{want}, the SavedModel takes {described}.", path=folder)
     name, spec = next(iter(specs.items()))
     if spec.dtype == tf.string:
-        raise ModelError(f"{want}, the SavedModel takes {described}: encoded files; export it with --input_type image_tensor.", path=folder)
+        raise ModelError(
+            f"{want}, the SavedModel takes {described}: encoded files; export it with --input_type"
+            " image_tensor.",
+            path=folder,
+        )
     shape = spec.shape.as_list() if spec.shape.rank is not None else [None] * 4
     if spec.dtype not in (tf.uint8, tf.float32) or len(shape) != 4 or shape[3] not in (3, None):
         raise ModelError(f"{want}, the SavedModel takes {described}.", path=folder)
@@ -264,7 +332,11 @@ def _read_outputs(call: Any, folder: Path) -> set[str]:
     missing = [name for name in NEEDED if name not in have]
     if missing:
         found = ", ".join(f"{k} {list(v.shape)}" for k, v in have.items()) or "none"
-        raise ModelError(f"expected the Object Detection API's outputs {', '.join(NEEDED)}; {', '.join(missing)} is missing, found {found}. A detector of another kind can be shown through a COCO results file.", path=folder)
+        raise ModelError(
+            f"expected the Object Detection API's outputs {', '.join(NEEDED)}; {', '.join(missing)} is"
+            f" missing, found {found}. A detector of another kind can be shown through a COCO results file.",
+            path=folder,
+        )
     return set(have)
 
 
@@ -275,7 +347,16 @@ def _set_threads(tf: Any, threads: int | None) -> tuple[str, ...]:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
     except RuntimeError:
         have = tf.config.threading.get_intra_op_parallelism_threads()
-        return () if have == threads else (f"TensorFlow was already running with {have or 'its own number of'} threads; {threads} were asked for.",)
+        return (
+            ()
+            if have == threads
+            else (
+                (
+                    f"TensorFlow was already running with {have or 'its own number of'} threads; {threads}"
+                    " were asked for."
+                ),
+            )
+        )
     return ()
 
 

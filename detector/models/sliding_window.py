@@ -1,8 +1,8 @@
 """A fully convolutional patch classifier over an image pyramid, as a detector.
 
 Each scale of the pyramid looks for windows of one size in the original image. A cell of the confidence map is
-a window; windows above the threshold go through NMS, and each survivor is moved to the mean of the windows near
-it, weighted by their odds (refinement).
+a window; windows above the threshold go through NMS, and each survivor is moved to the mean of the windows
+near it, weighted by their odds (refinement).
 """
 
 from __future__ import annotations
@@ -60,20 +60,45 @@ class SlidingWindow(OpenedWindows):
     """
 
     def __init__(
-        self, network: Network, geometry: WindowGeometry, classes: ClassMap, settings: SlidingWindowSettings | None = None, *,
-        name: str = "sliding window", weights_hash: str = "", source: str = "", notes: Sequence[str] = (), model: Any = None,
+        self,
+        network: Network,
+        geometry: WindowGeometry,
+        classes: ClassMap,
+        settings: SlidingWindowSettings | None = None,
+        *,
+        name: str = "sliding window",
+        weights_hash: str = "",
+        source: str = "",
+        notes: Sequence[str] = (),
+        model: Any = None,
     ):
         if len(classes) != 1:
-            raise ModelError(f"a sliding-window detector finds one class, got {len(classes)}: {', '.join(classes.names)}.")
+            raise ModelError(
+                f"a sliding-window detector finds one class, got {len(classes)}: {', '.join(classes.names)}."
+            )
         self._network, self.geometry, self.model = network, geometry, model
         self.settings = settings or SlidingWindowSettings()
         self._lock = threading.Lock()
         if not geometry.exact:
-            notes = (*notes, "Its convolutions are padded: inside an image a window sees its real neighbours, so the map differs a little from the classifier on cut-out patches.")
+            notes = (
+                *notes,
+                (
+                    "Its convolutions are padded: inside an image a window sees its real neighbours, so the"
+                    " map differs a little from the classifier on cut-out patches."
+                ),
+            )
         self.info = DetectorInfo(
-            name=name, kind="sliding_window", class_map=classes, input_size=None, source=source, settings=asdict(self.settings),
-            weights_hash=hash_answers(weights_hash, classes, asdict(self.settings)), notes=tuple(notes),
-            capabilities=frozenset({"candidates", "anchors", "low_scores"} | ({"gradients"} if model is not None else set())),
+            name=name,
+            kind="sliding_window",
+            class_map=classes,
+            input_size=None,
+            source=source,
+            settings=asdict(self.settings),
+            weights_hash=hash_answers(weights_hash, classes, asdict(self.settings)),
+            notes=tuple(notes),
+            capabilities=frozenset(
+                {"candidates", "anchors", "low_scores"} | ({"gradients"} if model is not None else set())
+            ),
         )
 
     def confidence_maps(self, image: np.ndarray) -> list[ConfidenceMap]:
@@ -81,7 +106,10 @@ class SlidingWindow(OpenedWindows):
         check_images([image])
         grey = to_grey(image)
         with self._lock:
-            return [scan(self._network, self.geometry, grey, width, self.settings.pad) for width in self.settings.window_widths]
+            return [
+                scan(self._network, self.geometry, grey, width, self.settings.pad)
+                for width in self.settings.window_widths
+            ]
 
     def candidates(self, images: Sequence[np.ndarray]) -> list[Candidates]:
         """Every window of every scale; the level is the scale's place, the anchor the window itself."""
@@ -112,7 +140,10 @@ def find_windows(windows: Candidates, settings: SlidingWindowSettings) -> FoundW
     Best first by logit, since scores of sure windows round to 1. Kept boxes are compared as they were found,
     not as refined.
     """
-    scores, logits = windows.scores[:, 0], windows.scores[:, 0] if windows.logits is None else windows.logits[:, 0]
+    scores, logits = (
+        windows.scores[:, 0],
+        (windows.scores[:, 0] if windows.logits is None else windows.logits[:, 0]),
+    )
     order = np.flatnonzero(scores >= np.float32(settings.score_threshold))
     order = order[np.argsort(-logits[order], kind="stable")]
     kept, refined = [], []
@@ -121,7 +152,9 @@ def find_windows(windows: Candidates, settings: SlidingWindowSettings) -> FoundW
         overlap = boxes.iou(best, others)[0]
         near = order[overlap >= settings.refine_iou] if settings.refine_iou < 1 else order[:1]
         sure = scores[near].astype(np.float64)
-        refined.append(np.average(windows.xyxy[near], axis=0, weights=sure / np.maximum(1 - sure, 1 / _MOST_ODDS)))
+        refined.append(
+            np.average(windows.xyxy[near], axis=0, weights=sure / np.maximum(1 - sure, 1 / _MOST_ODDS))
+        )
         kept.append(order[0])
         gone = (overlap > settings.iou_threshold) | (_share_inside(best, others) > settings.inside_threshold)
         gone[0] = True
@@ -143,14 +176,29 @@ def windows_to_detections(windows: Candidates, settings: SlidingWindowSettings) 
     found = find_windows(windows, settings)
     xyxy = boxes.clip(found.xyxy, windows.image_size)
     inside = boxes.area(xyxy) > 0
-    return Detections(xyxy[inside], found.scores[inside], np.zeros(inside.sum()), windows.image_size, anchor_ids=found.rows[inside])
+    return Detections(
+        xyxy[inside],
+        found.scores[inside],
+        np.zeros(inside.sum()),
+        windows.image_size,
+        anchor_ids=found.rows[inside],
+    )
 
 
 def load_sliding_window(
-    folder: str | Path, *, name: str | None = None, source: str | None = None, classes: ClassMap | None = None,
-    labels: str | Path | Sequence[str] | None = None, window_widths: Sequence[float] | None = None, score_threshold: float | None = None,
-    iou_threshold: float | None = None, inside_threshold: float | None = None, refine_iou: float | None = None,
-    pad: float | None = None, max_detections: int | None = None,
+    folder: str | Path,
+    *,
+    name: str | None = None,
+    source: str | None = None,
+    classes: ClassMap | None = None,
+    labels: str | Path | Sequence[str] | None = None,
+    window_widths: Sequence[float] | None = None,
+    score_threshold: float | None = None,
+    iou_threshold: float | None = None,
+    inside_threshold: float | None = None,
+    refine_iou: float | None = None,
+    pad: float | None = None,
+    max_detections: int | None = None,
 ) -> SlidingWindow:
     """The detector of a folder `save_sliding_window` or a training wrote.
 
@@ -176,10 +224,20 @@ def load_sliding_window(
     classifier = stored.load_classifier()
     network, geometry = to_fully_convolutional(classifier)
     if network.input_shape[-1] != 1 or network.output_shape[-1] != 2:
-        raise ModelError(f"expected a classifier from grey patches to two logits (background, object), it takes {network.input_shape[-1]} channels and gives {network.output_shape[-1]}.", path=stored.classifier)
+        raise ModelError(
+            "expected a classifier from grey patches to two logits (background, object), it takes"
+            f" {network.input_shape[-1]} channels and gives {network.output_shape[-1]}.",
+            path=stored.classifier,
+        )
     return SlidingWindow(
-        compiled(network), geometry, classes or stored.classes, dataclasses.replace(stored.settings, **changes),
-        name=name or stored.name, weights_hash=hash_weights(classifier), source=source or str(folder), notes=stored.notes,
+        compiled(network),
+        geometry,
+        classes or stored.classes,
+        dataclasses.replace(stored.settings, **changes),
+        name=name or stored.name,
+        weights_hash=hash_weights(classifier),
+        source=source or str(folder),
+        notes=stored.notes,
         model=network,
     )
 

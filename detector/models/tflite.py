@@ -1,9 +1,9 @@
 """A TensorFlow Lite detector, run through ai-edge-litert; TensorFlow is not needed.
 
 Pictures are stretched to the input size with OpenCV's bilinear filter (half-pixel centres, on uint8), which
-is what phone apps do (Android's createScaledBitmap, the TFLite Support Library's ResizeOp), unless the file says
-that its network was trained on another rule, as Boxscope's own exports do. Quantised
-inputs get the pixels as they are, float inputs the range the file's metadata states, else -1..1.
+is what phone apps do (Android's createScaledBitmap, the TFLite Support Library's ResizeOp), unless the file
+says that its network was trained on another rule, as Boxscope's own exports do. Quantised inputs get the
+pixels as they are, float inputs the range the file's metadata states, else -1..1.
 """
 
 from __future__ import annotations
@@ -28,17 +28,30 @@ from detector.nms import PostprocessSettings, replay
 from detector.ssd.preprocess import stretch
 from detector.two_head.frames import whole
 
-RAW_SETTINGS = PostprocessSettings(score_threshold=0.005)  # for files without post-processing; IoU and caps of the zoo
+RAW_SETTINGS = PostprocessSettings(
+    score_threshold=0.005
+)  # for files without post-processing; IoU and caps of the zoo
 RESIZES = {
-    "half-pixel": "bilinear, half-pixel centres", "legacy": "bilinear, TF1's legacy rule (sampled at multiples of the step)",
+    "half-pixel": "bilinear, half-pixel centres",
+    "legacy": "bilinear, TF1's legacy rule (sampled at multiples of the step)",
     "letterbox": "bilinear, half-pixel centres, in its shape with grey bars",
 }
-GENERIC_NAMES = {"detect", "detect_quant", "model", "model_quant", "model_float", "best", "export"}  # the folder says more
-# The operation's own defaults where a file leaves its scales out (tensorflow/lite/kernels/detection_postprocess.cc).
+GENERIC_NAMES = {
+    "detect",
+    "detect_quant",
+    "model",
+    "model_quant",
+    "model_float",
+    "best",
+    "export",
+}  # the folder says more
+# The operation's own defaults where a file leaves its scales out
+# (tensorflow/lite/kernels/detection_postprocess.cc).
 _SCALES = {"y_scale": 10.0, "x_scale": 10.0, "h_scale": 5.0, "w_scale": 5.0}
 
 PER_CLASS_NOTE = (
-    "Its post-processing suppresses class by class, where LiteRT 2.3 on exactly two threads loses detections (measured), so it runs on one."
+    "Its post-processing suppresses class by class, where LiteRT 2.3 on exactly two threads loses detections"
+    " (measured), so it runs on one."
 )
 
 
@@ -94,33 +107,56 @@ class TFLiteDetector:
         values = self._invoke(_probe(self.input_size), list(self._scaling))
         self._layout = find_layout(self._interpreter, self._outputs, facts.output_names, values, str(path))
         inner = set(self._layout.inner or ())
-        self._scaling |= {int(d["index"]): d["quantization"] for d in self._interpreter.get_tensor_details() if d["index"] in inner}
+        self._scaling |= {
+            int(d["index"]): d["quantization"]
+            for d in self._interpreter.get_tensor_details()
+            if d["index"] in inner
+        }
         self._options = {**_SCALES, **(facts.postprocess or {})}
         self._background = 0
         outputs = self._count_classes(values)
-        class_map, label_notes = choose_labels(labels=labels, classes=classes, folders=[path.parent], outputs=outputs, packed=facts.labels)
+        class_map, label_notes = choose_labels(
+            labels=labels, classes=classes, folders=[path.parent], outputs=outputs, packed=facts.labels
+        )
         if self._layout.kind == "raw":
             width = values[self._layout.tensors["scores"]].shape[-1]
             self._background = int(width == 91 or max(class_map.external_ids) == width - 1)
-            class_map, label_notes = choose_labels(labels=labels, classes=classes, folders=[path.parent], outputs=width - self._background, packed=facts.labels)
-            self._logits = bool((values[self._layout.tensors["scores"]] < 0).any() or (values[self._layout.tensors["scores"]] > 1).any())
+            class_map, label_notes = choose_labels(
+                labels=labels,
+                classes=classes,
+                folders=[path.parent],
+                outputs=width - self._background,
+                packed=facts.labels,
+            )
+            self._logits = bool(
+                (values[self._layout.tensors["scores"]] < 0).any()
+                or (values[self._layout.tensors["scores"]] > 1).any()
+            )
         self._of_external = np.full(max(class_map.external_ids, default=0) + 1, -1, np.int64)
         self._of_external[list(class_map.external_ids)] = np.arange(len(class_map))
         self._columns = np.array(class_map.external_ids, np.int64) - 1 + self._background
 
-        settings: dict[str, Any] = {"input": feeding, "resize": RESIZES[self._resize], "outputs_by": self._layout.decided_by}
+        settings: dict[str, Any] = {
+            "input": feeding,
+            "resize": RESIZES[self._resize],
+            "outputs_by": self._layout.decided_by,
+        }
         if facts.postprocess is not None:
             settings |= {k: v for k, v in sorted(facts.postprocess.items()) if not k.startswith("_")}
         elif self._layout.kind == "raw":
             settings |= dataclasses.asdict(self._raw_settings)
-        capabilities = {"candidates"} if self._layout.kind == "raw" or self._inner_is_readable(values) else set()
+        capabilities = (
+            {"candidates"} if self._layout.kind == "raw" or self._inner_is_readable(values) else set()
+        )
         if self._layout.kind == "raw" or float(self._options.get("nms_score_threshold", 1.0)) <= 0.05:
             capabilities.add("low_scores")
         if per_class:
             notes += (PER_CLASS_NOTE,)
         rows = self._options.get("max_detections")
         if rows and rows <= 20:
-            notes += (f"It returns at most {rows} objects a picture; pictures with more lose the weaker ones.",)
+            notes += (
+                f"It returns at most {rows} objects a picture; pictures with more lose the weaker ones.",
+            )
         self.info = DetectorInfo(
             name=name or (path.parent.resolve().name if path.stem in GENERIC_NAMES else path.stem),
             kind="tflite",
@@ -151,18 +187,25 @@ class TFLiteDetector:
         """One picture at the input's size, float32 pixels 0..255 (`detector.core.Staged`)."""
         return self._stretched(image).astype(np.float32)
 
-    def detect_resized(self, pixels: Sequence[np.ndarray], sizes: Sequence[tuple[int, int]]) -> list[Detections]:
+    def detect_resized(
+        self, pixels: Sequence[np.ndarray], sizes: Sequence[tuple[int, int]]
+    ) -> list[Detections]:
         """`detect` from `resized` pictures of originals of these sizes."""
         return [self._detected(p, size) for p, size in zip(pixels, sizes)]
 
-    def candidates_resized(self, pixels: Sequence[np.ndarray], sizes: Sequence[tuple[int, int]]) -> list[Candidates]:
+    def candidates_resized(
+        self, pixels: Sequence[np.ndarray], sizes: Sequence[tuple[int, int]]
+    ) -> list[Candidates]:
         """`candidates` from `resized` pictures."""
         self._needs_candidates()
         return [self._shown(p, size) for p, size in zip(pixels, sizes)]
 
     def _needs_candidates(self) -> None:
         if "candidates" not in self.info.capabilities:
-            raise CapabilityError(f"{self.info.name} does not show its candidates: the file holds no readable {POSTPROCESS} operation.")
+            raise CapabilityError(
+                f"{self.info.name} does not show its candidates: the file holds no readable {POSTPROCESS}"
+                " operation."
+            )
 
     def _stretched(self, image: np.ndarray) -> np.ndarray:
         if self._resize == "legacy":
@@ -173,7 +216,11 @@ class TFLiteDetector:
 
     def _detected(self, pixels: np.ndarray, size: tuple[int, int]) -> Detections:
         values = self._invoke(pixels, list(self._layout.tensors.values()))
-        return self._from_rows(values, size) if self._layout.kind == "detections" else self._from_raw(values, size)
+        return (
+            self._from_rows(values, size)
+            if self._layout.kind == "detections"
+            else self._from_raw(values, size)
+        )
 
     def _shown(self, pixels: np.ndarray, size: tuple[int, int]) -> Candidates:
         if self._layout.kind == "raw":
@@ -181,18 +228,29 @@ class TFLiteDetector:
             return Candidates(xyxy, scores, size)
         encodings, scores, anchors = self._invoke(pixels, self._layout.inner).values()
         yxyx = decode_boxes(encodings[0], anchors, self._options)
-        centre = np.concatenate([anchors[:, :2] - anchors[:, 2:] / 2, anchors[:, :2] + anchors[:, 2:] / 2], axis=1)
-        return Candidates(self._placed(yxyx, size), self._pick(scores[0]), size, anchors=self._placed(centre, size))
+        centre = np.concatenate(
+            [anchors[:, :2] - anchors[:, 2:] / 2, anchors[:, :2] + anchors[:, 2:] / 2], axis=1
+        )
+        return Candidates(
+            self._placed(yxyx, size), self._pick(scores[0]), size, anchors=self._placed(centre, size)
+        )
 
     def _placed(self, yxyx: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         """Shares of the input to pixels of the picture."""
         if self._resize == "letterbox":
             x1, y1, x2, y2 = whole(size, self.input_size, "letterbox").window
-            yxyx = (yxyx * [y2 - y1, x2 - x1, y2 - y1, x2 - x1] + [y1, x1, y1, x1]) / [size[1], size[0], size[1], size[0]]
+            yxyx = (yxyx * [y2 - y1, x2 - x1, y2 - y1, x2 - x1] + [y1, x1, y1, x1]) / [
+                size[1],
+                size[0],
+                size[1],
+                size[0],
+            ]
         return _pixels(yxyx, size)
 
     def _invoke(self, pixels: np.ndarray, tensors: Sequence[int]) -> dict[int, np.ndarray]:
-        """Copies of these tensors after one picture of the input's size (uint8, or float32 0..255), dequantised."""
+        """Copies of these tensors after one picture of the input's size (uint8, or float32 0..255),
+        dequantised.
+        """
         fed = self._prepare(pixels)[None]
         with self._lock:
             self._interpreter.set_tensor(self._input["index"], fed)
@@ -211,7 +269,11 @@ class TFLiteDetector:
         if "num_classes" in self._options:
             count = int(self._options["num_classes"])
             if self._layout.inner:
-                shape = next(d["shape"] for d in self._interpreter.get_tensor_details() if d["index"] == self._layout.inner[1])
+                shape = next(
+                    d["shape"]
+                    for d in self._interpreter.get_tensor_details()
+                    if d["index"] == self._layout.inner[1]
+                )
                 self._background = max(0, int(shape[-1]) - count)
             return count
         return None
@@ -226,13 +288,21 @@ class TFLiteDetector:
             return False
         best = values[self._layout.tensors["scores"]].max()
         inside = scores.min() >= -1e-3 and scores.max() <= 1 + 1e-3
-        shaped = encodings.ndim == 3 and anchors.shape == encodings.shape[1:] and scores.shape[:2] == encodings.shape[:2]
+        shaped = (
+            encodings.ndim == 3
+            and anchors.shape == encodings.shape[1:]
+            and scores.shape[:2] == encodings.shape[:2]
+        )
         return bool(shaped and inside and abs(scores[..., self._background :].max() - best) < 1e-4)
 
     def _from_rows(self, values: dict[int, np.ndarray], size: tuple[int, int]) -> Detections:
         tensors = self._layout.tensors
         scores = values[tensors["scores"]].reshape(-1)
-        n = min(len(scores), int(np.rint(values[tensors["count"]].reshape(-1)[0]))) if "count" in tensors else len(scores)
+        n = (
+            min(len(scores), int(np.rint(values[tensors["count"]].reshape(-1)[0])))
+            if "count" in tensors
+            else len(scores)
+        )
         scores = np.clip(scores[:n], 0, 1)
         ids = np.rint(values[tensors["classes"]].reshape(-1)[:n]).astype(np.int64) + 1
         inside = (ids >= 0) & (ids < len(self._of_external))
@@ -243,7 +313,9 @@ class TFLiteDetector:
         xyxy = self._placed(values[tensors["boxes"]].reshape(-1, 4)[:n][keep], size)
         return Detections(boxes.clip(xyxy, size), scores[keep], class_ids[keep], size)
 
-    def _raw_rows(self, values: dict[int, np.ndarray], size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    def _raw_rows(
+        self, values: dict[int, np.ndarray], size: tuple[int, int]
+    ) -> tuple[np.ndarray, np.ndarray]:
         scores = values[self._layout.tensors["scores"]][0]
         if self._logits:
             scores = 0.5 * (1 + np.tanh(0.5 * scores))
@@ -275,9 +347,13 @@ def decode_boxes(encodings: np.ndarray, anchors: np.ndarray, scales: dict[str, A
 
 def _pixels(yxyx: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     if not np.isfinite(yxyx).all():
-        raise ModelError("The model returned boxes that are not finite numbers; its weights or its input are broken.")
+        raise ModelError(
+            "The model returned boxes that are not finite numbers; its weights or its input are broken."
+        )
     xyxy = boxes.denormalise(boxes.yxyx_to_xyxy(yxyx), size).astype(np.float32)
-    return np.concatenate([np.minimum(xyxy[:, :2], xyxy[:, 2:]), np.maximum(xyxy[:, :2], xyxy[:, 2:])], axis=1)
+    return np.concatenate(
+        [np.minimum(xyxy[:, :2], xyxy[:, 2:]), np.maximum(xyxy[:, :2], xyxy[:, 2:])], axis=1
+    )
 
 
 def _resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -297,7 +373,9 @@ def _probe(size: tuple[int, int]) -> np.ndarray:
     """A picture with edges in it, run once at loading: it tells outputs apart and warms up."""
     width, height = size
     y, x = np.mgrid[:height, :width]
-    return np.stack([x * 255 // width, y * 255 // height, ((x // 24 + y // 24) % 2) * 200], axis=-1).astype(np.uint8)
+    return np.stack([x * 255 // width, y * 255 // height, ((x // 24 + y // 24) % 2) * 200], axis=-1).astype(
+        np.uint8
+    )
 
 
 def _usable_cores() -> int:
@@ -308,9 +386,16 @@ def _load(path: Path, facts: TFLiteFacts, threads: int):
     try:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError as error:
-        raise ModelError(f"A .tflite file needs ai-edge-litert, which cannot be imported here ({error}); pip install ai-edge-litert.") from error
+        raise ModelError(
+            f"A .tflite file needs ai-edge-litert, which cannot be imported here ({error}); pip install"
+            " ai-edge-litert."
+        ) from error
     if "edgetpu-custom-op" in facts.custom_ops:
-        raise ModelError("This file is compiled for an Edge TPU and runs only there; use the .tflite it was compiled from.", path=path)
+        raise ModelError(
+            "This file is compiled for an Edge TPU and runs only there; use the .tflite it was compiled"
+            " from.",
+            path=path,
+        )
     try:
         interpreter = Interpreter(str(path), num_threads=threads)
         interpreter.allocate_tensors()
@@ -325,18 +410,27 @@ def _read_input(interpreter: Any, wanted: tuple[int, int] | None, path: Path) ->
     listed = ", ".join(f"{d['name']} {np.dtype(d['dtype']).name} {list(d['shape'])}" for d in details)
     shape = [int(v) for v in details[0]["shape_signature"]] if len(details) == 1 else []
     if len(shape) != 4 or shape[3] != 3 or details[0]["dtype"] not in (np.uint8, np.int8, np.float32):
-        raise ModelError(f"expected one input, an RGB image [1, height, width, 3] of uint8, int8 or float32, found {listed}.", path=path)
+        raise ModelError(
+            "expected one input, an RGB image [1, height, width, 3] of uint8, int8 or float32, found"
+            f" {listed}.",
+            path=path,
+        )
     size = (shape[2], shape[1])
     if min(size) < 1:
         if wanted is None:
-            raise ModelError("The input size of this file is free; say which to use (input_size=(width, height)).", path=path)
+            raise ModelError(
+                "The input size of this file is free; say which to use (input_size=(width, height)).",
+                path=path,
+            )
         interpreter.resize_tensor_input(details[0]["index"], [1, wanted[1], wanted[0], 3])
         interpreter.allocate_tensors()
         size = wanted
     return interpreter.get_input_details()[0], size
 
 
-def _feeding(details: dict, facts: TFLiteFacts, asked: tuple[float, float] | None) -> tuple[Callable[[np.ndarray], np.ndarray], str, tuple[str, ...]]:
+def _feeding(
+    details: dict, facts: TFLiteFacts, asked: tuple[float, float] | None
+) -> tuple[Callable[[np.ndarray], np.ndarray], str, tuple[str, ...]]:
     """How pixels become the input: the function, its name for `settings`, and notes."""
     dtype = details["dtype"]
     if dtype != np.float32:
@@ -345,15 +439,32 @@ def _feeding(details: dict, facts: TFLiteFacts, asked: tuple[float, float] | Non
         real = f"{scale * (low - zero):.2f}..{scale * (low + 255 - zero):.2f}"
         if dtype == np.uint8:
             return _bytes, f"uint8, pixels as they are (stand for {real})", ()
-        return (lambda image: (_bytes(image) ^ 0x80).view(np.int8)), f"int8, pixels less 128 (stand for {real})", ()
+        return (
+            (lambda image: (_bytes(image) ^ 0x80).view(np.int8)),
+            f"int8, pixels less 128 (stand for {real})",
+            (),
+        )
     if facts.mean and facts.std and asked is None:
         mean, std = np.array(facts.mean, np.float32), np.array(facts.std, np.float32)
         said = f"float32, (pixel - {_short(facts.mean)}) / {_short(facts.std)}"
-        return (lambda image: (image - mean) / std), said, (f"The input range comes from the file's metadata: {said}.",)
+        return (
+            (lambda image: (image - mean) / std),
+            said,
+            (f"The input range comes from the file's metadata: {said}.",),
+        )
     low, high = asked or (-1.0, 1.0)
     step, start = np.float32((high - low) / 255), np.float32(low)
     said = f"float32, {low:g}..{high:g}"
-    note = () if asked else ("The file does not state the range of its float input; -1..1 was taken, the Object Detection API's for MobileNets (input_range changes it).",)
+    note = (
+        ()
+        if asked
+        else (
+            (
+                "The file does not state the range of its float input; -1..1 was taken, the Object Detection"
+                " API's for MobileNets (input_range changes it)."
+            ),
+        )
+    )
     return (lambda image: image * step + start), said, note
 
 

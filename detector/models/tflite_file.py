@@ -19,8 +19,8 @@ from detector.labels import parse_lines, parse_pbtxt
 
 POSTPROCESS = "TFLite_Detection_PostProcess"
 OWN = b"BOXSCOPE"
-"""Name of the metadata entry, JSON: "resize" (see `detector.models.tflite.RESIZES`) and "postprocess", the settings of
-`detector.nms.PostprocessSettings` that belong to a file without an operation for it."""
+"""Name of the metadata entry, JSON: "resize" (see `detector.models.tflite.RESIZES`) and "postprocess", the
+settings of `detector.nms.PostprocessSettings` that belong to a file without an operation for it."""
 _MAX_LABEL_FILE = 4 << 20
 
 
@@ -49,7 +49,9 @@ def read_facts(path: str | Path) -> TFLiteFacts:
 
     content = Path(path).read_bytes()
     if content[4:8] != b"TFL3":
-        raise ModelError("expected a TensorFlow Lite file (TFL3 at byte 4), this is something else.", path=path)
+        raise ModelError(
+            "expected a TensorFlow Lite file (TFL3 at byte 4), this is something else.", path=path
+        )
     try:
         model = schema.Model.GetRootAs(content, 0)
         codes = [model.OperatorCodes(i) for i in range(model.OperatorCodesLength())]
@@ -61,7 +63,9 @@ def read_facts(path: str | Path) -> TFLiteFacts:
     except ModelError:
         raise
     except Exception as error:  # a flatbuffer cut short fails in many ways
-        raise ModelError(f"expected a whole TensorFlow Lite file, this one is broken ({type(error).__name__}).", path=path) from error
+        raise ModelError(
+            f"expected a whole TensorFlow Lite file, this one is broken ({type(error).__name__}).", path=path
+        ) from error
     return TFLiteFacts(options, tuple(custom.values()), mean, std, _packed_labels(content, path), names, own)
 
 
@@ -124,7 +128,10 @@ class _Table:
         if not offset:
             return ()
         start = self._table.Vector(offset)
-        return tuple(float(self._table.Get(number_types.Float32Flags, start + 4 * i)) for i in range(self._table.VectorLen(offset)))
+        return tuple(
+            float(self._table.Get(number_types.Float32Flags, start + 4 * i))
+            for i in range(self._table.VectorLen(offset))
+        )
 
     def _sub(self, position: int) -> _Table:
         other = _Table.__new__(_Table)
@@ -163,5 +170,9 @@ def _packed_labels(content: bytes, path: str | Path) -> ClassMap | None:
                 continue
             text = archive.read(member).decode("utf-8-sig", "replace")
             where = f"{path}!{member.filename}"
-            return parse_pbtxt(text, where) if member.filename.lower().endswith(".pbtxt") else parse_lines(text, where)
+            return (
+                parse_pbtxt(text, where)
+                if member.filename.lower().endswith(".pbtxt")
+                else parse_lines(text, where)
+            )
     return None

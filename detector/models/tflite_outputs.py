@@ -37,7 +37,13 @@ class Layout:
     inner: tuple[int, int, int] | None = None
 
 
-def find_layout(interpreter: Any, outputs: Sequence[Mapping], names: Sequence[str], values: Mapping[int, np.ndarray], path: str) -> Layout:
+def find_layout(
+    interpreter: Any,
+    outputs: Sequence[Mapping],
+    names: Sequence[str],
+    values: Mapping[int, np.ndarray],
+    path: str,
+) -> Layout:
     """The layout of a loaded model.
 
     Args:
@@ -55,14 +61,18 @@ def find_layout(interpreter: Any, outputs: Sequence[Mapping], names: Sequence[st
     if len(shapes) == 2:
         return _raw(shapes, outputs, names, values, path)
     if len(shapes) in (3, 4):
-        spoken = {int(d["index"]): " ".join([str(d["name"]), names[i] if i < len(names) else ""]).lower() for i, d in enumerate(outputs)}
+        spoken = {
+            int(d["index"]): " ".join([str(d["name"]), names[i] if i < len(names) else ""]).lower()
+            for i, d in enumerate(outputs)
+        }
         found = _by_shape_name_value(shapes, spoken, values)
         if found:
             return found
     listed = ", ".join(f"{d['name']} {list(shapes[int(d['index'])])}" for d in outputs)
     raise ModelError(
-        f"expected the four outputs of a detector (boxes [1, N, 4], classes [1, N], scores [1, N], count) or boxes [1, A, 4] with "
-        f"scores [1, A, K], found {listed}; export with the Object Detection API's export_tflite_graph_tf2.py.",
+        "expected the four outputs of a detector (boxes [1, N, 4], classes [1, N], scores [1, N], count) or"
+        f" boxes [1, A, 4] with scores [1, A, K], found {listed}; export with the Object Detection API's"
+        " export_tflite_graph_tf2.py.",
         path=path,
     )
 
@@ -77,11 +87,15 @@ def _from_operation(interpreter: Any, wanted: set[int]) -> Layout | None:
             tensors = {role: int(i) for role, i in zip(ROLES, operation["outputs"])}
             if set(tensors.values()) == wanted:
                 inner = tuple(int(i) for i in operation["inputs"][:3])
-                return Layout("detections", tensors, f"the {POSTPROCESS} operation", inner if len(inner) == 3 else None)
+                return Layout(
+                    "detections", tensors, f"the {POSTPROCESS} operation", inner if len(inner) == 3 else None
+                )
     return None
 
 
-def _by_shape_name_value(shapes: dict[int, tuple], spoken: dict[int, str], values: Mapping[int, np.ndarray]) -> Layout | None:
+def _by_shape_name_value(
+    shapes: dict[int, tuple], spoken: dict[int, str], values: Mapping[int, np.ndarray]
+) -> Layout | None:
     boxes = [i for i, s in shapes.items() if len(s) == 3 and s[2] == 4]
     rows = [i for i, s in shapes.items() if len(s) == 2 and boxes and s[1] == shapes[boxes[0]][1]]
     count = [i for i, s in shapes.items() if int(np.prod(s)) == 1 and i not in rows]
@@ -93,7 +107,10 @@ def _by_shape_name_value(shapes: dict[int, tuple], spoken: dict[int, str], value
     if len(rows) != 2 or len(count) > 1:
         return None
     tensors = {"boxes": boxes[0], **({"count": count[0]} if count else {})}
-    said = {i: {role for role in ("classes", "scores") if any(word in spoken[i] for word in _WORDS[role])} for i in rows}
+    said = {
+        i: {role for role in ("classes", "scores") if any(word in spoken[i] for word in _WORDS[role])}
+        for i in rows
+    }
     a, b = rows
     if said[a] != said[b] and len(said[a] | said[b]) and len(said[a]) <= 1 and len(said[b]) <= 1:
         a_is_scores = "scores" in said[a] or "classes" in said[b]
@@ -113,21 +130,33 @@ def _looks_like_classes(values: np.ndarray) -> bool:
     return bool(np.array_equal(values, np.rint(values)))
 
 
-def _raw(shapes: dict[int, tuple], outputs: Sequence[Mapping], names: Sequence[str], values: Mapping[int, np.ndarray], path: str) -> Layout:
+def _raw(
+    shapes: dict[int, tuple],
+    outputs: Sequence[Mapping],
+    names: Sequence[str],
+    values: Mapping[int, np.ndarray],
+    path: str,
+) -> Layout:
     threes = {i: s for i, s in shapes.items() if len(s) == 3}
     boxes = [i for i, s in threes.items() if s[2] == 4]
     listed = ", ".join(f"{d['name']} {list(shapes[int(d['index'])])}" for d in outputs)
     if len(boxes) == 2:
         spoken = [f"{d['name']} {names[i] if i < len(names) else ''}".lower() for i, d in enumerate(outputs)]
         named = [d for d, said in zip(outputs, spoken) if "box" in said]
-        boxes = [int(named[0]["index"])] if len(named) == 1 else [i for i in boxes if _looks_decoded(values[i])]
+        boxes = (
+            [int(named[0]["index"])] if len(named) == 1 else [i for i in boxes if _looks_decoded(values[i])]
+        )
     if len(threes) != 2 or len(boxes) != 1 or len({s[1] for s in threes.values()}) != 1:
-        raise ModelError(f"expected boxes [1, A, 4] and scores [1, A, K], found {listed}; this is no detector Boxscope can read.", path=path)
+        raise ModelError(
+            f"expected boxes [1, A, 4] and scores [1, A, K], found {listed}; this is no detector Boxscope can"
+            " read.",
+            path=path,
+        )
     (scores,) = set(threes) - set(boxes)
     if not _looks_decoded(values[boxes[0]]):
         raise ModelError(
-            f"found {listed}: box encodings without their anchors, which cannot be decoded; export with export_tflite_graph_tf2.py, "
-            "which adds the post-processing operation.",
+            f"found {listed}: box encodings without their anchors, which cannot be decoded; export with"
+            " export_tflite_graph_tf2.py, which adds the post-processing operation.",
             path=path,
         )
     return Layout("raw", {"boxes": boxes[0], "scores": scores}, "shapes and values")

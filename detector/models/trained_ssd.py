@@ -45,19 +45,33 @@ def load_trained(
     """
     config, class_map, weights = TrainFolder(folder).read_detector()
     changes = {
-        "score_threshold": score_threshold, "iou_threshold": iou_threshold,
-        "max_detections_per_class": max_detections_per_class, "max_total_detections": max_total_detections,
+        "score_threshold": score_threshold,
+        "iou_threshold": iou_threshold,
+        "max_detections_per_class": max_detections_per_class,
+        "max_total_detections": max_total_detections,
     }
     changes = {key: value for key, value in changes.items() if value is not None}
     if changes:
         config = config.with_(postprocess=dataclasses.replace(config.postprocess, **changes))
     notes: tuple[str, ...] = ()
     if classes is not None or labels is not None:
-        class_map, notes = choose_labels(labels=labels, classes=classes, folders=(), outputs=config.num_classes)
+        class_map, notes = choose_labels(
+            labels=labels, classes=classes, folders=(), outputs=config.num_classes
+        )
     arrays, meta = load_arrays(weights)
     if meta.get("figure"):
-        notes = (*notes, f"Weights of step {meta['step']}, the best by {meta['figure']} ({meta['value']:.4g}).")
+        notes = (
+            *notes,
+            f"Weights of step {meta['step']}, the best by {meta['figure']} ({meta['value']:.4g}).",
+        )
     return KerasSSD(
-        config, arrays, class_map, outputs=[i - 1 for i in class_map.external_ids], name=name or Path(folder).resolve().name,
-        source=source or str(folder), notes=notes, runtime=runtime, threads=threads,
+        config,
+        arrays,
+        class_map,
+        outputs=[i - 1 for i in class_map.external_ids],
+        name=name or Path(folder).resolve().name,
+        source=source or str(folder),
+        notes=notes,
+        runtime=runtime,
+        threads=threads,
     )

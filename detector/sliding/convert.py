@@ -15,8 +15,14 @@ import numpy as np
 from detector.errors import ModelError
 
 _POINTWISE = (
-    keras.layers.Activation, keras.layers.ReLU, keras.layers.LeakyReLU, keras.layers.ELU, keras.layers.PReLU,
-    keras.layers.Dropout, keras.layers.BatchNormalization, keras.layers.Softmax,
+    keras.layers.Activation,
+    keras.layers.ReLU,
+    keras.layers.LeakyReLU,
+    keras.layers.ELU,
+    keras.layers.PReLU,
+    keras.layers.Dropout,
+    keras.layers.BatchNormalization,
+    keras.layers.Softmax,
 )
 
 
@@ -27,8 +33,8 @@ class WindowGeometry:
     Args:
         window: (W, H) of the patch the classifier was made for, in pixels.
         stride: pixels between neighbouring windows, the same both ways.
-        reach: (W, H) of the part of the window, from its corner, that the network sees: a strided layer may leave
-            the last pixels unused. None is the whole window.
+        reach: (W, H) of the part of the window, from its corner, that the network sees: a strided layer may
+            leave the last pixels unused. None is the whole window.
         exact: True where a map cell equals the classifier on its window; False where padded convolutions
             see, inside an image, real neighbours instead of the zeros around a patch.
     """
@@ -40,11 +46,15 @@ class WindowGeometry:
 
     def map_size(self, image_size: tuple[int, int]) -> tuple[int, int]:
         """(columns, rows) of the map over an image of (W, H); (0, 0) where no window fits."""
-        size = tuple((side - seen) // self.stride + 1 for side, seen in zip(image_size, self.reach or self.window))
+        size = tuple(
+            (side - seen) // self.stride + 1 for side, seen in zip(image_size, self.reach or self.window)
+        )
         return size if min(size) > 0 else (0, 0)
 
     def boxes(self, columns: int, rows: int) -> np.ndarray:
-        """float32 [rows * columns, 4] xyxy of every window, row by row, in pixels of the image given to the network."""
+        """float32 [rows * columns, 4] xyxy of every window, row by row, in pixels of the image given to the
+        network.
+        """
         y, x = np.mgrid[0:rows, 0:columns].reshape(2, -1) * self.stride
         width, height = self.window
         return np.stack([x, y, x + width, y + height], axis=1).astype(np.float32)
@@ -55,14 +65,25 @@ def _chain(model: keras.Model) -> list[keras.layers.Layer | None]:
     layers = [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
     last_spatial = max((i for i, layer in enumerate(layers) if len(layer.output.shape) == 4), default=-1)
     if last_spatial + 1 >= len(layers):
-        raise ModelError(f"{model.name}: expected a classifier that ends in Flatten or a global pooling and Dense layers; its last layer {layers[-1].name if layers else ''} is still a map.")
+        raise ModelError(
+            f"{model.name}: expected a classifier that ends in Flatten or a global pooling and Dense layers;"
+            f" its last layer {layers[-1].name if layers else ''} is still a map."
+        )
     return [layers[last_spatial] if last_spatial >= 0 else None, *layers[last_spatial + 1 :]]
 
 
-def _dense_as_convolution(dense: keras.layers.Dense, height: int, width: int, channels: int) -> tuple[keras.layers.Layer, list[np.ndarray]]:
+def _dense_as_convolution(
+    dense: keras.layers.Dense, height: int, width: int, channels: int
+) -> tuple[keras.layers.Layer, list[np.ndarray]]:
     # Flatten of a channels-last map runs channel fastest, then column, then row: exactly a [h, w, C] kernel.
     kernel, *bias = dense.get_weights()
-    layer = keras.layers.Conv2D(dense.units, (height, width), activation=dense.activation, use_bias=dense.use_bias, name=f"{dense.name}_conv")
+    layer = keras.layers.Conv2D(
+        dense.units,
+        (height, width),
+        activation=dense.activation,
+        use_bias=dense.use_bias,
+        name=f"{dense.name}_conv",
+    )
     return layer, [kernel.reshape(height, width, channels, dense.units), *bias]
 
 
@@ -70,8 +91,9 @@ def to_fully_convolutional(classifier: keras.Model) -> tuple[keras.Model, Window
     """The same weights as a network over [B, H, W, C] of any H, W at least the patch.
 
     Args:
-        classifier: a built Keras classifier over fixed patches [B, h, w, C]: any feature layers, then Flatten,
-            GlobalAveragePooling2D or GlobalMaxPooling2D, then Dense layers with pointwise layers between.
+        classifier: a built Keras classifier over fixed patches [B, h, w, C]: any feature layers, then
+            Flatten, GlobalAveragePooling2D or GlobalMaxPooling2D, then Dense layers with pointwise layers
+            between.
 
     Returns:
         The network, whose output is [B, rows, columns, classes], and the geometry of its windows.
@@ -81,9 +103,15 @@ def to_fully_convolutional(classifier: keras.Model) -> tuple[keras.Model, Window
     """
     shape = classifier.input_shape
     if isinstance(shape, list) or len(shape) != 4 or None in shape[1:]:
-        raise ModelError(f"{classifier.name}: expected one input [batch, height, width, channels] of a fixed size, got {shape}.")
+        raise ModelError(
+            f"{classifier.name}: expected one input [batch, height, width, channels] of a fixed size, got"
+            f" {shape}."
+        )
     if keras.config.image_data_format() != "channels_last":
-        raise ModelError("expected Keras' channels_last image format; set keras.config.set_image_data_format('channels_last').")
+        raise ModelError(
+            "expected Keras' channels_last image format; set"
+            " keras.config.set_image_data_format('channels_last')."
+        )
     spatial, bridge, *head = _chain(classifier)
     image = keras.Input((None, None, shape[3]), name="image")
     x, (height, width, channels) = image, shape[1:]
@@ -96,11 +124,20 @@ def to_fully_convolutional(classifier: keras.Model) -> tuple[keras.Model, Window
     carried: list[tuple[keras.layers.Layer, list[np.ndarray]]] = []
     whole_map = (height, width)
     if isinstance(bridge, keras.layers.GlobalAveragePooling2D):
-        x, whole_map = keras.layers.AveragePooling2D((height, width), strides=1, name=f"{bridge.name}_window")(x), (1, 1)
+        x, whole_map = (
+            keras.layers.AveragePooling2D((height, width), strides=1, name=f"{bridge.name}_window")(x),
+            (1, 1),
+        )
     elif isinstance(bridge, keras.layers.GlobalMaxPooling2D):
-        x, whole_map = keras.layers.MaxPooling2D((height, width), strides=1, name=f"{bridge.name}_window")(x), (1, 1)
+        x, whole_map = (
+            keras.layers.MaxPooling2D((height, width), strides=1, name=f"{bridge.name}_window")(x),
+            (1, 1),
+        )
     elif not isinstance(bridge, keras.layers.Flatten):
-        raise ModelError(f"layer {bridge.name} ({type(bridge).__name__}) cannot be converted: after the last feature map expected Flatten, GlobalAveragePooling2D or GlobalMaxPooling2D.")
+        raise ModelError(
+            f"layer {bridge.name} ({type(bridge).__name__}) cannot be converted: after the last feature map"
+            " expected Flatten, GlobalAveragePooling2D or GlobalMaxPooling2D."
+        )
     for layer in head:
         if isinstance(layer, keras.layers.Dense):
             channels_in = channels if whole_map == (height, width) else x.shape[-1]
@@ -108,14 +145,22 @@ def to_fully_convolutional(classifier: keras.Model) -> tuple[keras.Model, Window
             whole_map = (1, 1)
         elif isinstance(layer, _POINTWISE):
             if whole_map != (1, 1) and layer.get_weights():
-                raise ModelError(f"layer {layer.name} ({type(layer).__name__}) cannot be converted: it has weights for each place of the flattened map; put it after the first Dense.")
+                raise ModelError(
+                    f"layer {layer.name} ({type(layer).__name__}) cannot be converted: it has weights for"
+                    " each place of the flattened map; put it after the first Dense."
+                )
             new, weights = type(layer).from_config(layer.get_config()), layer.get_weights()
         else:
-            raise ModelError(f"layer {layer.name} ({type(layer).__name__}) cannot be converted: expected Dense and pointwise layers after {bridge.name}.")
+            raise ModelError(
+                f"layer {layer.name} ({type(layer).__name__}) cannot be converted: expected Dense and"
+                f" pointwise layers after {bridge.name}."
+            )
         x = new(x)
         carried.append((new, weights))
     if whole_map != (1, 1):
-        raise ModelError(f"{classifier.name}: expected a Dense layer after {bridge.name}, found none to convert.")
+        raise ModelError(
+            f"{classifier.name}: expected a Dense layer after {bridge.name}, found none to convert."
+        )
     for layer, weights in carried:
         layer.set_weights(weights)
     network = keras.Model(image, x, name=f"{classifier.name}_convolutional")
@@ -142,20 +187,30 @@ def geometry_of(network: keras.Model, window: tuple[int, int]) -> WindowGeometry
 
     width, height = window
     if cells(width, height) != (1, 1):
-        raise ModelError(f"{network.name}: expected one cell at its window of {width}x{height}, got {cells(width, height)}.")
+        raise ModelError(
+            f"{network.name}: expected one cell at its window of {width}x{height}, got"
+            f" {cells(width, height)}."
+        )
     across, down = (_LENGTH / (more - 1) for more in cells(width + _LENGTH, height + _LENGTH))
     if across != down or across != int(across):
-        raise ModelError(f"{network.name}: expected the same whole stride both ways, got {down:g} down and {across:g} across.")
+        raise ModelError(
+            f"{network.name}: expected the same whole stride both ways, got {down:g} down and {across:g}"
+            " across."
+        )
     seen_across, seen_down = width, height
     while cells(seen_across - 1, height) == (1, 1):
         seen_across -= 1
     while cells(width, seen_down - 1) == (1, 1):
         seen_down -= 1
     exact = not any(_is_padded(layer) for layer in network.layers)
-    return WindowGeometry(window, int(across), exact, None if (seen_across, seen_down) == window else (seen_across, seen_down))
+    return WindowGeometry(
+        window, int(across), exact, None if (seen_across, seen_down) == window else (seen_across, seen_down)
+    )
 
 
 def _is_padded(layer: keras.layers.Layer) -> bool:
     kernel = getattr(layer, "kernel_size", None) or getattr(layer, "pool_size", (1, 1))
     largest = kernel if isinstance(kernel, int) else max(kernel)
-    return isinstance(layer, keras.layers.ZeroPadding2D) or (getattr(layer, "padding", "valid") == "same" and largest > 1)
+    return isinstance(layer, keras.layers.ZeroPadding2D) or (
+        getattr(layer, "padding", "valid") == "same" and largest > 1
+    )

@@ -3,8 +3,8 @@
     detector.json     kind, class, settings, the classifier's file
     classifier.keras  the patch classifier, as Keras saves it
 
-A training's folder holds what `detector.train_folder` lists beside them (recipe.yaml, start.json, history.jsonl,
-state.json, last.npz).
+A training's folder holds what `detector.train_folder` lists beside them (recipe.yaml, start.json,
+history.jsonl, state.json, last.npz).
 """
 
 from __future__ import annotations
@@ -55,11 +55,18 @@ class StoredDetector:
         import keras
 
         if not self.classifier.is_file():
-            raise ModelError("expected a classifier, there is none yet: the training that makes it has not got that far.", path=self.classifier)
+            raise ModelError(
+                "expected a classifier, there is none yet: the training that makes it has not got that far.",
+                path=self.classifier,
+            )
         try:
             return keras.saving.load_model(self.classifier, compile=False)
         except (OSError, ValueError, TypeError, KeyError) as error:
-            raise ModelError(f"expected a classifier that Keras saved: {str(error).splitlines()[0] if str(error) else error!r}.", path=self.classifier) from error
+            raise ModelError(
+                "expected a classifier that Keras saved:"
+                f" {str(error).splitlines()[0] if str(error) else error!r}.",
+                path=self.classifier,
+            ) from error
 
 
 def read_folder(folder: str | os.PathLike) -> StoredDetector:
@@ -72,33 +79,61 @@ def read_folder(folder: str | os.PathLike) -> StoredDetector:
     try:
         stored = json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise ModelError(f"expected the folder of a sliding-window detector: {reason_of(error)}.", path=path) from error
+        raise ModelError(
+            f"expected the folder of a sliding-window detector: {reason_of(error)}.", path=path
+        ) from error
     if not isinstance(stored, dict) or stored.get("kind") != KIND or stored.get("schema") != SCHEMA:
-        kind, schema = (stored.get("kind"), stored.get("schema")) if isinstance(stored, dict) else (None, None)
-        raise ModelError(f"expected kind {KIND!r} and schema {SCHEMA}, got {kind!r} and {schema!r}.", path=path)
+        kind, schema = (
+            (stored.get("kind"), stored.get("schema")) if isinstance(stored, dict) else (None, None)
+        )
+        raise ModelError(
+            f"expected kind {KIND!r} and schema {SCHEMA}, got {kind!r} and {schema!r}.", path=path
+        )
     try:
         classes = ClassMap(tuple(stored["classes"]))
         settings = SlidingWindowSettings(**stored["settings"])
-        return StoredDetector(stored["name"], path.parent / stored["classifier"], classes, settings, tuple(stored.get("notes", ())))
+        return StoredDetector(
+            stored["name"],
+            path.parent / stored["classifier"],
+            classes,
+            settings,
+            tuple(stored.get("notes", ())),
+        )
     except (KeyError, TypeError, ConfigError, InputError) as error:
-        raise ModelError(f"expected a name, a class, settings and a classifier: {error}.", path=path) from error
+        raise ModelError(
+            f"expected a name, a class, settings and a classifier: {error}.", path=path
+        ) from error
 
 
 def save_sliding_window(
-    folder: str | os.PathLike, classifier: keras.Model, classes: ClassMap, settings: SlidingWindowSettings | None = None, *,
-    name: str = "sliding window", notes: Sequence[str] = (),
+    folder: str | os.PathLike,
+    classifier: keras.Model,
+    classes: ClassMap,
+    settings: SlidingWindowSettings | None = None,
+    *,
+    name: str = "sliding window",
+    notes: Sequence[str] = (),
 ) -> Path:
-    """Write a detector that `load_detector(folder)` opens, from any Keras classifier `to_fully_convolutional` takes."""
+    """Write a detector that `load_detector(folder)` opens, from any Keras classifier `to_fully_convolutional`
+    takes.
+    """
     folder = Path(folder)
     write_classifier(folder / CLASSIFIER, classifier)
     write_detector(folder, classes, settings or SlidingWindowSettings(), name, notes)
     return folder
 
 
-def write_detector(folder: Path, classes: ClassMap, settings: SlidingWindowSettings, name: str, notes: Sequence[str] = ()) -> None:
+def write_detector(
+    folder: Path, classes: ClassMap, settings: SlidingWindowSettings, name: str, notes: Sequence[str] = ()
+) -> None:
     values = {
-        "schema": SCHEMA, "kind": KIND, "name": name, "classes": list(classes.names), "settings": dataclasses.asdict(settings),
-        "classifier": CLASSIFIER, "notes": list(notes),
+        "schema": SCHEMA,
+        "kind": KIND,
+        "name": name,
+        "classes": list(classes.names),
+        "settings": dataclasses.asdict(settings),
+        "classifier": CLASSIFIER,
+        "notes": list(notes),
     }
     write_atomically(folder / "detector.json", (json.dumps(values, indent=1) + "\n").encode())
 
@@ -120,11 +155,18 @@ class SlidingFolder(TrainFolder):
     def read_recipe(self) -> SlidingRecipe:
         """Raises RunError: no training was started here. ConfigError: its recipe was edited into nonsense."""
         if not self.started:
-            raise RunError("expected the folder of a training, it holds no recipe.", path=self.path / "recipe.yaml")
+            raise RunError(
+                "expected the folder of a training, it holds no recipe.", path=self.path / "recipe.yaml"
+            )
         return load_sliding_recipe(self.path / "recipe.yaml")
 
-    def write_result(self, recipe: SlidingRecipe, classifier: keras.Model, figures: Mapping[str, Any], step: int) -> None:
+    def write_result(
+        self, recipe: SlidingRecipe, classifier: keras.Model, figures: Mapping[str, Any], step: int
+    ) -> None:
         """The classifier as it is, as the detector of this folder."""
         write_classifier(self.path / CLASSIFIER, classifier)
-        note = f"Weights of step {step} of {recipe.steps}; on {figures['held-out patches']:.0f} held-out patches the classifier's accuracy was {figures['accuracy']:.4f}."
+        note = (
+            f"Weights of step {step} of {recipe.steps}; on {figures['held-out patches']:.0f} held-out patches"
+            f" the classifier's accuracy was {figures['accuracy']:.4f}."
+        )
         write_detector(self.path, ClassMap((recipe.class_name,)), recipe.settings(), recipe.name, (note,))

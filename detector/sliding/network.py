@@ -9,14 +9,22 @@ from detector.errors import InputError
 WINDOW = (100, 40)  # (W, H), the UIUC car window
 
 
-def patch_classifier(window: tuple[int, int] = WINDOW, *, widths: tuple[int, int] = (32, 64), dense: int = 512, dropout: float = 0.0, batch_norm_decay: float = 0.99) -> keras.Model:
+def patch_classifier(
+    window: tuple[int, int] = WINDOW,
+    *,
+    widths: tuple[int, int] = (32, 64),
+    dense: int = 512,
+    dropout: float = 0.0,
+    batch_norm_decay: float = 0.99,
+) -> keras.Model:
     """Conv 5x5, batch norm, ReLU, pool 2, twice; flatten; dense, ReLU; two logits (background, object).
 
     Convolutions are unpadded, so that a window inside an image sees what the patch alone would.
 
     Args:
         window: (W, H) of a patch; 100x40 gives a 7x22 map of `widths[1]` channels before the flatten.
-        widths: channels of the two convolutions; dense: units of the hidden layer; dropout: before the logits.
+        widths: channels of the two convolutions; dense: units of the hidden layer; dropout: before the
+            logits.
         batch_norm_decay: how much of its statistics batch normalisation keeps each step; 0.99 is Keras' own.
 
     Returns:
@@ -36,7 +44,10 @@ def patch_classifier(window: tuple[int, int] = WINDOW, *, widths: tuple[int, int
             keras.layers.ReLU(name=f"relu{i}"),
             keras.layers.MaxPooling2D(2, name=f"pool{i}"),
         ]
-    layers += [keras.layers.Flatten(name="flatten"), keras.layers.Dense(dense, activation="relu", name="dense1")]
+    layers += [
+        keras.layers.Flatten(name="flatten"),
+        keras.layers.Dense(dense, activation="relu", name="dense1"),
+    ]
     if dropout:
         layers.append(keras.layers.Dropout(dropout, name="dropout"))
     layers.append(keras.layers.Dense(2, name="logits"))

@@ -1,7 +1,7 @@
 """Patches for training a window classifier: augmentation, batches, mosaics to look for hard negatives in.
 
-All chance comes from a generator the caller seeds by (seed, step), so that a training that was killed sees the
-same batches again. Patches are grey uint8 [H, W]; batches float32 [B, H, W, 1] in 0..1.
+All chance comes from a generator the caller seeds by (seed, step), so that a training that was killed sees
+the same batches again. Patches are grey uint8 [H, W]; batches float32 [B, H, W, 1] in 0..1.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from detector.sliding.recipe import SlidingRecipe
 LEAST = 5  # patches of each kind, below which neither training nor judging means anything
 TOLERANCE = 0.25  # of an object's size along each axis: where the UIUC rule ends
 FAR = 1.5
-"""A window this far from an object, squared, in units of `TOLERANCE`, is background; one nearer than that but not on
-the object is neither, and is not trained on."""
+"""A window this far from an object, squared, in units of `TOLERANCE`, is background; one nearer than that but
+not on the object is neither, and is not trained on."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,19 @@ class Patches:
     def __post_init__(self) -> None:
         images, labels = np.asarray(self.images), np.asarray(self.labels)
         if images.dtype != np.uint8 or images.ndim != 3 or labels.shape != (len(images),):
-            raise DataError(f"expected grey patches uint8 [N, H, W] and a label each, got {images.dtype} {list(images.shape)} and {list(labels.shape)}.")
+            raise DataError(
+                f"expected grey patches uint8 [N, H, W] and a label each, got {images.dtype}"
+                f" {list(images.shape)} and {list(labels.shape)}."
+            )
         if min(images.shape[1:]) < 16:
-            raise DataError(f"expected patches of at least 16 pixels each way, they have {images.shape[2]}x{images.shape[1]}.")
+            raise DataError(
+                "expected patches of at least 16 pixels each way, they have"
+                f" {images.shape[2]}x{images.shape[1]}."
+            )
         if not np.isin(labels, (0, 1)).all():
-            raise DataError(f"expected labels 1 (an object) and 0 (background), got {sorted(set(labels.tolist()))[:5]}.")
+            raise DataError(
+                f"expected labels 1 (an object) and 0 (background), got {sorted(set(labels.tolist()))[:5]}."
+            )
         for label, kind in ((1, "positive (object)"), (0, "negative (background)")):
             count = int((labels == label).sum())
             if count < LEAST:
@@ -66,13 +74,17 @@ class Patches:
         return digest.hexdigest()
 
     def split(self, share: float, seed: int) -> tuple[Patches, Patches]:
-        """(to train on, held out): the share of each kind, drawn by the seed; equal patches stay on one side."""
+        """(to train on, held out): the share of each kind, drawn by the seed; equal patches stay on one
+        side.
+        """
         names = [hashlib.sha256(p.tobytes()).hexdigest() for p in self.images]
         rng = np.random.default_rng([seed, 0])
         out = np.zeros(len(names), bool)
         for label in (1, 0):
             distinct = sorted({n for n, kind in zip(names, self.labels) if kind == label})
-            chosen = {distinct[i] for i in rng.permutation(len(distinct))[: max(1, round(share * len(distinct)))]}
+            chosen = {
+                distinct[i] for i in rng.permutation(len(distinct))[: max(1, round(share * len(distinct)))]
+            }
             out |= np.array([n in chosen and kind == label for n, kind in zip(names, self.labels)])
         return Patches(self.images[~out], self.labels[~out]), _unchecked(self.images[out], self.labels[out])
 
@@ -93,8 +105,9 @@ def to_network(patches: np.ndarray) -> np.ndarray:
 class PatchBatches:
     """Batches by step, half objects, half background.
 
-    Background comes from the negative patches (shifted, enlarged, shrunk), from the surroundings of objects (a window
-    far from the object, or of quite another size), and from `hard`, the windows a round of mining found.
+    Background comes from the negative patches (shifted, enlarged, shrunk), from the surroundings of objects
+    (a window far from the object, or of quite another size), and from `hard`, the windows a round of mining
+    found.
     """
 
     def __init__(self, patches: Patches, recipe: SlidingRecipe, hard: np.ndarray | None = None):
@@ -104,7 +117,9 @@ class PatchBatches:
         self.hard = np.zeros((0, *self.positives.shape[1:]), np.uint8) if hard is None else hard
 
     def batch(self, step: int) -> tuple[np.ndarray, np.ndarray]:
-        """(float32 [B, H, W, 1], float32 [B, 2] targets), the same for the same step, seed and hard negatives."""
+        """(float32 [B, H, W, 1], float32 [B, 2] targets), the same for the same step, seed and hard
+        negatives.
+        """
         rng = np.random.default_rng([self.recipe.seed, 1, step])
         half = self.recipe.batch_size // 2
         objects = [self._object(rng) for _ in range(half)]
@@ -143,8 +158,12 @@ class PatchBatches:
             if far_from([[0, 0, width, height]], [box])[0]:
                 return self._window(patch, rng, zoom, shift)
 
-    def _window(self, patch: np.ndarray, rng: np.random.Generator, zoom: float, shift: np.ndarray) -> np.ndarray:
-        """The patch enlarged by `zoom` round its centre and moved by `shift` pixels, in a window of its size."""
+    def _window(
+        self, patch: np.ndarray, rng: np.random.Generator, zoom: float, shift: np.ndarray
+    ) -> np.ndarray:
+        """The patch enlarged by `zoom` round its centre and moved by `shift` pixels, in a window of its
+        size.
+        """
         height, width = patch.shape
         mirror = self.recipe.flip and rng.random() < 0.5
         canvas = _surround(patch[:, ::-1] if mirror else patch, self.negatives, rng)
@@ -152,7 +171,13 @@ class PatchBatches:
         y = height / 2 + shift[1] - zoom * 1.5 * height
         if zoom < 0.8:  # against aliasing, as INTER_AREA would
             canvas = cv2.GaussianBlur(canvas, (0, 0), 0.4 / zoom)
-        return cv2.warpAffine(canvas, np.array([[zoom, 0, x], [0, zoom, y]]), (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return cv2.warpAffine(
+            canvas,
+            np.array([[zoom, 0, x], [0, zoom, y]]),
+            (width, height),
+            flags=cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
 
     def _light(self, patch: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         r = self.recipe
@@ -162,7 +187,11 @@ class PatchBatches:
             image = cv2.GaussianBlur(image, (0, 0), sigma)
         image = image.astype(np.float32) / 255
         mean = image.mean()
-        image = (image - mean) * (1 + rng.uniform(-r.contrast, r.contrast)) + mean + rng.uniform(-r.brightness, r.brightness)
+        image = (
+            (image - mean) * (1 + rng.uniform(-r.contrast, r.contrast))
+            + mean
+            + rng.uniform(-r.brightness, r.brightness)
+        )
         if r.noise:
             image = image + rng.uniform(0, r.noise) * rng.standard_normal(image.shape, np.float32)
         return np.clip(image, 0, 1).astype(np.float32)
@@ -186,7 +215,9 @@ def _cut(patch: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _surround(patch: np.ndarray, negatives: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The patch in the middle of a canvas three times its size: edge repeated, mirrored, or negatives laid round it."""
+    """The patch in the middle of a canvas three times its size: edge repeated, mirrored, or negatives laid
+    round it.
+    """
     height, width = patch.shape
     kind = rng.integers(3)
     if kind == 2:
@@ -216,7 +247,11 @@ def mosaic(patches: Patches, rng: np.random.Generator, columns: int = 3, rows: i
     for y in range(0, image.shape[0], cell_h):
         for x in range(0, image.shape[1], cell_w):
             tile = negatives[rng.integers(len(negatives))]
-            tile = cv2.resize(tile[:, ::-1] if rng.random() < 0.5 else tile, (cell_w, cell_h), interpolation=cv2.INTER_AREA if zoom < 1 else cv2.INTER_LINEAR)
+            tile = cv2.resize(
+                tile[:, ::-1] if rng.random() < 0.5 else tile,
+                (cell_w, cell_h),
+                interpolation=cv2.INTER_AREA if zoom < 1 else cv2.INTER_LINEAR,
+            )
             part = image[y : y + cell_h, x : x + cell_w]
             part[:] = tile[: part.shape[0], : part.shape[1]]
     objects: list[list[float]] = []
@@ -226,7 +261,11 @@ def mosaic(patches: Patches, rng: np.random.Generator, columns: int = 3, rows: i
         x, y = int(rng.integers(image.shape[1] - w + 1)), int(rng.integers(image.shape[0] - h + 1))
         if any(x < b[2] and b[0] < x + w and y < b[3] and b[1] < y + h for b in objects):
             continue
-        image[y : y + h, x : x + w] = cv2.resize(positives[rng.integers(len(positives))], (w, h), interpolation=cv2.INTER_AREA if size < 1 else cv2.INTER_LINEAR)
+        image[y : y + h, x : x + w] = cv2.resize(
+            positives[rng.integers(len(positives))],
+            (w, h),
+            interpolation=cv2.INTER_AREA if size < 1 else cv2.INTER_LINEAR,
+        )
         objects.append([x, y, x + w, y + h])
     return Mosaic(image, np.array(objects, np.float64).reshape(-1, 4))
 
@@ -236,7 +275,10 @@ def far_from(windows: np.ndarray, objects: np.ndarray) -> np.ndarray:
 
     Distance is the UIUC rule's with scale, from the corner or the centre, whichever is nearer.
     """
-    windows, objects = np.asarray(windows, np.float64).reshape(-1, 4), np.asarray(objects, np.float64).reshape(-1, 4)
+    windows, objects = (
+        np.asarray(windows, np.float64).reshape(-1, 4),
+        np.asarray(objects, np.float64).reshape(-1, 4),
+    )
     far = np.ones(len(windows), bool)
     for box in objects:
         size = box[2:] - box[:2]
@@ -248,7 +290,9 @@ def far_from(windows: np.ndarray, objects: np.ndarray) -> np.ndarray:
     return far
 
 
-def hardest(scores: Sequence[float], windows: np.ndarray, most: int, least_score: float = 0.2, apart: float = 0.08) -> np.ndarray:
+def hardest(
+    scores: Sequence[float], windows: np.ndarray, most: int, least_score: float = 0.2, apart: float = 0.08
+) -> np.ndarray:
     """Rows of the worst false alarms, at least `apart` of a window away from each other, best score first."""
     scores, windows = np.asarray(scores), np.asarray(windows, np.float64).reshape(-1, 4)
     chosen: list[int] = []

@@ -1,4 +1,5 @@
-"""The recipe of a sliding-window detector: everything that decides its training, in one frozen, checked value.
+"""The recipe of a sliding-window detector: everything that decides its training, in one frozen, checked
+value.
 
 A YAML file is one of these where it says `kind: sliding_window`. No deep-learning library is imported.
 """
@@ -26,14 +27,16 @@ class SlidingRecipe(Recipe):
 
     Args:
         kind: "sliding_window".
-        data: patches of one size, as `detector.data.uiuc.read_patches` takes them; "" where the caller hands them over.
-        scenes: labelled pictures (as `load_dataset` takes them) whose regions free of objects give further negatives;
-            None uses the patches alone. `scenes_split` names one of their splits.
+        data: patches of one size, as `detector.data.uiuc.read_patches` takes them; "" where the caller hands
+            them over.
+        scenes: labelled pictures (as `load_dataset` takes them) whose regions free of objects give further
+            negatives; None uses the patches alone. `scenes_split` names one of their splits.
         name: shown to people.
         class_name: of the object; one class.
-        widths: channels of the two convolutions; dense: units of the hidden layer; dropout: before the logits.
-        batch_norm_decay: how much of its statistics batch normalisation keeps each step. Keras' own 0.99 needs more
-            steps than such a training has.
+        widths: channels of the two convolutions; dense: units of the hidden layer; dropout: before the
+            logits.
+        batch_norm_decay: how much of its statistics batch normalisation keeps each step. Keras' own 0.99
+            needs more steps than such a training has.
         steps: training steps (batches) in all, the rounds of hard negatives included.
         batch_size: patches a step, half of them objects.
         learning_rate: the highest; warm-up over a twentieth of the steps, then half a cosine to 0 (Adam).
@@ -43,12 +46,13 @@ class SlidingRecipe(Recipe):
         rounds: how often hard negatives are looked for, at equal distances over the steps.
         hard_negatives: the most that are added a round.
         mosaics: pictures composed of negative patches (and some objects) that a round looks through.
-        flip: mirror patches left to right; shift: most pixels an object is moved; zoom: most relative change of its size;
-        brightness: most that is added, as a share of white; contrast: most relative change; noise: highest standard
-            deviation, as a share of white; blur: highest standard deviation in pixels; cut: share of objects of
-            which a border strip (up to a fifth) is lost, as at the border of a picture.
-        window_widths, score_threshold, iou_threshold, inside_threshold, refine_iou, pad, max_detections: of the
-            detector, see `SlidingWindowSettings`.
+        flip: mirror patches left to right; shift: most pixels an object is moved; zoom: most relative change
+            of its size;
+        brightness: most that is added, as a share of white; contrast: most relative change; noise: highest
+            standard deviation, as a share of white; blur: highest standard deviation in pixels; cut: share of
+            objects of which a border strip (up to a fifth) is lost, as at the border of a picture.
+        window_widths, score_threshold, iou_threshold, inside_threshold, refine_iou, pad, max_detections: of
+            the detector, see `SlidingWindowSettings`.
         seed: decides weights, held-out patches, order and augmentation.
         evaluate_every, checkpoint_every: steps between; None is a tenth and a twentieth of all steps.
 
@@ -99,7 +103,9 @@ class SlidingRecipe(Recipe):
     def __post_init__(self) -> None:
         hints = get_type_hints(type(self))
         for field in fields(self):
-            object.__setattr__(self, field.name, checked(field.name, getattr(self, field.name), hints[field.name]))
+            object.__setattr__(
+                self, field.name, checked(field.name, getattr(self, field.name), hints[field.name])
+            )
         if self.kind != KIND:
             raise ConfigError(f"kind: expected {KIND!r}, got {self.kind!r}.")
         if not self.class_name.strip():
@@ -107,8 +113,19 @@ class SlidingRecipe(Recipe):
         if min(self.widths) < 1:
             raise ConfigError(f"widths: expected at least 1 channel, got {list(self.widths)}.")
         for name, least in (
-            ("dense", 1), ("steps", 1), ("batch_size", 2), ("rounds", 0), ("hard_negatives", 1), ("mosaics", 1), ("seed", 0),
-            ("evaluate_every", 1), ("checkpoint_every", 1), ("weight_decay", 0), ("shift", 0), ("noise", 0), ("blur", 0),
+            ("dense", 1),
+            ("steps", 1),
+            ("batch_size", 2),
+            ("rounds", 0),
+            ("hard_negatives", 1),
+            ("mosaics", 1),
+            ("seed", 0),
+            ("evaluate_every", 1),
+            ("checkpoint_every", 1),
+            ("weight_decay", 0),
+            ("shift", 0),
+            ("noise", 0),
+            ("blur", 0),
         ):
             value = getattr(self, name)
             if value is not None and value < least:
@@ -149,7 +166,9 @@ class SlidingRecipe(Recipe):
 
     @property
     def hash(self) -> str:
-        """16 hex digits over what decides the result; the data is known by its own fingerprint, not by its path."""
+        """16 hex digits over what decides the result; the data is known by its own fingerprint, not by its
+        path.
+        """
         ignored = ("name", "checkpoint_every", "data", "scenes")
         decisive = {k: v for k, v in self.as_dict().items() if k not in ignored}
         return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:16]
@@ -167,4 +186,6 @@ def load_sliding_recipe(path: str | Path) -> SlidingRecipe:
 
     hints = get_type_hints(SlidingRecipe)
     defaults = {f.name: (hints[f.name], f.default) for f in fields(SlidingRecipe)}
-    return SlidingRecipe.from_dict(load_config(path, create_model("recipe", __base__=Config, **defaults)).model_dump(), path)
+    return SlidingRecipe.from_dict(
+        load_config(path, create_model("recipe", __base__=Config, **defaults)).model_dump(), path
+    )

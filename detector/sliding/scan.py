@@ -1,4 +1,5 @@
-"""A window classifier over a whole picture: the picture resized so that the wanted windows have the patch's size.
+"""A window classifier over a whole picture: the picture resized so that the wanted windows have the patch's
+size.
 
 Where each window lies follows from three things: the network's stride (`WindowGeometry`), the border that was
 added, and how much the picture was resized, each way on its own since sizes are whole pixels.
@@ -23,8 +24,8 @@ class ConfidenceMap:
     """One scale's answer: how sure the classifier is of the object in each window.
 
     Args:
-        margins: float32 [rows, columns], logit of the object less that of the background; [0, 0] where no window
-            of this size fits the picture.
+        margins: float32 [rows, columns], logit of the object less that of the background; [0, 0] where no
+            window of this size fits the picture.
         xyxy: float32 [rows * columns, 4], each window in pixels of the original picture, not clipped.
         window_width: pixels of the original picture.
     """
@@ -45,7 +46,9 @@ def probability(margins: np.ndarray) -> np.ndarray:
 
 
 def compiled(model) -> Network:
-    """A Keras model as a function of arrays of any batch, height and width, traced once (TensorFlow's backend)."""
+    """A Keras model as a function of arrays of any batch, height and width, traced once (TensorFlow's
+    backend).
+    """
     import keras
 
     if keras.backend.backend() != "tensorflow":
@@ -81,7 +84,11 @@ def scaled_input(geometry: WindowGeometry, grey: np.ndarray, window_width: float
     height, width = grey.shape
     size = tuple(max(1, round(side * patch_width / window_width)) for side in (width, height))
     scale = (size[0] / width, size[1] / height)
-    scaled = grey if size == (width, height) else cv2.resize(grey, size, interpolation=cv2.INTER_AREA if scale[0] < 1 else cv2.INTER_LINEAR)
+    scaled = (
+        grey
+        if size == (width, height)
+        else cv2.resize(grey, size, interpolation=cv2.INTER_AREA if scale[0] < 1 else cv2.INTER_LINEAR)
+    )
     pad_x, pad_y = round(pad * patch_width), round(pad * patch_height)
     padded = cv2.copyMakeBorder(scaled, pad_y, pad_y, pad_x, pad_x, cv2.BORDER_REPLICATE)
     columns, rows = geometry.map_size((padded.shape[1], padded.shape[0]))
@@ -94,11 +101,14 @@ def windows_of(geometry: WindowGeometry, scaled: Scaled) -> np.ndarray:
     return xyxy.astype(np.float32)
 
 
-def scan(network: Network, geometry: WindowGeometry, grey: np.ndarray, window_width: float, pad: float) -> ConfidenceMap:
+def scan(
+    network: Network, geometry: WindowGeometry, grey: np.ndarray, window_width: float, pad: float
+) -> ConfidenceMap:
     """The confidence map of one picture at one window width.
 
     Args:
-        grey: uint8 [H, W]; window_width: in its pixels; pad: share of the patch by which the border is repeated.
+        grey: uint8 [H, W]; window_width: in its pixels; pad: share of the patch by which the border is
+            repeated.
     """
     scaled = scaled_input(geometry, grey, window_width, pad)
     if not scaled.columns:
@@ -108,7 +118,9 @@ def scan(network: Network, geometry: WindowGeometry, grey: np.ndarray, window_wi
 
 
 def cut_out(grey: np.ndarray, windows: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """The windows [N, 4] of a picture as patches uint8 [N, H, W] of this (W, H); outside, its edge is repeated."""
+    """The windows [N, 4] of a picture as patches uint8 [N, H, W] of this (W, H); outside, its edge is
+    repeated.
+    """
     width, height = size
     out = np.zeros((len(windows), height, width), np.uint8)
     for i, (x1, y1, x2, y2) in enumerate(np.asarray(windows, np.float64).reshape(-1, 4)):

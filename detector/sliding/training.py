@@ -55,7 +55,8 @@ def train_sliding_window(
         resume: go on at the newest checkpoint; a training that is done is returned as it is.
 
     Raises:
-        RunError: `out` holds a training already (or, with `resume`, none or one of another recipe or other data).
+        RunError: `out` holds a training already (or, with `resume`, none or one of another recipe or other
+            data).
         DataError: the patches or scenes make no sense; ImageError: a scene cannot be read.
         ModelError: the loss is no longer finite.
     """
@@ -65,7 +66,11 @@ def train_sliding_window(
         from detector.data import load_dataset
 
         found, unreadable = load_patches(recipe) if patches is None else (patches, 0)
-        seen = load_dataset(recipe.scenes, split=recipe.scenes_split) if scenes is None and recipe.scenes else scenes
+        seen = (
+            load_dataset(recipe.scenes, split=recipe.scenes_split)
+            if scenes is None and recipe.scenes
+            else scenes
+        )
         return _Training(recipe, folder, found, seen, unreadable)
 
     return carry_out(folder, recipe, make, resume=resume, progress=progress, should_stop=should_stop)
@@ -80,7 +85,10 @@ def load_patches(recipe: SlidingRecipe) -> tuple[Patches, int]:
     from detector.data.uiuc import read_patches
 
     if not recipe.data:
-        raise DataError("expected `data` in the recipe: a folder with TrainImages/ (UIUC), or with positive/ and negative/ patches.")
+        raise DataError(
+            "expected `data` in the recipe: a folder with TrainImages/ (UIUC), or with positive/ and"
+            " negative/ patches."
+        )
     images, labels, problems = read_patches(recipe.data)
     try:
         return Patches(images, labels), len(problems)
@@ -89,11 +97,28 @@ def load_patches(recipe: SlidingRecipe) -> tuple[Patches, int]:
 
 
 class _Training(Training):
-    def __init__(self, recipe: SlidingRecipe, folder: SlidingFolder, patches: Patches, scenes: Dataset | None, unreadable: int):
-        self.recipe, self.folder, self.patches, self.scenes, self.unreadable = recipe, folder, patches, scenes, unreadable
+    def __init__(
+        self,
+        recipe: SlidingRecipe,
+        folder: SlidingFolder,
+        patches: Patches,
+        scenes: Dataset | None,
+        unreadable: int,
+    ):
+        self.recipe, self.folder, self.patches, self.scenes, self.unreadable = (
+            recipe,
+            folder,
+            patches,
+            scenes,
+            unreadable,
+        )
         self.train, self.held_out = patches.split(recipe.held_out, recipe.seed)
         if scenes is not None and not scenes.labelled.any():
-            raise DataError("expected scenes whose objects are known, so that what is free of them is known too; none is labelled.", path=scenes.source or None)
+            raise DataError(
+                "expected scenes whose objects are known, so that what is free of them is known too; none is"
+                " labelled.",
+                path=scenes.source or None,
+            )
         self.schedule = recipe.schedule()
         self.step, self.rounds_done, self.figures = 0, 0, {}
         self.best: dict[str, Any] | None = None
@@ -118,16 +143,28 @@ class _Training(Training):
             model.reset_metrics()  # train_on_batch gives means since the last reset
             loss = float(model.train_on_batch(images, targets, return_dict=True)["loss"])
             if not math.isfinite(loss):
-                raise ModelError(f"expected a finite loss, at step {self.step} of {recipe.steps} it is {loss}. The checkpoint before it is kept; lower learning_rate.")
+                raise ModelError(
+                    f"expected a finite loss, at step {self.step} of {recipe.steps} it is {loss}. The"
+                    " checkpoint before it is kept; lower learning_rate."
+                )
             self.step += 1
             self.since_log.append(loss)
             recent.append(time.perf_counter() - start)
             rate = recipe.batch_size * len(recent) / sum(recent)
-            progress(TrainProgress(
-                self.step, recipe.steps, loss=loss, classification=loss, localization=0.0, regularization=0.0,
-                learning_rate=learning_rate, images_per_second=rate, figures=self.figures,
-                seconds_left=(recipe.steps - self.step) * recipe.batch_size / rate,
-            ))
+            progress(
+                TrainProgress(
+                    self.step,
+                    recipe.steps,
+                    loss=loss,
+                    classification=loss,
+                    localization=0.0,
+                    regularization=0.0,
+                    learning_rate=learning_rate,
+                    images_per_second=rate,
+                    figures=self.figures,
+                    seconds_left=(recipe.steps - self.step) * recipe.batch_size / rate,
+                )
+            )
             ended = self.step == recipe.steps
             if self.step % LOG_EVERY == 0 or ended:
                 self._log(learning_rate, rate)
@@ -135,7 +172,9 @@ class _Training(Training):
             look = self.step % recipe.evaluation_interval == 0 or ended
             if look:
                 self._evaluate()
-            round_ends = self.rounds_done < recipe.rounds and self.step == recipe.mining_steps[self.rounds_done]
+            round_ends = (
+                self.rounds_done < recipe.rounds and self.step == recipe.mining_steps[self.rounds_done]
+            )
             if look or stop or round_ends or self.step % recipe.checkpoint_interval == 0:
                 self._checkpoint()
             if stop:
@@ -150,13 +189,20 @@ class _Training(Training):
         recipe, folder = self.recipe, self.folder
         keras.utils.set_random_seed(recipe.seed)
         self.classifier = patch_classifier(
-            self.patches.size, widths=recipe.widths, dense=recipe.dense, dropout=recipe.dropout, batch_norm_decay=recipe.batch_norm_decay
+            self.patches.size,
+            widths=recipe.widths,
+            dense=recipe.dense,
+            dropout=recipe.dropout,
+            batch_norm_decay=recipe.batch_norm_decay,
         )
         optimizer = keras.optimizers.AdamW(recipe.learning_rate, weight_decay=recipe.weight_decay)
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
         self.classifier.compile(optimizer, keras.losses.CategoricalCrossentropy(from_logits=True))
         optimizer.build(self.classifier.trainable_variables)
-        fingerprints = {"patches": self.patches.fingerprint, "scenes": self.scenes.fingerprint if self.scenes is not None else None}
+        fingerprints = {
+            "patches": self.patches.fingerprint,
+            "scenes": self.scenes.fingerprint if self.scenes is not None else None,
+        }
         self._fingerprints = fingerprints
         stored = folder.load_checkpoint()
         if stored is None:
@@ -164,26 +210,47 @@ class _Training(Training):
             folder.rewind_history(0)
             write_detector(folder.path, ClassMap((recipe.class_name,)), recipe.settings(), recipe.name)
             labels = self.patches.labels
-            folder.write_json("start.json", {
-                "recipe_hash": recipe.hash, "fingerprints": fingerprints, "start": {"source": "none"},
-                "patches": {"object": int(labels.sum()), "background": int((labels == 0).sum()), "held out": len(self.held_out.labels)},
-                "scenes": 0 if self.scenes is None else int(self.scenes.labelled.sum()), "left_out": {"unreadable patches": self.unreadable},
-                "versions": versions(),
-            })
+            folder.write_json(
+                "start.json",
+                {
+                    "recipe_hash": recipe.hash,
+                    "fingerprints": fingerprints,
+                    "start": {"source": "none"},
+                    "patches": {
+                        "object": int(labels.sum()),
+                        "background": int((labels == 0).sum()),
+                        "held out": len(self.held_out.labels),
+                    },
+                    "scenes": 0 if self.scenes is None else int(self.scenes.labelled.sum()),
+                    "left_out": {"unreadable patches": self.unreadable},
+                    "versions": versions(),
+                },
+            )
         else:
             self._restore(*stored)
         folder.write_json("state.json", self.state("running"))
 
     def _restore(self, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
         if meta["fingerprints"] != self._fingerprints:
-            raise RunError("expected the patches and scenes this training was started with, they have changed since.", path=self.folder.path)
+            raise RunError(
+                "expected the patches and scenes this training was started with, they have changed since.",
+                path=self.folder.path,
+            )
         variables = self._variables()
         if set(arrays) != {*variables, HARD}:
-            raise RunError("expected a checkpoint of this training's network, its weights have other names.", path=self.folder / "last.npz")
+            raise RunError(
+                "expected a checkpoint of this training's network, its weights have other names.",
+                path=self.folder / "last.npz",
+            )
         for name, variable in variables.items():
             variable.assign(arrays[name])
         self.batches = PatchBatches(self.train, self.recipe, arrays[HARD])
-        self.step, self.rounds_done, self.best, self.figures = meta["step"], meta["rounds_done"], meta["best"], meta["figures"]
+        self.step, self.rounds_done, self.best, self.figures = (
+            meta["step"],
+            meta["rounds_done"],
+            meta["best"],
+            meta["figures"],
+        )
         self.since_log = meta["since_log"]
         self.folder.rewind_history(self.step)
 
@@ -195,17 +262,36 @@ class _Training(Training):
         arrays = {name: np.array(variable) for name, variable in self._variables().items()}
         broken = [name for name, value in arrays.items() if not np.isfinite(value).all()]
         if broken:
-            raise ModelError(f"expected finite weights, after step {self.step - 1} {broken[0]} is not. The checkpoint before it is kept; lower learning_rate.")
-        self.folder.save_checkpoint(arrays | {HARD: self.batches.hard}, {
-            "step": self.step, "rounds_done": self.rounds_done, "best": self.best, "figures": self.figures, "since_log": self.since_log,
-            "fingerprints": self._fingerprints,
-        })
+            raise ModelError(
+                f"expected finite weights, after step {self.step - 1} {broken[0]} is not. The checkpoint"
+                " before it is kept; lower learning_rate."
+            )
+        self.folder.save_checkpoint(
+            arrays | {HARD: self.batches.hard},
+            {
+                "step": self.step,
+                "rounds_done": self.rounds_done,
+                "best": self.best,
+                "figures": self.figures,
+                "since_log": self.since_log,
+                "fingerprints": self._fingerprints,
+            },
+        )
         self.folder.write_json("state.json", self.state("running"))
 
     def _log(self, learning_rate: float, rate: float) -> None:
-        figures = {"loss": float(np.mean(self.since_log)), "learning_rate": learning_rate, "images_per_second": rate}
+        figures = {
+            "loss": float(np.mean(self.since_log)),
+            "learning_rate": learning_rate,
+            "images_per_second": rate,
+        }
         self.since_log = []
-        line = {"step": self.step, **rounded(figures), "hard_negatives": len(self.batches.hard), "time": round(time.time(), 1)}
+        line = {
+            "step": self.step,
+            **rounded(figures),
+            "hard_negatives": len(self.batches.hard),
+            "time": round(time.time(), 1),
+        }
         self.folder.append_history(line)
 
     def _evaluate(self) -> None:
@@ -215,12 +301,16 @@ class _Training(Training):
         if self._network is None:
             self._network = compiled(self.classifier)  # traced once; it sees the weights as they are
         self.figures = judge(self._network, self.held_out)
-        self.folder.append_history({"step": self.step, "figures": rounded(self.figures), "time": round(time.time(), 1)})
+        self.folder.append_history(
+            {"step": self.step, "figures": rounded(self.figures), "time": round(time.time(), 1)}
+        )
         self.best = {"figure": "accuracy", "value": self.figures["accuracy"], "step": self.step}
         self.folder.write_result(self.recipe, self.classifier, self.figures, self.step)
 
     def _mine(self, should_stop: Callable[[], bool]) -> bool:
-        """Look through composed and given pictures for windows taken for objects; False where it was stopped."""
+        """Look through composed and given pictures for windows taken for objects; False where it was
+        stopped.
+        """
         from detector.sliding.convert import to_fully_convolutional
         from detector.sliding.scan import compiled, cut_out, scan
 
@@ -264,10 +354,16 @@ def judge(network: Network, patches: Patches) -> dict[str, float]:
         ModelError: an answer is not finite.
     """
     images = to_network(patches.images)
-    logits = np.concatenate([network(images[i : i + 64]) for i in range(0, len(images), 64)]).astype(np.float64)
+    logits = np.concatenate([network(images[i : i + 64]) for i in range(0, len(images), 64)]).astype(
+        np.float64
+    )
     margin = logits[:, 1] - logits[:, 0]
     if not np.isfinite(margin).all():
         raise ModelError("expected finite answers of the classifier on the held-out patches.")
     right = (margin > 0) == (patches.labels == 1)
     loss = np.logaddexp(0, np.where(patches.labels == 1, -margin, margin))
-    return {"accuracy": float(right.mean()), "cross entropy": float(loss.mean()), "held-out patches": float(len(right))}
+    return {
+        "accuracy": float(right.mean()),
+        "cross entropy": float(loss.mean()),
+        "held-out patches": float(len(right)),
+    }

@@ -53,7 +53,9 @@ def _tile(
     f = np.float32
     y = np.arange(grid[0], dtype=f) * f(stride[0]) + f(offset[0])
     x = np.arange(grid[1], dtype=f) * f(stride[1]) + f(offset[1])
-    centre = np.stack(np.broadcast_arrays(y[:, None, None], x[None, :, None], heights[None, None, :])[:2], axis=-1)
+    centre = np.stack(
+        np.broadcast_arrays(y[:, None, None], x[None, :, None], heights[None, None, :])[:2], axis=-1
+    )
     half = f(0.5) * np.stack([heights, widths], axis=-1)
     return np.concatenate([centre - half, centre + half], axis=-1).reshape(-1, 4)
 
@@ -94,11 +96,15 @@ def multiscale_types(spec: MultiscaleAnchors) -> list[tuple[float, float]]:
 
 
 def grid_offset(side: int, stride: int) -> float:
-    """Where the first centre lies, in pixels: half a stride, but 0 where the stride does not divide the side."""
+    """Where the first centre lies, in pixels: half a stride, but 0 where the stride does not divide the
+    side.
+    """
     return stride / 2 if side % stride == 0 else 0.0
 
 
-def _multiscale_level(spec: MultiscaleAnchors, index: int, grid: tuple[int, int], config: SSDConfig) -> np.ndarray:
+def _multiscale_level(
+    spec: MultiscaleAnchors, index: int, grid: tuple[int, int], config: SSDConfig
+) -> np.ndarray:
     stride = 2 ** (spec.min_level + index)
     base = spec.anchor_scale * stride
     scales, ratios = np.array(multiscale_types(spec), np.float32).T

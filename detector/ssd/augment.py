@@ -29,7 +29,8 @@ class Labelled:
     Args:
         image: [H, W, 3], any dtype; may be a view.
         boxes: float32 [N, 4] normalised (ymin, xmin, ymax, xmax) in 0..1.
-        rows: int [N], the row of each box in the picture's own annotation; boxes that a crop removed are missing.
+        rows: int [N], the row of each box in the picture's own annotation; boxes that a crop removed are
+            missing.
     """
 
     image: np.ndarray
@@ -70,7 +71,8 @@ def _draw_window(
     tallest = min(tallest, height)
     h = int(rng.integers(h, tallest + 1)) if h < tallest else tallest
     w = round(h * aspect)
-    # Rounding may have moved the area just outside its range: one pixel taller, then one shorter, then give up.
+    # Rounding may have moved the area just outside its range: one pixel taller, then one shorter, then give
+    # up.
     if h * w < low:
         h += 1
         w = round(h * aspect)
@@ -135,7 +137,10 @@ def crop_to(sample: Labelled, window: tuple[int, int, int, int], overlap_thresh:
     frame = np.array([y / height, x / width, (y + h) / height, (x + w) / width], np.float32)
     boxes = sample.boxes
     inside = (
-        (boxes[:, 0] < frame[2]) & (boxes[:, 2] > frame[0]) & (boxes[:, 1] < frame[3]) & (boxes[:, 3] > frame[1])
+        (boxes[:, 0] < frame[2])
+        & (boxes[:, 2] > frame[0])
+        & (boxes[:, 1] < frame[3])
+        & (boxes[:, 3] > frame[1])
     )
     tall = np.maximum(np.minimum(boxes[:, 2], frame[2]) - np.maximum(boxes[:, 0], frame[0]), 0)
     wide = np.maximum(np.minimum(boxes[:, 3], frame[3]) - np.maximum(boxes[:, 1], frame[1]), 0)
@@ -158,7 +163,8 @@ def random_crop_image(
     overlap_thresh: float = 0.3,
     keep_original: float = 0.0,
 ) -> Labelled:
-    """A random window of the picture. Defaults are the reference's; the zoo's FPN models set others (`zoo_crop`).
+    """A random window of the picture. Defaults are the reference's; the zoo's FPN models set others
+    (`zoo_crop`).
 
     Args:
         keep_original: probability of leaving the picture as it is (`random_coef` in pipeline.config).
@@ -167,7 +173,12 @@ def random_crop_image(
         return sample
     height, width = sample.image.shape[:2]
     window = sample_window(
-        (width, height), sample.boxes, rng, min_object_covered=min_object_covered, aspect_ratio=aspect_ratio, area=area
+        (width, height),
+        sample.boxes,
+        rng,
+        min_object_covered=min_object_covered,
+        aspect_ratio=aspect_ratio,
+        area=area,
     )
     return crop_to(sample, window, overlap_thresh)
 
@@ -176,13 +187,20 @@ def ssd_random_crop(sample: Labelled, rng: np.random.Generator) -> Labelled:
     """One of seven settings, each cropping with probability 0.85 (SSD MobileNetV2's augmentation)."""
     overlap = SSD_CROP_OVERLAPS[int(rng.integers(len(SSD_CROP_OVERLAPS)))]
     return random_crop_image(
-        sample, rng, min_object_covered=overlap, aspect_ratio=(0.5, 2.0), area=(0.1, 1.0),
-        overlap_thresh=overlap, keep_original=0.15,
+        sample,
+        rng,
+        min_object_covered=overlap,
+        aspect_ratio=(0.5, 2.0),
+        area=(0.1, 1.0),
+        overlap_thresh=overlap,
+        keep_original=0.15,
     )
 
 
 def zoo_crop(sample: Labelled, rng: np.random.Generator) -> Labelled:
-    """random_crop_image as the zoo's FPNLite and RetinaNet configs set it: at least three quarters of the picture."""
+    """random_crop_image as the zoo's FPNLite and RetinaNet configs set it: at least three quarters of the
+    picture.
+    """
     return random_crop_image(
         sample, rng, min_object_covered=0.0, aspect_ratio=(0.75, 3.0), area=(0.75, 1.0), overlap_thresh=0.0
     )

@@ -19,12 +19,23 @@ MOBILENET_BLOCKS = (
 # (filters, blocks, stride of the first block, number of its first weighted layer) of ResNet-50's stages.
 RESNET_STAGES = ((64, 3, 1, 2), (128, 4, 2, 22), (256, 6, 2, 48), (512, 3, 2, 86))
 # Which weighted layer of a stage's first block is which: the shortcut's weights stand among the main path's.
-FIRST_BLOCK = {"1_conv": 0, "1_norm": 1, "2_conv": 2, "2_norm": 3, "0_conv": 4, "3_conv": 5, "0_norm": 6, "3_norm": 7}
+FIRST_BLOCK = {
+    "1_conv": 0,
+    "1_norm": 1,
+    "2_conv": 2,
+    "2_norm": 3,
+    "0_conv": 4,
+    "3_conv": 5,
+    "0_norm": 6,
+    "3_norm": 7,
+}
 OTHER_BLOCK = {"1_conv": 0, "1_norm": 1, "2_conv": 2, "2_norm": 3, "3_conv": 4, "3_norm": 5}
 
 
 def scaled(filters: int, config: SSDConfig, *, expansion: bool = False) -> int:
-    """Channels after the width multiplier, rounded to a multiple of 8 as MobileNet does, at least `min_depth`."""
+    """Channels after the width multiplier, rounded to a multiple of 8 as MobileNet does, at least
+    `min_depth`.
+    """
     if config.alpha != 1.0:
         value = filters * config.alpha
         filters = max(8, int(value + 4) // 8 * 8)

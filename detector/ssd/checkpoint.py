@@ -1,7 +1,7 @@
 """TensorFlow checkpoints without TensorFlow: the tensors of `ckpt-0.index` and `ckpt-0.data-00000-of-00001`.
 
-The index is a LevelDB table (blocks of prefix-compressed keys, plain or Snappy-compressed, each with its masked
-CRC-32C) whose values are `BundleEntryProto` messages; the data files hold raw little-endian tensors.
+The index is a LevelDB table (blocks of prefix-compressed keys, plain or Snappy-compressed, each with its
+masked CRC-32C) whose values are `BundleEntryProto` messages; the data files hold raw little-endian tensors.
 Source: tensorflow/core/protobuf/tensor_bundle.proto and leveldb's doc/table_format.md.
 """
 
@@ -28,8 +28,8 @@ _DTYPES = {
 
 @dataclass(frozen=True)
 class Entry:
-    """Where one tensor lies: numpy dtype string (None where it cannot be read here, e.g. strings), shape, data
-    file number, byte offset and size, and its masked CRC-32C."""
+    """Where one tensor lies: numpy dtype string (None where it cannot be read here, e.g. strings), shape,
+    data file number, byte offset and size, and its masked CRC-32C."""
 
     dtype: str | None
     shape: tuple[int, ...]
@@ -52,14 +52,19 @@ class Checkpoint:
         self.prefix = Path(re.sub(r"\.(index|data-\d{5}-of-\d{5})$", "", str(prefix)))
         self.index_path = Path(f"{self.prefix}.index")
         if not self.index_path.is_file():
-            raise ModelError(f"expected a checkpoint index {self.index_path.name}, there is none.", path=self.index_path)
+            raise ModelError(
+                f"expected a checkpoint index {self.index_path.name}, there is none.", path=self.index_path
+            )
         try:
             rows = list(_table(self.index_path.read_bytes()))
             header = _message(rows[0][1]) if rows and rows[0][0] == b"" else {}
             self._shards = int(header.get(1, 1))
             self.entries = {key.decode(): _entry(value) for key, value in rows if key}
         except (ValueError, IndexError, struct.error) as error:
-            raise ModelError(f"not a readable TensorFlow checkpoint index ({error}); fetch the file again.", path=self.index_path) from None
+            raise ModelError(
+                f"not a readable TensorFlow checkpoint index ({error}); fetch the file again.",
+                path=self.index_path,
+            ) from None
 
     def __contains__(self, key: str) -> bool:
         return key in self.entries
@@ -75,7 +80,8 @@ class Checkpoint:
             verify: compare the data with the CRC-32C in the index.
 
         Raises:
-            ModelError: no such tensor, a string tensor, data cut short, or a CRC that does not fit; names the tensor.
+            ModelError: no such tensor, a string tensor, data cut short, or a CRC that does not fit; names the
+                tensor.
         """
         entry = self.entries.get(key)
         if entry is None or entry.dtype is None:
@@ -87,19 +93,31 @@ class Checkpoint:
                 file.seek(entry.offset)
                 raw = file.read(entry.size)
         except OSError as error:
-            raise ModelError(f"the checkpoint's data file cannot be read ({error.strerror}).", path=path) from None
+            raise ModelError(
+                f"the checkpoint's data file cannot be read ({error.strerror}).", path=path
+            ) from None
         if len(raw) != entry.size:
-            raise ModelError(f"tensor {key} needs {entry.size} bytes at {entry.offset}, the file ends after {len(raw)}.", path=path)
+            raise ModelError(
+                f"tensor {key} needs {entry.size} bytes at {entry.offset}, the file ends after {len(raw)}.",
+                path=path,
+            )
         if verify and masked_crc32c(raw) != entry.masked_crc:
-            raise ModelError(f"the data of tensor {key} does not fit its CRC-32C: the file is damaged, fetch it again.", path=path)
+            raise ModelError(
+                f"the data of tensor {key} does not fit its CRC-32C: the file is damaged, fetch it again.",
+                path=path,
+            )
         values = np.frombuffer(raw, entry.dtype)
         if values.size != int(np.prod(entry.shape, dtype=np.int64)):
-            raise ModelError(f"tensor {key} has {values.size} values, its shape {list(entry.shape)} asks for others.", path=path)
+            raise ModelError(
+                f"tensor {key} has {values.size} values, its shape {list(entry.shape)} asks for others.",
+                path=path,
+            )
         return values.reshape(entry.shape)
 
 
 def latest_checkpoint(folder: str | os.PathLike) -> Path:
-    """The prefix of the newest checkpoint in a folder: what its `checkpoint` file names, else the highest number.
+    """The prefix of the newest checkpoint in a folder: what its `checkpoint` file names, else the highest
+    number.
 
     Raises:
         ModelError: no `.index` file is there.
@@ -107,7 +125,9 @@ def latest_checkpoint(folder: str | os.PathLike) -> Path:
     folder = Path(folder)
     note = folder / "checkpoint"
     if note.is_file():
-        named = re.search(r'^model_checkpoint_path:\s*"([^"]+)"', note.read_text(errors="replace"), re.MULTILINE)
+        named = re.search(
+            r'^model_checkpoint_path:\s*"([^"]+)"', note.read_text(errors="replace"), re.MULTILINE
+        )
         if named and (folder / f"{Path(named[1]).name}.index").is_file():
             return folder / Path(named[1]).name
     found = [path.with_suffix("") for path in folder.glob("*.index")]
@@ -181,5 +201,10 @@ def _entry(data: bytes) -> Entry:
     fields = _message(data)
     shape = tuple(int(_message(dim).get(1, 0)) for number, dim in _fields(fields.get(2, b"")) if number == 2)
     return Entry(
-        _DTYPES.get(fields.get(1, 0)), shape, fields.get(3, 0), fields.get(4, 0), fields.get(5, 0), fields.get(6, 0)
+        _DTYPES.get(fields.get(1, 0)),
+        shape,
+        fields.get(3, 0),
+        fields.get(4, 0),
+        fields.get(5, 0),
+        fields.get(6, 0),
     )

@@ -1,4 +1,6 @@
-"""What decides the shape and the answers of an SSD: one frozen value, from a preset or from a pipeline.config."""
+"""What decides the shape and the answers of an SSD: one frozen value, from a preset or from a
+pipeline.config.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SSDAnchors:
-    """The anchors of the original SSD paper, `ssd_anchor_generator`: one scale a feature map, growing linearly.
+    """The anchors of the original SSD paper, `ssd_anchor_generator`: one scale a feature map, growing
+    linearly.
 
     Scales are fractions of the shorter image side; map i of n has min + (max - min) * i / (n - 1).
     """
@@ -29,7 +32,9 @@ class SSDAnchors:
 
 @dataclass(frozen=True)
 class MultiscaleAnchors:
-    """The anchors of RetinaNet, `multiscale_anchor_generator`: level l has base size anchor_scale * 2**l pixels."""
+    """The anchors of RetinaNet, `multiscale_anchor_generator`: level l has base size anchor_scale * 2**l
+    pixels.
+    """
 
     min_level: int = 3
     max_level: int = 7
@@ -76,7 +81,8 @@ class SSDConfig:
         anchors: which anchor boxes; must fit the architecture.
         batch_norm, predictor_batch_norm, initializer, predictor_initializer: of the feature extractor
             (backbone and neck) and of the box predictor.
-        l2, predictor_l2: `weight` of the L2 regulariser as the config file says it; the loss is weight / 2 * ||k||^2.
+        l2, predictor_l2: `weight` of the L2 regulariser as the config file says it; the loss is weight / 2 *
+            ||k||^2.
         class_bias: initial bias of every class output.
         freeze_batchnorm: batch norms always use their stored statistics; gamma and beta still learn.
         box_scales: (y, x, height, width) scale factors of the box coder.
@@ -111,26 +117,37 @@ class SSDConfig:
 
     def __post_init__(self) -> None:
         if self.architecture not in ARCHITECTURES:
-            raise ConfigError(f"SSDConfig.architecture: expected one of {', '.join(ARCHITECTURES)}, got {self.architecture!r}.")
+            raise ConfigError(
+                f"SSDConfig.architecture: expected one of {', '.join(ARCHITECTURES)}, got"
+                f" {self.architecture!r}."
+            )
         if self.num_classes < 1:
             raise ConfigError(f"SSDConfig.num_classes: expected at least 1, got {self.num_classes}.")
         if min(self.height, self.width) < 1:
-            raise ConfigError(f"SSDConfig: expected an input of at least 1x1 pixels, got {self.width}x{self.height}.")
+            raise ConfigError(
+                f"SSDConfig: expected an input of at least 1x1 pixels, got {self.width}x{self.height}."
+            )
         if self.fpn and (self.height % 32 or self.width % 32):
             raise ConfigError(
-                f"SSDConfig: an FPN doubles its maps, so height and width must be multiples of 32, got {self.width}x{self.height}."
+                "SSDConfig: an FPN doubles its maps, so height and width must be multiples of 32, got"
+                f" {self.width}x{self.height}."
             )
         want = MultiscaleAnchors if self.fpn else SSDAnchors
         if not isinstance(self.anchors, want):
             raise ConfigError(
-                f"SSDConfig.anchors: {self.architecture} expects {want.__name__}, got {type(self.anchors).__name__}."
+                f"SSDConfig.anchors: {self.architecture} expects {want.__name__}, got"
+                f" {type(self.anchors).__name__}."
             )
         if self.fpn and (self.anchors.min_level, self.anchors.max_level) != (3, 7):
             raise ConfigError(
-                f"SSDConfig.anchors: the FPN has levels 3 to 7, got {self.anchors.min_level} to {self.anchors.max_level}."
+                f"SSDConfig.anchors: the FPN has levels 3 to 7, got {self.anchors.min_level} to"
+                f" {self.anchors.max_level}."
             )
         if not self.fpn and self.anchors.num_layers != 6:
-            raise ConfigError(f"SSDConfig.anchors: the network has 6 feature maps, got num_layers {self.anchors.num_layers}.")
+            raise ConfigError(
+                "SSDConfig.anchors: the network has 6 feature maps, got num_layers"
+                f" {self.anchors.num_layers}."
+            )
 
     @property
     def fpn(self) -> bool:
@@ -156,7 +173,9 @@ class SSDConfig:
         """How many anchors each feature map has a cell."""
         if isinstance(self.anchors, MultiscaleAnchors):
             return [len(self.anchors.aspect_ratios) * self.anchors.scales_per_octave] * 5
-        full = len(self.anchors.aspect_ratios) + (1 if self.anchors.interpolated_scale_aspect_ratio > 0 else 0)
+        full = len(self.anchors.aspect_ratios) + (
+            1 if self.anchors.interpolated_scale_aspect_ratio > 0 else 0
+        )
         return [3 if i == 0 and self.anchors.reduce_boxes_in_lowest_layer else full for i in range(6)]
 
     def with_(self, **changes) -> SSDConfig:
@@ -183,8 +202,13 @@ def mobilenet_v2(**changes) -> SSDConfig:
 def mobilenet_v2_fpnlite(**changes) -> SSDConfig:
     """`ssd_mobilenet_v2_fpnlite_320x320_coco17_tpu-8`."""
     base = SSDConfig(
-        "ssd_mobilenet_v2_fpnlite", height=320, width=320, depth=128, predictor_depth=128,
-        anchors=MultiscaleAnchors(), initializer=Initializer("random_normal", 0.0, 0.01),
+        "ssd_mobilenet_v2_fpnlite",
+        height=320,
+        width=320,
+        depth=128,
+        predictor_depth=128,
+        anchors=MultiscaleAnchors(),
+        initializer=Initializer("random_normal", 0.0, 0.01),
         name="ssd_mobilenet_v2_fpnlite_320x320_coco17_tpu-8",
     )
     return replace(base, **changes)
@@ -193,7 +217,12 @@ def mobilenet_v2_fpnlite(**changes) -> SSDConfig:
 def resnet50_fpn(**changes) -> SSDConfig:
     """`ssd_resnet50_v1_fpn_640x640_coco17_tpu-8` (RetinaNet50)."""
     base = SSDConfig(
-        "ssd_resnet50_v1_fpn", height=640, width=640, anchors=MultiscaleAnchors(), l2=4e-4, predictor_l2=4e-4,
+        "ssd_resnet50_v1_fpn",
+        height=640,
+        width=640,
+        anchors=MultiscaleAnchors(),
+        l2=4e-4,
+        predictor_l2=4e-4,
         name="ssd_resnet50_v1_fpn_640x640_coco17_tpu-8",
     )
     return replace(base, **changes)

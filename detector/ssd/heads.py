@@ -1,4 +1,6 @@
-"""The box predictors: feature maps to box codes [B, A, 4] and class logits [B, A, K + 1] (column 0 background)."""
+"""The box predictors: feature maps to box codes [B, A, 4] and class logits [B, A, K + 1] (column 0
+background).
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,9 @@ from detector.ssd.layers import Blocks
 
 
 def _flat(x, code: int):
-    """[B, h, w, k * code] to [B, h * w * k, code]: anchor type fastest, then column, then row. Always float32."""
+    """[B, h, w, k * code] to [B, h * w * k, code]: anchor type fastest, then column, then row. Always
+    float32.
+    """
     return keras.layers.Reshape((-1, code), dtype="float32")(x)
 
 
@@ -54,5 +58,7 @@ def weight_shared(maps: list, blocks: Blocks, config: SSDConfig) -> tuple[list, 
         else:
             for_box, for_class = tower(x, "box", level), tower(x, "class", level)
         boxes.append(_flat(conv3(for_box, "box_head", k * 4, bias=0.0, head=True), 4))
-        logits.append(_flat(conv3(for_class, "class_head", k * outputs, bias=config.class_bias, head=True), outputs))
+        logits.append(
+            _flat(conv3(for_class, "class_head", k * outputs, bias=config.class_bias, head=True), outputs)
+        )
     return boxes, logits

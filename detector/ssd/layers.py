@@ -27,15 +27,27 @@ _KEYS = [
     (r"fpn_smooth_(\d+)_(\d+)", _EXTRACTOR + r"/_fpn_features_generator/conv_layers/\1/\2"),
     (r"fpn_coarse_(\d+)_(\d+)", _EXTRACTOR + r"/_coarse_feature_layers/\1/\2"),
     (r"box_head_(\d+)", _PREDICTOR + r"/_prediction_heads/box_encodings/\1/_box_encoder_layers/0"),
-    (r"class_head_(\d+)", _PREDICTOR + r"/_prediction_heads/class_predictions_with_background/\1/_class_predictor_layers/0"),
+    (
+        r"class_head_(\d+)",
+        _PREDICTOR + r"/_prediction_heads/class_predictions_with_background/\1/_class_predictor_layers/0",
+    ),
     (r"box_head", _PREDICTOR + r"/_box_prediction_head/_box_encoder_layers/0"),
-    (r"class_head", _PREDICTOR + r"/_prediction_heads/class_predictions_with_background/_class_predictor_layers/0"),
+    (
+        r"class_head",
+        _PREDICTOR + r"/_prediction_heads/class_predictions_with_background/_class_predictor_layers/0",
+    ),
     (r"shared_tower_(\d+)", _PREDICTOR + r"/_head_scope_conv_layers/PredictionTower/\1"),
     (r"box_tower_(\d+)", _PREDICTOR + r"/_head_scope_conv_layers/BoxPredictionTower/\1"),
     (r"class_tower_(\d+)", _PREDICTOR + r"/_head_scope_conv_layers/ClassPredictionTower/\1"),
     # A shared tower's batch norms are stored under the box head.
-    (r"(?:shared|box)_tower_norm_(\d+)_(\d+)", _PREDICTOR + r"/_base_tower_layers_for_heads/box_encodings/\1/\2"),
-    (r"class_tower_norm_(\d+)_(\d+)", _PREDICTOR + r"/_base_tower_layers_for_heads/class_predictions_with_background/\1/\2"),
+    (
+        r"(?:shared|box)_tower_norm_(\d+)_(\d+)",
+        _PREDICTOR + r"/_base_tower_layers_for_heads/box_encodings/\1/\2",
+    ),
+    (
+        r"class_tower_norm_(\d+)_(\d+)",
+        _PREDICTOR + r"/_base_tower_layers_for_heads/class_predictions_with_background/\1/\2",
+    ),
 ]
 
 
@@ -49,7 +61,9 @@ def checkpoint_prefix(layer_name: str) -> str | None:
 
 
 def checkpoint_variables(model: keras.Model) -> dict[str, keras.Variable]:
-    """Every weight of a network under its full checkpoint key (`model/.../kernel/.ATTRIBUTES/VARIABLE_VALUE`)."""
+    """Every weight of a network under its full checkpoint key
+    (`model/.../kernel/.ATTRIBUTES/VARIABLE_VALUE`).
+    """
     found = {}
     for layer in model.layers:
         prefix = checkpoint_prefix(layer.name)
@@ -64,9 +78,9 @@ def checkpoint_variables(model: keras.Model) -> dict[str, keras.Variable]:
 class FreezableBatchNorm(keras.layers.BatchNormalization):
     """Batch normalisation that can be told to keep its stored statistics while gamma and beta still learn.
 
-    In training the moving variance takes in the n/(n-1) corrected variance of the batch, as the reference does
-    (Keras 3 itself takes the plain one, which is 14 % less on a 1x1 map and a batch of 8). With TensorFlow the
-    fused kernel does it: the forward pass in training took a third of the time on 2 cores.
+    In training the moving variance takes in the n/(n-1) corrected variance of the batch, as the reference
+    does (Keras 3 itself takes the plain one, which is 14 % less on a 1x1 map and a batch of 8). With
+    TensorFlow the fused kernel does it: the forward pass in training took a third of the time on 2 cores.
 
     Args:
         frozen: True uses (and never updates) the moving statistics, whatever `training` says.
@@ -92,8 +106,13 @@ class FreezableBatchNorm(keras.layers.BatchNormalization):
         import tensorflow as tf
 
         outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
-            x=inputs, scale=ops.cast(self.gamma, "float32"), offset=ops.cast(self.beta, "float32"),
-            mean=tf.zeros([0]), variance=tf.zeros([0]), epsilon=self.epsilon, is_training=True,
+            x=inputs,
+            scale=ops.cast(self.gamma, "float32"),
+            offset=ops.cast(self.beta, "float32"),
+            mean=tf.zeros([0]),
+            variance=tf.zeros([0]),
+            epsilon=self.epsilon,
+            is_training=True,
         )
         for moving, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
             moving.assign(moving * self.momentum + value * (1.0 - self.momentum))
@@ -113,7 +132,8 @@ def _bias(initial: float | None) -> dict[str, Any]:
 
 
 class Blocks:
-    """Makes the layers of one part of a network with that part's settings; a name used twice is the same layer.
+    """Makes the layers of one part of a network with that part's settings; a name used twice is the same
+    layer.
 
     Args:
         initializer: of convolution kernels.
@@ -133,47 +153,93 @@ class Blocks:
 
     def initial(self) -> keras.initializers.Initializer:
         spec = self._initializer
-        kinds = {"random_normal": keras.initializers.RandomNormal, "truncated_normal": keras.initializers.TruncatedNormal}
+        kinds = {
+            "random_normal": keras.initializers.RandomNormal,
+            "truncated_normal": keras.initializers.TruncatedNormal,
+        }
         return kinds[spec.kind](mean=spec.mean, stddev=spec.stddev)
 
     def decay(self) -> keras.regularizers.Regularizer | None:
         return keras.regularizers.L2(self._l2 / 2) if self._l2 else None
 
     def conv(
-        self, x, name: str, filters: int, size: int = 1, stride: int = 1, *, bias: float | None = None, padding: str = "same"
+        self,
+        x,
+        name: str,
+        filters: int,
+        size: int = 1,
+        stride: int = 1,
+        *,
+        bias: float | None = None,
+        padding: str = "same",
     ):
         """A convolution; `bias` is the initial bias, None means it has none."""
-        layer = self._once(name, lambda: keras.layers.Conv2D(
-            filters, size, stride, padding, kernel_initializer=self.initial(), kernel_regularizer=self.decay(),
-            name=name, **_bias(bias),
-        ))
+        layer = self._once(
+            name,
+            lambda: keras.layers.Conv2D(
+                filters,
+                size,
+                stride,
+                padding,
+                kernel_initializer=self.initial(),
+                kernel_regularizer=self.decay(),
+                name=name,
+                **_bias(bias),
+            ),
+        )
         return layer(x)
 
     def depthwise(self, x, name: str, stride: int = 1):
-        layer = self._once(name, lambda: keras.layers.DepthwiseConv2D(
-            3, stride, "same", use_bias=False, depthwise_initializer=self.initial(),
-            depthwise_regularizer=self.decay(), name=name,
-        ))
+        layer = self._once(
+            name,
+            lambda: keras.layers.DepthwiseConv2D(
+                3,
+                stride,
+                "same",
+                use_bias=False,
+                depthwise_initializer=self.initial(),
+                depthwise_regularizer=self.decay(),
+                name=name,
+            ),
+        )
         return layer(x)
 
-    def separable(self, x, name: str, filters: int, stride: int = 1, *, bias: float | None = None, head: bool = False):
+    def separable(
+        self, x, name: str, filters: int, stride: int = 1, *, bias: float | None = None, head: bool = False
+    ):
         """Depthwise 3x3 and pointwise 1x1 with nothing between.
 
         Only the depthwise kernel is regularised and drawn as configured, the pointwise one is glorot uniform;
         a predictor (`head`) has both glorot uniform and neither regularised (as the reference trains them).
         """
-        layer = self._once(name, lambda: keras.layers.SeparableConv2D(
-            filters, 3, stride, "same", depthwise_initializer="glorot_uniform" if head else self.initial(),
-            depthwise_regularizer=None if head else self.decay(), name=name, **_bias(bias),
-        ))
+        layer = self._once(
+            name,
+            lambda: keras.layers.SeparableConv2D(
+                filters,
+                3,
+                stride,
+                "same",
+                depthwise_initializer="glorot_uniform" if head else self.initial(),
+                depthwise_regularizer=None if head else self.decay(),
+                name=name,
+                **_bias(bias),
+            ),
+        )
         return layer(x)
 
     def norm(self, x, name: str):
         spec = self._norm
-        layer = self._once(name, lambda: FreezableBatchNorm(
-            frozen=self._frozen, momentum=spec.decay, epsilon=spec.epsilon, center=spec.center, scale=spec.scale,
-            name=name,
-        ))
+        layer = self._once(
+            name,
+            lambda: FreezableBatchNorm(
+                frozen=self._frozen,
+                momentum=spec.decay,
+                epsilon=spec.epsilon,
+                center=spec.center,
+                scale=spec.scale,
+                name=name,
+            ),
+        )
         return layer(x)
 
     def norm_relu6(self, x, name: str):
@@ -184,8 +250,8 @@ class Blocks:
 class NearestDouble(keras.layers.Layer):
     """Each pixel repeated 2x2: [B, h, w, C] to [B, 2h, 2w, C].
 
-    Joined along the last axis and reshaped, because XNNPACK runs that and neither a tile nor a nearest resize:
-    either would cut the LiteRT build into pieces.
+    Joined along the last axis and reshaped, because XNNPACK runs that and neither a tile nor a nearest
+    resize: either would cut the LiteRT build into pieces.
     """
 
     def call(self, x):

@@ -1,7 +1,8 @@
-"""The LiteRT (XNNPACK) build of a network: several times faster than Keras on a CPU, and it needs no TensorFlow to run.
+"""The LiteRT (XNNPACK) build of a network: several times faster than Keras on a CPU, and it needs no
+TensorFlow to run.
 
-It is made once, in a process of its own (TensorFlow's 700 MB go when that ends), checked against Keras, and kept
-under a hash of network and weights.
+It is made once, in a process of its own (TensorFlow's 700 MB go when that ends), checked against Keras, and
+kept under a hash of network and weights.
 """
 
 from __future__ import annotations
@@ -37,7 +38,9 @@ BUILD = 1
 """Raised when the same network and weights would make a different file."""
 
 TOLERANCE = 1e-3
-"""Largest difference from Keras in any raw output that a fresh build may have on noise; a wrong one has 0.1 and more."""
+"""Largest difference from Keras in any raw output that a fresh build may have on noise; a wrong one has 0.1
+and more.
+"""
 
 
 def weights_digest(arrays: Mapping[str, np.ndarray]) -> str:
@@ -76,7 +79,13 @@ def litert_file(config: SSDConfig, arrays: Mapping[str, np.ndarray], digest: str
         built = Path(folder) / "network.tflite"
         root = str(Path(__file__).resolve().parent.parent.parent)
         paths = os.pathsep.join(p for p in (root, os.environ.get("PYTHONPATH")) if p)
-        environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "PYTHONPATH": paths, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
+        environment = {
+            **os.environ,
+            "KERAS_BACKEND": "tensorflow",
+            "PYTHONPATH": paths,
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+            "CUDA_VISIBLE_DEVICES": "-1",
+        }
         done = subprocess.run(
             [sys.executable, "-m", "detector.ssd.litert_build", str(job), str(built)],
             env=environment, capture_output=True, text=True, check=False,
@@ -123,7 +132,11 @@ class LiteRTRunner:
             made.allocate_tensors()
             outputs = output_indices(made)
         except (ValueError, RuntimeError, KeyError) as error:
-            raise ModelError(f"the cached LiteRT build cannot be loaded ({error}); delete the file, it will be made again.", path=self._path) from None
+            raise ModelError(
+                f"the cached LiteRT build cannot be loaded ({error}); delete the file, it will be made"
+                " again.",
+                path=self._path,
+            ) from None
         return made, made.get_input_details()[0]["index"], outputs
 
     @staticmethod
@@ -133,7 +146,11 @@ class LiteRTRunner:
         made.invoke()
         return made.get_tensor(codes)[0], made.get_tensor(logits)[0]
 
-    def map(self, work: Callable[[T, Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]], object], items: Sequence[T]) -> list:
+    def map(
+        self,
+        work: Callable[[T, Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]], object],
+        items: Sequence[T],
+    ) -> list:
         """`[work(item, forward), ...]` in order; `forward` takes one preprocessed image to (codes, logits).
 
         One item alone has all threads to itself.

@@ -1,4 +1,6 @@
-"""`python -m detector.ssd.litert_build JOB OUT`: convert a network to LiteRT and check it. Run by `detector.ssd.litert`."""
+"""`python -m detector.ssd.litert_build JOB OUT`: convert a network to LiteRT and check it. Run by
+`detector.ssd.litert`.
+"""
 
 from __future__ import annotations
 

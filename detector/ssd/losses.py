@@ -4,8 +4,8 @@
     n = max(sum of the box weights over the whole batch, 1)
 
 Classification is sigmoid focal loss over all classes and the background column, which is trained as an
-ordinary output that is always 0; localisation is Huber loss on the four box codes. The L2 terms are the network's own
-(`model.losses`; `detector.ssd.layers` says which kernels have one).
+ordinary output that is always 0; localisation is Huber loss on the four box codes. The L2 terms are the
+network's own (`model.losses`; `detector.ssd.layers` says which kernels have one).
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ def focal_loss(logits: Any, targets: Any, *, alpha: float, gamma: float = 2.0) -
     Args:
         logits: float [..., C] before the sigmoid.
         targets: [..., C] in 0..1.
-        alpha: weight of a positive (1 - alpha of a negative): 0.25 in RetinaNet and FPNLite, 0.75 in SSD MobileNetV2.
+        alpha: weight of a positive (1 - alpha of a negative): 0.25 in RetinaNet and FPNLite, 0.75 in SSD
+            MobileNetV2.
 
     Returns:
         float32 of the same shape.
@@ -80,7 +81,9 @@ def detection_loss(
     normalizer = ops.maximum(ops.sum(box_weights), 1.0)
     per_anchor = ops.sum(focal_loss(class_logits, target, alpha=alpha, gamma=gamma), axis=-1)
     classification = ops.sum(per_anchor * ops.cast(targets["class_weights"], "float32"))
-    localization = ops.sum(ops.sum(huber_loss(box_codes, targets["boxes"], delta=delta), axis=-1) * box_weights)
+    localization = ops.sum(
+        ops.sum(huber_loss(box_codes, targets["boxes"], delta=delta), axis=-1) * box_weights
+    )
     return DetectionLoss(
         classification_weight * classification / normalizer,
         localization_weight * localization / (normalizer * BOX_CODE_SIZE),

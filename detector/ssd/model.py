@@ -20,14 +20,20 @@ def build_ssd(config: SSDConfig, *, batch_size: int | None = None) -> keras.Mode
 
     Returns:
         A functional `keras.Model`. Input: "image", float32 [B, height, width, 3], already preprocessed
-        (`detector.ssd.preprocess`). Output: a dict of float32 {"box_encodings": [B, A, 4] codes (ty, tx, th, tw)
+        (`detector.ssd.preprocess`). Output: a dict of float32 {"box_encodings": [B, A, 4] codes (ty, tx, th,
+            tw)
         of `detector.ssd.coder`, "class_logits": [B, A, K + 1], column 0 the background}; A in the order of
         `detector.ssd.anchors`. The maps that the predictor sees are the outputs of the layers
         `feature_map_0` (finest) and up. L2 terms are in `model.losses`.
     """
     image = keras.Input((config.height, config.width, 3), batch_size=batch_size, name="image")
     blocks = Blocks(config.initializer, config.l2, config.batch_norm, config.freeze_batchnorm)
-    predictor = Blocks(config.predictor_initializer, config.predictor_l2, config.predictor_batch_norm, config.freeze_batchnorm)
+    predictor = Blocks(
+        config.predictor_initializer,
+        config.predictor_l2,
+        config.predictor_batch_norm,
+        config.freeze_batchnorm,
+    )
     resnet = config.architecture == "ssd_resnet50_v1_fpn"
     taps = (backbones.resnet50 if resnet else backbones.mobilenet_v2)(image, blocks, config)
     maps = (necks.feature_pyramid if config.fpn else necks.extra_maps)(taps, blocks, config)
@@ -55,7 +61,9 @@ def stride_8(model: keras.Model) -> keras.KerasTensor:
 
 def with_features(model: keras.Model) -> keras.Model:
     """The same network (same weights) whose output dict also holds its feature maps."""
-    return keras.Model(model.input, {**model.output, **feature_maps(model)}, name=f"{model.name}_with_features")
+    return keras.Model(
+        model.input, {**model.output, **feature_maps(model)}, name=f"{model.name}_with_features"
+    )
 
 
 def split_at_features(model: keras.Model) -> tuple[keras.Model, keras.Model]:

@@ -16,7 +16,13 @@ def nms_settings(section: Reader) -> PostprocessSettings:
     section.expect("score_converter", "SIGMOID", default="IDENTITY")
     section.expect("logit_scale", 1.0, default=1.0)
     section.no_more("its effect on scores is not known here")
-    for switch in ("use_class_agnostic_nms", "use_combined_nms", "use_partitioned_nms", "use_hard_nms", "use_cpu_nms"):
+    for switch in (
+        "use_class_agnostic_nms",
+        "use_combined_nms",
+        "use_partitioned_nms",
+        "use_hard_nms",
+        "use_cpu_nms",
+    ):
         if switch in ("use_hard_nms", "use_cpu_nms"):
             nms.ignore(switch)  # another kernel for the same answer
         else:
@@ -32,5 +38,8 @@ def nms_settings(section: Reader) -> PostprocessSettings:
     }
     nms.no_more("its effect on detections is not known here")
     if settings["max_detections_per_class"] > settings["max_total_detections"]:
-        nms.fail("max_detections_per_class", f"expected at most max_total_detections {settings['max_total_detections']}")
+        nms.fail(
+            "max_detections_per_class",
+            f"expected at most max_total_detections {settings['max_total_detections']}",
+        )
     return PostprocessSettings(**settings)

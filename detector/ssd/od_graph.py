@@ -27,7 +27,9 @@ def preprocess(images: Any, config: SSDConfig) -> Any:
     else:
         x = x * np.float32(2 / 255) - np.float32(1)
     # The legacy bilinear rule: neither aligned corners nor half-pixel centres.
-    return tf.raw_ops.ResizeBilinear(images=x, size=[config.height, config.width], align_corners=False, half_pixel_centers=False)
+    return tf.raw_ops.ResizeBilinear(
+        images=x, size=[config.height, config.width], align_corners=False, half_pixel_centers=False
+    )
 
 
 def detect(network: Any, images: Any, config: SSDConfig) -> dict[str, Any]:
@@ -36,7 +38,8 @@ def detect(network: Any, images: Any, config: SSDConfig) -> dict[str, Any]:
     Returns:
         detection_boxes [B, N, 4] normalised yxyx, detection_scores [B, N], detection_classes [B, N] from 1,
         num_detections [B], detection_multiclass_scores [B, N, 1 + K], detection_anchor_indices [B, N],
-        raw_detection_boxes [B, A, 4], raw_detection_scores [B, A, 1 + K]; N is max_total_detections, and rows past
+        raw_detection_boxes [B, A, 4], raw_detection_scores [B, A, 1 + K]; N is max_total_detections, and rows
+            past
         num_detections are zeros (of class 1).
     """
     import tensorflow as tf
@@ -46,10 +49,15 @@ def detect(network: Any, images: Any, config: SSDConfig) -> dict[str, Any]:
     boxes = BoxCoder(config.box_scales).decode(outputs["box_encodings"], grid)
     scores = tf.sigmoid(outputs["class_logits"])
     kept = tf.map_fn(
-        lambda pair: _postprocess(*pair, config.postprocess), (boxes, scores),
+        lambda pair: _postprocess(*pair, config.postprocess),
+        (boxes, scores),
         fn_output_signature={
-            "detection_boxes": tf.float32, "detection_scores": tf.float32, "detection_classes": tf.float32,
-            "num_detections": tf.float32, "detection_multiclass_scores": tf.float32, "detection_anchor_indices": tf.float32,
+            "detection_boxes": tf.float32,
+            "detection_scores": tf.float32,
+            "detection_classes": tf.float32,
+            "num_detections": tf.float32,
+            "detection_multiclass_scores": tf.float32,
+            "detection_anchor_indices": tf.float32,
         },
     )
     return {**kept, "raw_detection_boxes": boxes, "raw_detection_scores": scores}
@@ -63,8 +71,13 @@ def _postprocess(boxes: Any, scores: Any, settings: PostprocessSettings) -> dict
 
     def suppress(class_scores: Any) -> Any:
         kept, _, count = tf.raw_ops.NonMaxSuppressionV5(
-            boxes=boxes, scores=class_scores, max_output_size=each, iou_threshold=settings.iou_threshold,
-            score_threshold=settings.score_threshold, soft_nms_sigma=0.0, pad_to_max_output_size=True,
+            boxes=boxes,
+            scores=class_scores,
+            max_output_size=each,
+            iou_threshold=settings.iou_threshold,
+            score_threshold=settings.score_threshold,
+            soft_nms_sigma=0.0,
+            pad_to_max_output_size=True,
         )
         return tf.where(tf.range(each) < count, kept, -1)
 
@@ -75,7 +88,8 @@ def _postprocess(boxes: Any, scores: Any, settings: PostprocessSettings) -> dict
     there = anchor >= 0
     classes, anchor = tf.boolean_mask(classes, there), tf.boolean_mask(anchor, there)
     clipped = tf.clip_by_value(tf.gather(boxes, anchor), 0.0, 1.0)
-    # Boxes outside the image are dropped only now: they have suppressed others and used up places of their class.
+    # Boxes outside the image are dropped only now: they have suppressed others and used up places of their
+    # class.
     inside = (clipped[:, 2] - clipped[:, 0]) * (clipped[:, 3] - clipped[:, 1]) > 0
     classes, anchor, clipped = (tf.boolean_mask(v, inside) for v in (classes, anchor, clipped))
     score = tf.gather_nd(by_class, tf.stack([classes, anchor], axis=1))

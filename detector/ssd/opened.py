@@ -1,4 +1,6 @@
-"""An SSD opened for heat maps: its frame, answers to changed pixels, and gradients of single anchors' logits."""
+"""An SSD opened for heat maps: its frame, answers to changed pixels, and gradients of single anchors'
+logits.
+"""
 
 from __future__ import annotations
 
@@ -28,18 +30,27 @@ class OpenedSSD:
     def frame(self: KerasSSD, image: np.ndarray, anchor_ids: Sequence[int] = ()) -> Frame:
         """The image stretched to the input size, as the network takes it."""
         size = (image.shape[1], image.shape[0])
-        return Frame(self.preprocess(image), size, (0, 0, self.config.width, self.config.height), 0, len(self.anchors))
+        return Frame(
+            self.preprocess(image), size, (0, 0, self.config.width, self.config.height), 0, len(self.anchors)
+        )
 
-    def answer(self: KerasSSD, frame: Frame, batch: np.ndarray, *, boxes: bool = False) -> tuple[np.ndarray, np.ndarray | None]:
+    def answer(
+        self: KerasSSD, frame: Frame, batch: np.ndarray, *, boxes: bool = False
+    ) -> tuple[np.ndarray, np.ndarray | None]:
         codes, logits = self._raw(np.ascontiguousarray(batch, np.float32))
         logits = logits[..., 1 + self.outputs]
         if not boxes:
             return logits, None
-        decoded = [denormalise(yxyx_to_xyxy(self.coder.decode(c, self.anchors.boxes)), frame.image_size) for c in codes]
+        decoded = [
+            denormalise(yxyx_to_xyxy(self.coder.decode(c, self.anchors.boxes)), frame.image_size)
+            for c in codes
+        ]
         return logits, np.stack(decoded).astype(np.float32)
 
     def _raw(self: KerasSSD, batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Network inputs [B, height, width, 3] to (codes [B, A, 4], logits [B, A, outputs + 1]), by the runtime that detects."""
+        """Network inputs [B, height, width, 3] to (codes [B, A, 4], logits [B, A, outputs + 1]), by the
+        runtime that detects.
+        """
         runner = self._litert()
         if runner is not None:
             pairs = runner.map(lambda x, forward: forward(x), list(batch))
@@ -48,7 +59,11 @@ class OpenedSSD:
         for start in range(0, len(batch), BATCH):
             part = batch[start : start + BATCH]
             # One graph serves all: a smaller rest is filled up.
-            full = part if len(part) == BATCH else np.concatenate([part, np.zeros((BATCH - len(part), *part.shape[1:]), np.float32)])
+            full = (
+                part
+                if len(part) == BATCH
+                else np.concatenate([part, np.zeros((BATCH - len(part), *part.shape[1:]), np.float32)])
+            )
             with self._run_lock:
                 out = self.network.predict_on_batch(full)
             codes.append(out["box_encodings"][: len(part)])
@@ -56,13 +71,20 @@ class OpenedSSD:
         return np.concatenate(codes), np.concatenate(logits)
 
     def gradients(
-        self: KerasSSD, frame: Frame, batch: np.ndarray, anchor_ids: Sequence[int], class_ids: Sequence[int], weights: Sequence[float],
+        self: KerasSSD,
+        frame: Frame,
+        batch: np.ndarray,
+        anchor_ids: Sequence[int],
+        class_ids: Sequence[int],
+        weights: Sequence[float],
         layers: Sequence[str] = (),
     ) -> Gradients:
         rows = np.asarray(anchor_ids, np.int64)
         if len(rows) and not 0 <= rows.min() <= rows.max() < len(self.anchors):
             raise InputError(f"anchor_ids: expected 0..{len(self.anchors) - 1}, got {rows.tolist()}.")
-        return self._gradient_function()(batch, rows, 1 + self.outputs[np.asarray(class_ids, np.int64)], weights, layers)
+        return self._gradient_function()(
+            batch, rows, 1 + self.outputs[np.asarray(class_ids, np.int64)], weights, layers
+        )
 
     def evidence_layers(self: KerasSSD, anchor_ids: Sequence[int]) -> tuple[str, ...]:
         """The backbone's stride-8 map, then the feature maps these anchors are read from."""

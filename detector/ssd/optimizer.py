@@ -36,12 +36,18 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
     def get_config(self) -> dict[str, Any]:
         s = self.schedule
         return {
-            "base_rate": s.base_rate, "total_steps": s.total_steps,
-            "warmup_rate": s.warmup_rate, "warmup_steps": s.warmup_steps,
+            "base_rate": s.base_rate,
+            "total_steps": s.total_steps,
+            "warmup_rate": s.warmup_rate,
+            "warmup_steps": s.warmup_steps,
         }
 
 
-def make_optimizer(schedule: CosineSchedule, momentum: float = 0.9, clip_norm: float = 0.0) -> keras.optimizers.Optimizer:
-    """SGD with momentum, not Nesterov. `clip_norm` above 0 clips the gradients' global norm (the reference: 0, off)."""
+def make_optimizer(
+    schedule: CosineSchedule, momentum: float = 0.9, clip_norm: float = 0.0
+) -> keras.optimizers.Optimizer:
+    """SGD with momentum, not Nesterov. `clip_norm` above 0 clips the gradients' global norm (the reference:
+    0, off).
+    """
     rate = WarmupCosine(schedule.base_rate, schedule.total_steps, schedule.warmup_rate, schedule.warmup_steps)
     return keras.optimizers.SGD(rate, momentum=momentum, nesterov=False, global_clipnorm=clip_norm or None)

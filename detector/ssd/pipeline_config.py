@@ -1,8 +1,10 @@
-"""`pipeline.config` of the TF2 Object Detection API: read as it is, checked, written again when a training changes it.
+"""`pipeline.config` of the TF2 Object Detection API: read as it is, checked, written again when a training
+changes it.
 
-Fields that leave the answers alone are kept and ignored. A field that would change them and is not supported, or
-whose meaning is not known here, is a ConfigError that names it with its line. The model section is checked when the
-file is read, the training section when `training` is asked for, so that any detector can be loaded for detection.
+Fields that leave the answers alone are kept and ignored. A field that would change them and is not supported,
+or whose meaning is not known here, is a ConfigError that names it with its line. The model section is checked
+when the file is read, the training section when `training` is asked for, so that any detector can be loaded
+for detection.
 """
 
 from __future__ import annotations
@@ -67,7 +69,8 @@ class PipelineConfig:
     Attributes:
         ssd: the network (`SSDConfig`), checked.
         training: `TrainingSettings`, checked on first use.
-        label_map_path, train_input_paths, eval_label_map_path, eval_input_paths: as the readers say, "" or empty.
+        label_map_path, train_input_paths, eval_label_map_path, eval_input_paths: as the readers say, "" or
+            empty.
         path: the file, or None.
 
     Raises:
@@ -82,7 +85,9 @@ class PipelineConfig:
         except ConfigError as error:  # what only the whole network can tell has no line
             raise ConfigError(error.message, path=path, line=error.line) from None
         train, evaluation = self._root.section("train_input_reader"), self._root.section("eval_input_reader")
-        self.label_map_path, self.eval_label_map_path = (r.text("label_map_path", "") for r in (train, evaluation))
+        self.label_map_path, self.eval_label_map_path = (
+            r.text("label_map_path", "") for r in (train, evaluation)
+        )
         self.train_input_paths, self.eval_input_paths = (
             tuple(r.section("tf_record_input_reader").texts("input_path")) for r in (train, evaluation)
         )
@@ -131,7 +136,9 @@ def read_pipeline_config(path: str | os.PathLike) -> PipelineConfig:
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"expected a pipeline.config in protobuf text, it cannot be read ({reason_of(error)}).", path=path) from None
+        raise ConfigError(
+            f"expected a pipeline.config in protobuf text, it cannot be read ({reason_of(error)}).", path=path
+        ) from None
     return parse_pipeline_config(text, path)
 
 
@@ -153,9 +160,15 @@ def _ssd(root: Reader, name: str) -> SSDConfig:
     model.no_more("only SSD detectors are supported")
     features = ssd.section("feature_extractor", required=True)
     kind = features.text("type", required=True)
-    fpn = {"ssd_mobilenet_v2_keras": False, "ssd_mobilenet_v2_fpn_keras": True, "ssd_resnet50_v1_fpn_keras": True}
+    fpn = {
+        "ssd_mobilenet_v2_keras": False,
+        "ssd_mobilenet_v2_fpn_keras": True,
+        "ssd_resnet50_v1_fpn_keras": True,
+    }
     if kind not in fpn:
-        features.fail("type", f"expected one of {', '.join(fpn)}, got {kind!r}; other networks are not supported")
+        features.fail(
+            "type", f"expected one of {', '.join(fpn)}, got {kind!r}; other networks are not supported"
+        )
     depthwise = kind == "ssd_mobilenet_v2_fpn_keras"
     architecture = {
         "ssd_mobilenet_v2_keras": "ssd_mobilenet_v2",
@@ -193,7 +206,10 @@ def _ssd(root: Reader, name: str) -> SSDConfig:
     box_coder = ssd.section("box_coder", required=True)
     coder = box_coder.section("faster_rcnn_box_coder", required=True)
     box_coder.no_more("only faster_rcnn_box_coder is supported")
-    scales = tuple(coder.number(f"{axis}_scale", value) for axis, value in (("y", 10.0), ("x", 10.0), ("height", 5.0), ("width", 5.0)))
+    scales = tuple(
+        coder.number(f"{axis}_scale", value)
+        for axis, value in (("y", 10.0), ("x", 10.0), ("height", 5.0), ("width", 5.0))
+    )
     coder.no_more("its effect on boxes is not known here")
 
     anchors = _anchors(ssd.section("anchor_generator", required=True), fpn[kind])
@@ -236,13 +252,20 @@ def _hyperparams(parent: Reader) -> tuple[Initializer, float, BatchNorm]:
     start.no_more("only truncated_normal_initializer and random_normal_initializer are supported")
     norm = hyper.section("batch_norm", required=True)
     norm.ignore("train")
-    values = BatchNorm(norm.number("decay", 0.999), norm.number("epsilon", 0.001), norm.flag("center", True), norm.flag("scale", False))
+    values = BatchNorm(
+        norm.number("decay", 0.999),
+        norm.number("epsilon", 0.001),
+        norm.flag("center", True),
+        norm.flag("scale", False),
+    )
     norm.no_more("its effect on the network is not known here")
     hyper.no_more("its effect on the network is not known here")
     return drawn, l2, values
 
 
-def _predictor(predictor: Reader, fpn: bool, depthwise: bool) -> tuple[dict[str, Any], Initializer, float, BatchNorm]:
+def _predictor(
+    predictor: Reader, fpn: bool, depthwise: bool
+) -> tuple[dict[str, Any], Initializer, float, BatchNorm]:
     name = "weight_shared_convolutional_box_predictor" if fpn else "convolutional_box_predictor"
     head = predictor.section(name, required=True)
     predictor.no_more(f"this network's predictor is {name}")
@@ -304,7 +327,9 @@ def _training(root: Reader) -> TrainingSettings:
     matcher.expect("ignore_thresholds", False, default=False)
     ssd.section("similarity_calculator").section("iou_similarity", required=True)
     loss = ssd.section("loss", required=True)
-    focal = loss.section("classification_loss", required=True).section("weighted_sigmoid_focal", required=True)
+    focal = loss.section("classification_loss", required=True).section(
+        "weighted_sigmoid_focal", required=True
+    )
     smooth = loss.section("localization_loss", required=True).section("weighted_smooth_l1", required=True)
     losses = LossSettings(
         matched, focal.number("alpha", required=True), focal.number("gamma", 2.0), smooth.number("delta", 1.0),
@@ -314,7 +339,10 @@ def _training(root: Reader) -> TrainingSettings:
         if loss.has(section):
             loss.fail(section, "it is not supported")
     head = ssd.section("box_predictor")
-    for name, default in (("convolutional_box_predictor", True), ("weight_shared_convolutional_box_predictor", False)):
+    for name, default in (
+        ("convolutional_box_predictor", True),
+        ("weight_shared_convolutional_box_predictor", False),
+    ):
         if head.has(name):
             head.section(name).expect("use_dropout", False, default=default)
 
@@ -322,7 +350,9 @@ def _training(root: Reader) -> TrainingSettings:
     optimizer = train.section("optimizer", required=True)
     optimizer.expect("use_moving_average", False, default=True)
     momentum = optimizer.section("momentum_optimizer", required=True)
-    rate = momentum.section("learning_rate", required=True).section("cosine_decay_learning_rate", required=True)
+    rate = momentum.section("learning_rate", required=True).section(
+        "cosine_decay_learning_rate", required=True
+    )
     rate.expect("hold_base_rate_steps", 0, default=0)
     base, warm = rate.number("learning_rate_base", 0.002), rate.number("warmup_learning_rate", 0.0002)
     total, warm_steps = rate.integer("total_steps", 4_000_000), rate.integer("warmup_steps", 10_000)
@@ -361,4 +391,8 @@ def _training(root: Reader) -> TrainingSettings:
 
 
 def _augmentations(train: Reader) -> Sequence[tuple[str, dict[str, Any]]]:
-    return [(step.name, step.plain()) for option in train.sections("data_augmentation_options") for step in option.children()]
+    return [
+        (step.name, step.plain())
+        for option in train.sections("data_augmentation_options")
+        for step in option.children()
+    ]

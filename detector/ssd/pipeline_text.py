@@ -16,11 +16,13 @@ PREDICTORS = {False: "convolutional_box_predictor", True: "weight_shared_convolu
 def model_text(config: SSDConfig) -> str:
     """The `model` section.
 
-    Law: `parse_pipeline_config(model_text(c)).ssd == c`, but for the name; a ResNet with `alpha` other than 1 has no
-    such text, and reading it back says so.
+    Law: `parse_pipeline_config(model_text(c)).ssd == c`, but for the name; a ResNet with `alpha` other than 1
+    has no such text, and reading it back says so.
     """
     kind = config.architecture
-    pyramid = f"fpn {{ min_level: 3 max_level: 7 additional_layer_depth: {config.depth} }}" if config.fpn else ""
+    pyramid = (
+        f"fpn {{ min_level: 3 max_level: 7 additional_layer_depth: {config.depth} }}" if config.fpn else ""
+    )
     depthwise = "use_depthwise: true" if config.depthwise else ""
     y, x, h, w = config.box_scales
     nms = config.postprocess
@@ -56,10 +58,16 @@ def _predictor(config: SSDConfig) -> str:
     if not config.fpn:
         inner = "kernel_size: 1 use_dropout: false"
     else:
-        inner = f"depth: {config.predictor_depth} num_layers_before_predictor: {config.tower_layers} kernel_size: 3"
+        inner = (
+            f"depth: {config.predictor_depth} num_layers_before_predictor: {config.tower_layers}"
+            " kernel_size: 3"
+        )
         if config.depthwise:
             inner += " share_prediction_tower: true use_depthwise: true"
-    return f"box_predictor {{ {PREDICTORS[config.fpn]} {{ {inner} class_prediction_bias_init: {config.class_bias!r} {hyper} }} }}"
+    return (
+        f"box_predictor {{ {PREDICTORS[config.fpn]} {{ {inner} class_prediction_bias_init:"
+        f" {config.class_bias!r} {hyper} }} }}"
+    )
 
 
 def _anchors(config: SSDConfig) -> str:
@@ -67,21 +75,24 @@ def _anchors(config: SSDConfig) -> str:
     ratios = ", ".join(repr(r) for r in a.aspect_ratios)
     if isinstance(a, MultiscaleAnchors):
         return (
-            f"anchor_generator {{ multiscale_anchor_generator {{ min_level: {a.min_level} max_level: {a.max_level} "
-            f"anchor_scale: {a.anchor_scale!r} aspect_ratios: [{ratios}] scales_per_octave: {a.scales_per_octave} }} }}"
+            f"anchor_generator {{ multiscale_anchor_generator {{ min_level: {a.min_level} max_level:"
+            f" {a.max_level} anchor_scale: {a.anchor_scale!r} aspect_ratios: [{ratios}] scales_per_octave:"
+            f" {a.scales_per_octave} }} }}"
         )
     return (
-        f"anchor_generator {{ ssd_anchor_generator {{ num_layers: {a.num_layers} min_scale: {a.min_scale!r} max_scale: {a.max_scale!r} "
-        f"aspect_ratios: [{ratios}] interpolated_scale_aspect_ratio: {a.interpolated_scale_aspect_ratio!r} "
-        f"reduce_boxes_in_lowest_layer: {_flag(a.reduce_boxes_in_lowest_layer)} }} }}"
+        f"anchor_generator {{ ssd_anchor_generator {{ num_layers: {a.num_layers} min_scale: {a.min_scale!r}"
+        f" max_scale: {a.max_scale!r} aspect_ratios: [{ratios}] interpolated_scale_aspect_ratio:"
+        f" {a.interpolated_scale_aspect_ratio!r} reduce_boxes_in_lowest_layer:"
+        f" {_flag(a.reduce_boxes_in_lowest_layer)} }} }}"
     )
 
 
 def _hyperparams(l2: float, drawn: Initializer, norm: BatchNorm) -> str:
     return (
-        f"conv_hyperparams {{ activation: RELU_6 regularizer {{ l2_regularizer {{ weight: {l2!r} }} }} "
-        f"initializer {{ {drawn.kind}_initializer {{ mean: {drawn.mean!r} stddev: {drawn.stddev!r} }} }} "
-        f"batch_norm {{ decay: {norm.decay!r} epsilon: {norm.epsilon!r} center: {_flag(norm.center)} scale: {_flag(norm.scale)} }} }}"
+        f"conv_hyperparams {{ activation: RELU_6 regularizer {{ l2_regularizer {{ weight: {l2!r} }} }}"
+        f" initializer {{ {drawn.kind}_initializer {{ mean: {drawn.mean!r} stddev: {drawn.stddev!r} }} }}"
+        f" batch_norm {{ decay: {norm.decay!r} epsilon: {norm.epsilon!r} center: {_flag(norm.center)} scale:"
+        f" {_flag(norm.scale)} }} }}"
     )
 
 

@@ -1,4 +1,6 @@
-"""From an SSD's box codes and class logits to detections and candidates. The rule itself is `detector.nms`."""
+"""From an SSD's box codes and class logits to detections and candidates. The rule itself is
+`detector.nms`.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,17 @@ from detector.core import Candidates, Detections
 from detector.nms import PostprocessSettings, Trace, detections, explain, replay, select
 from detector.ssd.coder import BoxCoder
 
-__all__ = ["PostprocessSettings", "Trace", "candidates", "detections", "explain", "postprocess", "replay", "sigmoid", "to_detections"]
+__all__ = [
+    "PostprocessSettings",
+    "Trace",
+    "candidates",
+    "detections",
+    "explain",
+    "postprocess",
+    "replay",
+    "sigmoid",
+    "to_detections",
+]
 
 
 def sigmoid(logits: np.ndarray) -> np.ndarray:

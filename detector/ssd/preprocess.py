@@ -29,7 +29,9 @@ def normalise(pixels: np.ndarray, config: SSDConfig) -> np.ndarray:
 
 
 def _normalise_rows(rows: np.ndarray, config: SSDConfig) -> np.ndarray:
-    """The same for pixels laid out as rows [..., width * 3]: long inner loops are several times faster in numpy."""
+    """The same for pixels laid out as rows [..., width * 3]: long inner loops are several times faster in
+    numpy.
+    """
     x = rows.astype(np.float32)
     if subtracts_means(config):
         x -= np.tile(np.float32(CHANNEL_MEANS), x.shape[-1] // 3)
@@ -60,12 +62,18 @@ def preprocess(image: np.ndarray, config: SSDConfig) -> np.ndarray:
 
 
 def stretch(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """The same resize alone: RGB [H, W, 3] to float32 [height, width, 3] of pixels 0..255, not rounded; size is (W, H)."""
+    """The same resize alone: RGB [H, W, 3] to float32 [height, width, 3] of pixels 0..255, not rounded; size
+    is (W, H).
+    """
     return _stretched(image, *size, lambda rows: rows.astype(np.float32))
 
 
-def _stretched(image: np.ndarray, width: int, height: int, finish: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """`finish` takes rows [n, width * 3] of sampled pixels to a fresh float32 array; it is per pixel, so it commutes with the choice."""
+def _stretched(
+    image: np.ndarray, width: int, height: int, finish: Callable[[np.ndarray], np.ndarray]
+) -> np.ndarray:
+    """`finish` takes rows [n, width * 3] of sampled pixels to a fresh float32 array; it is per pixel, so it
+    commutes with the choice.
+    """
     if image.shape[:2] == (height, width):
         return finish(image.reshape(height, -1)).reshape(height, width, 3)
     top, bottom, fy = sample_points(image.shape[0], height)

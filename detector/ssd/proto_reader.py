@@ -12,7 +12,8 @@ from detector.ssd.prototext import Message, Word
 
 
 class Reader:
-    """One message of a config file. It remembers which fields were asked for, so that `no_more` can name the rest.
+    """One message of a config file. It remembers which fields were asked for, so that `no_more` can name the
+    rest.
 
     Args:
         message: the fields; a missing message reads as an empty one, all defaults.
@@ -21,7 +22,9 @@ class Reader:
         line: where it stands.
     """
 
-    def __init__(self, message: Message, path: str | os.PathLike | None = None, name: str = "", line: int | None = None):
+    def __init__(
+        self, message: Message, path: str | os.PathLike | None = None, name: str = "", line: int | None = None
+    ):
         self._message, self._path, self.dotted, self._line = message, path, name, line
         self._asked: set[str] = set()
 
@@ -78,7 +81,11 @@ class Reader:
         """All fields as Python values; a repeated field is a list."""
         out: dict[str, Any] = {}
         for f in self._message:
-            value = Reader(f.value, self._path, self._join(f.name), f.line).plain() if isinstance(f.value, tuple) else _guess(f.value)
+            value = (
+                Reader(f.value, self._path, self._join(f.name), f.line).plain()
+                if isinstance(f.value, tuple)
+                else _guess(f.value)
+            )
             if f.name in out:
                 out[f.name] = [*out[f.name], value] if isinstance(out[f.name], list) else [out[f.name], value]
             else:

@@ -1,7 +1,8 @@
 """Protobuf text format: read into a tree that keeps order and line numbers, edit, write again.
 
 What config files use is understood: `field: value`, `field { ... }`, `field: { ... }`, `< ... >`, lists
-`field: [a, b]`, repeated fields, optional commas and semicolons, `#` comments (dropped), adjacent strings joined.
+`field: [a, b]`, repeated fields, optional commas and semicolons, `#` comments (dropped), adjacent strings
+joined.
 """
 
 from __future__ import annotations
@@ -13,8 +14,11 @@ from pathlib import Path
 
 from detector.errors import ConfigError
 
-_TOKEN = re.compile(r"""(?P<space>[ \t\r\f\v]+)|(?P<comment>\#[^\n]*)|(?P<newline>\n)
-    |(?P<string>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')|(?P<word>[^\s{}<>\[\]:,;"'\#]+)|(?P<mark>[{}<>\[\]:,;])""", re.VERBOSE)
+_TOKEN = re.compile(
+    r"""(?P<space>[ \t\r\f\v]+)|(?P<comment>\#[^\n]*)|(?P<newline>\n)
+    |(?P<string>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')|(?P<word>[^\s{}<>\[\]:,;"'\#]+)|(?P<mark>[{}<>\[\]:,;])""",
+    re.VERBOSE,
+)
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "a": "\a", "b": "\b", "f": "\f", "v": "\v"}
 
 
@@ -24,7 +28,9 @@ class Word(str):
 
 @dataclass(frozen=True)
 class Field:
-    """One field: its name, its value (`str` quoted, `Word` unquoted, or a tuple of Fields), its 1-based line."""
+    """One field: its name, its value (`str` quoted, `Word` unquoted, or a tuple of Fields), its 1-based
+    line.
+    """
 
     name: str
     value: str | Word | tuple[Field, ...]
@@ -52,7 +58,11 @@ def _tokens(text: str, path) -> Iterator[tuple[str, str, int]]:
     while at < len(text):
         match = _TOKEN.match(text, at)
         if match is None:
-            raise ConfigError(f"expected a closing quote, found none in {text[at : at + 30].splitlines()[0]!r}.", path=path, line=line)
+            raise ConfigError(
+                f"expected a closing quote, found none in {text[at : at + 30].splitlines()[0]!r}.",
+                path=path,
+                line=line,
+            )
         if match.lastgroup == "newline":
             line += 1
         elif match.lastgroup in ("string", "word", "mark"):
@@ -66,7 +76,11 @@ def _message(tokens, at: int, close: str | None, path) -> tuple[Message, int]:
     while True:
         if at >= len(tokens):
             if close:
-                raise ConfigError(f"expected {close!r} to close what was opened here, the file ends.", path=path, line=opened)
+                raise ConfigError(
+                    f"expected {close!r} to close what was opened here, the file ends.",
+                    path=path,
+                    line=opened,
+                )
             return tuple(fields), at
         kind, text, line = tokens[at]
         if text == close and kind == "mark":
@@ -83,7 +97,9 @@ def _message(tokens, at: int, close: str | None, path) -> tuple[Message, int]:
                 fields.append(Field(text, value, line))
                 at += at < len(tokens) and tokens[at][1] == ","
             if at >= len(tokens):
-                raise ConfigError(f"expected ']' after the list of {text}, the file ends.", path=path, line=line)
+                raise ConfigError(
+                    f"expected ']' after the list of {text}, the file ends.", path=path, line=line
+                )
             at += 1
         else:
             if not colon and (at >= len(tokens) or tokens[at][1] not in "{<"):

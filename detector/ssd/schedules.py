@@ -41,14 +41,17 @@ class CosineSchedule:
             raise ConfigError(f"steps: expected at least 1 training step, got {self.total_steps!r}.")
         if not 0 <= self.warmup_steps <= self.total_steps:
             raise ConfigError(
-                f"warmup_steps: expected 0 to {self.total_steps} (the number of training steps), got {self.warmup_steps}."
+                f"warmup_steps: expected 0 to {self.total_steps} (the number of training steps), got"
+                f" {self.warmup_steps}."
             )
         if not (np.isfinite(self.warmup_rate) and self.warmup_rate >= 0):
-            raise ConfigError(f"warmup_learning_rate: expected a number of at least 0, got {self.warmup_rate!r}.")
+            raise ConfigError(
+                f"warmup_learning_rate: expected a number of at least 0, got {self.warmup_rate!r}."
+            )
         if self.warmup_steps and self.warmup_rate > self.base_rate:
             raise ConfigError(
-                f"warmup_learning_rate: expected at most the learning rate {self.base_rate}, got {self.warmup_rate}; "
-                "warm-up starts low and rises."
+                f"warmup_learning_rate: expected at most the learning rate {self.base_rate}, got"
+                f" {self.warmup_rate}; warm-up starts low and rises."
             )
 
     def __call__(self, step: int | np.ndarray) -> np.ndarray:

@@ -68,7 +68,8 @@ def start_from(network: keras.Model, config: SSDConfig, source: str, fine_tune_t
             backbone.load_weights(source)
         except (OSError, ValueError) as error:
             raise ModelError(
-                f"expected weights of keras.applications' {backbone.name} without its top: {error}.", path=source
+                f"expected weights of keras.applications' {backbone.name} without its top: {error}.",
+                path=source,
             ) from error
         arrays, kind = from_keras_backbone(backbone, config), "classification"
     else:
@@ -82,12 +83,14 @@ def read_detector_weights(source: str | Path) -> dict[str, np.ndarray]:
     """The weights of a detector by checkpoint key.
 
     Args:
-        source: a training's folder or its `.npz`; a zoo archive (.tar.gz, unpacked once under `models/` of the data
-            directory) or its folder, a folder of checkpoints, or the prefix of one (".../checkpoint/ckpt-0"). A
-            checkpoint of a classification network (root key `feature_extractor`) gives its backbone.
+        source: a training's folder or its `.npz`; a zoo archive (.tar.gz, unpacked once under `models/` of
+            the data directory) or its folder, a folder of checkpoints, or the prefix of one
+            (".../checkpoint/ckpt-0"). A checkpoint of a classification network (root key `feature_extractor`)
+            gives its backbone.
 
     Raises:
-        ModelError: nothing of the kind lies there, or the archive is damaged or would write outside its folder.
+        ModelError: nothing of the kind lies there, or the archive is damaged or would write outside its
+            folder.
     """
     path = Path(source)
     if path.is_file() and is_archive(path):
@@ -114,9 +117,14 @@ def _network_folder(folder: Path, archive: Path) -> Path:
     Raises:
         ModelError: none, or several.
     """
-    found = {p.parent.parent for p in folder.rglob("checkpoint/*.index")} | {p.parent for p in folder.rglob("weights.npz")}
+    found = {p.parent.parent for p in folder.rglob("checkpoint/*.index")} | {
+        p.parent for p in folder.rglob("weights.npz")
+    }
     if len(found) != 1:
-        raise ModelError(f"expected one network with checkpoint/ckpt-*.index in the archive, found {len(found)}.", path=archive)
+        raise ModelError(
+            f"expected one network with checkpoint/ckpt-*.index in the archive, found {len(found)}.",
+            path=archive,
+        )
     return found.pop()
 
 
@@ -125,7 +133,9 @@ def _application(config: SSDConfig, weights: str | None) -> keras.Model:
     try:
         if config.architecture == "ssd_resnet50_v1_fpn":
             return keras.applications.ResNet50(include_top=False, weights=weights, input_shape=shape)
-        return keras.applications.MobileNetV2(include_top=False, weights=weights, input_shape=shape, alpha=config.alpha)
+        return keras.applications.MobileNetV2(
+            include_top=False, weights=weights, input_shape=shape, alpha=config.alpha
+        )
     except (OSError, ValueError) as error:
         raise ModelError(f"Keras could not provide the ImageNet backbone: {error}") from error
 
@@ -134,9 +144,9 @@ def from_keras_backbone(backbone: keras.Model, config: SSDConfig) -> dict[str, n
     """The backbone weights of a `keras.applications` MobileNetV2 or ResNet50 by our checkpoint keys.
 
     Both count their weighted layers in the same order. The ResNet differs in three ways that are moved into
-    the weights: its convolutions have biases (they go into the means of the batch norms behind them), its batch
-    norms a smaller epsilon (gamma is rescaled, so that the stored statistics give the same outputs), and it was
-    trained on BGR (the first kernel's input channels are turned round).
+    the weights: its convolutions have biases (they go into the means of the batch norms behind them), its
+    batch norms a smaller epsilon (gamma is rescaled, so that the stored statistics give the same outputs),
+    and it was trained on BGR (the first kernel's input channels are turned round).
 
     Raises:
         ModelError: a layer is none that the backbone has.
@@ -170,7 +180,11 @@ def _fold(arrays: dict[str, np.ndarray], bias: Mapping[int, np.ndarray], epsilon
     for _, count, _, n in RESNET_STAGES:
         for block in range(count):
             places = OTHER_BLOCK if block else FIRST_BLOCK
-            norm_of |= {n + places[f"{i}_conv"]: n + places[f"{i}_norm"] for i in (0, 1, 2, 3) if f"{i}_conv" in places}
+            norm_of |= {
+                n + places[f"{i}_conv"]: n + places[f"{i}_norm"]
+                for i in (0, 1, 2, 3)
+                if f"{i}_conv" in places
+            }
             n += len(places)
 
     def name(number: int, leaf: str) -> str:
@@ -181,4 +195,6 @@ def _fold(arrays: dict[str, np.ndarray], bias: Mapping[int, np.ndarray], epsilon
             arrays[name(norm, "moving_mean")] = arrays[name(norm, "moving_mean")] - bias[conv]
         variance = arrays[name(norm, "moving_variance")]
         # gamma / sqrt(variance + epsilon) is what the stored statistics do; keep it under the other epsilon.
-        arrays[name(norm, "gamma")] = arrays[name(norm, "gamma")] * np.sqrt((variance + epsilon) / (variance + KERAS_EPSILON))
+        arrays[name(norm, "gamma")] = arrays[name(norm, "gamma")] * np.sqrt(
+            (variance + epsilon) / (variance + KERAS_EPSILON)
+        )

@@ -41,7 +41,9 @@ class Targets:
     box_weights: np.ndarray
 
 
-def match_anchors(anchors: np.ndarray, boxes: np.ndarray, weights: np.ndarray, threshold: float = 0.5) -> np.ndarray:
+def match_anchors(
+    anchors: np.ndarray, boxes: np.ndarray, weights: np.ndarray, threshold: float = 0.5
+) -> np.ndarray:
     """The object of each anchor, int32 [A], -1 for background.
 
     Args:
@@ -102,16 +104,24 @@ def assign_targets(
     anchors = np.asarray(anchors, np.float32)
     boxes = np.asarray(boxes, np.float32).reshape(-1, 4)
     class_ids = np.asarray(class_ids, np.int32).reshape(-1)
-    weights = np.ones(len(boxes), np.float32) if weights is None else np.asarray(weights, np.float32).reshape(-1)
+    weights = (
+        np.ones(len(boxes), np.float32) if weights is None else np.asarray(weights, np.float32).reshape(-1)
+    )
     if not len(boxes) == len(class_ids) == len(weights):
         raise InputError(
-            f"assign_targets: expected one class id and weight a box, got {len(boxes)} boxes, {len(class_ids)} class ids "
-            f"and {len(weights)} weights."
+            f"assign_targets: expected one class id and weight a box, got {len(boxes)} boxes,"
+            f" {len(class_ids)} class ids and {len(weights)} weights."
         )
     if not np.isfinite(boxes).all():
-        raise InputError(f"assign_targets: expected finite boxes, row {int(np.argwhere(~np.isfinite(boxes))[0][0])} is not.")
+        raise InputError(
+            f"assign_targets: expected finite boxes, row {int(np.argwhere(~np.isfinite(boxes))[0][0])} is"
+            " not."
+        )
     if len(class_ids) and class_ids.min() < 0:
-        raise InputError(f"assign_targets: expected class ids of 0 and more, row {int(np.argmin(class_ids))} is {class_ids.min()}.")
+        raise InputError(
+            f"assign_targets: expected class ids of 0 and more, row {int(np.argmin(class_ids))} is"
+            f" {class_ids.min()}."
+        )
     matched = match_anchors(anchors, boxes, weights, threshold)
     positive = np.flatnonzero(matched != UNMATCHED)
     rows = matched[positive]

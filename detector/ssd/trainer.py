@@ -49,8 +49,11 @@ class SSDTrainer(keras.Model):
         super().__init__(name="ssd_trainer")
         self.network = network
         self.settings = {
-            "alpha": alpha, "gamma": gamma, "delta": delta,
-            "classification_weight": classification_weight, "localization_weight": localization_weight,
+            "alpha": alpha,
+            "gamma": gamma,
+            "delta": delta,
+            "classification_weight": classification_weight,
+            "localization_weight": localization_weight,
         }
         self.parts = {part: keras.metrics.Mean(name=part) for part in LOSS_PARTS}
         self.built = True
@@ -102,12 +105,14 @@ def distribute(devices: int, batch_size: int) -> None:
         return
     if keras.backend.backend() != "jax":
         raise ConfigError(
-            f"devices: training on {devices} devices needs Keras' JAX backend, this is {keras.backend.backend()!r}; "
-            "install jax and set KERAS_BACKEND=jax."
+            f"devices: training on {devices} devices needs Keras' JAX backend, this is"
+            f" {keras.backend.backend()!r}; install jax and set KERAS_BACKEND=jax."
         )
     found = keras.distribution.list_devices()
     if devices > len(found):
-        raise ConfigError(f"devices: expected at most the {len(found)} there are ({', '.join(found)}), got {devices}.")
+        raise ConfigError(
+            f"devices: expected at most the {len(found)} there are ({', '.join(found)}), got {devices}."
+        )
     if batch_size % devices:
         raise ConfigError(f"batch_size: expected a multiple of the {devices} devices, got {batch_size}.")
     keras.distribution.set_distribution(keras.distribution.DataParallel(devices=found[:devices]))

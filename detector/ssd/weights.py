@@ -33,7 +33,9 @@ def network_arrays(network: keras.Model) -> dict[str, np.ndarray]:
     return {key: np.array(ops.convert_to_numpy(v)) for key, v in checkpoint_variables(network).items()}
 
 
-def assign_arrays(network: keras.Model, arrays: Mapping[str, np.ndarray], keys: Iterable[str] | None = None) -> list[str]:
+def assign_arrays(
+    network: keras.Model, arrays: Mapping[str, np.ndarray], keys: Iterable[str] | None = None
+) -> list[str]:
     """Put arrays into a network; `keys` (default: all of the network's) say which.
 
     Returns:
@@ -57,7 +59,9 @@ def assign_arrays(network: keras.Model, arrays: Mapping[str, np.ndarray], keys: 
     return [key for key in variables if key not in set(chosen)]
 
 
-def save_arrays(path: str | Path, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any] | None = None) -> None:
+def save_arrays(
+    path: str | Path, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any] | None = None
+) -> None:
     """Write arrays and a JSON-able `meta` into one uncompressed .npz, whole or not at all."""
     buffer = io.BytesIO()
     np.savez(buffer, **{META: np.frombuffer(json.dumps(dict(meta or {})).encode(), np.uint8)}, **arrays)
@@ -75,4 +79,6 @@ def load_arrays(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]
             arrays = {name: stored[name] for name in stored.files}
         return arrays, json.loads(arrays.pop(META).tobytes())
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise ModelError(f"expected a file of weights that a training wrote: {reason_of(error)}.", path=path) from error
+        raise ModelError(
+            f"expected a file of weights that a training wrote: {reason_of(error)}.", path=path
+        ) from error

@@ -1,8 +1,9 @@
-"""What the published TF2 detection zoo holds, and restoring one of its networks from a checkpoint or a SavedModel.
+"""What the published TF2 detection zoo holds, and restoring one of its networks from a checkpoint or a
+SavedModel.
 
-The records in `zoo_data/` say, for each tensor of the published files, its masked CRC-32C and at which position a
-SavedModel of the same archive stores it. So a download can be proved genuine, and a SavedModel, whose variables
-only have numbers, can be read into a network that is open inside.
+The records in `zoo_data/` say, for each tensor of the published files, its masked CRC-32C and at which
+position a SavedModel of the same archive stores it. So a download can be proved genuine, and a SavedModel,
+whose variables only have numbers, can be read into a network that is open inside.
 """
 
 from __future__ import annotations
@@ -86,7 +87,8 @@ def restore_checkpoint(folder: Path, *, verify: bool | None = None) -> Restored:
     Args:
         folder: may also be one that holds `pipeline.config` and `ckpt-*.index` side by side.
         verify: True asks that the weights are the published ones; None accepts other weights, but not a file
-            that is a published one (in size and most tensors) but for some tensors; False compares nothing with
+            that is a published one (in size and most tensors) but for some tensors; False compares nothing
+                with
             the records. Data is compared with the CRC-32C values of its own index in any case.
 
     Raises:
@@ -97,16 +99,26 @@ def restore_checkpoint(folder: Path, *, verify: bool | None = None) -> Restored:
     if not path.is_file():
         raise ConfigError("expected a pipeline.config beside the checkpoint, there is none.", path=path)
     pipeline = read_pipeline_config(path)
-    checkpoint = Checkpoint(latest_checkpoint(folder / "checkpoint" if (folder / "checkpoint").is_dir() else folder))
+    checkpoint = Checkpoint(
+        latest_checkpoint(folder / "checkpoint" if (folder / "checkpoint").is_dir() else folder)
+    )
     keys = [key for key in checkpoint.entries if _is_weight(key)]
     if not keys:
-        raise ModelError("expected a detector's weights (keys starting with model/), the checkpoint holds none.", path=checkpoint.index_path)
-    record = None if verify is False else _genuine(checkpoint, {key: key for key in keys}, demand=bool(verify))
+        raise ModelError(
+            "expected a detector's weights (keys starting with model/), the checkpoint holds none.",
+            path=checkpoint.index_path,
+        )
+    record = (
+        None if verify is False else _genuine(checkpoint, {key: key for key in keys}, demand=bool(verify))
+    )
     return Restored(pipeline.ssd, {key: checkpoint.read(key) for key in keys}, record, pipeline)
 
 
 def _is_weight(key: str) -> bool:
-    return key.startswith(("model/_feature_extractor/", "model/_box_predictor/")) and "/.OPTIMIZER_SLOT/" not in key
+    return (
+        key.startswith(("model/_feature_extractor/", "model/_box_predictor/"))
+        and "/.OPTIMIZER_SLOT/" not in key
+    )
 
 
 def _genuine(checkpoint: Checkpoint, keys: Mapping[str, str], *, demand: bool) -> ZooRecord | None:
@@ -116,31 +128,39 @@ def _genuine(checkpoint: Checkpoint, keys: Mapping[str, str], *, demand: bool) -
         keys: key in these files -> checkpoint key.
 
     Raises:
-        ModelError: the file has a published one's size and most of its tensors, but not all; or `demand` and there
-            are differences.
+        ModelError: the file has a published one's size and most of its tensors, but not all; or `demand` and
+            there are differences.
     """
     nearest, most = None, -1
     for record in zoo_records().values():
         if set(keys.values()) != set(record.masked_crcs):
             continue
-        equal = sum(checkpoint.entries[own].masked_crc == record.masked_crcs[key] for own, key in keys.items())
+        equal = sum(
+            checkpoint.entries[own].masked_crc == record.masked_crcs[key] for own, key in keys.items()
+        )
         if equal == len(keys):
             return record
         if equal > most:
             nearest, most = record, equal
     if nearest is None:
         if demand:
-            raise ModelError("expected one of the published zoo networks, these tensors are another network's.", path=checkpoint.index_path)
+            raise ModelError(
+                "expected one of the published zoo networks, these tensors are another network's.",
+                path=checkpoint.index_path,
+            )
         return None
     # A training that froze its backbone shares most tensors too, but writes a file of another size.
     data = checkpoint.shard_path()
     same_file = data.is_file() and data.stat().st_size == nearest.data_bytes
     if demand or (same_file and most > len(keys) // 2):
-        own, key = next((o, k) for o, k in keys.items() if checkpoint.entries[o].masked_crc != nearest.masked_crcs[k])
+        own, key = next(
+            (o, k) for o, k in keys.items() if checkpoint.entries[o].masked_crc != nearest.masked_crcs[k]
+        )
         raise ModelError(
-            f"tensor {own} is not the one published in {nearest.name} (CRC-32C {checkpoint.entries[own].masked_crc:08x}, "
-            f"expected {nearest.masked_crcs[key]:08x}; {len(keys) - most} of {len(keys)} differ); fetch the archive again, "
-            f"or load it with verify=False if you changed it.",
+            f"tensor {own} is not the one published in {nearest.name} (CRC-32C"
+            f" {checkpoint.entries[own].masked_crc:08x}, expected {nearest.masked_crcs[key]:08x};"
+            f" {len(keys) - most} of {len(keys)} differ); fetch the archive again, or load it with"
+            " verify=False if you changed it.",
             path=checkpoint.index_path,
         )
     return None
@@ -171,7 +191,11 @@ def restore_saved_model(folder: Path, *, verify: bool | None = None) -> Restored
         except ConfigError as error:
             return f"its pipeline.config cannot be used: {error}"
     arrays = {key: checkpoint.read(own) for own, key in record.saved_model_keys.items()}
-    config = pipeline.ssd if pipeline else record.config().with_(num_classes=class_outputs(arrays, record.config()))
+    config = (
+        pipeline.ssd
+        if pipeline
+        else record.config().with_(num_classes=class_outputs(arrays, record.config()))
+    )
     return Restored(config, arrays, proved, pipeline)
 
 

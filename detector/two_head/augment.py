@@ -1,4 +1,6 @@
-"""Augmentation of a picture with one box: crop, zoom, mirror and colour. Each draws from the generator it is given."""
+"""Augmentation of a picture with one box: crop, zoom, mirror and colour. Each draws from the generator it is
+given.
+"""
 
 from __future__ import annotations
 
@@ -16,19 +18,29 @@ LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 
 @dataclass(frozen=True)
 class Shown:
-    """What the network gets: uint8 [h, w, 3], and the box float32 [4] xyxy as shares of it, clipped to 0..1."""
+    """What the network gets: uint8 [h, w, 3], and the box float32 [4] xyxy as shares of it, clipped to
+    0..1.
+    """
 
     pixels: np.ndarray
     box: np.ndarray
 
 
 def random_window(
-    image_size: tuple[int, int], box: np.ndarray | None, rng: np.random.Generator, *, crop: float, zoom_out: float, min_visible: float,
+    image_size: tuple[int, int],
+    box: np.ndarray | None,
+    rng: np.random.Generator,
+    *,
+    crop: float,
+    zoom_out: float,
+    min_visible: float,
 ) -> tuple[float, float, float, float]:
-    """A window of a picture of (W, H): each side moved in by up to `crop` or out by up to `zoom_out` of the picture.
+    """A window of a picture of (W, H): each side moved in by up to `crop` or out by up to `zoom_out` of the
+    picture.
 
-    Each side is drawn on its own, so place, size and shape of the object all change. Drawn again until at least
-    `min_visible` of the box's area lies inside; after `TRIES` the whole picture. Without a box the first is taken.
+    Each side is drawn on its own, so place, size and shape of the object all change. Drawn again until at
+    least `min_visible` of the box's area lies inside; after `TRIES` the whole picture. Without a box the
+    first is taken.
     """
     width, height = image_size
     for _ in range(TRIES):
@@ -60,14 +72,18 @@ def recoloured(pixels: np.ndarray, rng: np.random.Generator, strength: float) ->
     return np.clip(np.rint(mean + (values - mean) * contrast), 0, 255).astype(np.uint8)
 
 
-def augmented(image: np.ndarray, box: np.ndarray | None, recipe: TwoHeadRecipe, rng: np.random.Generator) -> Shown:
+def augmented(
+    image: np.ndarray, box: np.ndarray | None, recipe: TwoHeadRecipe, rng: np.random.Generator
+) -> Shown:
     """A picture and its box as a training step sees them.
 
     Args:
         image: RGB uint8 [H, W, 3]; box: float [4] xyxy in its pixels, or None where only the class counts.
     """
     height, width = image.shape[:2]
-    window = random_window((width, height), box, rng, crop=recipe.crop, zoom_out=recipe.zoom_out, min_visible=recipe.min_visible)
+    window = random_window(
+        (width, height), box, rng, crop=recipe.crop, zoom_out=recipe.zoom_out, min_visible=recipe.min_visible
+    )
     if recipe.resize == "letterbox":
         window = fitted(window, recipe.input_size)
     frame = Frame(window, recipe.input_size)

@@ -10,14 +10,25 @@ from detector.errors import ConfigError
 from detector.recipe import checked
 
 NORMALISATIONS = ("-1..1", "0..255", "caffe", "deviations")
-"""How a backbone wants its RGB pixels: scaled to -1..1, as they are, as BGR less ImageNet's channel means, or less the
-means and over the deviations."""
+"""How a backbone wants its RGB pixels: scaled to -1..1, as they are, as BGR less ImageNet's channel means, or
+less the means and over the deviations."""
 
-BACKBONES: dict[str, str] = {
-    "MobileNet": "-1..1", "MobileNetV2": "-1..1", "MobileNetV3Small": "-1..1", "MobileNetV3Large": "-1..1",
-    "ResNet50": "caffe", "ResNet101": "caffe", "ResNet50V2": "-1..1",
-} | {f"EfficientNetB{i}": "deviations" for i in range(8)} | {f"EfficientNetV2B{i}": "0..255" for i in range(4)}
-"""Backbones of keras.applications by name, with the normalisation each was trained with. EfficientNetV2 scales inside."""
+BACKBONES: dict[str, str] = (
+    {
+        "MobileNet": "-1..1",
+        "MobileNetV2": "-1..1",
+        "MobileNetV3Small": "-1..1",
+        "MobileNetV3Large": "-1..1",
+        "ResNet50": "caffe",
+        "ResNet101": "caffe",
+        "ResNet50V2": "-1..1",
+    }
+    | {f"EfficientNetB{i}": "deviations" for i in range(8)}
+    | {f"EfficientNetV2B{i}": "0..255" for i in range(4)}
+)
+"""Backbones of keras.applications by name, with the normalisation each was trained with. EfficientNetV2
+scales inside.
+"""
 
 WIDE = ("MobileNet", "MobileNetV2", "MobileNetV3Small", "MobileNetV3Large")  # those with a width multiplier
 HEADS = ("both", "class", "box")
@@ -35,13 +46,14 @@ class TwoHeadConfig:
         input_size: (width, height) in pixels, at least 32 each.
         resize: "stretch" the picture to the input, or "letterbox" it (grey bars keep its shape).
         num_classes: outputs of the class head.
-        heads: "both", "class" alone (the box is the whole picture) or "box" alone (one class, always certain).
+        heads: "both", "class" alone (the box is the whole picture) or "box" alone (one class, always
+            certain).
         class_widths: units of the hidden layers of the class head, which stands on the averaged map.
         box_pool: what the box head stands on: "flatten" (the map, which keeps where things are) or "average".
         box_channels: the map is brought to this many channels before it is flattened.
         box_widths: units of the hidden layers of the box head.
-        box_format: what the box head's four sigmoids are: "corners" x1, y1, x2, y2 or "centre" x, y, width, height,
-            as shares of the input.
+        box_format: what the box head's four sigmoids are: "corners" x1, y1, x2, y2 or "centre" x, y, width,
+            height, as shares of the input.
         dropout: before each layer of the heads.
 
     Raises:
@@ -64,26 +76,38 @@ class TwoHeadConfig:
     def __post_init__(self) -> None:
         hints = get_type_hints(type(self))
         for field in fields(self):
-            object.__setattr__(self, field.name, checked(field.name, getattr(self, field.name), hints[field.name]))
+            object.__setattr__(
+                self, field.name, checked(field.name, getattr(self, field.name), hints[field.name])
+            )
         for name, known in (
-            ("backbone", tuple(BACKBONES)), ("heads", HEADS), ("resize", RESIZES), ("box_pool", POOLS), ("box_format", BOX_FORMATS),
+            ("backbone", tuple(BACKBONES)),
+            ("heads", HEADS),
+            ("resize", RESIZES),
+            ("box_pool", POOLS),
+            ("box_format", BOX_FORMATS),
         ):
             if getattr(self, name) not in known:
                 raise ConfigError(f"{name}: expected one of {', '.join(known)}, got {getattr(self, name)!r}.")
         if min(self.input_size) < 32:
-            raise ConfigError(f"input_size: expected at least 32 pixels each way, got {list(self.input_size)}.")
+            raise ConfigError(
+                f"input_size: expected at least 32 pixels each way, got {list(self.input_size)}."
+            )
         for name in ("num_classes", "box_channels"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}: expected at least 1, got {getattr(self, name)}.")
         for name in ("class_widths", "box_widths"):
             if min(getattr(self, name), default=1) < 1:
-                raise ConfigError(f"{name}: expected at least 1 unit a layer, got {list(getattr(self, name))}.")
+                raise ConfigError(
+                    f"{name}: expected at least 1 unit a layer, got {list(getattr(self, name))}."
+                )
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"dropout: expected 0 or more and less than 1, got {self.dropout}.")
         if self.alpha <= 0:
             raise ConfigError(f"alpha: expected a width above 0, got {self.alpha}.")
         if self.alpha != 1 and self.backbone not in WIDE:
-            raise ConfigError(f"alpha: only {', '.join(WIDE)} have a width multiplier, {self.backbone} has none.")
+            raise ConfigError(
+                f"alpha: only {', '.join(WIDE)} have a width multiplier, {self.backbone} has none."
+            )
 
     @property
     def has_classes(self) -> bool:
@@ -99,7 +123,9 @@ class TwoHeadConfig:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values that `from_dict` takes and JSON can hold."""
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+        return {
+            name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()
+        }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TwoHeadConfig:

@@ -50,21 +50,27 @@ def one_object(dataset: Dataset, many: str = "leave_out", boxes: bool = True) ->
     rows, first = np.unique(table.rows[order], return_index=True)
     good = (count[rows] == 1) | (many == "largest")
     left_out = {
-        "unlabelled pictures": int((~dataset.labelled).sum()), "pictures without an object": int((dataset.labelled & (count == 0)).sum()),
+        "unlabelled pictures": int((~dataset.labelled).sum()),
+        "pictures without an object": int((dataset.labelled & (count == 0)).sum()),
         "pictures with several objects": int((~good).sum()),
     }
     if not good.any():
         said = ", ".join(f"{n} {name}" for name, n in left_out.items() if n)
         found = ", ".join(f"{n} {kind}" for kind, n in count_problems(dataset.problems).items())
         raise DataError(
-            f"expected pictures with one object, found none among {len(dataset)} ({said}); " + (f"its reader says: {found}; " if found else "")
-            + "many: largest takes the largest of several, heads: class trains without boxes.", path=dataset.source or None,
+            f"expected pictures with one object, found none among {len(dataset)} ({said}); "
+            + (f"its reader says: {found}; " if found else "")
+            + "many: largest takes the largest of several, heads: class trains without boxes.",
+            path=dataset.source or None,
         )
-    return OneObject(rows[good].astype(np.int64), order[first[good]], {k: v for k, v in left_out.items() if v})
+    return OneObject(
+        rows[good].astype(np.int64), order[first[good]], {k: v for k, v in left_out.items() if v}
+    )
 
 
 class TwoHeadBatches(NumberedBatches):
-    """Batches of float32 [B, h, w, 3] in 0..255 and {"class_ids": int32 [B], "boxes": float32 [B, 4] xyxy shares}.
+    """Batches of float32 [B, h, w, 3] in 0..255 and {"class_ids": int32 [B], "boxes": float32 [B, 4] xyxy
+    shares}.
 
     Args:
         dataset: with the pictures; chosen: which of them, with their objects.
@@ -73,7 +79,14 @@ class TwoHeadBatches(NumberedBatches):
     """
 
     def __init__(self, dataset: Dataset, chosen: OneObject, recipe: TwoHeadRecipe, *, augment: bool = True):
-        super().__init__(dataset, chosen.rows, batch_size=recipe.batch_size, seed=recipe.seed, shuffle=augment, workers=recipe.workers)
+        super().__init__(
+            dataset,
+            chosen.rows,
+            batch_size=recipe.batch_size,
+            seed=recipe.seed,
+            shuffle=augment,
+            workers=recipe.workers,
+        )
         self.recipe, self.augment = recipe, augment
         self._object = dict(zip(chosen.rows.tolist(), chosen.objects.tolist()))
         self._kept: dict[int, np.ndarray] = {}
@@ -97,13 +110,21 @@ class TwoHeadBatches(NumberedBatches):
             box = np.clip(box, 0, [width, height, width, height])
             if not (box[2:] > box[:2]).all():
                 raise DataError(
-                    f"expected a box inside the picture of {width}x{height}, got {table.xyxy[place].tolist()}; the annotation does not fit "
-                    "this file. heads: class trains without boxes.", path=self.dataset.files[row] or self.dataset.sample_ids[row],
+                    f"expected a box inside the picture of {width}x{height}, got"
+                    f" {table.xyxy[place].tolist()}; the annotation does not fit this file. heads: class"
+                    " trains without boxes.",
+                    path=self.dataset.files[row] or self.dataset.sample_ids[row],
                 )
         if self.augment:
             shown = augmented(image, box, recipe, np.random.default_rng([recipe.seed, AUGMENT, epoch, row]))
             pixels, shares = shown.pixels, shown.box
         else:
             frame = whole((image.shape[1], image.shape[0]), recipe.input_size, recipe.resize)
-            pixels, shares = frame.pixels(image), np.float32([0, 0, 1, 1]) if box is None else frame.to_input(box)
-        return pixels.astype(np.float32), {"class_ids": np.int32(table.class_ids[place]), "boxes": np.asarray(shares, np.float32)}
+            pixels, shares = (
+                frame.pixels(image),
+                (np.float32([0, 0, 1, 1]) if box is None else frame.to_input(box)),
+            )
+        return pixels.astype(np.float32), {
+            "class_ids": np.int32(table.class_ids[place]),
+            "boxes": np.asarray(shares, np.float32),
+        }

@@ -1,8 +1,8 @@
 """The folder of a two-head training; beside what `detector.train_folder` lists:
 
-    detector.json   kind, the network's config, classes, the detector's settings
-    weights.npz     the weights that are the result so far; last.npz the newest checkpoint
-    split.json      ids of the pictures that were held out
+detector.json   kind, the network's config, classes, the detector's settings
+weights.npz     the weights that are the result so far; last.npz the newest checkpoint
+split.json      ids of the pictures that were held out
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ class TwoHeadSettings:
     """What the detector does with the network's answer.
 
     Args:
-        top_k: how many of its classes it gives for its box; flip_average: the mean over picture and mirror image.
+        top_k: how many of its classes it gives for its box; flip_average: the mean over picture and mirror
+            image.
         score_threshold: classes at or below it are left out.
 
     Raises:
@@ -44,7 +45,9 @@ class TwoHeadSettings:
         if self.top_k < 1:
             raise ConfigError(f"top_k: expected at least 1, got {self.top_k}.")
         if not 0 <= self.score_threshold < 1:
-            raise ConfigError(f"score_threshold: expected 0 or more and less than 1, got {self.score_threshold}.")
+            raise ConfigError(
+                f"score_threshold: expected 0 or more and less than 1, got {self.score_threshold}."
+            )
 
 
 @dataclass(frozen=True)
@@ -76,17 +79,28 @@ def read_two_head(folder: str | os.PathLike) -> StoredTwoHead:
     try:
         stored = json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise ModelError(f"expected the folder of a two-head detector: {reason_of(error)}.", path=path) from error
+        raise ModelError(
+            f"expected the folder of a two-head detector: {reason_of(error)}.", path=path
+        ) from error
     if not isinstance(stored, dict) or stored.get("kind") != KIND or stored.get("schema") != SCHEMA:
-        kind, schema = (stored.get("kind"), stored.get("schema")) if isinstance(stored, dict) else (None, None)
-        raise ModelError(f"expected kind {KIND!r} and schema {SCHEMA}, got {kind!r} and {schema!r}.", path=path)
+        kind, schema = (
+            (stored.get("kind"), stored.get("schema")) if isinstance(stored, dict) else (None, None)
+        )
+        raise ModelError(
+            f"expected kind {KIND!r} and schema {SCHEMA}, got {kind!r} and {schema!r}.", path=path
+        )
     try:
         return StoredTwoHead(
-            stored["name"], TwoHeadConfig.from_dict(stored["config"]), ClassMap(tuple(stored["classes"])), TwoHeadSettings(**stored["settings"]),
+            stored["name"],
+            TwoHeadConfig.from_dict(stored["config"]),
+            ClassMap(tuple(stored["classes"])),
+            TwoHeadSettings(**stored["settings"]),
             path.parent / stored["weights"],
         )
     except (KeyError, TypeError, ConfigError, InputError) as error:
-        raise ModelError(f"expected a name, a network's config, classes, settings and weights: {error}.", path=path) from error
+        raise ModelError(
+            f"expected a name, a network's config, classes, settings and weights: {error}.", path=path
+        ) from error
 
 
 class TwoHeadFolder(TrainFolder):
@@ -95,15 +109,25 @@ class TwoHeadFolder(TrainFolder):
     def read_recipe(self) -> TwoHeadRecipe:
         """Raises RunError: no training was started here. ConfigError: its recipe was edited into nonsense."""
         if not self.started:
-            raise RunError("expected the folder of a training, it holds no recipe.", path=self.path / "recipe.yaml")
+            raise RunError(
+                "expected the folder of a training, it holds no recipe.", path=self.path / "recipe.yaml"
+            )
         return load_two_head_recipe(self.path / "recipe.yaml")
 
     def write_two_head(self, config: TwoHeadConfig, classes: ClassMap, recipe: TwoHeadRecipe) -> None:
         settings = {"top_k": recipe.top_k, "flip_average": recipe.flip_average, "score_threshold": 0.0}
-        self.write_json("detector.json", {
-            "schema": SCHEMA, "kind": KIND, "name": recipe.name, "config": config.as_dict(), "classes": list(classes.names),
-            "settings": settings, "weights": "weights.npz",
-        })
+        self.write_json(
+            "detector.json",
+            {
+                "schema": SCHEMA,
+                "kind": KIND,
+                "name": recipe.name,
+                "config": config.as_dict(),
+                "classes": list(classes.names),
+                "settings": settings,
+                "weights": "weights.npz",
+            },
+        )
 
     def write_split(self, train: list[str], held_out: list[str], left_out: Mapping[str, Any]) -> None:
         self.write_json("split.json", {"train": train, "held_out": held_out, "left_out": dict(left_out)})

@@ -1,8 +1,9 @@
-"""Between a picture and the network's input: a window of the picture, resized; and boxes through the same mapping.
+"""Between a picture and the network's input: a window of the picture, resized; and boxes through the same
+mapping.
 
-A `Frame` is the part of a picture (or more than it) that fills the input. One resampling takes the pixels, one
-linear map the boxes, so they cannot drift apart. Without augmentation the pixels are those of OpenCV's bilinear
-resize, which is what the TFLite adapter and phone apps do.
+A `Frame` is the part of a picture (or more than it) that fills the input. One resampling takes the pixels,
+one linear map the boxes, so they cannot drift apart. Without augmentation the pixels are those of OpenCV's
+bilinear resize, which is what the TFLite adapter and phone apps do.
 """
 
 from __future__ import annotations
@@ -28,12 +29,18 @@ class Frame:
         height, width = image.shape[:2]
         image = np.ascontiguousarray(image)
         if (x1, y1, x2, y2) == (0, 0, width, height):
-            return image if (width, height) == self.size else cv2.resize(image, self.size, interpolation=cv2.INTER_LINEAR)
+            return (
+                image
+                if (width, height) == self.size
+                else cv2.resize(image, self.size, interpolation=cv2.INTER_LINEAR)
+            )
         # Pixel centres: input column i lies at x1 + (i + 0.5) / scale - 0.5 in the picture.
         sx, sy = (x2 - x1) / self.size[0], (y2 - y1) / self.size[1]
         back = np.array([[sx, 0, x1 + 0.5 * sx - 0.5], [0, sy, y1 + 0.5 * sy - 0.5]], np.float64)
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        return cv2.warpAffine(image, back, self.size, flags=flags, borderMode=cv2.BORDER_CONSTANT, borderValue=(GREY,) * 3)
+        return cv2.warpAffine(
+            image, back, self.size, flags=flags, borderMode=cv2.BORDER_CONSTANT, borderValue=(GREY,) * 3
+        )
 
     def to_input(self, xyxy: np.ndarray) -> np.ndarray:
         """Boxes float [..., 4] in pixels of the picture as shares of the input, not clipped."""
@@ -47,12 +54,18 @@ class Frame:
 
 
 def whole(image_size: tuple[int, int], size: tuple[int, int], resize: str) -> Frame:
-    """The frame of a whole picture of (W, H): stretched, or in its shape with grey bars on both sides ("letterbox")."""
+    """The frame of a whole picture of (W, H): stretched, or in its shape with grey bars on both sides
+    ("letterbox").
+    """
     width, height = image_size
-    return Frame(fitted((0, 0, width, height), size) if resize == "letterbox" else (0, 0, width, height), size)
+    return Frame(
+        fitted((0, 0, width, height), size) if resize == "letterbox" else (0, 0, width, height), size
+    )
 
 
-def fitted(window: tuple[float, float, float, float], size: tuple[int, int]) -> tuple[float, float, float, float]:
+def fitted(
+    window: tuple[float, float, float, float], size: tuple[int, int]
+) -> tuple[float, float, float, float]:
     """A window grown about its centre to the shape of an input of (width, height)."""
     x1, y1, x2, y2 = window
     wide, tall = x2 - x1, y2 - y1

@@ -1,4 +1,6 @@
-"""Figures of a two-head detector on pictures with one known object, through the inference path of every detector."""
+"""Figures of a two-head detector on pictures with one known object, through the inference path of every
+detector.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,10 @@ def judge(detector: Detector, dataset: Dataset, chosen: OneObject, heads: str = 
     """Figures over the chosen pictures; the first decides which weights are best.
 
     Returns:
-        With both heads "score" (the mean of top-1 and mean IoU), then "top-1" and "top-5" (share of pictures whose class is the
-        likeliest, or among the five likeliest), "mean IoU" (of the box with the object's, clipped to the picture),
+        With both heads "score" (the mean of top-1 and mean IoU), then "top-1" and "top-5" (share of pictures
+            whose class is the
+        likeliest, or among the five likeliest), "mean IoU" (of the box with the object's, clipped to the
+            picture),
         "right and IoU >= 0.5" (share with both), "pictures". A head that is missing leaves its figures out.
     """
     places, overlaps = [], []
@@ -30,7 +34,14 @@ def judge(detector: Detector, dataset: Dataset, chosen: OneObject, heads: str = 
             scores, true = found.scores[0], 0 if heads == "box" else table.class_ids[place]
             # Equal scores count against it: a network that says nothing is right by chance only.
             places.append(int((scores >= scores[true]).sum()) - 1)
-            overlaps.append(float(boxes.iou(boxes.clip(found.xyxy, found.image_size), boxes.clip(table.xyxy[place][None], found.image_size))[0, 0]))
+            overlaps.append(
+                float(
+                    boxes.iou(
+                        boxes.clip(found.xyxy, found.image_size),
+                        boxes.clip(table.xyxy[place][None], found.image_size),
+                    )[0, 0]
+                )
+            )
     return figures(np.array(places), np.array(overlaps), heads)
 
 

@@ -1,6 +1,7 @@
 """The two-head network in Keras: a keras.applications backbone on raw pixels, a class head and a box head.
 
-The backbone's layers are the network's own, not a model inside it, so that heat maps can be read at any of them.
+The backbone's layers are the network's own, not a model inside it, so that heat maps can be read at any of
+them.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ def build_two_head(config: TwoHeadConfig) -> keras.Model:
     """The network with fresh weights.
 
     Returns:
-        A model from float32 RGB [B, height, width, 3] in 0..255 to a dict of "class_logits" [B, K] and "boxes"
+        A model from float32 RGB [B, height, width, 3] in 0..255 to a dict of "class_logits" [B, K] and
+            "boxes"
         [B, 4] (xyxy as shares of the input, x1 <= x2, y1 <= y2, in 0..1), each where the head is there.
 
     Raises:
@@ -46,7 +48,8 @@ def build_two_head(config: TwoHeadConfig) -> keras.Model:
     if config.has_boxes:
         if config.box_pool == "flatten":
             x = keras.layers.Conv2D(config.box_channels, 1, name="box_channels")(features)
-            # Without it, and with ReLU, the head died within a hundred steps and answered with one box (measured).
+            # Without it, and with ReLU, the head died within a hundred steps and answered with one box
+            # (measured).
             x = keras.layers.LayerNormalization(name="box_norm")(x)
             x = keras.layers.Activation("gelu", name="box_gelu")(x)
             x = keras.layers.Flatten(name="box_pool")(x)
@@ -56,19 +59,33 @@ def build_two_head(config: TwoHeadConfig) -> keras.Model:
             x = keras.layers.Dropout(config.dropout, name=f"box_dropout{i}")(x)
             x = keras.layers.Dense(units, "gelu", name=f"box_hidden{i}")(x)
         x = keras.layers.Dropout(config.dropout, name="box_dropout")(x)
-        # The first boxes are the middle half of the picture. Empty ones would have CIoU's gradient without bound.
-        bias = np.float32([-1, -1, 1, 1]) * np.float32(np.log(3)) if config.box_format == "corners" else np.zeros(4, np.float32)
-        numbers = keras.layers.Dense(4, "sigmoid", name="box_numbers", bias_initializer=keras.initializers.Constant(bias))(x)
+        # The first boxes are the middle half of the picture. Empty ones would have CIoU's gradient without
+        # bound.
+        bias = (
+            np.float32([-1, -1, 1, 1]) * np.float32(np.log(3))
+            if config.box_format == "corners"
+            else np.zeros(4, np.float32)
+        )
+        numbers = keras.layers.Dense(
+            4, "sigmoid", name="box_numbers", bias_initializer=keras.initializers.Constant(bias)
+        )(x)
         outputs["boxes"] = corners(numbers, config.box_format)
     return keras.Model(pixels, outputs, name="two_head")
 
 
 def make_backbone(config: TwoHeadConfig, pixels: Any = None, weights: str | None = None) -> keras.Model:
-    """The keras.applications network without its top, on these normalised pixels or on an input of its own."""
+    """The keras.applications network without its top, on these normalised pixels or on an input of its
+    own.
+    """
     options: dict[str, Any] = {
-        "include_top": False, "weights": weights, "input_tensor": pixels, "input_shape": (config.input_size[1], config.input_size[0], 3),
+        "include_top": False,
+        "weights": weights,
+        "input_tensor": pixels,
+        "input_shape": (config.input_size[1], config.input_size[0], 3),
     }
-    if config.backbone in ("MobileNet", "MobileNetV2") or (config.backbone.startswith("MobileNetV3") and config.alpha != 1):
+    if config.backbone in ("MobileNet", "MobileNetV2") or (
+        config.backbone.startswith("MobileNetV3") and config.alpha != 1
+    ):
         options["alpha"] = config.alpha
     if config.backbone.startswith("MobileNetV3"):
         options["include_preprocessing"] = False
@@ -77,7 +94,9 @@ def make_backbone(config: TwoHeadConfig, pixels: Any = None, weights: str | None
     except (OSError, ValueError) as error:
         first = (str(error).splitlines() or [repr(error)])[0]
         width, height = config.input_size
-        raise ModelError(f"Keras could not make the backbone {config.backbone} at {width}x{height}: {first}") from error
+        raise ModelError(
+            f"Keras could not make the backbone {config.backbone} at {width}x{height}: {first}"
+        ) from error
 
 
 def _normalised(pixels: Any, rule: str) -> Any:
@@ -86,14 +105,18 @@ def _normalised(pixels: Any, rule: str) -> Any:
     if rule == "caffe":
         return ops.flip(pixels, axis=-1) - np.float32(CAFFE_MEANS)
     if rule == "deviations":
-        # keras.applications' EfficientNet divides by 255 itself; what it adds to that differs between its fresh and its
-        # pretrained form, so that part stays as it is when fresh, which is nothing, and the rule is applied here.
+        # keras.applications' EfficientNet divides by 255 itself; what it adds to that differs between its
+        # fresh and its
+        # pretrained form, so that part stays as it is when fresh, which is nothing, and the rule is applied
+        # here.
         return (pixels - 255 * np.float32(MEANS)) / np.float32(DEVIATIONS)
     return pixels
 
 
 def corners(numbers: Any, box_format: str) -> Any:
-    """Four sigmoids [B, 4] to xyxy in 0..1 with corners in order: x1, y1, x2, y2 in any order, or centre and size."""
+    """Four sigmoids [B, 4] to xyxy in 0..1 with corners in order: x1, y1, x2, y2 in any order, or centre and
+    size.
+    """
     first, second = numbers[:, :2], numbers[:, 2:]
     if box_format == "centre":
         first, second = ops.maximum(first - second / 2, 0.0), ops.minimum(first + second / 2, 1.0)
@@ -101,8 +124,8 @@ def corners(numbers: Any, box_format: str) -> Any:
 
 
 def answering(network: keras.Model, config: TwoHeadConfig, *, flip_average: bool = False) -> keras.Model:
-    """The network as a detector asks it: pixels as `build_two_head` takes them to {"boxes": [B, 4] xyxy shares of the
-    input, "scores": [B, K] softmax}.
+    """The network as a detector asks it: pixels as `build_two_head` takes them to {"boxes": [B, 4] xyxy
+    shares of the input, "scores": [B, K] softmax}.
 
     Without a class head the one class is certain; without a box head the box is the whole input.
 
@@ -132,8 +155,15 @@ def backbone_layers(network: keras.Model) -> list[keras.layers.Layer]:
 
 
 def backbone_weights(network: keras.Model) -> list[Any]:
-    """The backbone's weights in order, without the statistics of input normalisation, which are not learned."""
-    return [v for layer in backbone_layers(network) if not isinstance(layer, keras.layers.Normalization) for v in layer.weights]
+    """The backbone's weights in order, without the statistics of input normalisation, which are not
+    learned.
+    """
+    return [
+        v
+        for layer in backbone_layers(network)
+        if not isinstance(layer, keras.layers.Normalization)
+        for v in layer.weights
+    ]
 
 
 def unfreeze(network: keras.Model, share: float, *, freeze_batchnorm: bool) -> list[str]:
@@ -149,12 +179,16 @@ def unfreeze(network: keras.Model, share: float, *, freeze_batchnorm: bool) -> l
     layers = backbone_layers(network)
     first = len(layers) - round(share * len(layers))
     for i, layer in enumerate(layers):
-        layer.trainable = i >= first and not (freeze_batchnorm and isinstance(layer, keras.layers.BatchNormalization))
+        layer.trainable = i >= first and not (
+            freeze_batchnorm and isinstance(layer, keras.layers.BatchNormalization)
+        )
     return [layer.name for layer in layers if layer.trainable and layer.weights]
 
 
 def set_statistics_decay(network: keras.Model, decay: float | None) -> None:
-    """How much of its stored statistics every batch norm keeps each step of training; None leaves them as they are."""
+    """How much of its stored statistics every batch norm keeps each step of training; None leaves them as
+    they are.
+    """
     if decay is not None:
         for layer in network.layers:
             if isinstance(layer, keras.layers.BatchNormalization):
@@ -165,7 +199,12 @@ def weights_by_key(network: keras.Model) -> dict[str, Any]:
     """Every weight under a key that is the same for every network of one config, in every process."""
     inner = {id(layer) for layer in backbone_layers(network)}
     found = {f"{BACKBONE}/{i:03d}/{v.name}": v for i, v in enumerate(backbone_weights(network))}
-    return found | {f"{layer.name}/{v.name}": v for layer in network.layers if id(layer) not in inner for v in layer.weights}
+    return found | {
+        f"{layer.name}/{v.name}": v
+        for layer in network.layers
+        if id(layer) not in inner
+        for v in layer.weights
+    }
 
 
 def arrays_of(network: keras.Model) -> dict[str, np.ndarray]:
@@ -183,14 +222,18 @@ def assign(network: keras.Model, arrays: Mapping[str, np.ndarray]) -> None:
         if key not in arrays:
             raise ModelError(f"expected the weights to hold {key}, they do not; they are of another network.")
         if tuple(arrays[key].shape) != tuple(variable.shape):
-            raise ModelError(f"expected {key} of shape {list(variable.shape)}, the weights have {list(arrays[key].shape)}.")
+            raise ModelError(
+                f"expected {key} of shape {list(variable.shape)}, the weights have {list(arrays[key].shape)}."
+            )
     for key, variable in variables.items():
         variable.assign(arrays[key])
 
 
 @dataclass(frozen=True)
 class Start:
-    """What a training started from: the recipe's word, and how many weights came from it and how many were drawn."""
+    """What a training started from: the recipe's word, and how many weights came from it and how many were
+    drawn.
+    """
 
     source: str
     restored: int
@@ -198,7 +241,8 @@ class Start:
 
 
 def start_from(network: keras.Model, config: TwoHeadConfig, source: str) -> Start:
-    """Fill a fresh network as a recipe's `start` says: "none", "imagenet", a backbone's .h5 or a two-head training.
+    """Fill a fresh network as a recipe's `start` says: "none", "imagenet", a backbone's .h5 or a two-head
+    training.
 
     Raises:
         ModelError: the weights cannot be had or are of another backbone.
@@ -214,19 +258,31 @@ def start_from(network: keras.Model, config: TwoHeadConfig, source: str) -> Star
             backbone.load_weights(source)
         except (OSError, ValueError) as error:
             first = (str(error).splitlines() or [repr(error)])[0]
-            raise ModelError(f"expected weights of keras.applications' {config.backbone} without its top: {first}", path=source) from error
+            raise ModelError(
+                f"expected weights of keras.applications' {config.backbone} without its top: {first}",
+                path=source,
+            ) from error
     else:
         path = Path(source)
         arrays, _ = load_arrays(path / "weights.npz" if path.is_dir() else path)
         fits = {k for k, v in variables.items() if k in arrays and tuple(arrays[k].shape) == tuple(v.shape)}
         missing = [k for k in variables if k.startswith(f"{BACKBONE}/") and k not in fits]
         if missing:
-            raise ModelError(f"expected a training whose backbone is {config.backbone}: {missing[0]} and {len(missing) - 1} others do not fit.", path=source)
+            raise ModelError(
+                f"expected a training whose backbone is {config.backbone}: {missing[0]} and"
+                f" {len(missing) - 1} others do not fit.",
+                path=source,
+            )
         for key in fits:
             variables[key].assign(arrays[key])
         return Start(source, len(fits), len(variables) - len(fits))
     mine = backbone_weights(network)
-    theirs = [v for layer in backbone.layers if layer.weights and not isinstance(layer, keras.layers.Normalization) for v in layer.weights]
+    theirs = [
+        v
+        for layer in backbone.layers
+        if layer.weights and not isinstance(layer, keras.layers.Normalization)
+        for v in layer.weights
+    ]
     for variable, value in zip(mine, theirs, strict=True):
         variable.assign(value)
     return Start(source, len(mine), len(variables) - len(mine))

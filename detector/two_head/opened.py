@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class OpenedTwoHead:
     """Mixed into `detector.models.two_head.TwoHeadDetector`; see `detector.opened.OpenDetector`.
 
-    The logits are those before the softmax. Class ids K to K + 3 are the box head's: the box's left, top, right and
-    bottom side as a share of the input, so that a method can ask for the evidence of either head.
+    The logits are those before the softmax. Class ids K to K + 3 are the box head's: the box's left, top,
+    right and bottom side as a share of the input, so that a method can ask for the evidence of either head.
     """
 
     _keras_gradients: KerasGradients | None = None
@@ -30,10 +30,14 @@ class OpenedTwoHead:
         _one_anchor(anchor_ids)
         size = (image.shape[1], image.shape[0])
         width, height = self.config.input_size
-        x1, y1, x2, y2 = whole(size, self.config.input_size, self.config.resize).to_input(np.array([0, 0, *size]))
+        x1, y1, x2, y2 = whole(size, self.config.input_size, self.config.resize).to_input(
+            np.array([0, 0, *size])
+        )
         return Frame(self.resized(image), size, (x1 * width, y1 * height, x2 * width, y2 * height), 0, 1)
 
-    def answer(self: TwoHeadDetector, frame: Frame, batch: np.ndarray, *, boxes: bool = False) -> tuple[np.ndarray, np.ndarray | None]:
+    def answer(
+        self: TwoHeadDetector, frame: Frame, batch: np.ndarray, *, boxes: bool = False
+    ) -> tuple[np.ndarray, np.ndarray | None]:
         self._need_classes()
         network = self.network
         with self._lock:
@@ -41,11 +45,20 @@ class OpenedTwoHead:
         logits = np.asarray(out["class_logits"])[:, None]
         if not boxes:
             return logits, None
-        shares = np.asarray(out["boxes"]) if "boxes" in out else np.tile(np.float32([0, 0, 1, 1]), (len(batch), 1))
-        return logits, whole(frame.image_size, self.config.input_size, self.config.resize).to_picture(shares)[:, None].astype(np.float32)
+        shares = (
+            np.asarray(out["boxes"]) if "boxes" in out else np.tile(np.float32([0, 0, 1, 1]), (len(batch), 1))
+        )
+        return logits, whole(frame.image_size, self.config.input_size, self.config.resize).to_picture(shares)[
+            :, None
+        ].astype(np.float32)
 
     def gradients(
-        self: TwoHeadDetector, frame: Frame, batch: np.ndarray, anchor_ids: Sequence[int], class_ids: Sequence[int], weights: Sequence[float],
+        self: TwoHeadDetector,
+        frame: Frame,
+        batch: np.ndarray,
+        anchor_ids: Sequence[int],
+        class_ids: Sequence[int],
+        weights: Sequence[float],
         layers: Sequence[str] = (),
     ) -> Gradients:
         self._need_classes()
@@ -61,13 +74,17 @@ class OpenedTwoHead:
         fine = [name for name, rows in maps.items() if rows == -(-self.config.input_size[1] // 8)]
         return tuple(dict.fromkeys([*fine[-1:], list(maps)[-1]]))
 
-    def assigned_anchors(self: TwoHeadDetector, xyxy: np.ndarray, image_size: tuple[int, int]) -> list[np.ndarray]:
+    def assigned_anchors(
+        self: TwoHeadDetector, xyxy: np.ndarray, image_size: tuple[int, int]
+    ) -> list[np.ndarray]:
         """The one there is, for every object."""
         return [np.zeros(1, np.int64) for _ in np.asarray(xyxy).reshape(-1, 4)]
 
     def _need_classes(self: TwoHeadDetector) -> None:
         if not self.config.has_classes:
-            raise CapabilityError(f"{self.info.name} has a box head alone, so there is no class to be evidence for; use D-RISE.")
+            raise CapabilityError(
+                f"{self.info.name} has a box head alone, so there is no class to be evidence for; use D-RISE."
+            )
 
     def _maps(self: TwoHeadDetector) -> dict[str, int]:
         """Layers of the backbone whose output is a map, with its rows."""
@@ -75,7 +92,11 @@ class OpenedTwoHead:
 
         layers = backbone_layers(self.network)
         shapes = {layer.name: tuple(layer.output.shape) for layer in layers if hasattr(layer.output, "shape")}
-        return {name: shape[1] for name, shape in shapes.items() if len(shape) == 4 and shape[1] < self.config.input_size[1]}
+        return {
+            name: shape[1]
+            for name, shape in shapes.items()
+            if len(shape) == 4 and shape[1] < self.config.input_size[1]
+        }
 
     def _gradient_function(self: TwoHeadDetector) -> KerasGradients:
         network = self.network
@@ -95,4 +116,6 @@ class OpenedTwoHead:
 
 def _one_anchor(anchor_ids: Sequence[int]) -> None:
     if any(int(i) != 0 for i in anchor_ids):
-        raise InputError(f"anchor_ids: a two-head detector has one candidate a picture, number 0, got {list(anchor_ids)}.")
+        raise InputError(
+            f"anchor_ids: a two-head detector has one candidate a picture, number 0, got {list(anchor_ids)}."
+        )

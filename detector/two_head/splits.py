@@ -17,7 +17,8 @@ from detector.two_head.recipe import TwoHeadRecipe
 
 @dataclass(frozen=True)
 class Split:
-    """Pictures with one object each: `train` of `dataset`, `held_out` of `validation` (None where nothing is held out).
+    """Pictures with one object each: `train` of `dataset`, `held_out` of `validation` (None where nothing is
+    held out).
 
     Where one data set is split, both are the same.
     """
@@ -39,7 +40,9 @@ class Split:
     @property
     def ids(self) -> tuple[list[str], list[str]]:
         """Sample ids that are trained on, and that are held out."""
-        held_out = [] if self.held_out is None else [self.validation.sample_ids[i] for i in self.held_out.rows]
+        held_out = (
+            [] if self.held_out is None else [self.validation.sample_ids[i] for i in self.held_out.rows]
+        )
         return [self.dataset.sample_ids[i] for i in self.train.rows], held_out
 
     @property
@@ -50,11 +53,14 @@ class Split:
         return counts
 
 
-def load_split(recipe: TwoHeadRecipe, dataset: Dataset | None = None, validation: Dataset | None = None) -> Split:
+def load_split(
+    recipe: TwoHeadRecipe, dataset: Dataset | None = None, validation: Dataset | None = None
+) -> Split:
     """The recipe's data, read and split.
 
     Args:
-        dataset, validation: instead of what `recipe.data` and `recipe.val_data` name; the recipe's splits are still taken.
+        dataset, validation: instead of what `recipe.data` and `recipe.val_data` name; the recipe's splits are
+            still taken.
 
     Raises:
         DataError, InputError: the data cannot be read, has no such split, or no picture with one object.
@@ -76,7 +82,9 @@ def load_split(recipe: TwoHeadRecipe, dataset: Dataset | None = None, validation
     if validation is not None:
         if validation.class_map.names != chosen.class_map.names:
             validation = validation.with_classes(chosen.class_map)
-        return Split(chosen, _limited(chosen, shown, recipe), validation, one_object(validation, recipe.many, boxes))
+        return Split(
+            chosen, _limited(chosen, shown, recipe), validation, one_object(validation, recipe.many, boxes)
+        )
     if recipe.held_out is None and recipe.train_split is None:
         parts, within = default_parts(chosen)
         if within is not None:
@@ -88,11 +96,15 @@ def load_split(recipe: TwoHeadRecipe, dataset: Dataset | None = None, validation
     return Split(chosen, train, chosen, held_out)
 
 
-def _drawn(dataset: Dataset, shown: OneObject, recipe: TwoHeadRecipe, default: Mapping[str, float | int]) -> tuple[OneObject, OneObject | None]:
-    """(training, held-out) pictures by `detector.data.splits`: stratified, by seed, equal pictures on one side.
+def _drawn(
+    dataset: Dataset, shown: OneObject, recipe: TwoHeadRecipe, default: Mapping[str, float | int]
+) -> tuple[OneObject, OneObject | None]:
+    """(training, held-out) pictures by `detector.data.splits`: stratified, by seed, equal pictures on one
+    side.
 
     Args:
-        default: the parts where the recipe states no `held_out`: counts for the whole of Stanford Cars, else shares.
+        default: the parts where the recipe states no `held_out`: counts for the whole of Stanford Cars, else
+            shares.
     """
     total, counts = len(shown.rows), [int(n) for n in default.values() if isinstance(n, int)]
     if recipe.held_out is None and counts and sum(counts) <= total:
@@ -102,13 +114,19 @@ def _drawn(dataset: Dataset, shown: OneObject, recipe: TwoHeadRecipe, default: M
         wanted = round(share * total) if share < 1 else int(share)
         most = total - wanted
     if most < 1:
-        raise DataError(f"held_out: expected fewer than the {total} pictures, got {wanted}: nothing would be left to train on.", path=dataset.source or None)
+        raise DataError(
+            f"held_out: expected fewer than the {total} pictures, got {wanted}: nothing would be left to"
+            " train on.",
+            path=dataset.source or None,
+        )
     parts = {"train": min(most, recipe.train_images or most)} | ({"held_out": wanted} if wanted else {})
     keep = np.zeros(len(dataset), bool)
     keep[shown.rows] = True
     splits = draw_splits(dataset.subset(keep), parts, seed=recipe.seed)
     part = np.array([splits.parts[dataset.sample_ids[row]] for row in shown.rows], object)
-    return _of(shown, shown.rows[part == "train"]), _of(shown, shown.rows[part == "held_out"]) if wanted else None
+    return _of(shown, shown.rows[part == "train"]), (
+        _of(shown, shown.rows[part == "held_out"]) if wanted else None
+    )
 
 
 def _limited(dataset: Dataset, shown: OneObject, recipe: TwoHeadRecipe) -> OneObject:

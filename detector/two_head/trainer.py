@@ -1,4 +1,6 @@
-"""The network under training: loss with named parts, weighed by hand or by learned uncertainty, as a Keras model."""
+"""The network under training: loss with named parts, weighed by hand or by learned uncertainty, as a Keras
+model.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,8 @@ LOSS_PARTS = ("classification", "localization", "uncertainty")
 class TwoHeadTrainer(keras.Model):
     """A two-head network together with its losses.
 
-    Inputs are float32 [B, h, w, 3] in 0..255; targets {"class_ids": int32 [B], "boxes": float32 [B, 4]}. Logs hold
-    "loss" and the `LOSS_PARTS`. Losses are computed in float32.
+    Inputs are float32 [B, h, w, 3] in 0..255; targets {"class_ids": int32 [B], "boxes": float32 [B, 4]}. Logs
+    hold "loss" and the `LOSS_PARTS`. Losses are computed in float32.
     """
 
     def __init__(self, network: keras.Model, recipe: TwoHeadRecipe):
@@ -28,7 +30,9 @@ class TwoHeadTrainer(keras.Model):
         self.log_variances: dict[str, Any] = {}
         if recipe.loss_weights == "learned":
             for part in LOSS_PARTS[:2]:
-                self.log_variances[part] = self.add_weight(shape=(), initializer="zeros", name=f"log_variance_{part}")
+                self.log_variances[part] = self.add_weight(
+                    shape=(), initializer="zeros", name=f"log_variance_{part}"
+                )
         self.built = True
 
     def call(self, pixels: Any, training: bool | None = None) -> dict[str, Any]:
@@ -39,7 +43,9 @@ class TwoHeadTrainer(keras.Model):
         recipe, zero = self.recipe, ops.zeros(())
         class_loss = box_loss = zero
         if "class_logits" in y_pred:
-            class_loss = recipe.class_weight * ops.mean(cross_entropy(y_pred["class_logits"], y["class_ids"], recipe.label_smoothing))
+            class_loss = recipe.class_weight * ops.mean(
+                cross_entropy(y_pred["class_logits"], y["class_ids"], recipe.label_smoothing)
+            )
         if "boxes" in y_pred:
             if recipe.box_loss == "ciou":
                 each = ciou(y_pred["boxes"], y["boxes"])
@@ -49,7 +55,10 @@ class TwoHeadTrainer(keras.Model):
         price = zero
         if self.log_variances:
             weighed = []
-            for part, loss, head in (("classification", class_loss, "class_logits"), ("localization", box_loss, "boxes")):
+            for part, loss, head in (
+                ("classification", class_loss, "class_logits"),
+                ("localization", box_loss, "boxes"),
+            ):
                 s = self.log_variances[part]
                 weighed.append(by_uncertainty(loss, s, classification=part == "classification") - 0.5 * s)
                 price = price + (0.5 * s if head in y_pred else 0 * s)

@@ -1,7 +1,7 @@
 """Train a two-head network by a recipe; the folder that results is a detector.
 
-Killed at any moment, `train_two_head(recipe, out, resume=True)` goes on at the last checkpoint with the batches the
-undisturbed training would have seen.
+Killed at any moment, `train_two_head(recipe, out, resume=True)` goes on at the last checkpoint with the
+batches the undisturbed training would have seen.
 """
 
 from __future__ import annotations
@@ -59,20 +59,29 @@ def train_two_head(
         resume: go on at the newest checkpoint; a training that is done is returned as it is.
 
     Raises:
-        RunError: `out` holds a training already (or, with `resume`, none or one of another recipe or data set).
-        DataError: no picture with one object, or a box outside its picture; ImageError: an image cannot be read.
+        RunError: `out` holds a training already (or, with `resume`, none or one of another recipe or data
+            set).
+        DataError: no picture with one object, or a box outside its picture; ImageError: an image cannot be
+            read.
         ModelError: the starting weights do not fit, or the loss is no longer finite (names batch and files).
     """
     folder = TwoHeadFolder(out)
 
     def make() -> _Training:
-        return _Training(recipe, folder, load_split(recipe, dataset, validation), on_evaluation or (lambda step, figures: False))
+        return _Training(
+            recipe,
+            folder,
+            load_split(recipe, dataset, validation),
+            on_evaluation or (lambda step, figures: False),
+        )
 
     return carry_out(folder, recipe, make, resume=resume, progress=progress, should_stop=should_stop)
 
 
 class _Training(Training):
-    def __init__(self, recipe: TwoHeadRecipe, folder: TwoHeadFolder, split: Split, on_evaluation: OnEvaluation):
+    def __init__(
+        self, recipe: TwoHeadRecipe, folder: TwoHeadFolder, split: Split, on_evaluation: OnEvaluation
+    ):
         self.recipe, self.folder, self.split, self.on_evaluation = recipe, folder, split, on_evaluation
         self.classes = split.classes(recipe)
         self.config = recipe.network(len(self.classes))
@@ -99,18 +108,30 @@ class _Training(Training):
                 rate = float(recipe.stages[stage].schedule()(into))
                 self.model.optimizer.learning_rate.assign(rate)
                 self.model.reset_metrics()
-                logs = {name: float(v) for name, v in self.model.train_on_batch(pixels, targets, return_dict=True).items()}
+                logs = {
+                    name: float(v)
+                    for name, v in self.model.train_on_batch(pixels, targets, return_dict=True).items()
+                }
                 self._refuse_broken(step, logs)
                 self._keep_average()
                 self.step = step + 1
                 self.since_log.append(logs)
                 recent.append(time.perf_counter() - last)
                 speed = recipe.batch_size * len(recent) / sum(recent)
-                progress(TrainProgress(
-                    self.step, recipe.steps, loss=logs["loss"], classification=logs["classification"], localization=logs["localization"],
-                    regularization=logs["uncertainty"], learning_rate=rate, images_per_second=speed, figures=self.figures,
-                    seconds_left=(recipe.steps - self.step) * recipe.batch_size / speed,
-                ))
+                progress(
+                    TrainProgress(
+                        self.step,
+                        recipe.steps,
+                        loss=logs["loss"],
+                        classification=logs["classification"],
+                        localization=logs["localization"],
+                        regularization=logs["uncertainty"],
+                        learning_rate=rate,
+                        images_per_second=speed,
+                        figures=self.figures,
+                        seconds_left=(recipe.steps - self.step) * recipe.batch_size / speed,
+                    )
+                )
                 ended = self.step == recipe.steps
                 if self.step % LOG_EVERY == 0 or ended:
                     self._log(rate, speed)
@@ -147,21 +168,36 @@ class _Training(Training):
             folder.rewind_history(0)
             folder.write_two_head(self.config, self.classes, recipe)
             folder.write_split(*self.split.ids, self.split.left_out)
-            folder.write_json("start.json", {
-                "recipe_hash": recipe.hash, "fingerprints": fingerprints, "start": asdict(start), "images": len(self.split.train.rows),
-                "held out": len(self.split.held_out.rows) if self.split.held_out else 0, "left_out": self.split.left_out,
-                "versions": versions(),
-            })
+            folder.write_json(
+                "start.json",
+                {
+                    "recipe_hash": recipe.hash,
+                    "fingerprints": fingerprints,
+                    "start": asdict(start),
+                    "images": len(self.split.train.rows),
+                    "held out": len(self.split.held_out.rows) if self.split.held_out else 0,
+                    "left_out": self.split.left_out,
+                    "versions": versions(),
+                },
+            )
         else:
             arrays, meta = stored
             if meta["fingerprints"] != fingerprints:
-                raise RunError("expected the data set this training was started with, it has changed since.", path=folder.path)
+                raise RunError(
+                    "expected the data set this training was started with, it has changed since.",
+                    path=folder.path,
+                )
             assign(network, arrays)
             self._enter(meta["stage"])
             for name, variable in self._others().items():
                 variable.assign(arrays[name])
             self.average = {k.removeprefix(AVERAGE): v for k, v in arrays.items() if k.startswith(AVERAGE)}
-            self.step, self.best, self.figures, self.since_log = meta["step"], meta["best"], meta["figures"], meta["since_log"]
+            self.step, self.best, self.figures, self.since_log = (
+                meta["step"],
+                meta["best"],
+                meta["figures"],
+                meta["since_log"],
+            )
             folder.rewind_history(self.step)
         folder.write_json("state.json", self.state("running"))
 
@@ -173,7 +209,8 @@ class _Training(Training):
         self.stage = stage
         settings = self.recipe.stages[stage]
         unfreeze(self.model.network, settings.unfrozen, freeze_batchnorm=self.recipe.keeps_statistics)
-        # XLA compiles for minutes on a CPU and then runs convolutions slower than TensorFlow's own (measured).
+        # XLA compiles for minutes on a CPU and then runs convolutions slower than TensorFlow's own
+        # (measured).
         self.model.compile(make_optimiser(self.recipe, settings.learning_rate), jit_compile=False)
         self.model.optimizer.build(self.model.trainable_variables)
         self.average = {}
@@ -194,10 +231,14 @@ class _Training(Training):
         """The weights that judge and are the result: the average where there is one."""
         from detector.two_head.network import arrays_of
 
-        return {k: v.copy() for k, v in self.average.items()} if self.average else arrays_of(self.model.network)
+        return (
+            {k: v.copy() for k, v in self.average.items()} if self.average else arrays_of(self.model.network)
+        )
 
     def _others(self) -> dict[str, Any]:
-        """What a checkpoint holds beside weights: the optimiser, dropout's generators, learned loss weights."""
+        """What a checkpoint holds beside weights: the optimiser, dropout's generators, learned loss
+        weights.
+        """
         found = {f"{OPTIMIZER}{i}": v for i, v in enumerate(self.model.optimizer.variables)}
         weights = {id(v) for v in self.model.network.weights}
         own = [v for v in self.model.network.variables if id(v) not in weights]
@@ -208,13 +249,15 @@ class _Training(Training):
             return
         parts = ", ".join(f"{name} {value}" for name, value in logs.items())
         raise ModelError(
-            f"expected a finite loss, at step {step} of {self.recipe.steps} it is {parts}; the batch held "
-            f"{', '.join(self.batches.files(step))}. The checkpoint before it is kept; lower the stage's learning_rate, set clip_norm, "
-            "or look at these files."
+            f"expected a finite loss, at step {step} of {self.recipe.steps} it is {parts}; the batch held"
+            f" {', '.join(self.batches.files(step))}. The checkpoint before it is kept; lower the stage's"
+            " learning_rate, set clip_norm, or look at these files."
         )
 
     def _log(self, learning_rate: float, rate: float) -> None:
-        means = {name: float(np.mean([entry[name] for entry in self.since_log])) for name in self.since_log[0]}
+        means = {
+            name: float(np.mean([entry[name] for entry in self.since_log])) for name in self.since_log[0]
+        }
         self.since_log = []
         means |= {"learning_rate": learning_rate, "images_per_second": rate, "stage": float(self.stage)}
         for part, variable in self.model.log_variances.items():
@@ -222,7 +265,9 @@ class _Training(Training):
         self.folder.append_history({"step": self.step, **rounded(means), "time": round(time.time(), 1)})
 
     def _evaluate(self) -> bool:
-        """Judge by the held-out pictures, keep the weights if they are the result so far; True asks to end here."""
+        """Judge by the held-out pictures, keep the weights if they are the result so far; True asks to end
+        here.
+        """
         arrays = self._result()
         if self.split.held_out is None:
             self._write_result(arrays, {"step": self.step})
@@ -236,7 +281,9 @@ class _Training(Training):
         else:
             self._judged.replace_weights(arrays)
         self.figures = judge(self._judged, self.split.validation, self.split.held_out, self.recipe.heads)
-        self.folder.append_history({"step": self.step, "figures": rounded(self.figures), "time": round(time.time(), 1)})
+        self.folder.append_history(
+            {"step": self.step, "figures": rounded(self.figures), "time": round(time.time(), 1)}
+        )
         name = next(iter(self.figures))
         value = self.figures[name]
         if not math.isfinite(value):
@@ -256,11 +303,19 @@ class _Training(Training):
         broken = [name for name, value in arrays.items() if not np.isfinite(value).all()]
         if broken:
             raise ModelError(
-                f"expected finite weights, after step {self.step - 1} {broken[0]} and {len(broken) - 1} others are not; the batch held "
-                f"{', '.join(self.batches.files(self.step - 1))}. The checkpoint before it is kept; lower the stage's learning_rate or set clip_norm."
+                f"expected finite weights, after step {self.step - 1} {broken[0]} and {len(broken) - 1}"
+                f" others are not; the batch held {', '.join(self.batches.files(self.step - 1))}. The"
+                " checkpoint before it is kept; lower the stage's learning_rate or set clip_norm."
             )
-        self.folder.save_checkpoint(arrays | {AVERAGE + k: v for k, v in self.average.items()}, {
-            "step": self.step, "stage": self.stage, "best": self.best, "figures": self.figures, "since_log": self.since_log,
-            "fingerprints": self._fingerprints,
-        })
+        self.folder.save_checkpoint(
+            arrays | {AVERAGE + k: v for k, v in self.average.items()},
+            {
+                "step": self.step,
+                "stage": self.stage,
+                "best": self.best,
+                "figures": self.figures,
+                "since_log": self.since_log,
+                "fingerprints": self._fingerprints,
+            },
+        )
         self.folder.write_json("state.json", self.state("running"))

@@ -1,4 +1,6 @@
-"""Small runs for tests: plain columns behind the attributes that analysis reads, and COCO dicts of the same."""
+"""Small runs for tests: plain columns behind the attributes that analysis reads, and COCO dicts of the
+same.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +13,22 @@ from detector.core import ClassMap
 from detector.data.dataset import ObjectTable
 
 
-def make_run(dets, objects, *, num_images=None, names=("car", "dog", "cup"), sizes=(100, 80), labelled=None, done=None, failed=()):
-    """A run-like value from rows of (image, x1, y1, x2, y2, score, class) and (image, x1, y1, x2, y2, class[, flags]).
+def make_run(
+    dets,
+    objects,
+    *,
+    num_images=None,
+    names=("car", "dog", "cup"),
+    sizes=(100, 80),
+    labelled=None,
+    done=None,
+    failed=(),
+):
+    """A run-like value from rows of (image, x1, y1, x2, y2, score, class) and (image, x1, y1, x2, y2, class[,
+    flags]).
 
-    Flags is a set of "crowd", "difficult", "truncated", "occluded". Detections are sorted as a run keeps them.
+    Flags is a set of "crowd", "difficult", "truncated", "occluded". Detections are sorted as a run keeps
+    them.
     """
     d = np.array([row[:7] for row in dets], np.float64).reshape(-1, 7)
     t = np.array([row[:6] for row in objects], np.float64).reshape(-1, 6)
@@ -22,19 +36,33 @@ def make_run(dets, objects, *, num_images=None, names=("car", "dog", "cup"), siz
     n = num_images or int(max(d[:, 0].max(initial=-1), t[:, 0].max(initial=-1))) + 1
     table = DetectionTable.build(d[:, 0], d[:, 1:5], d[:, 5], d[:, 6], count=n)
     truth = ObjectTable.build(
-        t[:, 0], t[:, 1:5], t[:, 5],
+        t[:, 0],
+        t[:, 1:5],
+        t[:, 5],
         **{f: [f in s for s in flags] for f in ("crowd", "difficult", "truncated", "occluded")},
     )
     ids = [f"img{i}" for i in range(n)]
     return SimpleNamespace(
-        detections=table, truth=truth, class_map=ClassMap(names), sample_ids=ids, sizes=np.tile(np.int32(sizes), (n, 1)),
-        labelled=np.ones(n, bool) if labelled is None else np.array(labelled, bool), done=np.ones(n, bool) if done is None else np.array(done, bool),
-        failed={s: "broken" for s in failed}, position=ids.index, manifest=None, files=[""] * n, splits=[None] * n, floor=0.01,
+        detections=table,
+        truth=truth,
+        class_map=ClassMap(names),
+        sample_ids=ids,
+        sizes=np.tile(np.int32(sizes), (n, 1)),
+        labelled=np.ones(n, bool) if labelled is None else np.array(labelled, bool),
+        done=np.ones(n, bool) if done is None else np.array(done, bool),
+        failed={s: "broken" for s in failed},
+        position=ids.index,
+        manifest=None,
+        files=[""] * n,
+        splits=[None] * n,
+        floor=0.01,
     )
 
 
 def random_run(seed, *, images=12, classes=4, objects=4, dets=12, crowd=0.15, ties=True, size=60):
-    """Crowded little images: many overlaps, tied scores and tied IoUs, crowd regions, classes without truth."""
+    """Crowded little images: many overlaps, tied scores and tied IoUs, crowd regions, classes without
+    truth.
+    """
     rng = np.random.default_rng(seed)
 
     def boxes(n):
@@ -44,7 +72,9 @@ def random_run(seed, *, images=12, classes=4, objects=4, dets=12, crowd=0.15, ti
     truth_rows, det_rows = [], []
     for i in range(images):
         t = boxes(rng.integers(0, objects + 1))
-        truth_rows += [(i, *box, rng.integers(0, classes - 1), {"crowd"} if rng.random() < crowd else set()) for box in t]
+        truth_rows += [
+            (i, *box, rng.integers(0, classes - 1), {"crowd"} if rng.random() < crowd else set()) for box in t
+        ]
         n = rng.integers(0, dets + 1)
         d = boxes(n)
         if len(t):
@@ -71,7 +101,14 @@ def coco_dicts(run, first_id=1):
         "images": [{"id": i, "width": int(w), "height": int(h)} for i, (w, h) in enumerate(run.sizes)],
         "categories": [{"id": k, "name": n} for k, n in enumerate(run.class_map.names)],
         "annotations": [
-            {"id": j + first_id, "image_id": int(r), "category_id": int(c), "bbox": b, "area": b[2] * b[3], "iscrowd": int(w)}
+            {
+                "id": j + first_id,
+                "image_id": int(r),
+                "category_id": int(c),
+                "bbox": b,
+                "area": b[2] * b[3],
+                "iscrowd": int(w),
+            }
             for j, (r, c, b, w) in enumerate(zip(t.rows, t.class_ids, xywh(t.xyxy), t.crowd))
         ],
     }

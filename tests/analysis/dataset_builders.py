@@ -11,15 +11,36 @@ from detector.core import ClassMap
 from detector.data.dataset import Dataset, ObjectTable
 
 
-def table(objects, *, names=("car", "dog"), sizes=((200, 100),), splits=None, labelled=None, problems=(), format="test", files=None, external_ids=(), flags=None) -> Dataset:
+def table(
+    objects,
+    *,
+    names=("car", "dog"),
+    sizes=((200, 100),),
+    splits=None,
+    labelled=None,
+    problems=(),
+    format="test",
+    files=None,
+    external_ids=(),
+    flags=None,
+) -> Dataset:
     """objects: (image, class id, x1, y1, x2, y2); one image a size; `flags` {"crowd": [bool, ...], ...}."""
     n = len(sizes)
     rows, classes, boxes = [o[0] for o in objects], [o[1] for o in objects], [o[2:] for o in objects]
     return Dataset(
-        name="small", format=format, source="small.json", class_map=ClassMap(tuple(names), tuple(external_ids)), sample_ids=[f"im{i}" for i in range(n)],
-        files=files or [""] * n, sizes=np.array(sizes).reshape(-1, 2), labelled=np.ones(n, bool) if labelled is None else labelled,
-        objects=ObjectTable.build(rows, np.array(boxes, np.float32).reshape(-1, 4), classes, **(flags or {})), splits=splits, problems=problems,
-        loader=None if files else lambda i: scene(i, sizes[i]), place=lambda k: ("small.json", 10 + k),
+        name="small",
+        format=format,
+        source="small.json",
+        class_map=ClassMap(tuple(names), tuple(external_ids)),
+        sample_ids=[f"im{i}" for i in range(n)],
+        files=files or [""] * n,
+        sizes=np.array(sizes).reshape(-1, 2),
+        labelled=np.ones(n, bool) if labelled is None else labelled,
+        objects=ObjectTable.build(rows, np.array(boxes, np.float32).reshape(-1, 4), classes, **(flags or {})),
+        splits=splits,
+        problems=problems,
+        loader=None if files else lambda i: scene(i, sizes[i]),
+        place=lambda k: ("small.json", 10 + k),
     )
 
 
@@ -30,7 +51,13 @@ def scene(seed: int, size=(90, 60)) -> np.ndarray:
     image = np.repeat(slope[:, :, None], 3, axis=2).astype(np.uint8)
     for _ in range(9):
         centre = int(rng.integers(0, width)), int(rng.integers(0, height))
-        cv2.circle(image, centre, int(rng.integers(height // 10 + 1, height // 4 + 2)), tuple(int(v) for v in rng.integers(0, 256, 3)), -1)
+        cv2.circle(
+            image,
+            centre,
+            int(rng.integers(height // 10 + 1, height // 4 + 2)),
+            tuple(int(v) for v in rng.integers(0, 256, 3)),
+            -1,
+        )
     return image
 
 

@@ -25,7 +25,9 @@ def fiftyone_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A data directory whose database runs; FiftyOne itself is imported by `fo`, connected to it."""
     need_fiftyone()
     home = tmp_path_factory.mktemp("fiftyone-home")
-    before = {k: os.environ.get(k) for k in ("BOXSCOPE_HOME", "FIFTYONE_DATABASE_URI", "BOXSCOPE_DATABASE_URI")}
+    before = {
+        k: os.environ.get(k) for k in ("BOXSCOPE_HOME", "FIFTYONE_DATABASE_URI", "BOXSCOPE_DATABASE_URI")
+    }
     os.environ["BOXSCOPE_HOME"] = str(home)
     for key in ("FIFTYONE_DATABASE_URI", "BOXSCOPE_DATABASE_URI"):
         os.environ.pop(key, None)
@@ -51,9 +53,15 @@ def fifty(fiftyone_home: Path, boxscope_home: Path, monkeypatch: pytest.MonkeyPa
 
 @pytest.fixture
 def fo(fifty: Path):
-    """The fiftyone module of this process, connected to the tests' database; its data sets end with the test."""
+    """The fiftyone module of this process, connected to the tests' database; its data sets end with the
+    test.
+    """
     uri = environment.with_timeout(server.start_database())
-    settings = {k: v for k, v in environment.child_environment(uri).items() if k.startswith(("FIFTYONE_", "BOXSCOPE_"))}
+    settings = {
+        k: v
+        for k, v in environment.child_environment(uri).items()
+        if k.startswith(("FIFTYONE_", "BOXSCOPE_"))
+    }
     kept = {k: os.environ.get(k) for k in settings}
     os.environ.update(settings)
     import fiftyone

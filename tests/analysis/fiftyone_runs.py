@@ -24,8 +24,18 @@ def draw(path: Path, size: tuple[int, int], boxes: np.ndarray, seed: int = 0) ->
 
 
 def random_run(
-    folder: Path | None, *, images: int = 12, objects: int = 4, dets: int = 8, seed: int = 0, size=(120, 80), detector: str = "fake",
-    crowd: float = 0.1, unlabelled: tuple[int, ...] = (), missing: tuple[int, ...] = (), name: str = "little",
+    folder: Path | None,
+    *,
+    images: int = 12,
+    objects: int = 4,
+    dets: int = 8,
+    seed: int = 0,
+    size=(120, 80),
+    detector: str = "fake",
+    crowd: float = 0.1,
+    unlabelled: tuple[int, ...] = (),
+    missing: tuple[int, ...] = (),
+    name: str = "little",
 ) -> Run:
     """A run with true, wrong, duplicate and confused detections; with a folder its pictures exist.
 
@@ -52,8 +62,15 @@ def random_run(
     labelled = np.ones(images, bool)
     labelled[list(unlabelled)] = False
     dataset = Dataset(
-        name=name, format="coco", source=str(folder or "memory"), class_map=ClassMap(NAMES), sample_ids=[f"s{i}" for i in range(images)],
-        files=files, sizes=np.tile(np.int32(size), (images, 1)), labelled=labelled, objects=table.take(labelled[table.rows]),
+        name=name,
+        format="coco",
+        source=str(folder or "memory"),
+        class_map=ClassMap(NAMES),
+        sample_ids=[f"s{i}" for i in range(images)],
+        files=files,
+        sizes=np.tile(np.int32(size), (images, 1)),
+        labelled=labelled,
+        objects=table.take(labelled[table.rows]),
         splits=["val"] * images,
     )
     rng = np.random.default_rng(seed + sum(detector.encode()))
@@ -73,7 +90,13 @@ def random_run(
         xyxy = np.clip(xyxy, 0, [size[0], size[1], size[0], size[1]])
         scores = np.sort(rng.random(n) * 0.98 + 0.02)[::-1]
         found.append(None if i in missing else Detections(xyxy, scores, ids, size))
-    info = DetectorInfo(name=detector, kind="fake", class_map=ClassMap(NAMES), weights_hash=f"hash of {detector}", simulated=True)
+    info = DetectorInfo(
+        name=detector,
+        kind="fake",
+        class_map=ClassMap(NAMES),
+        weights_hash=f"hash of {detector}",
+        simulated=True,
+    )
     return run_from_detections(dataset, found, info, floor=0.01)
 
 
@@ -84,13 +107,23 @@ def store_run(folder: Path, pictures: Path, **options) -> Path:
 
     run = random_run(pictures, **options)
     data = Data(
-        name=run.manifest.dataset.name, format="coco", source=str(pictures), class_map=ClassMap(NAMES), sample_ids=run.sample_ids,
-        files=run.files, sizes=run.sizes, labelled=run.labelled, objects=run.truth, splits=run.splits,
+        name=run.manifest.dataset.name,
+        format="coco",
+        source=str(pictures),
+        class_map=ClassMap(NAMES),
+        sample_ids=run.sample_ids,
+        files=run.files,
+        sizes=run.sizes,
+        labelled=run.labelled,
+        objects=run.truth,
+        splits=run.splits,
     )
     answers = iter(range(len(run)))
 
     class Replay:
-        info = DetectorInfo(name="replay", kind="fake", class_map=ClassMap(NAMES), weights_hash="replay", simulated=True)
+        info = DetectorInfo(
+            name="replay", kind="fake", class_map=ClassMap(NAMES), weights_hash="replay", simulated=True
+        )
 
         def detect(self, images):
             return [run.detections_of(next(answers)) for _ in images]

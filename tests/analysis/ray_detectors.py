@@ -26,8 +26,14 @@ def on_disk(folder: Path, n: int, broken: tuple[int, ...] = ()) -> Dataset:
     rows = np.repeat(np.arange(n), 2)
     objects = ObjectTable.build(rows, np.tile([[1, 2, 9, 11], [10, 3, 21, 13]], (n, 1)), np.tile([0, 1], n))
     return Dataset(
-        name="numbers", format="folder", source=folder, class_map=ClassMap(("cat", "aeroplane"), (3, 7)),
-        sample_ids=[f"s{i:04d}" for i in range(n)], files=files, sizes=np.tile(SIZE, (n, 1)), objects=objects,
+        name="numbers",
+        format="folder",
+        source=folder,
+        class_map=ClassMap(("cat", "aeroplane"), (3, 7)),
+        sample_ids=[f"s{i:04d}" for i in range(n)],
+        files=files,
+        sizes=np.tile(SIZE, (n, 1)),
+        objects=objects,
     )
 
 

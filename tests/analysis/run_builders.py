@@ -20,8 +20,16 @@ def picture(i: int, size: tuple[int, int] = SIZE) -> np.ndarray:
     return image
 
 
-def numbered(n: int = 10, *, broken: tuple[int, ...] = (), sizes: dict[int, tuple[int, int]] | None = None, name: str = "numbers") -> Dataset:
-    """n pictures that carry their number; those in `broken` cannot be read; `sizes` are the decoded sizes that differ from 21x13."""
+def numbered(
+    n: int = 10,
+    *,
+    broken: tuple[int, ...] = (),
+    sizes: dict[int, tuple[int, int]] | None = None,
+    name: str = "numbers",
+) -> Dataset:
+    """n pictures that carry their number; those in `broken` cannot be read; `sizes` are the decoded sizes
+    that differ from 21x13.
+    """
 
     def load(i: int) -> np.ndarray:
         if i in broken:
@@ -31,14 +39,25 @@ def numbered(n: int = 10, *, broken: tuple[int, ...] = (), sizes: dict[int, tupl
     rows = np.repeat(np.arange(n), 2)
     boxes = np.tile([[1, 2, 9, 11], [10, 3, 21, 13]], (n, 1))
     return Dataset(
-        name=name, format="memory", source="memory", class_map=ClassMap(("cat", "aeroplane"), (3, 7)),
-        sample_ids=[f"s{i:04d}" for i in range(n)], files=[""] * n, sizes=np.tile(SIZE, (n, 1)),
-        objects=ObjectTable.build(rows, boxes, np.tile([0, 1], n)), loader=load,
+        name=name,
+        format="memory",
+        source="memory",
+        class_map=ClassMap(("cat", "aeroplane"), (3, 7)),
+        sample_ids=[f"s{i:04d}" for i in range(n)],
+        files=[""] * n,
+        sizes=np.tile(SIZE, (n, 1)),
+        objects=ObjectTable.build(rows, boxes, np.tile([0, 1], n)),
+        loader=load,
     )
 
 
 INFO = DetectorInfo(
-    "stub", "stub", ClassMap(("airplane", "dog", "Cat"), (5, 18, 17)), "weights-1", capabilities=frozenset({"low_scores"}), simulated=True
+    "stub",
+    "stub",
+    ClassMap(("airplane", "dog", "Cat"), (5, 18, 17)),
+    "weights-1",
+    capabilities=frozenset({"low_scores"}),
+    simulated=True,
 )
 
 

@@ -1,4 +1,6 @@
-"""A slow run in a process of its own, for tests that kill it: python -m tests.analysis.slow_run FOLDER IMAGES DELAY."""
+"""A slow run in a process of its own, for tests that kill it: python -m tests.analysis.slow_run FOLDER IMAGES
+DELAY.
+"""
 
 import sys
 

@@ -51,18 +51,31 @@ def test_anchors_that_are_no_grid_are_refused():
 def test_a_table_by_hand():
     # On 200x100 the anchors measure 50 x 50 pixels, centred at x 33.3, 100, 166.7 and y 25, 75.
     dataset = table(
-        [(0, 0, 75, 0, 125, 50), (0, 0, 75, 0, 125, 24), (0, 1, 75, 0, 85, 10), (0, 1, 0, 0, 200, 100), (1, 1, 0, 0, 5, 5)],
-        sizes=((200, 100), (0, 0)), flags={"crowd": [False, False, False, True, False]},
+        [
+            (0, 0, 75, 0, 125, 50),
+            (0, 0, 75, 0, 125, 24),
+            (0, 1, 75, 0, 85, 10),
+            (0, 1, 0, 0, 200, 100),
+            (1, 1, 0, 0, 5, 5),
+        ],
+        sizes=((200, 100), (0, 0)),
+        flags={"crowd": [False, False, False, True, False]},
     )
     found = reach(dataset, grid())
-    assert found.iou[:3] == pytest.approx([1.0, 0.48, 0.04], abs=1e-5) and np.isnan(found.iou[3:]).all(), "a crowd, and an image of unknown size"
+    assert found.iou[:3] == pytest.approx([1.0, 0.48, 0.04], abs=1e-5) and np.isnan(found.iou[3:]).all(), (
+        "a crowd, and an image of unknown size"
+    )
     assert (found.whole.objects, found.whole.reached, found.whole.ceiling) == (3, 1, pytest.approx(1 / 3))
     assert [(p.name, p.objects, p.reached) for p in found.classes] == [("car", 2, 1), ("dog", 1, 0)]
     # At an input of 96x64: 24x32 (side 27.7), 24x15.4 (19.2), 4.8x6.4 (5.5).
     assert [(p.objects, p.reached) for p in found.sizes] == [(1, 0), (0, 0), (2, 1), (0, 0), (0, 0)]
     assert found.shorter[:3] == pytest.approx([24, 15.36, 4.8], abs=1e-4)
     assert found.unreached.tolist() == [False, True, True, False, False]
-    assert found.to_dict(("car", "dog"))["classes_by_size"]["car"]["16 to 32 px"] == {"objects": 2, "reached": 1, "ceiling": 0.5}
+    assert found.to_dict(("car", "dog"))["classes_by_size"]["car"]["16 to 32 px"] == {
+        "objects": 2,
+        "reached": 1,
+        "ceiling": 0.5,
+    }
 
 
 def test_no_objects():

@@ -32,9 +32,15 @@ DETECTIONS = [
     (2, 5, 5, 35, 45, 0.95, 0),  # a correct car that a dog lies under: says nothing about the dog
 ]
 OBJECTS = [
-    (0, 0, 0, 20, 40, 0), (0, 40, 2, 60, 42, 0), (0, 70, 0, 90, 42, 0),
-    (1, 10, 10, 40, 30, 2), (1, 10, 12, 40, 34, 2), (1, 60, 40, 90, 60, 1),
-    (2, 5, 5, 35, 45, 0), (2, 5, 8, 35, 45, 1), (2, 50, 50, 80, 70, 1, {"crowd"}),
+    (0, 0, 0, 20, 40, 0),
+    (0, 40, 2, 60, 42, 0),
+    (0, 70, 0, 90, 42, 0),
+    (1, 10, 10, 40, 30, 2),
+    (1, 10, 12, 40, 34, 2),
+    (1, 60, 40, 90, 60, 1),
+    (2, 5, 5, 35, 45, 0),
+    (2, 5, 8, 35, 45, 1),
+    (2, 50, 50, 80, 70, 1, {"crowd"}),
 ]
 
 
@@ -48,9 +54,12 @@ def recount(run, cuts):
 def test_the_cause_of_each_object():
     run = make_run(DETECTIONS, OBJECTS)
     a = autopsy(run)
-    found = {int(j): (str(c), round(float(s), 3), round(float(i), 3), int(d)) for j, c, s, i, d in zip(
-        a.evidence.truth, a.causes, a.evidence.score, a.evidence.iou, a.evidence.det)}
-    # Rows of detections: image 0 by score: 0.9 car, 0.8 dog, 0.31 car, 0.12 car; image 1: 0.7 cup, 0.6 dog; image 2.
+    found = {
+        int(j): (str(c), round(float(s), 3), round(float(i), 3), int(d))
+        for j, c, s, i, d in zip(a.evidence.truth, a.causes, a.evidence.score, a.evidence.iou, a.evidence.det)
+    }
+    # Rows of detections: image 0 by score: 0.9 car, 0.8 dog, 0.31 car, 0.12 car; image 1: 0.7 cup, 0.6 dog;
+    # image 2.
     assert found == {
         1: ("below threshold", 0.31, round(760 / 840, 3), 2),
         2: ("wrong class", 0.12, round(800 / 840, 3), 1),
@@ -58,16 +67,33 @@ def test_the_cause_of_each_object():
         5: ("not stored", -1, round(200 / 600, 3), 5),
         7: ("not stored", -1, 0.0, -1),
     }
-    assert a.counts() == {name: 0 for name in CAUSES} | {"below threshold": 1, "wrong class": 1, "outscored": 1, "not stored": 2}
+    assert a.counts() == {name: 0 for name in CAUSES} | {
+        "below threshold": 1,
+        "wrong class": 1,
+        "outscored": 1,
+        "not stored": 2,
+    }
     q = a.miss_of(2)
-    assert a.evidence.other_class[q] == 1 and a.evidence.other_score[q] == pytest.approx(0.8) and a.miss_of(0) is None
+    assert (
+        a.evidence.other_class[q] == 1
+        and a.evidence.other_score[q] == pytest.approx(0.8)
+        and a.miss_of(0) is None
+    )
     assert a.evidence.rival[a.miss_of(4)] == 3
-    assert a.sentence(a.miss_of(1)) == "A car was found here at 0.31 with IoU 0.90 and cut by the threshold 0.50."
+    assert (
+        a.sentence(a.miss_of(1))
+        == "A car was found here at 0.31 with IoU 0.90 and cut by the threshold 0.50."
+    )
     assert a.sentence(q) == "Seen as dog at 0.80; car had 0.12 (IoU 0.95)."
-    assert a.sentence(a.miss_of(5)) == "No stored detection of dog down to 0.01 fits this object: the nearest of its class has IoU 0.33."
+    assert (
+        a.sentence(a.miss_of(5))
+        == "No stored detection of dog down to 0.01 fits this object: the nearest of its class has IoU 0.33."
+    )
     proofs = {int(j): a.proof(k) for k, j in enumerate(a.evidence.truth)}
     assert all(p.holds and p.by == "matching" for p in proofs.values())
-    assert [c.rule for c in proofs[1].changes] == ["threshold"] and [c.rule for c in proofs[2].changes] == ["name"]
+    assert [c.rule for c in proofs[1].changes] == ["threshold"] and [c.rule for c in proofs[2].changes] == [
+        "name"
+    ]
     assert [c.rule for c in proofs[4].changes] == ["rival"] and proofs[5].expected is False
 
 
@@ -80,7 +106,9 @@ def test_one_detection_explains_one_object():
 def test_a_name_the_data_set_lacks_is_a_wrong_name_too():
     from tests.analysis.run_builders import INFO, numbered
 
-    data = numbered(1)  # a cat at 1,2..9,11 and an aeroplane at 10,3..21,13; the detector knows airplane, dog and Cat
+    data = numbered(
+        1
+    )  # a cat at 1,2..9,11 and an aeroplane at 10,3..21,13; the detector knows airplane, dog and Cat
     from analysis.store import run_from_detections
     from detector.core import Detections
 
@@ -103,7 +131,12 @@ def test_a_class_the_detector_does_not_know():
 
 def test_a_run_without_a_miss_is_empty():
     a = autopsy(make_run([(0, 0, 0, 20, 40, 0.9, 0)], [(0, 0, 0, 20, 40, 0)]))
-    assert len(a) == 0 and sum(a.counts().values()) == 0 and a.best_changes() == [] and a.to_dict()["misses"] == []
+    assert (
+        len(a) == 0
+        and sum(a.counts().values()) == 0
+        and a.best_changes() == []
+        and a.to_dict()["misses"] == []
+    )
     assert len(autopsy(make_run([], [], num_images=1))) == 0
 
 
@@ -116,16 +149,28 @@ def test_wrong_input_is_refused():
 
 
 def test_the_rescue_of_a_low_score_and_its_price():
-    """The car's own threshold lets one false car in, everyone's a false dog as well; the values are as short as they can be."""
+    """The car's own threshold lets one false car in, everyone's a false dog as well; the values are as short
+    as they can be.
+    """
     run = make_run([*DETECTIONS, (2, 60, 5, 90, 20, 0.35, 0), (2, 60, 25, 90, 40, 0.33, 1)], OBJECTS)
     a = autopsy(run)
     q = a.miss_of(1)
     first, second = a.rescues(q)
-    assert (first.rule, first.class_id, first.value, first.gained, first.wrong) == ("class threshold", 0, 0.3, 1, 1)
+    assert (first.rule, first.class_id, first.value, first.gained, first.wrong) == (
+        "class threshold",
+        0,
+        0.3,
+        1,
+        1,
+    )
     assert (second.rule, second.value, second.gained, second.wrong) == ("threshold", 0.3, 1, 2)
-    assert (a.rescue_gained[q], a.rescue_wrong[q]) == (1, 1) and a.rescue_precision[q] == pytest.approx(first.precision)
+    assert (a.rescue_gained[q], a.rescue_wrong[q]) == (1, 1) and a.rescue_precision[q] == pytest.approx(
+        first.precision
+    )
     assert a.rescue_wrong[a.miss_of(5)] == -1 and a.rescues(a.miss_of(5)) == []
-    assert first.sentence(run.class_map.names).startswith("The threshold of car at 0.3 over the whole run finds 1 more object and adds 1 false positive (")
+    assert first.sentence(run.class_map.names).startswith(
+        "The threshold of car at 0.3 over the whole run finds 1 more object and adds 1 false positive ("
+    )
 
 
 def test_json_is_plain_and_whole():
@@ -141,9 +186,21 @@ def test_columns_for_a_push_stand_beside_the_truth():
     columns = autopsy_columns(run)
     assert tuple(columns) == COLUMNS
     assert all(len(c) == len(OBJECTS) for c in columns.values())
-    assert columns["miss_cause"].tolist() == ["", "below threshold", "wrong class", "", "outscored", "not stored", "", "not stored", ""]
+    assert columns["miss_cause"].tolist() == [
+        "",
+        "below threshold",
+        "wrong class",
+        "",
+        "outscored",
+        "not stored",
+        "",
+        "not stored",
+        "",
+    ]
     assert columns["miss_seen_as"][2] == "dog" and columns["miss_score"][1] == pytest.approx(0.31)
-    assert np.isnan(columns["miss_score"][[0, 5]]).all() and columns["rescue_threshold"][1] == pytest.approx(0.31)
+    assert np.isnan(columns["miss_score"][[0, 5]]).all() and columns["rescue_threshold"][1] == pytest.approx(
+        0.31
+    )
     from analysis.fiftyone.judge import judge
 
     judge(run, truth_columns=columns)  # a push accepts their names and lengths
@@ -175,14 +232,24 @@ def test_prices_are_what_a_recount_says(seed, threshold):
     for rescue in [r for q in range(len(a)) for r in a.rescues(q)] + a.best_changes():
         then = recount(run, lowered(cuts, rescue))
         assert (rescue.gained, rescue.wrong) == (then.tp - now.tp, then.fp - now.fp)
-        assert rescue.recall == pytest.approx(then.recall) and rescue.precision == pytest.approx(then.precision) and rescue.gained >= 1
+        assert (
+            rescue.recall == pytest.approx(then.recall)
+            and rescue.precision == pytest.approx(then.precision)
+            and rescue.gained >= 1
+        )
     at = np.flatnonzero(a.evidence.back_score >= 0)
     everyone = threshold_prices(m, cuts, None, a.evidence.back_score[at])
     for k, q in enumerate(at.tolist()):
         own, glob = cuts.copy(), np.minimum(cuts, a.evidence.back_score[q])
         own[m.truth_classes[a.evidence.truth[q]]] = a.evidence.back_score[q]
-        assert (a.rescue_gained[q], a.rescue_wrong[q]) == (recount(run, own).tp - now.tp, recount(run, own).fp - now.fp)
-        assert (everyone.gained[k], everyone.wrong[k]) == (recount(run, glob).tp - now.tp, recount(run, glob).fp - now.fp)
+        assert (a.rescue_gained[q], a.rescue_wrong[q]) == (
+            recount(run, own).tp - now.tp,
+            recount(run, own).fp - now.fp,
+        )
+        assert (everyone.gained[k], everyone.wrong[k]) == (
+            recount(run, glob).tp - now.tp,
+            recount(run, glob).fp - now.fp,
+        )
 
 
 def test_the_best_change_of_a_class_is_the_best_of_all_its_thresholds():

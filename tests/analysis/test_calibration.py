@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.calibration import calibrated_run, fit_calibration, isotonic, judged, platt, reliability, run_reliability
+from analysis.calibration import (
+    calibrated_run,
+    fit_calibration,
+    isotonic,
+    judged,
+    platt,
+    reliability,
+    run_reliability,
+)
 from analysis.matching import match_run
 from detector.errors import InputError
 from tests.analysis.builders import random_run
@@ -24,7 +32,10 @@ def test_by_hand():
 def test_nothing_and_nonsense():
     empty = reliability([], [])
     assert empty.ece is None and empty.overconfidence is None and empty.counts.sum() == 0
-    for call, words in ((lambda: reliability([1.2], [1]), r"0\.\.1"), (lambda: reliability([0.2], [1], bins=0), "bins")):
+    for call, words in (
+        (lambda: reliability([1.2], [1]), r"0\.\.1"),
+        (lambda: reliability([0.2], [1], bins=0), "bins"),
+    ):
         with pytest.raises(InputError, match=words):
             call()
     m = match_run(random_run(1, images=1))
@@ -74,7 +85,12 @@ def test_platt_against_a_plain_minimiser():
     z = np.log(scores / (1 - scores))
     correct = rng.random(400) < 1 / (1 + np.exp(-(0.6 * z - 0.8)))
     t = np.where(correct, (correct.sum() + 1) / (correct.sum() + 2), 1 / ((~correct).sum() + 2))
-    best = optimize.minimize(lambda b: (np.logaddexp(0, b[0] * z + b[1]) - t * (b[0] * z + b[1])).sum(), [1, 0], method="BFGS", options={"gtol": 1e-10})
+    best = optimize.minimize(
+        lambda b: (np.logaddexp(0, b[0] * z + b[1]) - t * (b[0] * z + b[1])).sum(),
+        [1, 0],
+        method="BFGS",
+        options={"gtol": 1e-10},
+    )
     np.testing.assert_allclose(platt(scores, correct), best.x, atol=1e-5)
     assert platt(scores, z < 0)[0] == 0, "order is never turned round"
 
@@ -86,7 +102,12 @@ def test_a_fitted_calibration_keeps_order_and_helps_on_images_it_has_not_seen(me
     c = fit_calibration(m, method)
     scores = np.linspace(0, 1, 200)
     calibrated = c(scores)
-    assert calibrated.dtype == np.float32 and (np.diff(calibrated) >= 0).all() and calibrated.min() >= 0 and calibrated.max() <= 1
+    assert (
+        calibrated.dtype == np.float32
+        and (np.diff(calibrated) >= 0).all()
+        and calibrated.min() >= 0
+        and calibrated.max() <= 1
+    )
     assert c.ece_after < 0.5 * c.ece_before
     assert c.fitted_on == len(judged(m)) and c.to_dict()["method"] == method
 

@@ -25,8 +25,14 @@ def test_curves_and_the_point_on_them():
     assert len({line.get_linestyle() for line in ax.get_lines()}) == 4, "told apart without colour"
     assert "IoU ≥ 0.50" in ax.get_xlabel() and f"{counts(M).objects} objects" in ax.get_xlabel()
     c = counts(M, 0.5)
-    (point,) = [line for line in plot_precision_recall(exact_curve(M), NOTE, 0.5).get_lines() if line.get_marker() == "o"]
-    assert point.get_xdata()[0] == pytest.approx(c.recall) and point.get_ydata()[0] == pytest.approx(c.precision)
+    (point,) = [
+        line
+        for line in plot_precision_recall(exact_curve(M), NOTE, 0.5).get_lines()
+        if line.get_marker() == "o"
+    ]
+    assert point.get_xdata()[0] == pytest.approx(c.recall) and point.get_ydata()[0] == pytest.approx(
+        c.precision
+    )
 
 
 def test_reliability_bars():
@@ -41,7 +47,10 @@ def test_reliability_bars():
 def test_error_bars():
     e = find_errors(RUN)
     ax = plot_errors(e, NOTE)
-    np.testing.assert_allclose([p.get_width() for p in ax.patches], [e.dap[k] for k in ("classification", "localisation", "both", "duplicate", "background", "missed")])
+    np.testing.assert_allclose(
+        [p.get_width() for p in ax.patches],
+        [e.dap[k] for k in ("classification", "localisation", "both", "duplicate", "background", "missed")],
+    )
     assert "does not gain their sum" in ax.get_xlabel()
     assert any(f"({e.counts['missed']} object" in t.get_text() for t in ax.texts)
 
@@ -50,7 +59,9 @@ def test_confusion_cells_and_the_classes_left_out():
     c = Confusions(RUN, matches=M).at(0.3)
     ax = plot_confusion(c, RUN.class_map.names, NOTE)
     assert sorted(int(t.get_text()) for t in ax.texts) == sorted(int(v) for v in c.matrix.ravel() if v)
-    assert "2 classes with fewer confusions" in plot_confusion(c, RUN.class_map.names, NOTE, most=2).get_xlabel()
+    assert (
+        "2 classes with fewer confusions" in plot_confusion(c, RUN.class_map.names, NOTE, most=2).get_xlabel()
+    )
 
 
 def test_empty_tables_draw():

@@ -22,11 +22,22 @@ def test_a_map_with_itself_is_itself():
 
 def test_voc_names_meet_coco_names():
     voc = ClassMap(("aeroplane", "tvmonitor", "sofa", "diningtable", "pottedplant", "motorbike", "raccoon"))
-    coco = ClassMap(("motorcycle", "airplane", "person", "couch", "potted plant", "dining table", "tv"), (4, 5, 1, 63, 64, 67, 72))
+    coco = ClassMap(
+        ("motorcycle", "airplane", "person", "couch", "potted plant", "dining table", "tv"),
+        (4, 5, 1, 63, 64, 67, 72),
+    )
     united = unify(voc, coco)
     assert united.class_map.names == (*voc.names, "person")
     assert united.from_detector.tolist() == [5, 0, 7, 2, 4, 3, 1]
-    assert [link.how for link in united.links] == ["alias", "alias", "new", "alias", "spelling", "spelling", "alias"]
+    assert [link.how for link in united.links] == [
+        "alias",
+        "alias",
+        "new",
+        "alias",
+        "spelling",
+        "spelling",
+        "alias",
+    ]
     assert united.links[2].dataset is None and united.shared == 6
     # the outside id 1 of "person" is taken by "tvmonitor", so it gets the first free one
     assert united.class_map.external_ids == (0, 1, 2, 3, 4, 5, 6, 73)
@@ -45,7 +56,9 @@ def test_spelling():
     assert united.from_detector.tolist() == [1, 0]
 
 
-@pytest.mark.parametrize("text", ["airplane: aeroplane", "- [airplane]", "- airplane", "- [a, b]\n- [c, B]", "- [a, 1]"])
+@pytest.mark.parametrize(
+    "text", ["airplane: aeroplane", "- [airplane]", "- airplane", "- [a, b]\n- [c, B]", "- [a, 1]"]
+)
 def test_bad_alias_files_are_refused(tmp_path, text):
     path = tmp_path / "aliases.yaml"
     path.write_text(text)
@@ -57,6 +70,12 @@ def test_bad_alias_files_are_refused(tmp_path, text):
 
 def test_the_shipped_aliases_hold_the_six_voc_names():
     groups = {normalise_name(name): i for i, group in enumerate(load_aliases()) for name in group}
-    for voc, coco in [("aeroplane", "airplane"), ("motorbike", "motorcycle"), ("sofa", "couch"), ("tvmonitor", "tv"),
-                      ("diningtable", "dining table"), ("pottedplant", "potted plant")]:
+    for voc, coco in [
+        ("aeroplane", "airplane"),
+        ("motorbike", "motorcycle"),
+        ("sofa", "couch"),
+        ("tvmonitor", "tv"),
+        ("diningtable", "dining table"),
+        ("pottedplant", "potted plant"),
+    ]:
         assert groups[normalise_name(voc)] == groups[normalise_name(coco)]

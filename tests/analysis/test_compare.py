@@ -18,18 +18,53 @@ from detector.data.dataset import ObjectTable
 from detector.errors import InputError
 from tests.analysis.builders import make_run, random_run
 
-OBJECTS = [(0, 0, 0, 20, 10, 0), (0, 40, 0, 60, 10, 1), (1, 0, 0, 20, 10, 0), (1, 60, 0, 80, 10, 0, {"crowd"}), (2, 5, 5, 15, 12, 2)]
-BEFORE = make_run([(0, 0, 0, 20, 10, 0.9, 0), (0, 40, 0, 60, 10, 0.4, 1), (1, 0, 0, 20, 10, 0.7, 0), (2, 5, 5, 15, 12, 0.6, 2)], OBJECTS)
-AFTER = make_run([(0, 0, 0, 20, 10, 0.8, 0), (0, 40, 0, 60, 10, 0.6, 1), (1, 0, 0, 20, 10, 0.3, 0), (1, 50, 50, 60, 70, 0.9, 2), (2, 5, 5, 15, 12, 0.6, 2)], OBJECTS)
+OBJECTS = [
+    (0, 0, 0, 20, 10, 0),
+    (0, 40, 0, 60, 10, 1),
+    (1, 0, 0, 20, 10, 0),
+    (1, 60, 0, 80, 10, 0, {"crowd"}),
+    (2, 5, 5, 15, 12, 2),
+]
+BEFORE = make_run(
+    [
+        (0, 0, 0, 20, 10, 0.9, 0),
+        (0, 40, 0, 60, 10, 0.4, 1),
+        (1, 0, 0, 20, 10, 0.7, 0),
+        (2, 5, 5, 15, 12, 0.6, 2),
+    ],
+    OBJECTS,
+)
+AFTER = make_run(
+    [
+        (0, 0, 0, 20, 10, 0.8, 0),
+        (0, 40, 0, 60, 10, 0.6, 1),
+        (1, 0, 0, 20, 10, 0.3, 0),
+        (1, 50, 50, 60, 70, 0.9, 2),
+        (2, 5, 5, 15, 12, 0.6, 2),
+    ],
+    OBJECTS,
+)
 
 
 def test_flips_by_hand():
     c = compare(BEFORE, AFTER)
     assert c.state.tolist() == [3, 1, 2, 3] and (c.gained, c.lost) == (1, 1)
     lost, gained = c.flips()
-    assert (lost["sample"], lost["class"], lost["change"], lost["score_a"]) == ("img1", "car", "lost", pytest.approx(0.7))
+    assert (lost["sample"], lost["class"], lost["change"], lost["score_a"]) == (
+        "img1",
+        "car",
+        "lost",
+        pytest.approx(0.7),
+    )
     assert (gained["sample"], gained["class"], gained["change"]) == ("img0", "dog", "gained")
-    assert c.per_class()[0] == {"class": "car", "objects": 2, "found_a": 2, "found_b": 1, "gained": 0, "lost": 1}
+    assert c.per_class()[0] == {
+        "class": "car",
+        "objects": 2,
+        "found_a": 2,
+        "found_b": 1,
+        "gained": 0,
+        "lost": 1,
+    }
     assert c.wrong_change.tolist() == [0, 1, 0] and c.p_value == 1.0
     assert json.loads(json.dumps(c.to_dict()))["missed_by_both"] == 0
 
@@ -64,9 +99,15 @@ def shuffled(run, seed):
     d, t = run.detections, run.truth
     other.sample_ids = [run.sample_ids[i] for i in order]
     other.position = other.sample_ids.index
-    other.detections = DetectionTable.build(place[d.rows], d.xyxy, d.scores, d.class_ids, count=d.count) if len(d.rows) else d
+    other.detections = (
+        DetectionTable.build(place[d.rows], d.xyxy, d.scores, d.class_ids, count=d.count)
+        if len(d.rows)
+        else d
+    )
     by_row = np.argsort(place[d.rows], kind="stable")
-    other.detections = DetectionTable.build(place[d.rows][by_row], d.xyxy[by_row], d.scores[by_row], d.class_ids[by_row], count=d.count)
+    other.detections = DetectionTable.build(
+        place[d.rows][by_row], d.xyxy[by_row], d.scores[by_row], d.class_ids[by_row], count=d.count
+    )
     other.truth = ObjectTable.build(place[t.rows], t.xyxy, t.class_ids, ids=t.ids, crowd=t.crowd)
     for name in ("labelled", "done"):
         setattr(other, name, getattr(run, name)[order])
@@ -119,7 +160,11 @@ def test_nms_again_against_the_plain_loop(seed):
 
 
 def test_sign_test():
-    assert sign_test(0, 0) == 1 and sign_test(5, 0) == pytest.approx(2 / 32) and sign_test(0, 5) == sign_test(5, 0)
+    assert (
+        sign_test(0, 0) == 1
+        and sign_test(5, 0) == pytest.approx(2 / 32)
+        and sign_test(0, 5) == sign_test(5, 0)
+    )
     assert sign_test(8, 2) == pytest.approx(2 * (1 + 10 + 45) / 1024) and sign_test(3, 3) == 1
     stats = pytest.importorskip("scipy.stats")
     assert sign_test(900, 1100) == pytest.approx(stats.binomtest(900, 2000).pvalue, rel=1e-9)

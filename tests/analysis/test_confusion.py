@@ -15,10 +15,20 @@ from tests.analysis.builders import make_run, random_run
 
 RUN = make_run(
     dets=[
-        (0, 0, 0, 20, 10, 0.9, 0), (0, 40, 0, 60, 10, 0.8, 0), (0, 41, 0, 60, 10, 0.7, 2), (0, 0, 0, 19, 10, 0.6, 1), (0, 70, 60, 80, 75, 0.6, 1),
-        (1, 0, 0, 20, 10, 0.3, 1), (1, 60, 0, 80, 10, 0.9, 0),
+        (0, 0, 0, 20, 10, 0.9, 0),
+        (0, 40, 0, 60, 10, 0.8, 0),
+        (0, 41, 0, 60, 10, 0.7, 2),
+        (0, 0, 0, 19, 10, 0.6, 1),
+        (0, 70, 60, 80, 75, 0.6, 1),
+        (1, 0, 0, 20, 10, 0.3, 1),
+        (1, 60, 0, 80, 10, 0.9, 0),
     ],
-    objects=[(0, 0, 0, 20, 10, 0), (0, 40, 0, 60, 10, 1), (1, 0, 0, 20, 10, 1), (1, 60, 0, 80, 10, 0, {"crowd"})],
+    objects=[
+        (0, 0, 0, 20, 10, 0),
+        (0, 40, 0, 60, 10, 1),
+        (1, 0, 0, 20, 10, 1),
+        (1, 60, 0, 80, 10, 0, {"crowd"}),
+    ],
 )
 
 
@@ -29,14 +39,24 @@ def test_by_hand():
     assert [v.tolist() for v in c.cell(1, 0)] == [[1], [1]], "the dog that is called a car"
     assert [v.tolist() for v in c.cell(0, 0)] == [[0], [0]]
     dets, objects = c.cell(-1, 1)
-    assert sorted(dets.tolist()) == [3, 4] and len(objects) == 0, "its car is taken, so the dog on it is background"
-    assert [v.tolist() for v in c.cell(1, -1)] == [[], [2]] and [v.tolist() for v in c.cell(-1, -1)] == [[], []]
+    assert sorted(dets.tolist()) == [3, 4] and len(objects) == 0, (
+        "its car is taken, so the dog on it is background"
+    )
+    assert [v.tolist() for v in c.cell(1, -1)] == [[], [2]] and [v.tolist() for v in c.cell(-1, -1)] == [
+        [],
+        [],
+    ]
     assert c.most_confused() == [(1, 0, 1)]
 
 
 def test_a_lower_threshold_moves_cells():
     assert Confusions(RUN).at(0.3).matrix[1].tolist() == [1, 1, 0, 0]
-    assert Confusions(RUN).at(0.75).matrix.tolist() == [[1, 0, 0, 0], [1, 0, 0, 1], [0, 0, 0, 0], [0, 0, 0, 0]]
+    assert Confusions(RUN).at(0.75).matrix.tolist() == [
+        [1, 0, 0, 0],
+        [1, 0, 0, 1],
+        [0, 0, 0, 0],
+        [0, 0, 0, 0],
+    ]
     assert Confusions(RUN).at([0.95, 0.5, 0.5]).matrix[1].tolist() == [0, 0, 1, 1]
 
 
@@ -69,7 +89,11 @@ def plain(run, m, threshold):
         else:
             rest.append(n)
     for n in rest:
-        fits = [(float(iou(d.xyxy[[n]], t.xyxy[[j]])[0, 0]), j) for j in free if t.rows[j] == d.rows[n] and t.class_ids[j] != d.class_ids[n]]
+        fits = [
+            (float(iou(d.xyxy[[n]], t.xyxy[[j]])[0, 0]), j)
+            for j in free
+            if t.rows[j] == d.rows[n] and t.class_ids[j] != d.class_ids[n]
+        ]
         fits = [f for f in fits if f[0] >= m.iou]
         if fits:
             j = max(fits)[1]
@@ -99,7 +123,17 @@ def test_equal_to_the_plain_loop(seed, threshold):
 def test_a_cell_as_a_list():
     c = Confusions(RUN).at(0.5)
     (row,) = list_cell(RUN, c, "dog", "car")
-    assert row == {"sample": "img0", "truth": "dog", "predicted": "car", "object": 1, "score": pytest.approx(0.8), "x1": 40, "y1": 0, "x2": 60, "y2": 10}
+    assert row == {
+        "sample": "img0",
+        "truth": "dog",
+        "predicted": "car",
+        "object": 1,
+        "score": pytest.approx(0.8),
+        "x1": 40,
+        "y1": 0,
+        "x2": 60,
+        "y2": 10,
+    }
     (missed,) = list_cell(RUN, c, "dog", "background")
     assert missed["score"] is None and missed["sample"] == "img1" and missed["x2"] == 20
     assert [r["object"] for r in list_cell(RUN, c, "background", "dog")] == [None, None]

@@ -17,8 +17,12 @@ from tests.analysis.builders import make_run, random_run
 
 RUN = make_run(
     dets=[
-        (0, 10, 10, 30, 20, 0.9, 0), (0, 10, 10, 29, 20, 0.7, 0), (0, 60, 60, 70, 70, 0.6, 2),
-        (1, 0, 0, 10, 20, 0.4, 1), (1, 40, 40, 50, 50, 0.8, 0), (2, 1, 1, 9, 9, 0.95, 0),
+        (0, 10, 10, 30, 20, 0.9, 0),
+        (0, 10, 10, 29, 20, 0.7, 0),
+        (0, 60, 60, 70, 70, 0.6, 2),
+        (1, 0, 0, 10, 20, 0.4, 1),
+        (1, 40, 40, 50, 50, 0.8, 0),
+        (2, 1, 1, 9, 9, 0.95, 0),
     ],
     objects=[(0, 10, 10, 30, 20, 0), (1, 0, 0, 10, 20, 1), (1, 40, 40, 50, 50, 0, {"crowd"})],
     labelled=[1, 1, 0],
@@ -27,11 +31,25 @@ RUN = make_run(
 
 @pytest.mark.parametrize(
     "threshold, tp, fp, fn, duplicates, ignored, unlabelled",
-    [(0.0, 2, 2, 0, 1, 1, 1), (0.4, 2, 2, 0, 1, 1, 1), (0.5, 1, 2, 1, 1, 1, 1), (0.7, 1, 1, 1, 1, 1, 1), (0.71, 1, 0, 1, 0, 1, 1), (1.0, 0, 0, 2, 0, 0, 0)],
+    [
+        (0.0, 2, 2, 0, 1, 1, 1),
+        (0.4, 2, 2, 0, 1, 1, 1),
+        (0.5, 1, 2, 1, 1, 1, 1),
+        (0.7, 1, 1, 1, 1, 1, 1),
+        (0.71, 1, 0, 1, 0, 1, 1),
+        (1.0, 0, 0, 2, 0, 0, 0),
+    ],
 )
 def test_by_hand(threshold, tp, fp, fn, duplicates, ignored, unlabelled):
     c = counts(match_run(RUN), threshold)
-    assert (c.tp, c.fp, c.fn, c.duplicates, c.ignored, c.unlabelled) == (tp, fp, fn, duplicates, ignored, unlabelled)
+    assert (c.tp, c.fp, c.fn, c.duplicates, c.ignored, c.unlabelled) == (
+        tp,
+        fp,
+        fn,
+        duplicates,
+        ignored,
+        unlabelled,
+    )
     assert c.objects == 2 and c.detections == tp + fp + ignored + unlabelled
 
 
@@ -42,8 +60,17 @@ def test_rates_and_their_missing_denominators():
     assert counts(match_run(RUN), 1).to_dict()["precision"] is None
     nothing = counts(match_run(make_run([], [], num_images=2)))
     assert np.isnan(nothing.recall) and nothing.to_dict() == {
-        "tp": 0, "fp": 0, "fn": 0, "duplicates": 0, "ignored": 0, "unlabelled": 0, "objects": 0, "detections": 0,
-        "precision": None, "recall": None, "f1": None,
+        "tp": 0,
+        "fp": 0,
+        "fn": 0,
+        "duplicates": 0,
+        "ignored": 0,
+        "unlabelled": 0,
+        "objects": 0,
+        "detections": 0,
+        "precision": None,
+        "recall": None,
+        "f1": None,
     }
 
 
@@ -67,7 +94,12 @@ def test_verdicts():
 
 def test_bad_thresholds():
     m = match_run(RUN)
-    for bad, words in ((-0.1, "0 and more"), ([0.5, 0.5], "3, one a class"), (float("nan"), "0 and more"), ("high", "a number")):
+    for bad, words in (
+        (-0.1, "0 and more"),
+        ([0.5, 0.5], "3, one a class"),
+        (float("nan"), "0 and more"),
+        ("high", "a number"),
+    ):
         with pytest.raises(InputError, match=words):
             counts(m, bad)
     with pytest.raises(InputError, match="class-aware"):
@@ -88,7 +120,11 @@ def test_a_broken_law_is_an_error():
 
 
 @settings(max_examples=40, deadline=None)
-@given(seed=st.integers(0, 10_000), cuts=st.lists(st.floats(0, 1), min_size=4, max_size=4), class_aware=st.booleans())
+@given(
+    seed=st.integers(0, 10_000),
+    cuts=st.lists(st.floats(0, 1), min_size=4, max_size=4),
+    class_aware=st.booleans(),
+)
 def test_recount(seed, cuts, class_aware):
     run = random_run(seed, images=5)
     m = match_run(run, class_aware=class_aware)
@@ -96,7 +132,9 @@ def test_recount(seed, cuts, class_aware):
     c = counts(m, cuts)
     kept = run.detections.scores >= np.broadcast_to(np.float32(cuts), 4)[run.detections.class_ids]
     assert c.detections == kept.sum()
-    assert c.tp == (kept & (m.det_kind == CORRECT)).sum() and c.ignored == (kept & (m.det_kind == IGNORED)).sum()
+    assert (
+        c.tp == (kept & (m.det_kind == CORRECT)).sum() and c.ignored == (kept & (m.det_kind == IGNORED)).sum()
+    )
     assert c.fp == (kept & np.isin(m.det_kind, (WRONG, DUPLICATE))).sum()
     assert c.per_class.tp.sum() == c.tp and c.tp + c.fn == (~run.truth.crowd).sum()
     each = image_counts(m, cuts)

@@ -1,4 +1,6 @@
-"""The fixed copy: what it changes, what it leaves alone, that it reads back without the faults, and the original untouched."""
+"""The fixed copy: what it changes, what it leaves alone, that it reads back without the faults, and the
+original untouched.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,11 @@ def broken(tmp_path):
     """A VOC set with one fault of each mechanical kind, and one that needs a person."""
     root = tmp_path / "voc"
     objects = {
-        "a": [("car", 5, 6, 40, 50), ("car", 5, 6, 40, 50), ("dog", 20, 20, 20, 20)],  # a repeat, a box without area
+        "a": [
+            ("car", 5, 6, 40, 50),
+            ("car", 5, 6, 40, 50),
+            ("dog", 20, 20, 20, 20),
+        ],  # a repeat, a box without area
         "b": [("Car", 5, 6, 400, 50)],  # another spelling, past the border
         "copy": [("car", 5, 6, 40, 50)],  # the picture and the objects of "kept"
         "kept": [("car", 5, 6, 40, 50)],
@@ -69,7 +75,9 @@ def test_the_copy_has_none_of_the_mechanical_faults(broken, tmp_path, format):
     assert len(copy.objects) == 5
     record = json.loads((tmp_path / "out" / RECORD).read_text())
     assert record["images"] == {"before": 7, "after": 5} and record["objects"] == {"before": 8, "after": 5}
-    assert len(record["changes"]) == len(changes) and "copies labelled differently" in [f["kind"] for f in record["left_to_a_person"]]
+    assert len(record["changes"]) == len(changes) and "copies labelled differently" in [
+        f["kind"] for f in record["left_to_a_person"]
+    ]
 
 
 def test_every_change_is_said_with_its_place(broken):
@@ -77,8 +85,13 @@ def test_every_change_is_said_with_its_place(broken):
     _, changes = fix(dataset, found)
     said = sorted((c.kind, Path(c.path).name, c.line) for c in changes)
     assert said == [
-        ("box past border", "b.xml", 4), ("copy", "copy.jpg", None), ("labelled twice", "a.xml", 12), ("similar class names", "voc", None),
-        ("truncated image", "torn.jpg", None), ("wrong size", "b.xml", 3), ("zero-area box", "a.xml", 20),
+        ("box past border", "b.xml", 4),
+        ("copy", "copy.jpg", None),
+        ("labelled twice", "a.xml", 12),
+        ("similar class names", "voc", None),
+        ("truncated image", "torn.jpg", None),
+        ("wrong size", "b.xml", 3),
+        ("zero-area box", "a.xml", 20),
     ]
 
 
@@ -89,18 +102,27 @@ def test_a_clean_data_set_is_written_as_it_is():
 
 
 def test_the_label_map_decides_the_spelling():
-    dataset = table([(0, 0, 1, 1, 50, 60), (0, 1, 70, 5, 99, 60)], names=("stop_sign", "Dog"), sizes=((200, 100),))
+    dataset = table(
+        [(0, 0, 1, 1, 50, 60), (0, 1, 70, 5, 99, 60)], names=("stop_sign", "Dog"), sizes=((200, 100),)
+    )
     labels = ClassMap(("dog", "stop sign"), (1, 2))
     fixed, changes = fix(dataset, diagnose(dataset, label_map=labels), label_map=labels)
     assert fixed.class_map.names == ("stop sign", "dog") and fixed.objects.class_ids.tolist() == [0, 1]
-    assert [c.message for c in changes] == ["the class 'stop_sign' (1 objects) is now 'stop sign'.", "the class 'Dog' (1 objects) is now 'dog'."]
+    assert [c.message for c in changes] == [
+        "the class 'stop_sign' (1 objects) is now 'stop sign'.",
+        "the class 'Dog' (1 objects) is now 'dog'.",
+    ]
 
 
 def test_what_cannot_be_written_is_refused(broken, tmp_path, folder):  # noqa: F811
     dataset, found = checked(broken)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "x").write_text("x")
-    for out, words in ((tmp_path / "full", "holds something"), (broken / "fixed", "outside the data set"), (broken, "holds something")):
+    for out, words in (
+        (tmp_path / "full", "holds something"),
+        (broken / "fixed", "outside the data set"),
+        (broken, "holds something"),
+    ):
         with pytest.raises(InputError, match=words):
             write_fixed(dataset, found, out)
     with pytest.raises(InputError, match="coco, voc, yolo, csv"):

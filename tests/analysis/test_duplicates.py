@@ -15,12 +15,18 @@ from tests.analysis.dataset_builders import scene, table, write
 
 @pytest.fixture
 def folder(tmp_path):
-    """a, its copy, its pixels in another format, it at half the size; b, c of their own; d broken; two flat ones."""
+    """a, its copy, its pixels in another format, it at half the size; b, c of their own; d broken; two flat
+    ones.
+    """
     a = write(tmp_path / "train" / "a.png", scene(1, (130, 90)))
     shutil.copyfile(a, tmp_path / "train" / "a-again.png")
     (tmp_path / "test").mkdir()
     write(tmp_path / "test" / "a.bmp", scene(1, (130, 90)))
-    write(tmp_path / "test" / "a-small.jpg", cv2.resize(scene(1, (130, 90)), (65, 45), interpolation=cv2.INTER_AREA), 60)
+    write(
+        tmp_path / "test" / "a-small.jpg",
+        cv2.resize(scene(1, (130, 90)), (65, 45), interpolation=cv2.INTER_AREA),
+        60,
+    )
     write(tmp_path / "train" / "b.png", scene(2, (130, 90)))
     write(tmp_path / "train" / "c.png", scene(3, (130, 90)))
     (tmp_path / "train" / "d.png").write_bytes(a.read_bytes()[:200])
@@ -36,7 +42,9 @@ def test_each_kind_is_told_apart(folder):
     seen = []
     look = look_at_pictures(dataset, progress=lambda done, total: seen.append((done, total)))
     assert seen == [(k, 9) for k in range(1, 10)]
-    found = {(c.kind, tuple(dataset.sample_ids[i] for i in c.rows), c.splits) for c in find_copies(dataset, look)}
+    found = {
+        (c.kind, tuple(dataset.sample_ids[i] for i in c.rows), c.splits) for c in find_copies(dataset, look)
+    }
     assert found == {
         ("same file", ("train/a-again.png", "train/a.png"), ("train",)),
         ("same pixels", ("test/a.bmp", "train/a-again.png", "train/a.png"), ("test", "train")),
@@ -82,6 +90,10 @@ def test_pictures_inside_a_container_are_read(tmp_path):
 
     data = write(tmp_path / "a.png", scene(1)).read_bytes()
     (tmp_path / "all.record").write_bytes(b"head" + data + b"tail")
-    dataset = table([], sizes=((90, 60),) * 2, files=[str(tmp_path / "a.png"), address(tmp_path / "all.record", 4, len(data), "a.png")])
+    dataset = table(
+        [],
+        sizes=((90, 60),) * 2,
+        files=[str(tmp_path / "a.png"), address(tmp_path / "all.record", 4, len(data), "a.png")],
+    )
     [copies] = find_copies(dataset, look_at_pictures(dataset))
     assert (copies.kind, copies.rows) == ("same file", (0, 1))

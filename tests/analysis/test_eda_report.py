@@ -20,9 +20,13 @@ from tests.analysis.test_anchor_reach import grid
 @pytest.fixture
 def dataset(tmp_path):
     """Six pictures; the class <b> stands in one, the last two are one picture, the last cannot be read."""
-    files = [str(write(tmp_path / f"p{k}.jpg", scene(min(k, 4), (90, 60)))) for k in range(6)] + [str(tmp_path / "gone.jpg")]
+    files = [str(write(tmp_path / f"p{k}.jpg", scene(min(k, 4), (90, 60)))) for k in range(6)] + [
+        str(tmp_path / "gone.jpg")
+    ]
     objects = [(k, 0, 5, 5, 40, 50) for k in range(6)] + [(3, 1, 50, 10, 80, 30)]
-    return table(objects, names=("car", "<b>"), sizes=((90, 60),) * 7, files=files, splits=["train"] * 5 + ["test"] * 2)
+    return table(
+        objects, names=("car", "<b>"), sizes=((90, 60),) * 7, files=files, splits=["train"] * 5 + ["test"] * 2
+    )
 
 
 def test_the_page_needs_nothing_else_and_shows_everything(dataset, tmp_path):
@@ -32,7 +36,11 @@ def test_the_page_needs_nothing_else_and_shows_everything(dataset, tmp_path):
     assert not re.search(r'(src|href)="(?!data:)', html) and "@import" not in html and "url(" not in html
     assert html.count("data:image/jpeg") == 6 + 2, "six samples that can be read, and one pair of copies"
     assert "&lt;b&gt;" in html and "<b>car" not in html and "there is no such file" in html
-    for words in ("1 picture stands in more than one split", "The same file in more than one split: p4.jpg (train), p5.jpg (test)", "<h2>What the anchors of grid reach"):
+    for words in (
+        "1 picture stands in more than one split",
+        "The same file in more than one split: p4.jpg (train), p5.jpg (test)",
+        "<h2>What the anchors of grid reach",
+    ):
         assert words in html
     with pytest.raises(InputError, match="html"):
         report.write(tmp_path / "r.txt")
@@ -71,7 +79,11 @@ def test_only_the_asked_boxes_are_drawn(dataset):
 
 def test_charts_count_in_words():
     chart = columns(["small", "large <x>"], [3, 1200], "Sizes", "pixels")
-    assert "small: 3, 0.2 %" in chart and "large &lt;x&gt;: 1,200, 99.8 %" in chart and 'aria-label="Sizes"' in chart
+    assert (
+        "small: 3, 0.2 %" in chart
+        and "large &lt;x&gt;: 1,200, 99.8 %" in chart
+        and 'aria-label="Sizes"' in chart
+    )
     edges = columns(["", "1:2", "2:1", ""], [0, 4, 1], "Shapes")
     assert "1:2 to 2:1: 4, 80.0 %" in edges and "2:1 to more: 1" in edges
     assert "<text" not in columns([], [], "Nothing")
@@ -79,4 +91,11 @@ def test_charts_count_in_words():
     assert heights[1] / heights[0] == pytest.approx(128 / 1), "the smallest column is still a pixel high"
     grid_drawn = heat_map(np.array([[0, 2, 0], [1, 0, 0]]), "Centres")
     assert grid_drawn.count("<title>") == 2 and 'fill-opacity="1.00"><title>2<' in grid_drawn
-    assert [short(n) for n in (0, 999, 9999, 12_345, 123_456, 3_400_000)] == ["0", "999", "9,999", "12k", "123k", "3.4M"]
+    assert [short(n) for n in (0, 999, 9999, 12_345, 123_456, 3_400_000)] == [
+        "0",
+        "999",
+        "9,999",
+        "12k",
+        "123k",
+        "3.4M",
+    ]

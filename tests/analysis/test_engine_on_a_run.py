@@ -22,13 +22,24 @@ from tests.analysis.builders import random_run
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory):
-    """(plain columns, the same as an opened run whose detector knows its classes in another order and one more)."""
+    """(plain columns, the same as an opened run whose detector knows its classes in another order and one
+    more).
+    """
     plain = random_run(17, images=40)
     data = Dataset(
-        name="toy", format="test", source="", class_map=plain.class_map, sample_ids=plain.sample_ids, files=[""] * 40, sizes=plain.sizes, objects=plain.truth,
+        name="toy",
+        format="test",
+        source="",
+        class_map=plain.class_map,
+        sample_ids=plain.sample_ids,
+        files=[""] * 40,
+        sizes=plain.sizes,
+        objects=plain.truth,
     )
     folder = tmp_path_factory.mktemp("engine") / "run"
-    info = DetectorInfo("toy ssd", "fake", ClassMap(("ufo", *plain.class_map.names[::-1])), "feed" * 8, simulated=True)
+    info = DetectorInfo(
+        "toy ssd", "fake", ClassMap(("ufo", *plain.class_map.names[::-1])), "feed" * 8, simulated=True
+    )
     manifest = create_run(folder, data, info, floor=0.0)
     assert manifest.classes.names == (*plain.class_map.names, "ufo")
     d = plain.detections
@@ -48,13 +59,19 @@ def test_figures_agree(pair):
     assert counts(match(run), 0.4).to_dict() == counts(match(plain), 0.4).to_dict()
     one, two = find_errors(run), find_errors(plain)
     assert one.counts == two.counts and one.dap == two.dap
-    np.testing.assert_array_equal(Confusions(run).at(0.3).matrix[:4, :4], Confusions(plain).at(0.3).matrix[:4, :4])
+    np.testing.assert_array_equal(
+        Confusions(run).at(0.3).matrix[:4, :4], Confusions(plain).at(0.3).matrix[:4, :4]
+    )
     assert slice_run(run, samples=10).whole == slice_run(plain, samples=10).whole
 
 
 def test_operating_points_name_the_detector(pair):
     _, run = pair
-    for text in (str(compare(run, threshold_b=0.3).a.point), evaluate(run).operating_point, str(slice_run(run, samples=10).point)):
+    for text in (
+        str(compare(run, threshold_b=0.3).a.point),
+        evaluate(run).operating_point,
+        str(slice_run(run, samples=10).point),
+    ):
         assert "toy ssd feedfeed" in text
 
 

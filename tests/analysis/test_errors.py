@@ -23,17 +23,35 @@ from analysis.matching import match_run
 from detector.errors import InputError
 from tests.analysis.builders import make_run, random_run
 
-NAMES = {"Cls": "classification", "Loc": "localisation", "Both": "both", "Dupe": "duplicate", "Bkg": "background", "Miss": "missed"}
+NAMES = {
+    "Cls": "classification",
+    "Loc": "localisation",
+    "Both": "both",
+    "Dupe": "duplicate",
+    "Bkg": "background",
+    "Miss": "missed",
+}
 GOLDEN = Path(__file__).parent.parent / "golden" / "tide.json"
 
 
 def by_hand():
     objects = [
-        (0, 0, 0, 20, 10, 0), (0, 40, 0, 60, 10, 1), (0, 0, 40, 20, 60, 0), (0, 60, 60, 80, 80, 2), (0, 80, 0, 99, 9, 0, {"crowd"}),
+        (0, 0, 0, 20, 10, 0),
+        (0, 40, 0, 60, 10, 1),
+        (0, 0, 40, 20, 60, 0),
+        (0, 60, 60, 80, 80, 2),
+        (0, 80, 0, 99, 9, 0, {"crowd"}),
     ]
     dets = [
-        (0, 0, 0, 20, 10, 0.9, 0), (0, 0, 0, 20, 9, 0.8, 0), (0, 40, 0, 60, 10, 0.7, 0), (0, 0, 40, 8, 60, 0.6, 0), (0, 60, 60, 80, 66, 0.5, 1),
-        (0, 30, 70, 40, 80, 0.4, 1), (0, 81, 1, 90, 8, 0.3, 0), (1, 5, 5, 9, 9, 0.2, 2), (0, 0, 40, 7, 60, 0.15, 0),
+        (0, 0, 0, 20, 10, 0.9, 0),
+        (0, 0, 0, 20, 9, 0.8, 0),
+        (0, 40, 0, 60, 10, 0.7, 0),
+        (0, 0, 40, 8, 60, 0.6, 0),
+        (0, 60, 60, 80, 66, 0.5, 1),
+        (0, 30, 70, 40, 80, 0.4, 1),
+        (0, 81, 1, 90, 8, 0.3, 0),
+        (1, 5, 5, 9, 9, 0.2, 2),
+        (0, 0, 40, 7, 60, 0.15, 0),
     ]
     return make_run(dets, objects, num_images=2)
 
@@ -41,11 +59,28 @@ def by_hand():
 def test_one_of_each_by_hand():
     e = find_errors(by_hand())
     # image 0's detections in falling score, then image 1's
-    assert e.det_error.tolist() == [0, DUPLICATE_OF, CLASSIFICATION, LOCALISATION, BOTH, BACKGROUND, 0, LOCALISATION, BACKGROUND]
+    assert e.det_error.tolist() == [
+        0,
+        DUPLICATE_OF,
+        CLASSIFICATION,
+        LOCALISATION,
+        BOTH,
+        BACKGROUND,
+        0,
+        LOCALISATION,
+        BACKGROUND,
+    ]
     assert e.det_truth.tolist() == [-1, 0, 1, 2, -1, -1, -1, 2, -1]
     assert e.det_mends.tolist() == [False, False, True, True] + [False] * 5
     assert e.truth_error.tolist() == [0, CLASSIFICATION, LOCALISATION, MISSED, 0]
-    assert e.counts == {"classification": 1, "localisation": 2, "both": 1, "duplicate": 1, "background": 2, "missed": 1}
+    assert e.counts == {
+        "classification": 1,
+        "localisation": 2,
+        "both": 1,
+        "duplicate": 1,
+        "background": 2,
+        "missed": 1,
+    }
 
 
 def test_kinds_at_a_threshold():
@@ -60,7 +95,10 @@ def test_images_by_kind():
     e = find_errors(by_hand())
     assert images_with_kind(e, ["background"], 0.1).tolist() == [True, True]
     assert images_with_kind(e, ["background"], 0.3).tolist() == [True, False]
-    assert images_with_kind(e, ["missed"], 0.1).tolist() == [True, False] and not images_with_kind(e, [], 0.1).any()
+    assert (
+        images_with_kind(e, ["missed"], 0.1).tolist() == [True, False]
+        and not images_with_kind(e, [], 0.1).any()
+    )
     with pytest.raises(InputError, match="kind: expected one of classification"):
         images_with_kind(e, ["odd"])
 
@@ -69,7 +107,9 @@ def test_nothing():
     e = find_errors(make_run([], [], num_images=1))
     assert e.ap == 0 and set(e.counts.values()) == {0} and e.dap["missed"] == 0
     only_objects = find_errors(make_run([], [(0, 1, 1, 9, 9, 0)]))
-    assert only_objects.counts["missed"] == 1 and only_objects.dap["missed"] == 0, "no class is left to measure"
+    assert only_objects.counts["missed"] == 1 and only_objects.dap["missed"] == 0, (
+        "no class is left to measure"
+    )
 
 
 def test_bounds_are_checked():
@@ -89,9 +129,16 @@ def tide(run, iou=0.5, background_iou=0.1):
 
     for i in range(len(run.sample_ids)):
         gt.add_image(i, str(i))
-    for r, k, b, crowd in zip(run.truth.rows.tolist(), run.truth.class_ids.tolist(), run.truth.xyxy, run.truth.crowd):
+    for r, k, b, crowd in zip(
+        run.truth.rows.tolist(), run.truth.class_ids.tolist(), run.truth.xyxy, run.truth.crowd
+    ):
         (gt.add_ignore_region if crowd else gt.add_ground_truth)(r, k, xywh(b))
-    for r, k, s, b in zip(run.detections.rows.tolist(), run.detections.class_ids.tolist(), run.detections.scores.tolist(), run.detections.xyxy):
+    for r, k, s, b in zip(
+        run.detections.rows.tolist(),
+        run.detections.class_ids.tolist(),
+        run.detections.scores.tolist(),
+        run.detections.xyxy,
+    ):
         dt.add_detection(r, k, s, xywh(b))
     t = tidecv.TIDE(iou, background_iou)
     result = t.evaluate(gt, dt, name="x")
@@ -143,7 +190,10 @@ def test_detections_on_crowds_are_mistakes_only_for_tidecv():
 
 def test_equal_iou_takes_the_later_object_where_tidecv_takes_the_first():
     # Two equal cars in one box: whichever is taken, the counts are the same.
-    run = make_run([(0, 10, 10, 20, 20, 0.9, 0), (0, 10, 10, 20, 20, 0.8, 0), (0, 10, 10, 20, 20, 0.7, 0)], [(0, 10, 10, 20, 20, 0)] * 2)
+    run = make_run(
+        [(0, 10, 10, 20, 20, 0.9, 0), (0, 10, 10, 20, 20, 0.8, 0), (0, 10, 10, 20, 20, 0.7, 0)],
+        [(0, 10, 10, 20, 20, 0)] * 2,
+    )
     assert find_errors(run).counts["duplicate"] == 1
     agree(run)
 
@@ -169,7 +219,11 @@ def test_golden_numbers_of_tidecv():
 
 def test_images_without_an_object_hold_only_background():
     e = find_errors(make_run([(0, 0, 0, 9, 9, 0.8, 0), (1, 5, 5, 30, 20, 0.6, 1)], []))
-    assert e.det_error.tolist() == [BACKGROUND, BACKGROUND] and e.counts["background"] == 2 and e.counts["missed"] == 0
+    assert (
+        e.det_error.tolist() == [BACKGROUND, BACKGROUND]
+        and e.counts["background"] == 2
+        and e.counts["missed"] == 0
+    )
 
 
 def test_a_run_without_ground_truth_has_no_kinds():

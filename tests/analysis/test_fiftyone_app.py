@@ -1,4 +1,6 @@
-"""FiftyOne's App in headless Chromium: the pushed data set, its colours, the Model Evaluation panel, links."""
+"""FiftyOne's App in headless Chromium: the pushed data set, its colours, the Model Evaluation panel,
+links.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +22,14 @@ CHROMIUM = "/usr/bin/chromium"
 
 def test_links():
     assert app_link(5152) == "http://127.0.0.1:5152"
-    assert app_link(5152, "two words", view="Mistakes as patches", sample="ab") == (
-        "http://127.0.0.1:5152/datasets/two%20words?view=mistakes-as-patches&id=ab")
-    assert slug("Brian's #$&@ (Awesome?) Dataset!") == "brians-awesome-dataset" and slug("c+o+c+o 2-0-1-7") == "c-o-c-o-2-0-1-7"
+    assert (
+        app_link(5152, "two words", view="Mistakes as patches", sample="ab")
+        == "http://127.0.0.1:5152/datasets/two%20words?view=mistakes-as-patches&id=ab"
+    )
+    assert (
+        slug("Brian's #$&@ (Awesome?) Dataset!") == "brians-awesome-dataset"
+        and slug("c+o+c+o 2-0-1-7") == "c-o-c-o-2-0-1-7"
+    )
 
 
 def open_evaluation(page, playwright) -> None:
@@ -54,7 +61,9 @@ def test_the_app_shows_the_push(alone, fifty, tmp_path):
         failures: list[str] = []
         page.on("pageerror", lambda error: failures.append(str(error)))
         # FiftyOne's advertisement may come at any time and swallow a click.
-        page.add_locator_handler(page.get_by_text("Dismiss"), lambda shown: shown.first.evaluate("e => e.click()"))  # also from behind a dialogue
+        page.add_locator_handler(
+            page.get_by_text("Dismiss"), lambda shown: shown.first.evaluate("e => e.click()")
+        )  # also from behind a dialogue
         page.goto(launch("In the App", workspace="Model evaluation"))
         page.get_by_text("6 samples").first.wait_for(timeout=60_000)
         open_evaluation(page, playwright)

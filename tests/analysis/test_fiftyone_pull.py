@@ -1,4 +1,6 @@
-"""The way back: tags and corrections made through FiftyOne's own API come home, are applied, undone and re-scored."""
+"""The way back: tags and corrections made through FiftyOne's own API come home, are applied, undone and
+re-scored.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,15 @@ import numpy as np
 import pytest
 
 from analysis.fiftyone import plugin
-from analysis.fiftyone.changes import Change, ChangeList, Truth, apply_changes, as_dataset, rescore, write_changed
+from analysis.fiftyone.changes import (
+    Change,
+    ChangeList,
+    Truth,
+    apply_changes,
+    as_dataset,
+    rescore,
+    write_changed,
+)
 from analysis.fiftyone.promises import (
     Promise,
     check_promises,
@@ -25,7 +35,9 @@ from tests.analysis.test_fiftyone_push import hand_made
 
 def objects(dataset):
     t = dataset.objects
-    return sorted((int(r), int(i), int(c), tuple(b)) for r, i, c, b in zip(t.rows, t.ids, t.class_ids, t.xyxy.tolist()))
+    return sorted(
+        (int(r), int(i), int(c), tuple(b)) for r, i, c, b in zip(t.rows, t.ids, t.class_ids, t.xyxy.tolist())
+    )
 
 
 def edit(fo, name):
@@ -35,10 +47,14 @@ def edit(fo, name):
     first.ground_truth.detections[1].label = "car"
     first.ground_truth.detections[1].tags = ["must-detect"]
     first.ground_truth.detections[0].bounding_box = [0.1, 0.1, 0.5, 0.4]
-    first.ground_truth.detections.append(fo.Detection(label="dog", bounding_box=[0.7, 0.8, 0.2, 0.1], tags=["ok-to-miss"]))
+    first.ground_truth.detections.append(
+        fo.Detection(label="dog", bounding_box=[0.7, 0.8, 0.2, 0.1], tags=["ok-to-miss"])
+    )
     first.tags = ["night"]
     first.save()
-    second.ground_truth.detections = [fo.Detection(label="dog", bounding_box=[0.2, 0.2, 0.5, 0.45])]  # redrawn, with another class
+    second.ground_truth.detections = [
+        fo.Detection(label="dog", bounding_box=[0.2, 0.2, 0.5, 0.45])
+    ]  # redrawn, with another class
     second.predictions.detections[0].tags = ["look"]
     second.save()
 
@@ -58,15 +74,31 @@ def test_a_round_trip_twice_over(fo, tmp_path):
         changes = pull_from_fiftyone(run, name="home")
         by_kind = {c.kind: c for c in changes.changes}
         assert changes.counts() == {
-            "box": 1, "class": 1, "class and box": 1, "added": 1, "tag look": 1, "tag must-detect": 1, "tag night": 1, "tag ok-to-miss": 1}
+            "box": 1,
+            "class": 1,
+            "class and box": 1,
+            "added": 1,
+            "tag look": 1,
+            "tag must-detect": 1,
+            "tag night": 1,
+            "tag ok-to-miss": 1,
+        }
         assert str(by_kind["class"]) == "a: dog -> car" and by_kind["class"].before.id == 9
-        assert by_kind["box"].after.xyxy == pytest.approx((10, 8, 60, 40)) and by_kind["box"].before.flags == ("truncated",)
-        assert by_kind["added"].before is None and by_kind["added"].after.xyxy == pytest.approx((70, 64, 90, 72))
+        assert by_kind["box"].after.xyxy == pytest.approx((10, 8, 60, 40)) and by_kind[
+            "box"
+        ].before.flags == ("truncated",)
+        assert by_kind["added"].before is None and by_kind["added"].after.xyxy == pytest.approx(
+            (70, 64, 90, 72)
+        )
         redrawn = by_kind["class and box"]
         assert redrawn.how.startswith("IoU 0.9") and (redrawn.before.id, redrawn.after.label) == (4, "dog")
         assert redrawn.who == "FiftyOne data set home" and redrawn.when
         assert [(t.side, t.object_id, t.tags) for t in changes.tags] == [
-            ("image", None, ("night",)), ("truth", 9, ("must-detect",)), ("truth", None, ("ok-to-miss",)), ("detection", 0, ("look",))]
+            ("image", None, ("night",)),
+            ("truth", 9, ("must-detect",)),
+            ("truth", None, ("ok-to-miss",)),
+            ("detection", 0, ("look",)),
+        ]
         report = push_to_fiftyone(run, name="home")
         assert report.kept_edits == 5 and fo.load_dataset("home").count("ground_truth.detections") == 4
 
@@ -99,13 +131,19 @@ def test_corrected_annotations_are_written_anew(tmp_path, form):
     run = hand_made(tmp_path)
     data = as_dataset(run)
     data.format = form
-    change = Change("class", "a", Truth("dog", (60, 20, 90, 60), 9), Truth("car", (60, 20, 90, 60), 9), file="a.jpg")
+    change = Change(
+        "class", "a", Truth("dog", (60, 20, 90, 60), 9), Truth("car", (60, 20, 90, 60), 9), file="a.jpg"
+    )
     late = Change("deleted", "b", Truth("dog", (20, 16, 70, 56), 4), None)
     lost = Change("deleted", "z", Truth("dog", (1, 1, 9, 9), 1), None)
     assert "no such image" in apply_changes(data, [lost]).skipped[0]
     odd = Change("added", "b", None, Truth("van", (1, 1, 9, 9), 50))
     applied = write_changed(data, ChangeList("x", "r", "f", (change, late, odd)), tmp_path / "out")
-    assert applied.done == 1 and "no longer as it was" in applied.skipped[0] and "no class 'van'" in applied.skipped[1]
+    assert (
+        applied.done == 1
+        and "no longer as it was" in applied.skipped[0]
+        and "no class 'van'" in applied.skipped[1]
+    )
     back = load_dataset(tmp_path / "out")
     assert sorted(back.class_map.names[c] for c in back.objects.class_ids) == ["car", "car", "car"]
     undone = apply_changes(back, [change.inverse()])  # ids are new: known by file, class and box
@@ -114,7 +152,11 @@ def test_corrected_annotations_are_written_anew(tmp_path, form):
     if form == "voc":  # its classes are those of its objects, and the last dog is gone
         assert "no class 'dog'" in undone.skipped[0]
         return
-    assert undone.done == 1 and sorted(back.class_map.names[c] for c in undone.dataset.objects.class_ids) == ["car", "car", "dog"]
+    assert undone.done == 1 and sorted(back.class_map.names[c] for c in undone.dataset.objects.class_ids) == [
+        "car",
+        "car",
+        "dog",
+    ]
 
 
 def test_a_pull_needs_its_push(fo, tmp_path):
@@ -128,12 +170,20 @@ def test_a_pull_needs_its_push(fo, tmp_path):
 
 def test_promises_by_hand(tmp_path):
     run = hand_made(tmp_path)
-    must = [Promise("must-detect", "a", 7, "car", (10, 8, 50, 40)), Promise("must-detect", "a", 9, "dog", (60, 20, 90, 60))]
-    other = [Promise("ok-to-miss", "b", None, "car", (21, 16, 70, 56)), Promise("must-detect", "a", 7, "car", (90, 70, 99, 79))]
+    must = [
+        Promise("must-detect", "a", 7, "car", (10, 8, 50, 40)),
+        Promise("must-detect", "a", 9, "dog", (60, 20, 90, 60)),
+    ]
+    other = [
+        Promise("ok-to-miss", "b", None, "car", (21, 16, 70, 56)),
+        Promise("must-detect", "a", 7, "car", (90, 70, 99, 79)),
+    ]
     assert find_objects(run, must + other) == [0, 1, 2, -1]
     outcomes = check_promises(run, must + other)
     assert [o.state for o in outcomes] == ["kept", "broken", "excused", "lost"]
-    assert outcomes[1].score == pytest.approx(0.3) and "dog in a at [60, 20, 90, 60] is broken (seen at 0.30)" in str(outcomes[1])
+    assert outcomes[1].score == pytest.approx(
+        0.3
+    ) and "dog in a at [60, 20, 90, 60] is broken (seen at 0.30)" in str(outcomes[1])
     assert [o.state for o in check_promises(run, must, 0.25)] == ["kept", "kept"]
     excused, number = excuse(run, other)
     assert number == 1 and excused.truth.crowd.tolist() == [False, False, True]
@@ -156,7 +206,12 @@ def test_promises_come_from_tags(fo, tmp_path):
     sample.ground_truth.detections[1].tags = ["must-detect", "seen"]
     sample.save()
     (promise,) = promises_of(pull_from_fiftyone(run, name="tags"))
-    assert (promise.promise, promise.sample_id, promise.object_id, promise.label) == ("must-detect", "a", 9, "dog")
+    assert (promise.promise, promise.sample_id, promise.object_id, promise.label) == (
+        "must-detect",
+        "a",
+        9,
+        "dog",
+    )
     assert [o.state for o in check_promises(run, [promise])] == ["broken"]
 
 
@@ -172,15 +227,23 @@ def test_fiftyone_finds_our_operator(fo, tmp_path, monkeypatch):
     push_to_fiftyone(run, name="explained")
     sample = fo.load_dataset("explained").first()
     operator = operators.get_operator(plugin.OPERATOR)
-    found = operator.execute(_Context(fo.load_dataset("explained"), sample, sample.ground_truth.detections[1].id))
-    assert found["links"] == ["http://localhost:8501/image?run=two+with+tiny&conf=0.5&iou=0.5&image=a&object=t9"]
-    assert operator.execute(_Context(fo.load_dataset("explained"), sample, None))["links"][0].endswith("image=a")
+    found = operator.execute(
+        _Context(fo.load_dataset("explained"), sample, sample.ground_truth.detections[1].id)
+    )
+    assert found["links"] == [
+        "http://localhost:8501/image?run=two+with+tiny&conf=0.5&iou=0.5&image=a&object=t9"
+    ]
+    assert operator.execute(_Context(fo.load_dataset("explained"), sample, None))["links"][0].endswith(
+        "image=a"
+    )
 
 
 class _Context:
     def __init__(self, dataset, sample, label_id):
         self.dataset, self.view, self.current_sample, self.selected = dataset, dataset.view(), sample.id, []
-        self.selected_labels = [{"label_id": label_id, "sample_id": sample.id, "field": "ground_truth"}] if label_id else []
+        self.selected_labels = (
+            [{"label_id": label_id, "sample_id": sample.id, "field": "ground_truth"}] if label_id else []
+        )
 
 
 def test_apply_on_an_empty_list(tmp_path):

@@ -24,12 +24,24 @@ def hand_made(tmp_path):
     """Two pictures of 100 x 80: a car found, a dog missed with a 0.3 detection on it, a car called a dog."""
     files = [tmp_path / "a.jpg", tmp_path / "b.jpg"]
     truth = ObjectTable.build(
-        [0, 0, 1], [[10, 8, 50, 40], [60, 20, 90, 60], [20, 16, 70, 56]], [0, 1, 0], ids=[7, 9, 4], truncated=[True, False, False])
+        [0, 0, 1],
+        [[10, 8, 50, 40], [60, 20, 90, 60], [20, 16, 70, 56]],
+        [0, 1, 0],
+        ids=[7, 9, 4],
+        truncated=[True, False, False],
+    )
     for i, file in enumerate(files):
         draw(file, (100, 80), truth.xyxy[truth.rows == i])
     data = Dataset(
-        name="two", format="coco", source="x", class_map=ClassMap(("car", "dog")), sample_ids=["a", "b"], files=files,
-        sizes=np.int32([[100, 80], [100, 80]]), objects=truth)
+        name="two",
+        format="coco",
+        source="x",
+        class_map=ClassMap(("car", "dog")),
+        sample_ids=["a", "b"],
+        files=files,
+        sizes=np.int32([[100, 80], [100, 80]]),
+        objects=truth,
+    )
     found = [
         Detections([[10, 8, 50, 40], [60, 20, 90, 60]], [0.9, 0.3], [0, 1], (100, 80)),
         Detections([[20, 16, 70, 56], [0, 0, 10, 10]], [0.8, 0.02], [1, 0], (100, 80)),
@@ -50,7 +62,9 @@ def test_heat_maps_on_request_and_gone_without(fo, tmp_path):
     push_to_fiftyone(run, name="warm", heatmaps=True)
     first, second = list(fo.load_dataset("warm"))
     everything = cv2.imread(first.confidence_map.map_path, cv2.IMREAD_UNCHANGED)
-    assert everything.shape == (80, 100) and everything[24, 30] == round(255 * 0.9)  # the found car's centre: its score
+    assert everything.shape == (80, 100) and everything[24, 30] == round(
+        255 * 0.9
+    )  # the found car's centre: its score
     missed = cv2.imread(first.missed_map.map_path, cv2.IMREAD_UNCHANGED)
     assert missed[40, 75] == round(255 * 0.3) and missed[24, 30] == 0  # the missed dog alone
     assert list(first.confidence_map.range) == [0, 255]
@@ -63,12 +77,19 @@ def test_heat_maps_on_request_and_gone_without(fo, tmp_path):
 
 
 def written_maps(run, folder):
-    """What `boxscope explain` leaves: two objects of image a by one method, one by another, and four that do not belong."""
+    """What `boxscope explain` leaves: two objects of image a by one method, one by another, and four that do
+    not belong.
+    """
     folder.mkdir()
     image = run.sample_ids[0]
 
     def write(stem, values, **facts):
-        (folder / f"{stem}.json").write_text(json.dumps({"image": image, "method": "d_rise", "weights_hash": "t", "side": None, "rather_than": None} | facts))
+        (folder / f"{stem}.json").write_text(
+            json.dumps(
+                {"image": image, "method": "d_rise", "weights_hash": "t", "side": None, "rather_than": None}
+                | facts
+            )
+        )
         np.save(folder / f"{stem}.npy", np.float32(values))
 
     left, right = np.full((80, 100), -3.0), np.zeros((80, 100))
@@ -90,10 +111,18 @@ def test_evidence_that_was_made_before_goes_along(fo, tmp_path):
     report = push_to_fiftyone(run, name="evidence", evidence=written_maps(run, tmp_path / "maps"))
     first, second = list(fo.load_dataset("evidence"))
     both = cv2.imread(first.evidence_d_rise.map_path, cv2.IMREAD_UNCHANGED)
-    assert both.shape == (80, 100) and both[40, 10] == both[40, 90] == 255 and both[40, 50] == 0, "each from 0 to its own peak, evidence against left out"
-    assert first.evidence_layer_cam is not None and second.evidence_d_rise is None and not first.has_field("confidence_map")
+    assert both.shape == (80, 100) and both[40, 10] == both[40, 90] == 255 and both[40, 50] == 0, (
+        "each from 0 to its own peak, evidence against left out"
+    )
+    assert (
+        first.evidence_layer_cam is not None
+        and second.evidence_d_rise is None
+        and not first.has_field("confidence_map")
+    )
     assert len(report.problems) == 4 and all("left out" in p for p in report.problems)
-    assert "evidence_d_rise" in next(g.paths for g in fo.load_dataset("evidence").app_config.sidebar_groups if g.name == "heat maps")
+    assert "evidence_d_rise" in next(
+        g.paths for g in fo.load_dataset("evidence").app_config.sidebar_groups if g.name == "heat maps"
+    )
     push_to_fiftyone(run, name="evidence", heatmaps=True)
     again = fo.load_dataset("evidence").first()
     assert again.evidence_d_rise is None and again.confidence_map is not None
@@ -110,13 +139,17 @@ def test_a_folder_without_maps_of_the_run_is_refused(fo, tmp_path):
     with pytest.raises(InputError, match="1 map in .* left out: of a detector with other weights"):
         push_to_fiftyone(run, name="evidence", evidence=folder)
     np.save(folder / "a-d0-box.npy", np.zeros((3, 3), np.float32))
-    (folder / "a-d0-box.json").write_text(json.dumps({"image": run.sample_ids[0], "method": "d_rise", "weights_hash": "t"}))
+    (folder / "a-d0-box.json").write_text(
+        json.dumps({"image": run.sample_ids[0], "method": "d_rise", "weights_hash": "t"})
+    )
     with pytest.raises(InputError, match=r"expected a map of 80 by 100 numbers, got float32 \(3, 3\)"):
         push_to_fiftyone(run, name="evidence", evidence=folder)
 
 
 def test_nothing_to_push(fo):
-    data = Dataset(name="none", format="folder", source="x", class_map=ClassMap(("car",)), sample_ids=[], files=[])
+    data = Dataset(
+        name="none", format="folder", source="x", class_map=ClassMap(("car",)), sample_ids=[], files=[]
+    )
     info = DetectorInfo(name="d", kind="fake", class_map=ClassMap(("car",)), weights_hash="e")
     report = push_to_fiftyone(run_from_detections(data, [], info))
     assert (report.inserted, report.objects, report.detections) == (0, 0, 0)
@@ -125,13 +158,28 @@ def test_nothing_to_push(fo):
 
 def test_each_label_carries_what_we_know(fo, tmp_path):
     run = hand_made(tmp_path)
-    report = push_to_fiftyone(run, name="two", pages="http://localhost:8501", detection_columns={"cause": np.array(["", "a", "", ""])})
-    assert (report.inserted, report.updated, report.objects, report.detections, report.below_lowest) == (2, 0, 3, 3, 1)
+    report = push_to_fiftyone(
+        run,
+        name="two",
+        pages="http://localhost:8501",
+        detection_columns={"cause": np.array(["", "a", "", ""])},
+    )
+    assert (report.inserted, report.updated, report.objects, report.detections, report.below_lowest) == (
+        2,
+        0,
+        3,
+        3,
+        1,
+    )
     data = fo.load_dataset("two")
     assert data.persistent and data.media_type == "image"
     first, second = list(data)
     assert [first.image_id, second.image_id] == ["a", "b"]
-    assert (first.metadata.width, first.metadata.height, first.metadata.size_bytes) == (100, 80, (tmp_path / "a.jpg").stat().st_size)
+    assert (first.metadata.width, first.metadata.height, first.metadata.size_bytes) == (
+        100,
+        80,
+        (tmp_path / "a.jpg").stat().st_size,
+    )
     car, dog = first.ground_truth.detections
     assert (car.label, car.object_id, car.verdict, car.eval, car.truncated) == ("car", 7, "found", "tp", True)
     np.testing.assert_allclose(car.bounding_box, [0.1, 0.1, 0.4, 0.4])
@@ -140,15 +188,33 @@ def test_each_label_carries_what_we_know(fo, tmp_path):
     hit, low = first.predictions.detections
     assert (hit.verdict, hit.eval, hit.eval_id, hit.eval_iou, hit.iou) == ("correct", "tp", car.id, 1.0, 1.0)
     assert car.eval_id == hit.id and car.eval_iou == 1.0
-    assert (low.verdict, low.confidence, low.cause) == ("below", pytest.approx(0.3), "a") and "eval" not in low.to_dict()
+    assert (low.verdict, low.confidence, low.cause) == (
+        "below",
+        pytest.approx(0.3),
+        "a",
+    ) and "eval" not in low.to_dict()
     (wrong,) = second.predictions.detections
-    assert (wrong.verdict, wrong.error, wrong.confused_with, wrong.eval, wrong.object_id) == ("wrong", "classification", "car", "fp", 0)
-    assert dog.error == "missed" and second.ground_truth.detections[0].error == "classification" and "error" not in car.to_dict()
+    assert (wrong.verdict, wrong.error, wrong.confused_with, wrong.eval, wrong.object_id) == (
+        "wrong",
+        "classification",
+        "car",
+        "fp",
+        0,
+    )
+    assert (
+        dog.error == "missed"
+        and second.ground_truth.detections[0].error == "classification"
+        and "error" not in car.to_dict()
+    )
     assert wrong.link == "http://localhost:8501/image?run=two+with+tiny&conf=0.5&iou=0.5&image=b&object=d0"
     assert (first.eval_tp, first.eval_fp, first.eval_fn) == (1, 0, 1)
     assert (second.eval_tp, second.eval_fp, second.eval_fn) == (0, 1, 1)
     note = data.info["boxscope"]["runs"][run.manifest.identity]
-    assert note["state"] == "complete" and note["point"]["threshold"] == 0.5 and "IoU ≥ 0.50" in data.info["operating point"]
+    assert (
+        note["state"] == "complete"
+        and note["point"]["threshold"] == 0.5
+        and "IoU ≥ 0.50" in data.info["operating point"]
+    )
     assert sample_link(run, "b", name="two", port=5151).endswith(f"/datasets/two?id={second.id}")
 
 
@@ -167,7 +233,14 @@ def test_fiftyone_reads_every_document_as_its_own(fo, tmp_path):
     assert plain == [{k: v for k, v in doc.items() if k not in ("_id", "_rand")} for doc in before]
     assert data.stats()["samples_count"] == 4
     assert data.bounds("predictions.detections.confidence")[1] <= 1
-    assert set(data.count_values("predictions.detections.verdict")) <= {"correct", "wrong", "duplicate", "ignored", "unlabelled", "below"}
+    assert set(data.count_values("predictions.detections.verdict")) <= {
+        "correct",
+        "wrong",
+        "duplicate",
+        "ignored",
+        "unlabelled",
+        "below",
+    }
 
 
 @pytest.mark.parametrize("threshold", [0.5, {"car": 0.2, "dog": 0.8, "cup": 0.4}])
@@ -176,10 +249,23 @@ def test_the_evaluation_is_what_fiftyone_would_compute(fo, tmp_path, threshold):
     push_to_fiftyone(run, name="eval", threshold=threshold, lowest=0.1)
     data = fo.load_dataset("eval")
     ours = data.load_evaluation_results("eval", cache=False)
-    theirs = data.load_evaluation_view("eval").evaluate_detections("predictions", gt_field="ground_truth", eval_key="theirs", iou=0.5)
+    theirs = data.load_evaluation_view("eval").evaluate_detections(
+        "predictions", gt_field="ground_truth", eval_key="theirs", iou=0.5
+    )
 
     def rows(results):
-        return sorted(map(str, zip(results.ytrue, results.ypred, results.ytrue_ids, results.ypred_ids, np.round(np.array(results.confs, float), 9))))
+        return sorted(
+            map(
+                str,
+                zip(
+                    results.ytrue,
+                    results.ypred,
+                    results.ytrue_ids,
+                    results.ypred_ids,
+                    np.round(np.array(results.confs, float), 9),
+                ),
+            )
+        )
 
     assert len(rows(ours)) > 20 and rows(ours) == rows(theirs)
     assert list(ours.classes) == list(theirs.classes)
@@ -190,7 +276,9 @@ def test_the_evaluation_is_what_fiftyone_would_compute(fo, tmp_path, threshold):
     assert (data.sum("eval_tp"), data.sum("eval_fp"), data.sum("eval_fn")) == (total.tp, total.fp, total.fn)
     assert data.get_evaluation_info("eval").config.iou == 0.5
     for sample in data:
-        for label in (sample.ground_truth or fo.Detections()).detections + (sample.predictions or fo.Detections()).detections:
+        for label in (sample.ground_truth or fo.Detections()).detections + (
+            sample.predictions or fo.Detections()
+        ).detections:
             assert label.to_dict().get("eval") == label.to_dict().get("theirs")
             assert label.to_dict().get("eval_id") == label.to_dict().get("theirs_id")
 
@@ -230,7 +318,14 @@ def test_a_push_that_was_cut_is_completed_by_the_next(fo, tmp_path):
     from analysis.fiftyone.push import push
 
     seen = []
-    report = push(run, judge(run), name="cut", batch=2, progress=lambda p: seen.append(p.done), should_stop=lambda: len(seen) == 2)
+    report = push(
+        run,
+        judge(run),
+        name="cut",
+        batch=2,
+        progress=lambda p: seen.append(p.done),
+        should_stop=lambda: len(seen) == 2,
+    )
     assert report.cancelled and report.inserted == 4 and fo.load_dataset("cut").count() == 4
     assert fo.load_dataset("cut").info["boxscope"]["runs"][run.manifest.identity]["state"] == "pushing"
     report = push(run, judge(run), name="cut", batch=2)
@@ -256,19 +351,36 @@ def test_what_people_did_stays(fo, tmp_path):
     again = fo.load_dataset("people").first()
     again.reload()
     assert again.tags == ["look"] and again.mine == 3
-    assert [(o.label, o.tags, o.to_dict().get("verdict")) for o in again.ground_truth.detections] == [("dog", ["label-wrong"], "found"), ("car", [], None)]
-    assert again.predictions.detections[1].tags == ["ok"] and again.predictions.detections[1].verdict == "correct"
+    assert [(o.label, o.tags, o.to_dict().get("verdict")) for o in again.ground_truth.detections] == [
+        ("dog", ["label-wrong"], "found"),
+        ("car", [], None),
+    ]
+    assert (
+        again.predictions.detections[1].tags == ["ok"]
+        and again.predictions.detections[1].verdict == "correct"
+    )
     report = push_to_fiftyone(run, name="people", discard_edits=True)
     again.reload()
     assert report.kept_edits == 0
-    assert [(o.label, o.tags) for o in again.ground_truth.detections] == [("car", ["label-wrong"]), ("dog", [])]
+    assert [(o.label, o.tags) for o in again.ground_truth.detections] == [
+        ("car", ["label-wrong"]),
+        ("dog", []),
+    ]
 
 
 def test_a_second_run_lies_beside_the_first(fo, tmp_path):
-    one, two = random_run(tmp_path, images=5, seed=4), random_run(tmp_path, images=5, seed=4, detector="other")
+    one, two = (
+        random_run(tmp_path, images=5, seed=4),
+        random_run(tmp_path, images=5, seed=4, detector="other"),
+    )
     push_to_fiftyone(one, name="both")
     report = push_to_fiftyone(two, name="both")
-    assert (report.predictions, report.eval_key, report.inserted, report.updated) == ("predictions_2", "eval_2", 0, 5)
+    assert (report.predictions, report.eval_key, report.inserted, report.updated) == (
+        "predictions_2",
+        "eval_2",
+        0,
+        5,
+    )
     data = fo.load_dataset("both")
     assert data.list_evaluations() == ["eval", "eval_2"]
     for run, suffix in ((one, ""), (two, "_2")):
@@ -300,7 +412,11 @@ def test_pictures_a_browser_cannot_show_get_a_copy(fo, tmp_path):
     run._loader = None
     report = push_to_fiftyone(run, name="shown")
     first, second = list(fo.load_dataset("shown"))
-    assert report.copies == 1 and first.source_file == str(tmp_path / "a.pgm") and second.filepath == str(tmp_path / "b.jpg")
+    assert (
+        report.copies == 1
+        and first.source_file == str(tmp_path / "a.pgm")
+        and second.filepath == str(tmp_path / "b.jpg")
+    )
     assert cv2.imread(first.filepath).shape == (80, 100, 3) and first.filepath.endswith(".png")
     assert push_to_fiftyone(run, name="shown").copies == 0
 
@@ -318,6 +434,10 @@ def test_a_column_must_fit(tmp_path):
 def test_mistakes_by_hand(tmp_path):
     judged = judge(hand_made(tmp_path), 0.5)
     assert judged.confused.tolist() == [-1, -1, 2, -1]
-    assert judged.det_error.tolist() == ["", "", "classification", ""] and judged.truth_error.tolist() == ["", "missed", "classification"]
+    assert judged.det_error.tolist() == ["", "", "classification", ""] and judged.truth_error.tolist() == [
+        "",
+        "missed",
+        "classification",
+    ]
     assert judged.counts["tp"] == 1 and judged.counts["fp"] == 1 and judged.counts["fn"] == 2
     assert judge(hand_made(tmp_path), 0.01).det_error.tolist() == ["", "", "classification", "background"]

@@ -1,4 +1,6 @@
-"""Database and App as processes: found again, started once, ended; every way to fail says why in one sentence."""
+"""Database and App as processes: found again, started once, ended; every way to fail says why in one
+sentence.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ def program(tmp_path):
 
     def write(body: str) -> Path:
         path = tmp_path / "mongod"
-        path.write_text(f'#!/bin/sh\nif [ "$1" = "--version" ]; then echo "db version v6.0.5"; exit 0; fi\n{body}\n')
+        path.write_text(
+            f'#!/bin/sh\nif [ "$1" = "--version" ]; then echo "db version v6.0.5"; exit 0; fi\n{body}\n'
+        )
         path.chmod(0o755)
         return path
 
@@ -37,7 +41,9 @@ def program(tmp_path):
 
 def failing(program, tmp_path, body: str) -> str:
     with pytest.raises(UnavailableError) as caught:
-        mongod.start(program(body), tmp_path / "db", tmp_path / "mongod.log", env=dict(os.environ), patience=10)
+        mongod.start(
+            program(body), tmp_path / "db", tmp_path / "mongod.log", env=dict(os.environ), patience=10
+        )
     message = str(caught.value)
     assert "\n" not in message and "Traceback" not in message
     return message
@@ -53,7 +59,9 @@ def test_off_before_the_first_start(monkeypatch):
 def test_without_fiftyone(monkeypatch):
     monkeypatch.setattr(environment.importlib.util, "find_spec", lambda name: None)
     assert server.status().state == "unavailable"
-    with pytest.raises(UnavailableError, match="FiftyOne is not installed; install it with `pip install fiftyone"):
+    with pytest.raises(
+        UnavailableError, match="FiftyOne is not installed; install it with `pip install fiftyone"
+    ):
         server.start_database()
 
 
@@ -70,15 +78,23 @@ def test_without_mongod(monkeypatch, tmp_path):
 
 def test_a_foreign_database_that_does_not_answer(monkeypatch):
     need_fiftyone()
-    monkeypatch.setenv("FIFTYONE_DATABASE_URI", f"mongodb://me:secret@127.0.0.1:{processes.free_port()}/?serverSelectionTimeoutMS=300")
-    with pytest.raises(UnavailableError, match="cannot reach the database named by FIFTYONE_DATABASE_URI") as caught:
+    monkeypatch.setenv(
+        "FIFTYONE_DATABASE_URI",
+        f"mongodb://me:secret@127.0.0.1:{processes.free_port()}/?serverSelectionTimeoutMS=300",
+    )
+    with pytest.raises(
+        UnavailableError, match="cannot reach the database named by FIFTYONE_DATABASE_URI"
+    ) as caught:
         server.start_database()
     assert "secret" not in str(caught.value)
 
 
 def test_our_own_address_is_not_a_foreign_one(monkeypatch):
     monkeypatch.setenv("FIFTYONE_DATABASE_URI", "mongodb://theirs/")
-    assert environment.foreign_uri() == "mongodb://theirs/" and "BOXSCOPE_DATABASE_URI" not in environment.child_environment("mongodb://theirs/")
+    assert (
+        environment.foreign_uri() == "mongodb://theirs/"
+        and "BOXSCOPE_DATABASE_URI" not in environment.child_environment("mongodb://theirs/")
+    )
     monkeypatch.delenv("FIFTYONE_DATABASE_URI")
     for key, value in environment.child_environment("mongodb://ours/").items():
         monkeypatch.setenv(key, value)
@@ -95,19 +111,26 @@ def test_reasons_why_mongod_stops(program, tmp_path):
 
     assert "in use by another mongod" in logged("DBPathInUse: Unable to lock the lock file", 100)
     assert "disk that holds" in logged('{"s":"E","msg":"x","attr":{"error":"No space left on device"}}', 14)
-    assert "written by another version of MongoDB" in logged("UPGRADE PROBLEM: featureCompatibilityVersion", 62)
+    assert "written by another version of MongoDB" in logged(
+        "UPGRADE PROBLEM: featureCompatibilityVersion", 62
+    )
     assert "cannot be written" in logged("IllegalOperation: Permission denied", 100)
     assert "damaged or of another version" in logged("WiredTiger error", 14)
     assert "port chosen" in logged("Address already in use", 48)
     assert "exit code 3: Odd thing here" in logged('{"s":"E","msg":"Odd thing","attr":{"error":"here"}}', 3)
     assert "AVX" in failing(program, tmp_path, "kill -ILL $$")
     assert "cannot run here: libcrypto.so.3" in failing(
-        program, tmp_path, "echo 'mongod: error while loading shared libraries: libcrypto.so.3: no such file' >&2; exit 127")
+        program,
+        tmp_path,
+        "echo 'mongod: error while loading shared libraries: libcrypto.so.3: no such file' >&2; exit 127",
+    )
 
 
 def test_a_silent_mongod_is_given_up(program, tmp_path):
     with pytest.raises(UnavailableError, match="did not answer within 1 s"):
-        mongod.start(program("sleep 60"), tmp_path / "db", tmp_path / "m.log", env=dict(os.environ), patience=1)
+        mongod.start(
+            program("sleep 60"), tmp_path / "db", tmp_path / "m.log", env=dict(os.environ), patience=1
+        )
 
 
 def test_folder_of_a_newer_mongod_and_full_disk(program, tmp_path, monkeypatch):
@@ -122,7 +145,9 @@ def test_folder_of_a_newer_mongod_and_full_disk(program, tmp_path, monkeypatch):
 
 def test_other_versions_of_fiftyone_are_named():
     error = OSError("You must have fiftyone>=9.0 installed in order to migrate from v9.0 to v1.22.1")
-    assert plain_reason(error).startswith("The database was written by another version of FiftyOne (You must have fiftyone>=9.0")
+    assert plain_reason(error).startswith(
+        "The database was written by another version of FiftyOne (You must have fiftyone>=9.0"
+    )
 
 
 def test_the_real_mongod_on_a_damaged_folder(tmp_path):
@@ -139,8 +164,13 @@ def test_one_database_for_several_processes(fifty):
     assert server.status().state in ("database", "ready")
     code = "from analysis.fiftyone import server; print(server.start_database())"
     children = [
-        subprocess.Popen([sys.executable, "-c", code], cwd=environment.ROOT, env=environment.child_environment("") | {"FIFTYONE_DATABASE_URI": ""},
-                         stdout=subprocess.PIPE, text=True)
+        subprocess.Popen(
+            [sys.executable, "-c", code],
+            cwd=environment.ROOT,
+            env=environment.child_environment("") | {"FIFTYONE_DATABASE_URI": ""},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
         for _ in range(2)
     ]
     assert [child.communicate()[0].strip() for child in children] == [uri, uri]
@@ -191,7 +221,9 @@ def test_the_app_needs_its_port(fifty):
 def test_the_app_says_why_it_stops(fifty, monkeypatch, tmp_path):
     (tmp_path / "analysis").mkdir()
     (tmp_path / "analysis" / "__init__.py").write_text("raise ImportError('this installation is broken')")
-    monkeypatch.setattr(server.around, "child_environment", lambda uri: dict(os.environ) | {"PYTHONPATH": str(tmp_path)})
+    monkeypatch.setattr(
+        server.around, "child_environment", lambda uri: dict(os.environ) | {"PYTHONPATH": str(tmp_path)}
+    )
     monkeypatch.setattr(server.around, "ROOT", tmp_path)
     with pytest.raises(UnavailableError, match="App stopped while starting: .*this installation is broken"):
         server.start_app()
@@ -224,18 +256,27 @@ def read(uri: str, name: str) -> list[dict]:
         base = client.fiftyone
         doc = base.datasets.find_one({"name": name})
         found = base[doc["sample_collection_name"]].find().sort("_id")
-        return [{k: v for k, v in d.items() if k not in ("created_at", "last_modified_at", "_dataset_id")} for d in found]
+        return [
+            {k: v for k, v in d.items() if k not in ("created_at", "last_modified_at", "_dataset_id")}
+            for d in found
+        ]
 
 
 def test_push_in_its_own_process_killed_and_completed(fifty, stored, monkeypatch):
-    """kill -9 in the middle of a push: the next one ends equal to an undisturbed one. The caller imports no FiftyOne."""
+    """kill -9 in the middle of a push: the next one ends equal to an undisturbed one. The caller imports no
+    FiftyOne.
+    """
     uri = server.start_database()
     seen, stages = [], []
-    report = push_to_fiftyone(stored, name="whole", threshold={"car": 0.4}, progress=seen.append, stage=stages.append)
+    report = push_to_fiftyone(
+        stored, name="whole", threshold={"car": 0.4}, progress=seen.append, stage=stages.append
+    )
     assert report.inserted == 60 and seen[-1].stage == "finishing" and "Reading the run" in stages
     whole = read(uri, "whole")
     command = [sys.executable, "-c", KILLED, str(stored)]
-    child = subprocess.run(command, env=environment.child_environment(uri), cwd=environment.ROOT, capture_output=True, text=True)
+    child = subprocess.run(
+        command, env=environment.child_environment(uri), cwd=environment.ROOT, capture_output=True, text=True
+    )
     assert child.returncode == -signal.SIGKILL, child.stderr
     assert 0 < len(read(uri, "cut")) < 60
     again = push_in_process(stored, name="cut", threshold={"car": 0.4})
@@ -261,7 +302,9 @@ def test_a_database_killed_during_a_push_and_while_browsing(stored, tmp_path, mo
     need_fiftyone()
     monkeypatch.setenv("BOXSCOPE_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("FIFTYONE_DATABASE_URI", raising=False)
-    monkeypatch.setattr(environment, "with_timeout", lambda uri, seconds=1: uri + "?serverSelectionTimeoutMS=1000")
+    monkeypatch.setattr(
+        environment, "with_timeout", lambda uri, seconds=1: uri + "?serverSelectionTimeoutMS=1000"
+    )
     from analysis.fiftyone import child
 
     monkeypatch.setattr(child.around, "with_timeout", environment.with_timeout)
@@ -270,8 +313,14 @@ def test_a_database_killed_during_a_push_and_while_browsing(stored, tmp_path, mo
         pid = server.state_file().read()["database"]["pid"]
         killer = threading.Thread(target=lambda: (time.sleep(0.05), os.kill(pid, signal.SIGKILL)))
         with pytest.raises(UnavailableError, match="database (went away after|does not answer)"):
-            push_in_process(stored, name="cut", progress=lambda p: killer.start() if not killer.ident else None,
-                            stage=lambda message: killer.start() if message == "Opening FiftyOne" and not killer.ident else None)
+            push_in_process(
+                stored,
+                name="cut",
+                progress=lambda p: killer.start() if not killer.ident else None,
+                stage=lambda message: (
+                    killer.start() if message == "Opening FiftyOne" and not killer.ident else None
+                ),
+            )
         os.waitpid(pid, 0)
         report = push_in_process(stored, name="cut")
         assert report.inserted + report.updated == 60
@@ -281,7 +330,11 @@ def test_a_database_killed_during_a_push_and_while_browsing(stored, tmp_path, mo
         os.kill(pid, signal.SIGKILL)  # while somebody browses
         os.waitpid(pid, 0)
         seen = server.status()
-        assert seen.state == "off" and seen.app_url is None and "database has died; start FiftyOne again" in seen.message
+        assert (
+            seen.state == "off"
+            and seen.app_url is None
+            and "database has died; start FiftyOne again" in seen.message
+        )
         again = server.start_app()
         assert again.state == "ready" and len(read(again.uri, "cut")) == 60
     finally:

@@ -1,4 +1,6 @@
-"""A ladder answers as post-processing does, whatever was asked of it before, and whether or not the guess was right."""
+"""A ladder answers as post-processing does, whatever was asked of it before, and whether or not the guess was
+right.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +20,15 @@ def material(seed: int, count: int = 150, classes: int = 3) -> tuple[np.ndarray,
     """(boxes, some of them outside or without area; scores with many ties)."""
     rng = np.random.default_rng(seed)
     corners = rng.integers(-15, 70, (count, 2, 2)).astype(np.float32)
-    return np.sort(corners, axis=1).reshape(-1, 4), (rng.integers(0, 40, (count, classes)) / 40).astype(np.float32)
+    return np.sort(corners, axis=1).reshape(-1, 4), (rng.integers(0, 40, (count, classes)) / 40).astype(
+        np.float32
+    )
 
 
 def detections(boxes, scores, floor, iou, cap, total):
-    trace = select(scores, lambda rows: boxes[rows], PostprocessSettings(floor, iou, cap, total), window=WINDOW)
+    trace = select(
+        scores, lambda rows: boxes[rows], PostprocessSettings(floor, iou, cap, total), window=WINDOW
+    )
     rows = trace.kept()
     return list(zip(trace.anchor_ids[rows].tolist(), trace.class_ids[rows].tolist()))
 
@@ -32,7 +38,15 @@ def asked(ladder, floor, cap, total):
     return list(zip(ladder.anchors[rows].tolist(), ladder.columns[rows].tolist()))
 
 
-@given(st.integers(0, 10_000), st.sampled_from([0.0, 0.3, 0.5, 0.9]), st.lists(st.tuples(st.sampled_from([0.0, 0.2, 0.5, 0.9]), st.integers(1, 30), st.integers(0, 60)), min_size=1, max_size=5))
+@given(
+    st.integers(0, 10_000),
+    st.sampled_from([0.0, 0.3, 0.5, 0.9]),
+    st.lists(
+        st.tuples(st.sampled_from([0.0, 0.2, 0.5, 0.9]), st.integers(1, 30), st.integers(0, 60)),
+        min_size=1,
+        max_size=5,
+    ),
+)
 @settings(max_examples=60, deadline=None)
 def test_every_question_in_any_order(seed, iou, questions):
     boxes, scores = material(seed)
@@ -49,7 +63,9 @@ def test_a_guess_right_or_wrong(wrong):
     guess = expected[:-3] + [(a, (c + 1) % 3) for a, c in expected[-3:]] if wrong else expected
     ladder = Ladder(scores, boxes, 0.4, WINDOW, tuple(np.array(guess).T))
     assert asked(ladder, 0.1, 20, 30) == expected
-    assert asked(ladder, 0.0, 50, 200) == detections(boxes, scores, 0.0, 0.4, 50, 200), "and it goes on from there"
+    assert asked(ladder, 0.0, 50, 200) == detections(boxes, scores, 0.0, 0.4, 50, 200), (
+        "and it goes on from there"
+    )
 
 
 @pytest.mark.parametrize("guess", [([], []), ([140], [-1])], ids=["of nothing", "of no class"])
@@ -67,8 +83,13 @@ def test_a_right_guess_saves_the_walk(monkeypatch):
     walk = GreedyNMS._block
     monkeypatch.setattr(GreedyNMS, "_block", lambda self, *args: walks.append(1) or walk(self, *args))
     told = Ladder(scores, boxes, 0.4, WINDOW, (kept.anchors[rows], kept.columns[rows]))
-    assert told.detections(0.5, 1000, len(rows)).tolist() == kept.detections(0.5, 1000, len(rows)).tolist() and not walks
-    assert np.array_equal(told.by, kept.by[: len(told.by)]) and np.array_equal(told.rank, kept.rank[: len(told.by)])
+    assert (
+        told.detections(0.5, 1000, len(rows)).tolist() == kept.detections(0.5, 1000, len(rows)).tolist()
+        and not walks
+    )
+    assert np.array_equal(told.by, kept.by[: len(told.by)]) and np.array_equal(
+        told.rank, kept.rank[: len(told.by)]
+    )
 
 
 def test_an_empty_ladder():
@@ -90,13 +111,26 @@ def test_suppression_in_parts_of_any_size(together):
             parts.add(boxes[at : at + size], groups[at : at + size])
         assert np.array_equal(parts.by, whole.by) and np.array_equal(parts.rank, whole.rank)
     kept = np.flatnonzero(whole.by == NOBODY)
-    assert [whole.rank[r] for r in kept if groups[r] == 1] == list(range(1, int((groups[kept] == 1).sum()) + 1))
+    assert [whole.rank[r] for r in kept if groups[r] == 1] == list(
+        range(1, int((groups[kept] == 1).sum()) + 1)
+    )
 
 
 def test_a_full_group_takes_no_more():
-    """Boxes 10 wide side by side, group 0 keeps two: the second suppresses nobody, who comes then finds it full."""
-    boxes = np.float32([[0, 0, 10, 10], [20, 0, 30, 10], [1, 0, 10, 10], [21, 0, 30, 10], [40, 0, 50, 10], [20, 0, 30, 10]])
+    """Boxes 10 wide side by side, group 0 keeps two: the second suppresses nobody, who comes then finds it
+    full.
+    """
+    boxes = np.float32(
+        [[0, 0, 10, 10], [20, 0, 30, 10], [1, 0, 10, 10], [21, 0, 30, 10], [40, 0, 50, 10], [20, 0, 30, 10]]
+    )
     for together in (False, True):
         greedy = GreedyNMS(0.5, most=2, together=together)
         greedy.add(boxes, np.array([0, 0, 0, 0, 0, 1]))
-        assert greedy.by.tolist() == [NOBODY, NOBODY, 0, FULL, FULL, NOBODY] and greedy.rank.tolist() == [1, 2, 0, 0, 0, 1]
+        assert greedy.by.tolist() == [NOBODY, NOBODY, 0, FULL, FULL, NOBODY] and greedy.rank.tolist() == [
+            1,
+            2,
+            0,
+            0,
+            0,
+            1,
+        ]

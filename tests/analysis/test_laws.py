@@ -38,8 +38,12 @@ def permuted(run, seed):
     d, t = run.detections, run.truth
     mix, t_mix = rng.permutation(len(d.rows)), rng.permutation(len(t.rows))
     mix = mix[np.argsort(place[d.rows[mix]], kind="stable")]
-    other.detections = DetectionTable.build(place[d.rows[mix]], d.xyxy[mix], d.scores[mix], d.class_ids[mix], count=n)
-    other.truth = ObjectTable.build(place[t.rows[t_mix]], t.xyxy[t_mix], t.class_ids[t_mix], ids=t.ids[t_mix], crowd=t.crowd[t_mix])
+    other.detections = DetectionTable.build(
+        place[d.rows[mix]], d.xyxy[mix], d.scores[mix], d.class_ids[mix], count=n
+    )
+    other.truth = ObjectTable.build(
+        place[t.rows[t_mix]], t.xyxy[t_mix], t.class_ids[t_mix], ids=t.ids[t_mix], crowd=t.crowd[t_mix]
+    )
     return other
 
 
@@ -62,15 +66,19 @@ def test_permuting_images_objects_and_detections_changes_nothing(seed):
     np.testing.assert_array_equal(Confusions(run).at(0.3).matrix, Confusions(other).at(0.3).matrix)
     assert best_f1(exact_curve(a)) == best_f1(exact_curve(b))
     np.testing.assert_allclose(run_reliability(a)[0].confidence, run_reliability(b)[0].confidence)
-    assert sorted(find_images_with_classes(run, ["c0", "c1"], "all")) == sorted(find_images_with_classes(other, ["c0", "c1"], "all"))
-    assert [(s.label, s.objects, s.found) for s in slice_run(run, samples=10).slices] == [(s.label, s.objects, s.found) for s in slice_run(other, samples=10).slices]
+    assert sorted(find_images_with_classes(run, ["c0", "c1"], "all")) == sorted(
+        find_images_with_classes(other, ["c0", "c1"], "all")
+    )
+    assert [(s.label, s.objects, s.found) for s in slice_run(run, samples=10).slices] == [
+        (s.label, s.objects, s.found) for s in slice_run(other, samples=10).slices
+    ]
 
 
 def test_importing_analysis_and_matching_loads_nothing_heavy():
     code = (
-        "import sys, analysis, analysis.matching, analysis.queries, analysis.counts, analysis.metrics, analysis.thresholds;"
-        "heavy = {'tensorflow', 'keras', 'streamlit', 'fiftyone', 'matplotlib', 'cv2', 'pycocotools', 'hotcoco', 'sklearn', 'scipy'} & set(sys.modules);"
-        "print(sorted(heavy))"
+        "import sys, analysis, analysis.matching, analysis.queries, analysis.counts, analysis.metrics,"
+        " analysis.thresholds;heavy = {'tensorflow', 'keras', 'streamlit', 'fiftyone', 'matplotlib', 'cv2',"
+        " 'pycocotools', 'hotcoco', 'sklearn', 'scipy'} & set(sys.modules);print(sorted(heavy))"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.strip() == "[]"

@@ -27,7 +27,10 @@ def test_scale_adds_its_own_axis():
 
 
 def test_an_object_takes_one_detection_and_the_curve_counts_by_score():
-    found = {"a": ([moved(1, 0), moved(0, 0), moved(200, 0)], [0.9, 0.8, 0.7]), "b": (np.zeros((0, 4)), np.zeros(0))}
+    found = {
+        "a": ([moved(1, 0), moved(0, 0), moved(200, 0)], [0.9, 0.8, 0.7]),
+        "b": (np.zeros((0, 4)), np.zeros(0)),
+    }
     curve = location_curve(found, {"a": np.array([CAR]), "b": np.array([CAR])})
     assert curve.tp.tolist() == [1, 1, 1] and curve.fp.tolist() == [0, 1, 2] and curve.objects == 2
     assert curve.best == 0 and curve.f1[0] == pytest.approx(2 / 3) and curve.area == pytest.approx(0.5)
@@ -40,7 +43,12 @@ def test_ties_are_one_point_of_the_curve():
 
 def test_equal_error_rate_is_where_recall_meets_precision():
     truth = {str(i): np.array([CAR]) for i in range(4)}
-    found = {"0": ([moved(0, 0)], [0.9]), "1": ([moved(0, 0)], [0.8]), "2": ([moved(300, 0)], [0.7]), "3": ([moved(0, 0)], [0.6])}
+    found = {
+        "0": ([moved(0, 0)], [0.9]),
+        "1": ([moved(0, 0)], [0.8]),
+        "2": ([moved(300, 0)], [0.7]),
+        "3": ([moved(0, 0)], [0.6]),
+    }
     assert location_curve(found, truth).equal_error_rate == pytest.approx(0.75)
 
 
@@ -54,8 +62,15 @@ def test_nothing_found_and_unknown_images():
 
 
 def test_counts_at_a_threshold_compare_as_scores_are_kept():
-    curve = location_curve({"a": ([moved(0, 0), moved(300, 0)], np.float32([0.7, 0.6]))}, {"a": np.array([CAR])})
-    assert curve.at(0.7)["tp"] == 1 and curve.at(0.7)["fp"] == 0 and curve.at(0.6)["fp"] == 1 and curve.at(0.71)["fn"] == 1
+    curve = location_curve(
+        {"a": ([moved(0, 0), moved(300, 0)], np.float32([0.7, 0.6]))}, {"a": np.array([CAR])}
+    )
+    assert (
+        curve.at(0.7)["tp"] == 1
+        and curve.at(0.7)["fp"] == 0
+        and curve.at(0.6)["fp"] == 1
+        and curve.at(0.71)["fn"] == 1
+    )
     assert curve.at(0.71)["precision"] is None and curve.at(0.71)["recall"] == 0 and curve.at(0.7)["f1"] == 1
 
 

@@ -48,7 +48,9 @@ def test_class_ignored_lets_the_dog_be_found():
 
 def test_counted_object_comes_before_a_better_fitting_crowd():
     objects = [(0, 0, 0, 40, 40, 0, {"crowd"}), (0, 10, 10, 20, 20, 0)]
-    m = match_run(make_run([(0, 10, 10, 20, 16, 0.9, 0)], objects))  # IoU .6 with the object, 1.0 with the crowd
+    m = match_run(
+        make_run([(0, 10, 10, 20, 16, 0.9, 0)], objects)
+    )  # IoU .6 with the object, 1.0 with the crowd
     assert m.det_kind.tolist() == [CORRECT] and m.det_truth.tolist() == [1]
 
 
@@ -58,7 +60,9 @@ def test_equal_fit_takes_the_later_object():
 
 
 def test_difficult_is_a_choice():
-    run = make_run([(0, 10, 10, 20, 20, 0.9, 0), (0, 10, 10, 20, 20, 0.8, 0)], [(0, 10, 10, 20, 20, 0, {"difficult"})])
+    run = make_run(
+        [(0, 10, 10, 20, 20, 0.9, 0), (0, 10, 10, 20, 20, 0.8, 0)], [(0, 10, 10, 20, 20, 0, {"difficult"})]
+    )
     assert match_run(run).det_kind.tolist() == [CORRECT, DUPLICATE]
     ignoring = match_run(run, difficult="ignore")
     assert ignoring.det_kind.tolist() == [IGNORED, IGNORED] and ignoring.truth_ignored.all()
@@ -83,8 +87,19 @@ def test_unlabelled_unfinished_and_failed_images_are_left_out_on_both_sides():
 def test_a_class_the_data_set_does_not_have_is_nobodys_mistake():
     info = DetectorInfo("toy", "fake", ClassMap(("dog", "ufo")), "0" * 8)
     objects = ObjectTable.build([0], [[10, 10, 20, 20]], [0])
-    data = Dataset(name="d", format="test", source="", class_map=ClassMap(("dog",)), sample_ids=["a"], files=[""], sizes=[[90, 70]], objects=objects)
-    found = Detections([[10, 10, 20, 20], [40, 10, 60, 20], [60, 10, 80, 20]], [0.9, 0.8, 0.7], [0, 1, 0], (90, 70))
+    data = Dataset(
+        name="d",
+        format="test",
+        source="",
+        class_map=ClassMap(("dog",)),
+        sample_ids=["a"],
+        files=[""],
+        sizes=[[90, 70]],
+        objects=objects,
+    )
+    found = Detections(
+        [[10, 10, 20, 20], [40, 10, 60, 20], [60, 10, 80, 20]], [0.9, 0.8, 0.7], [0, 1, 0], (90, 70)
+    )
     m = match_run(run_from_detections(data, [found], info))
     assert m.det_kind.tolist() == [CORRECT, UNLABELLED, WRONG]
 
@@ -120,7 +135,13 @@ def test_matches_are_pycocotools_own(seed, class_aware):
     bounds = [0.3, 0.5, 0.75]
     truth, results = coco_dicts(run)
     ev = pycoco_eval(
-        truth, results, iouThrs=np.array(bounds), areaRng=[[0, 1e10]], areaRngLbl=["all"], maxDets=[1000], useCats=int(class_aware)
+        truth,
+        results,
+        iouThrs=np.array(bounds),
+        areaRng=[[0, 1e10]],
+        areaRngLbl=["all"],
+        maxDets=[1000],
+        useCats=int(class_aware),
     )
     partner = [{} for _ in bounds]
     ignored = [{} for _ in bounds]
@@ -145,11 +166,29 @@ def test_columns_may_come_in_any_order(seed):
     rng = np.random.default_rng(seed)
     order, t_order = rng.permutation(len(d.rows)), rng.permutation(len(t.rows))
     mixed = match_columns(
-        d.rows[order], d.xyxy[order], d.scores[order], d.class_ids[order], t.rows[t_order], t.xyxy[t_order], t.class_ids[t_order],
-        judged=np.ones(12, bool), num_classes=4, crowd=t.crowd[t_order],
+        d.rows[order],
+        d.xyxy[order],
+        d.scores[order],
+        d.class_ids[order],
+        t.rows[t_order],
+        t.xyxy[t_order],
+        t.class_ids[t_order],
+        judged=np.ones(12, bool),
+        num_classes=4,
+        crowd=t.crowd[t_order],
     )
     np.testing.assert_array_equal(mixed.det_kind, match_run(run).det_kind[order])
-    two = match_columns([0, 1, 0], np.float32([[0, 0, 9, 9]] * 3), np.float32([0.3, 0.9, 0.5]), np.zeros(3, int), [0], np.float32([[0, 0, 9, 9]]), np.zeros(1, int), judged=np.ones(2, bool), num_classes=1)
+    two = match_columns(
+        [0, 1, 0],
+        np.float32([[0, 0, 9, 9]] * 3),
+        np.float32([0.3, 0.9, 0.5]),
+        np.zeros(3, int),
+        [0],
+        np.float32([[0, 0, 9, 9]]),
+        np.zeros(1, int),
+        judged=np.ones(2, bool),
+        num_classes=1,
+    )
     assert two.det_kind.tolist() == [DUPLICATE, WRONG, CORRECT]
 
 
@@ -170,7 +209,9 @@ def plain_rule(dets, objects, bound):
         elif hard:
             out.append((IGNORED, max(hard)[1]))
         else:
-            out.append((DUPLICATE if any(f[0] >= bound and not objects[f[1]][6] for f in fits) else WRONG, None))
+            out.append(
+                (DUPLICATE if any(f[0] >= bound and not objects[f[1]][6] for f in fits) else WRONG, None)
+            )
     return out
 
 
@@ -178,7 +219,10 @@ def plain_rule(dets, objects, bound):
 def test_difficult_ignored_follows_the_plain_rule(seed):
     rng = np.random.default_rng(seed)
     low = rng.integers(0, 25, (6, 2))
-    objects = [(0, *b, *(b + rng.integers(6, 20, 2)), 0, {"difficult"} if k % 2 else set()) for k, b in enumerate(low)]
+    objects = [
+        (0, *b, *(b + rng.integers(6, 20, 2)), 0, {"difficult"} if k % 2 else set())
+        for k, b in enumerate(low)
+    ]
     base = np.array([o[1:5] for o in objects])[rng.integers(0, 6, 25)]
     boxes = np.maximum(base + rng.integers(-2, 3, (25, 4)), 0)
     boxes[:, 2:] = np.maximum(boxes[:, 2:], boxes[:, :2] + 1)
@@ -205,7 +249,10 @@ def test_order_of_detections_changes_nothing(seed, shuffle):
             out.append((rows, Detections(d.xyxy[rows], d.scores[rows], d.class_ids[rows], size)))
         return out
 
-    truth = [Annotations(run.truth.xyxy[r], run.truth.class_ids[r], size, crowd=run.truth.crowd[r]) for r in (run.truth.rows == i for i in range(3))]
+    truth = [
+        Annotations(run.truth.xyxy[r], run.truth.class_ids[r], size, crowd=run.truth.crowd[r])
+        for r in (run.truth.rows == i for i in range(3))
+    ]
     straight, mixed = lists(lambda r: r), lists(rng.permutation)
     a = match([x for _, x in straight], truth)
     b = match([x for _, x in mixed], truth)

@@ -20,7 +20,9 @@ from detector.nms import PostprocessSettings
 SIZE, INPUT = (90, 60), (30, 20)
 CLASSES = ClassMap(("cat", "dog"))
 # Two cats and a dog; the dog lies on the first cat (IoU 0.67). Rows 3 and 4 are weaker boxes of the same.
-BOXES = np.array([(10, 10, 40, 40), (60, 5, 80, 45), (10, 16, 40, 46), (11, 10, 41, 40), (5, 50, 45, 58)], np.float32)
+BOXES = np.array(
+    [(10, 10, 40, 40), (60, 5, 80, 45), (10, 16, 40, 46), (11, 10, 41, 40), (5, 50, 45, 58)], np.float32
+)
 SCORES = np.array([(0.9, 0.01), (0.6, 0.02), (0.03, 0.8), (0.5, 0.01), (0.02, 0.55)], np.float32)
 PICTURE = np.full((SIZE[1], SIZE[0], 3), 100, np.uint8)
 
@@ -42,8 +44,21 @@ class Toy:
         s = self.settings
         stated: dict[str, Any] = asdict(s)
         if self.pooled:  # as a .tflite states them
-            stated = {"use_regular_nms": 0, "nms_score_threshold": s.score_threshold, "nms_iou_threshold": s.iou_threshold, "max_detections": s.max_total_detections}
-        return DetectorInfo("toy", "test", CLASSES, repr(self).encode().hex()[-40:], INPUT, frozenset({"candidates"} if self.shows else ()), settings=stated)
+            stated = {
+                "use_regular_nms": 0,
+                "nms_score_threshold": s.score_threshold,
+                "nms_iou_threshold": s.iou_threshold,
+                "max_detections": s.max_total_detections,
+            }
+        return DetectorInfo(
+            "toy",
+            "test",
+            CLASSES,
+            repr(self).encode().hex()[-40:],
+            INPUT,
+            frozenset({"candidates"} if self.shows else ()),
+            settings=stated,
+        )
 
     def resized(self, image):
         return np.full((INPUT[1], INPUT[0], 3), image.mean() + self.brighter, np.float32)
@@ -71,10 +86,14 @@ class Toy:
         return out
 
     def candidates(self, images):
-        return self.candidates_resized([self.resized(i) for i in images], [(i.shape[1], i.shape[0]) for i in images])
+        return self.candidates_resized(
+            [self.resized(i) for i in images], [(i.shape[1], i.shape[0]) for i in images]
+        )
 
     def detect(self, images):
-        return self.detect_resized([self.resized(i) for i in images], [(i.shape[1], i.shape[0]) for i in images])
+        return self.detect_resized(
+            [self.resized(i) for i in images], [(i.shape[1], i.shape[0]) for i in images]
+        )
 
 
 class Closed:
@@ -85,8 +104,17 @@ class Closed:
 
 
 DATA = Dataset(
-    name="one", format="memory", source="memory", class_map=CLASSES, sample_ids=["s0"], files=[""], sizes=np.array([SIZE]),
-    objects=ObjectTable.build(np.zeros(1, np.int32), np.array([[64, 5, 86, 45]], np.float32), np.zeros(1, np.int32)), loader=lambda i: PICTURE,
+    name="one",
+    format="memory",
+    source="memory",
+    class_map=CLASSES,
+    sample_ids=["s0"],
+    files=[""],
+    sizes=np.array([SIZE]),
+    objects=ObjectTable.build(
+        np.zeros(1, np.int32), np.array([[64, 5, 86, 45]], np.float32), np.zeros(1, np.int32)
+    ),
+    loader=lambda i: PICTURE,
 )
 
 
@@ -121,7 +149,10 @@ def test_one_step_changed_is_the_cause(cause, changed, words):
 def test_a_box_that_moved():
     found = causes(Toy(), Toy(shift=12.0))
     assert [(c.cause, c.of, c.alone) for c in found] == [("box", "pair", True)]
-    assert found[0].sentence == "On the same input its box lies 12.0 pixels off; with the first detector's boxes it is found."
+    assert (
+        found[0].sentence
+        == "On the same input its box lies 12.0 pixels off; with the first detector's boxes it is found."
+    )
 
 
 def test_a_kept_box_may_still_leave_its_object():
@@ -143,7 +174,11 @@ def test_without_the_first_detector_the_second_s_candidates_speak():
     capped = Toy(settings=PostprocessSettings(max_detections_per_class=3, max_total_detections=3))
     assert [(c.cause, c.how) for c in causes(Toy(), capped, ask_a=False)] == [("cap", "candidates")]
     low = only(causes(Toy(), Toy(step=0.2), ask_a=False))
-    assert (low.cause, low.how, low.alone) == ("score", "candidates", False) and low.sentence == "Its surest candidate there has 0.400, below 0.50."
+    assert (low.cause, low.how, low.alone) == (
+        "score",
+        "candidates",
+        False,
+    ) and low.sentence == "Its surest candidate there has 0.400, below 0.50."
     assert only(causes(Toy(), Toy(shift=12.0), ask_a=False)).cause == "box"
 
 
@@ -154,8 +189,22 @@ def test_hidden_candidates_still_take_another_s_picture():
 
 def test_what_cannot_be_asked_is_inferred_and_says_so():
     fell = only(causes(Toy(), Closed(Toy(step=0.2, shows=False))))
-    assert (fell.cause, fell.how, fell.proved) == ("score", "stored", False) and fell.sentence == "The second detector has its box at 0.400, below 0.50."
-    full = only(causes(Toy(), Closed(Toy(shows=False, settings=PostprocessSettings(max_detections_per_class=3, max_total_detections=3)))))
+    assert (fell.cause, fell.how, fell.proved) == (
+        "score",
+        "stored",
+        False,
+    ) and fell.sentence == "The second detector has its box at 0.400, below 0.50."
+    full = only(
+        causes(
+            Toy(),
+            Closed(
+                Toy(
+                    shows=False,
+                    settings=PostprocessSettings(max_detections_per_class=3, max_total_detections=3),
+                )
+            ),
+        )
+    )
     assert full.cause == "cap" and full.sentence == "The second detector's list is full at 3."
     broken = only(causes(Toy(), Toy(step=0.2, fails=True)))
     assert broken.how == "stored" and "could not be asked: out of order" in broken.sentence

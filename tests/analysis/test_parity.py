@@ -17,7 +17,13 @@ pytest.importorskip("pycocotools")
 def test_a_run_is_equal():
     p = parity(random_run(1, images=20))
     assert p.equal and len(p.rows) == 12 and p.reasons == ()
-    assert [c.name for c in p.conventions] == ["COCO", "VOC 2007", "VOC 2010 and later", "VOC devkit's pixels", "tidecv"]
+    assert [c.name for c in p.conventions] == [
+        "COCO",
+        "VOC 2007",
+        "VOC 2010 and later",
+        "VOC devkit's pixels",
+        "tidecv",
+    ]
     json.dumps(p.to_dict())
 
 
@@ -35,11 +41,18 @@ def test_files_are_equal_whatever_their_ids(tmp_path):
 
 def test_annotation_id_0_is_the_reason(shared):
     folder = shared / "data/detection_metrics/padilla_toyexample"
-    p = parity(truth=folder / "gts_coco_format/toy_example_coco.JSON", predictions=folder / "dets_coco_format/coco_dets.json")
+    p = parity(
+        truth=folder / "gts_coco_format/toy_example_coco.JSON",
+        predictions=folder / "dets_coco_format/coco_dets.json",
+    )
     rows = {r.name: r for r in p.rows}
-    assert rows["AP"].ours == pytest.approx(0.597923, abs=5e-7) and rows["AP"].pycocotools == pytest.approx(0.495217, abs=5e-7)
+    assert rows["AP"].ours == pytest.approx(0.597923, abs=5e-7) and rows["AP"].pycocotools == pytest.approx(
+        0.495217, abs=5e-7
+    )
     assert not p.equal and len(p.reasons) == 1 and "id 0" in p.reasons[0]
-    assert {c.name: c.value for c in p.conventions}["VOC devkit's pixels"] == pytest.approx(0.8958333333333334, abs=1e-9)
+    assert {c.name: c.value for c in p.conventions}["VOC devkit's pixels"] == pytest.approx(
+        0.8958333333333334, abs=1e-9
+    )
 
 
 def test_undefined_in_both_is_no_difference():

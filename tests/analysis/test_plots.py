@@ -13,9 +13,14 @@ from detector.errors import InputError
 
 SIZE = (300, 200)
 NAMES = ClassMap(("car", "dog"))
-TRUTH = Annotations([[20, 40, 100, 100], [200, 120, 260, 180], [150, 20, 190, 60]], [0, 1, 0], SIZE, crowd=[0, 0, 1])
+TRUTH = Annotations(
+    [[20, 40, 100, 100], [200, 120, 260, 180], [150, 20, 190, 60]], [0, 1, 0], SIZE, crowd=[0, 0, 1]
+)
 FOUND = Detections(
-    [[22, 40, 100, 100], [20, 44, 98, 100], [120, 130, 160, 170], [155, 25, 185, 55], [200, 20, 280, 60]], [0.9, 0.8, 0.7, 0.6, 0.3], [0, 0, 1, 0, 1], SIZE
+    [[22, 40, 100, 100], [20, 44, 98, 100], [120, 130, 160, 170], [155, 25, 185, 55], [200, 20, 280, 60]],
+    [0.9, 0.8, 0.7, 0.6, 0.3],
+    [0, 0, 1, 0, 1],
+    SIZE,
 )
 
 
@@ -41,7 +46,13 @@ def test_an_empty_image():
 def test_verdicts_by_colour_and_line_and_mark():
     ax = plot_detections(picture(), FOUND, annotations=TRUTH, class_map=NAMES)
     assert set(drawn(ax)) == {
-        "prediction:correct:0", "prediction:duplicate:1", "prediction:wrong:2", "prediction:ignored:3", "truth:found:0", "truth:missed:1", "truth:ignored:2",
+        "prediction:correct:0",
+        "prediction:duplicate:1",
+        "prediction:wrong:2",
+        "prediction:ignored:3",
+        "truth:found:0",
+        "truth:missed:1",
+        "truth:ignored:2",
     }
     looks = {p.get_gid(): p for p in ax.patches}
     from matplotlib.colors import to_hex
@@ -61,11 +72,18 @@ def test_without_truth_nothing_is_judged():
 
 
 def test_threshold_and_what_lies_below():
-    assert drawn(plot_detections(picture(), FOUND, 0.75)) == ["prediction:unlabelled:1", "prediction:unlabelled:0"]
+    assert drawn(plot_detections(picture(), FOUND, 0.75)) == [
+        "prediction:unlabelled:1",
+        "prediction:unlabelled:0",
+    ]
     below = plot_detections(picture(), FOUND, 0.75, show_below=True)
     assert "prediction:below:4" in drawn(below) and len(labels(below)) == 2
     per_class = plot_detections(picture(), FOUND, [0.85, 0.2])
-    assert set(drawn(per_class)) == {"prediction:unlabelled:0", "prediction:unlabelled:2", "prediction:unlabelled:4"}
+    assert set(drawn(per_class)) == {
+        "prediction:unlabelled:0",
+        "prediction:unlabelled:2",
+        "prediction:unlabelled:4",
+    }
 
 
 @pytest.mark.parametrize("classes", [["dog"], "dog", [1], 1])
@@ -76,10 +94,17 @@ def test_class_filter_narrows_the_picture_not_the_verdicts(classes):
 
 def test_the_caption_fits_a_narrow_picture():
     tall = Detections([[5, 10, 50, 60]], [0.9], [0], (60, 400))
-    ax = plot_detections(np.full((400, 60, 3), 200, np.uint8), tall, annotations=Annotations([[5, 100, 50, 160]], [0], (60, 400)))
+    ax = plot_detections(
+        np.full((400, 60, 3), 200, np.uint8),
+        tall,
+        annotations=Annotations([[5, 100, 50, 160]], [0], (60, 400)),
+    )
     figure = ax.figure
     figure.canvas.draw()
-    assert ax.xaxis.label.get_window_extent().x1 <= figure.get_window_extent().width + 2 and "COCO" in ax.get_xlabel()
+    assert (
+        ax.xaxis.label.get_window_extent().x1 <= figure.get_window_extent().width + 2
+        and "COCO" in ax.get_xlabel()
+    )
 
 
 def test_an_axes_of_the_callers_own_and_inputs_untouched():
@@ -97,8 +122,10 @@ def test_an_axes_of_the_callers_own_and_inputs_untouched():
 
 def test_bad_input_is_named():
     for call, words in (
-        (lambda: plot_detections(np.zeros((5,)), FOUND), "expected an image"), (lambda: plot_detections(np.zeros((9, 9, 3), np.uint8), FOUND), "9x9, the detections"),
-        (lambda: plot_detections(picture(), FOUND, classes=["dog"]), "names need class_map"), (lambda: plot_detections(picture(), FOUND, classes=["cat"], class_map=NAMES), "No class"),
+        (lambda: plot_detections(np.zeros((5,)), FOUND), "expected an image"),
+        (lambda: plot_detections(np.zeros((9, 9, 3), np.uint8), FOUND), "9x9, the detections"),
+        (lambda: plot_detections(picture(), FOUND, classes=["dog"]), "names need class_map"),
+        (lambda: plot_detections(picture(), FOUND, classes=["cat"], class_map=NAMES), "No class"),
         (lambda: render_detections(np.zeros((9, 9), np.uint8), FOUND), "RGB uint8"),
     ):
         with pytest.raises(InputError, match=words):
@@ -114,7 +141,9 @@ def test_rendered_onto_an_array():
     image = picture()
     out = render_detections(image, FOUND, annotations=TRUTH, class_map=NAMES)
     assert out.shape == image.shape and out.dtype == np.uint8 and (image == 120).all()
-    assert has_colour(out, STROKES["correct"], (18, 60, 30, 90)) and has_colour(out, STROKES["wrong"], (115, 140, 128, 165))
+    assert has_colour(out, STROKES["correct"], (18, 60, 30, 90)) and has_colour(
+        out, STROKES["wrong"], (115, 140, 128, 165)
+    )
     missed = (np.abs(out[125:175, 199:203].astype(int) - STROKES["missed"].rgb).max(axis=2) == 0).any(axis=1)
     assert 0.3 < missed.mean() < 0.9, "dashed: part of the line is drawn"
     right = (np.abs(out[60:95, 98:103].astype(int) - STROKES["correct"].rgb).max(axis=2) == 0).any(axis=1)
@@ -131,7 +160,9 @@ def test_rendered_small_and_with_its_operating_point():
     np.testing.assert_array_equal(nothing, picture())
     assert add_caption(picture(), "≥ ·").shape[1] == 300
     one, three = (add_caption(picture(), " ".join(["operating point"] * n)).shape for n in (1, 8))
-    assert one[1] == three[1] == 300 and three[0] - picture().shape[0] > 2 * (one[0] - picture().shape[0] - 4), "more lines, not smaller type"
+    assert one[1] == three[1] == 300 and three[0] - picture().shape[0] > 2 * (
+        one[0] - picture().shape[0] - 4
+    ), "more lines, not smaller type"
 
 
 def test_half_transparent_below_the_threshold():

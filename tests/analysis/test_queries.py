@@ -26,21 +26,44 @@ from tests.analysis.builders import coco_dicts, make_run, random_run
 def data():
     """a: car dog; b: car car; c: dog cup; d: nothing; e: nobody labelled it."""
     objects = ObjectTable.build(
-        [0, 0, 1, 1, 2, 2], [[0, 0, 9, 7]] * 6, [0, 1, 0, 0, 1, 2], crowd=[0, 0, 1, 0, 0, 0], truncated=[0, 1, 0, 0, 0, 0]
+        [0, 0, 1, 1, 2, 2],
+        [[0, 0, 9, 7]] * 6,
+        [0, 1, 0, 0, 1, 2],
+        crowd=[0, 0, 1, 0, 0, 0],
+        truncated=[0, 1, 0, 0, 0, 0],
     )
     return Dataset(
-        name="hand", format="test", source="", class_map=ClassMap(("car", "dog", "cup")), sample_ids="abcde", files=[""] * 5,
-        labelled=np.array([1, 1, 1, 1, 0], bool), objects=objects,
+        name="hand",
+        format="test",
+        source="",
+        class_map=ClassMap(("car", "dog", "cup")),
+        sample_ids="abcde",
+        files=[""] * 5,
+        labelled=np.array([1, 1, 1, 1, 0], bool),
+        objects=objects,
     )
 
 
 @pytest.mark.parametrize(
     "classes, mode, min_count, expected",
     [
-        (["car"], "any", 1, "ab"), (["car", "cup"], "any", 1, "abc"), (["car", "dog"], "all", 1, "a"), (["car", "dog"], "only", 1, "ab"),
-        (["car"], "only", 1, "b"), (["car"], "none", 1, "cd"), (["car"], "any", 2, "b"), (["car", "dog"], "all", 2, ""),
-        (["car"], "none", 2, "acd"), (["car", "dog"], "only", 2, "b"), ("dog", "any", 1, "ac"), ([0, 2], "any", 1, "abc"),
-        ([" Car"], "any", 1, "ab"), ([], "any", 1, ""), ([], "none", 1, "abcd"), ([], "all", 1, "abcd"), ([], "only", 1, ""),
+        (["car"], "any", 1, "ab"),
+        (["car", "cup"], "any", 1, "abc"),
+        (["car", "dog"], "all", 1, "a"),
+        (["car", "dog"], "only", 1, "ab"),
+        (["car"], "only", 1, "b"),
+        (["car"], "none", 1, "cd"),
+        (["car"], "any", 2, "b"),
+        (["car", "dog"], "all", 2, ""),
+        (["car"], "none", 2, "acd"),
+        (["car", "dog"], "only", 2, "b"),
+        ("dog", "any", 1, "ac"),
+        ([0, 2], "any", 1, "abc"),
+        ([" Car"], "any", 1, "ab"),
+        ([], "any", 1, ""),
+        ([], "none", 1, "abcd"),
+        ([], "all", 1, "abcd"),
+        ([], "only", 1, ""),
         (["dog", "dog"], "all", 1, "ac"),
     ],
 )
@@ -49,7 +72,12 @@ def test_truth_by_hand(classes, mode, min_count, expected):
 
 
 def test_predictions_above_the_threshold():
-    run = make_run([(0, 1, 1, 9, 5, 0.7, 0), (1, 1, 1, 9, 5, 0.4, 0), (2, 1, 1, 9, 5, 0.9, 1)], [(2, 1, 1, 9, 5, 0)], num_images=4, done=[1, 1, 1, 0])
+    run = make_run(
+        [(0, 1, 1, 9, 5, 0.7, 0), (1, 1, 1, 9, 5, 0.4, 0), (2, 1, 1, 9, 5, 0.9, 1)],
+        [(2, 1, 1, 9, 5, 0)],
+        num_images=4,
+        done=[1, 1, 1, 0],
+    )
     assert find_images_with_classes(run, ["car"]) == ["img0"]
     assert find_images_with_classes(run, ["car"], threshold=0.7) == ["img0"]
     assert find_images_with_classes(run, ["car"], threshold=0.3) == ["img0", "img1"]
@@ -61,8 +89,11 @@ def test_predictions_above_the_threshold():
 def test_a_question_that_makes_no_sense_is_named():
     d = data()
     for kwargs, words in (
-        ({"classes": ["cat"]}, "No class is named 'cat'"), ({"classes": [7]}, "ids of 0..2"), ({"classes": [], "mode": "some"}, "mode: expected one of any"),
-        ({"classes": [], "min_count": 0}, "at least 1"), ({"classes": [], "side": "predictions"}, "a data set has no predictions"),
+        ({"classes": ["cat"]}, "No class is named 'cat'"),
+        ({"classes": [7]}, "ids of 0..2"),
+        ({"classes": [], "mode": "some"}, "mode: expected one of any"),
+        ({"classes": [], "min_count": 0}, "at least 1"),
+        ({"classes": [], "side": "predictions"}, "a data set has no predictions"),
         ({"classes": [], "side": "left"}, "side: expected one of"),
     ):
         with pytest.raises(InputError, match=words):
@@ -78,7 +109,12 @@ def test_modes_obey_their_words(seed, classes, min_count):
     np.add.at(table, (t.rows, t.class_ids), 1)
     there = table[:, sorted(classes)] >= min_count
     others = table[:, [k for k in range(4) if k not in classes]].sum(axis=1)
-    expected = {"any": there.any(1), "all": there.all(1), "none": ~there.any(1), "only": there.any(1) & (others == 0)}
+    expected = {
+        "any": there.any(1),
+        "all": there.all(1),
+        "none": ~there.any(1),
+        "only": there.any(1) & (others == 0),
+    }
     for mode, want in expected.items():
         np.testing.assert_array_equal(images_with_classes(run, classes, mode, min_count, side="truth"), want)
 
@@ -98,7 +134,12 @@ def test_all_agrees_with_pycocotools(seed):
 
 
 def test_filters_compose():
-    objects = [(0, 0, 0, 31, 33, 0), (0, 0, 0, 40, 40, 1, {"truncated"}), (1, 0, 0, 100, 92.16, 0), (2, 5, 5, 9, 9, 0)]
+    objects = [
+        (0, 0, 0, 31, 33, 0),
+        (0, 0, 0, 40, 40, 1, {"truncated"}),
+        (1, 0, 0, 100, 92.16, 0),
+        (2, 5, 5, 9, 9, 0),
+    ]
     run = make_run([(0, 0, 0, 31, 33, 0.9, 0), (2, 50, 5, 60, 9, 0.9, 0)], objects)
     assert with_size(run, "small").tolist() == [True, False, True]  # 31 x 33 = 1023
     assert with_size(run, "medium").tolist() == [True, False, False]
@@ -108,7 +149,11 @@ def test_filters_compose():
     assert with_verdict(run, v, "missed").tolist() == [True, True, True]
     assert with_verdict(run, v, "wrong").tolist() == [False, False, True]
     assert (with_verdict(run, v, "correct") & with_flag(run, "truncated")).tolist() == [True, False, False]
-    for call, words in ((lambda: with_verdict(run, v, "bad"), "verdict"), (lambda: with_size(run, "huge"), "size"), (lambda: with_flag(run, "x"), "flag")):
+    for call, words in (
+        (lambda: with_verdict(run, v, "bad"), "verdict"),
+        (lambda: with_size(run, "huge"), "size"),
+        (lambda: with_flag(run, "x"), "flag"),
+    ):
         with pytest.raises(InputError, match=words):
             call()
 

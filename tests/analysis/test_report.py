@@ -47,7 +47,11 @@ class Reader(HTMLParser):
         self.tags.append(tag)
         if tag not in self.VOID:
             self.open.append(tag)
-        self.fetched += [v for k, v in attrs if k in ("src", "href", "xlink:href", "srcset") and not v.startswith(("data:", "#"))]
+        self.fetched += [
+            v
+            for k, v in attrs
+            if k in ("src", "href", "xlink:href", "srcset") and not v.startswith(("data:", "#"))
+        ]
 
     def handle_startendtag(self, tag, attrs):
         self.tags.append(tag)
@@ -82,17 +86,32 @@ def test_its_numbers_are_the_engines(run, report):
 
 def test_it_says_under_what_settings(run, report):
     assert report.html.count("confidence ≥ 0.50 · IoU ≥ 0.50 · COCO matching · by hand ab12cd34") >= 3
-    for text in (run.manifest.dataset.fingerprint, run.manifest.detector.weights_hash, "version of numpy", "does not gain their sum"):
+    for text in (
+        run.manifest.dataset.fingerprint,
+        run.manifest.detector.weights_hash,
+        "version of numpy",
+        "does not gain their sum",
+    ):
         assert text in report.html
     low = build_report(run, [0.25, 0.75], pictures=False, words="scores calibrated (platt)")
-    assert "confidence per class (0.25 to 0.75)" in low.html and "scores calibrated (platt)" in low.html and "<img" not in low.html
+    assert (
+        "confidence per class (0.25 to 0.75)" in low.html
+        and "scores calibrated (platt)" in low.html
+        and "<img" not in low.html
+    )
 
 
 def test_tables_read_back(run, report, tmp_path):
     paths = report.write(tmp_path / "sub" / "my report.html")
-    assert [p.name for p in paths[:2]] == ["my report.html", "my report-classes.csv"] and all(p.exists() for p in paths)
+    assert [p.name for p in paths[:2]] == ["my report.html", "my report-classes.csv"] and all(
+        p.exists() for p in paths
+    )
     classes = {r["class"]: r for r in csv.DictReader(io.StringIO(report.tables["classes.csv"]))}
-    assert (classes["cat"]["correct"], classes["dog"]["missed"], float(classes["cat"]["recall"])) == ("1", "2", 0.5)
+    assert (classes["cat"]["correct"], classes["dog"]["missed"], float(classes["cat"]["recall"])) == (
+        "1",
+        "2",
+        0.5,
+    )
     matrix = {r["object"]: r for r in csv.DictReader(io.StringIO(report.tables["confusion.csv"]))}
     assert (matrix["dog"]["cat"], matrix["dog"]["background"], matrix["background"]["dog"]) == ("1", "1", "1")
     mistakes = json.loads(report.tables["mistakes.json"])

@@ -23,7 +23,9 @@ from tests.analysis.ray_detectors import INFO, broken, gated, mortal, on_disk, s
 from tests.analysis.run_builders import StubDetector, numbered
 
 ROOT = Path(__file__).resolve().parents[2]
-needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed (pip install 'ray[data]')")
+needs_ray = pytest.mark.skipif(
+    importlib.util.find_spec("ray") is None, reason="Ray is not installed (pip install 'ray[data]')"
+)
 
 
 def test_its_absence_is_one_sentence(tmp_path, monkeypatch):
@@ -45,7 +47,14 @@ def block(dataset, rows):
 
     rows = np.asarray(rows, np.int32)
     width, height = dataset.sizes[rows].T
-    return pa.table({"row": rows, "file": [dataset.files[i] for i in rows], "width": pa.array(width), "height": pa.array(height)})
+    return pa.table(
+        {
+            "row": rows,
+            "file": [dataset.files[i] for i in rows],
+            "width": pa.array(width),
+            "height": pa.array(height),
+        }
+    )
 
 
 def test_a_worker_answers_with_the_rows_of_its_block(tmp_path):
@@ -79,11 +88,30 @@ def test_columns_are_stored_as_single_images_are(tmp_path):
         worker = DetectWorker(stub, INFO.weights_hash, 0.2, 8, 1)
         for rows in (range(20, 40), range(20)):
             f = found_columns(worker(block(dataset, rows)))
-            writer.add_columns(FoundColumns(f.rows, f.sizes, f.errors, f.counts, f.xyxy, f.scores, unified[f.class_ids], f.anchor_ids))
+            writer.add_columns(
+                FoundColumns(
+                    f.rows, f.sizes, f.errors, f.counts, f.xyxy, f.scores, unified[f.class_ids], f.anchor_ids
+                )
+            )
         with pytest.raises(InputError, match="done already"):
-            writer.add_columns(FoundColumns(f.rows, f.sizes, f.errors, f.counts, f.xyxy, f.scores, unified[f.class_ids], f.anchor_ids))
+            writer.add_columns(
+                FoundColumns(
+                    f.rows, f.sizes, f.errors, f.counts, f.xyxy, f.scores, unified[f.class_ids], f.anchor_ids
+                )
+            )
         with pytest.raises(InputError, match="each image once"):
-            writer.add_columns(FoundColumns(np.int32([1, 1]), f.sizes[:2], [None] * 2, np.int32([0, 0]), f.xyxy[:0], f.scores[:0], f.class_ids[:0], f.anchor_ids[:0]))
+            writer.add_columns(
+                FoundColumns(
+                    np.int32([1, 1]),
+                    f.sizes[:2],
+                    [None] * 2,
+                    np.int32([0, 0]),
+                    f.xyxy[:0],
+                    f.scores[:0],
+                    f.class_ids[:0],
+                    f.anchor_ids[:0],
+                )
+            )
         writer.finish("done")
     assert open_run(tmp_path / "columns").equals(local)
 
@@ -97,16 +125,28 @@ def test_batches_follow_memory():
 
 @needs_ray
 def test_runs_are_equal_row_for_row_and_lost_workers_cost_nothing(tmp_path):
-    """One cluster for all: torn pictures, a picture the detector fails on, a worker that dies once, a detector that never works."""
+    """One cluster for all: torn pictures, a picture the detector fails on, a worker that dies once, a
+    detector that never works.
+    """
     import ray
 
     dataset = on_disk(tmp_path / "p", 90, broken=(7, 50))
-    ray.init(num_cpus=2, include_dashboard=False, logging_level="ERROR", log_to_driver=False, object_store_memory=100 << 20)
+    ray.init(
+        num_cpus=2,
+        include_dashboard=False,
+        logging_level="ERROR",
+        log_to_driver=False,
+        object_store_memory=100 << 20,
+    )
     try:
         local, seen = detect_run(stub((9,)), dataset, tmp_path / "local"), []
         found = detect_on_ray(partial(stub, (9,)), dataset, tmp_path / "ray", progress=seen.append)
         assert found.equals(local) and sorted(found.failed) == ["s0007", "s0009", "s0050"]
-        assert found.manifest.state == "done" and found.manifest.counts == local.manifest.counts and seen[-1].done == 90
+        assert (
+            found.manifest.state == "done"
+            and found.manifest.counts == local.manifest.counts
+            and seen[-1].done == 90
+        )
         marker = tmp_path / "died"
         found = detect_on_ray(partial(mortal, 40, str(marker)), dataset, tmp_path / "mortal")
         assert marker.exists() and found.equals(detect_run(stub(), dataset, tmp_path / "local2"))
@@ -115,7 +155,9 @@ def test_runs_are_equal_row_for_row_and_lost_workers_cost_nothing(tmp_path):
         assert open_run(tmp_path / "never").manifest.state == "failed"
         stopped = detect_on_ray(stub, dataset, tmp_path / "stopped", should_stop=lambda: True)
         assert stopped.manifest.state == "cancelled"
-        assert detect_on_ray(stub, dataset, tmp_path / "stopped").equals(detect_run(stub(), dataset, tmp_path / "local2"))
+        assert detect_on_ray(stub, dataset, tmp_path / "stopped").equals(
+            detect_run(stub(), dataset, tmp_path / "local2")
+        )
         with pytest.raises(ModelError, match="the weights are torn"):
             detect_on_ray(broken, dataset, tmp_path / "broken")
     finally:
@@ -126,9 +168,10 @@ def test_runs_are_equal_row_for_row_and_lost_workers_cost_nothing(tmp_path):
 def test_a_killed_driver_resumes(tmp_path):
     dataset = on_disk(tmp_path / "p", 60, broken=(7,))
     script = (
-        "import sys; from functools import partial; from pathlib import Path; from analysis.run_ray import detect_on_ray; "
-        "from tests.analysis.ray_detectors import gated, on_disk; home = Path(sys.argv[1]); "
-        "detect_on_ray(partial(gated, 40, str(home / 'gate')), on_disk(home / 'p', 60, (7,)), home / 'run', workers=1)"
+        "import sys; from functools import partial; from pathlib import Path; from analysis.run_ray import"
+        " detect_on_ray; from tests.analysis.ray_detectors import gated, on_disk; home = Path(sys.argv[1]);"
+        " detect_on_ray(partial(gated, 40, str(home / 'gate')), on_disk(home / 'p', 60, (7,)), home / 'run',"
+        " workers=1)"
     )
     driver = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], cwd=ROOT, start_new_session=True)
     try:
@@ -143,4 +186,7 @@ def test_a_killed_driver_resumes(tmp_path):
     stored = watch(tmp_path / "run")
     assert stored.state == "interrupted" and 10 < stored.done < 60
     found = detect_on_ray(partial(gated, 40, str(tmp_path / "gate")), dataset, tmp_path / "run", workers=1)
-    assert found.equals(detect_run(StubDetector(), dataset, tmp_path / "local")) and found.manifest.state == "done"
+    assert (
+        found.equals(detect_run(StubDetector(), dataset, tmp_path / "local"))
+        and found.manifest.state == "done"
+    )

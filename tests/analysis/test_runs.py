@@ -24,17 +24,25 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def expected(n, broken=(), floor=0.01):
-    run = run_from_detections(numbered(n), [None if i in broken else answer(i) for i in range(n)], INFO, floor=floor)
+    run = run_from_detections(
+        numbered(n), [None if i in broken else answer(i) for i in range(n)], INFO, floor=floor
+    )
     return run.detections
 
 
 def test_a_run_holds_what_the_detector_answers(tmp_path):
     told: list[Progress] = []
     run = detect_run(StubDetector(), numbered(10), tmp_path / "run", floor=0.2, progress=told.append)
-    assert run.detections.equals(expected(10, floor=0.2)) and run.manifest.state == "done" and run.path == tmp_path / "run"
+    assert (
+        run.detections.equals(expected(10, floor=0.2))
+        and run.manifest.state == "done"
+        and run.path == tmp_path / "run"
+    )
     assert (told[-1].done, told[-1].total, told[-1].state, told[-1].fraction) == (10, 10, "done", 1.0)
     timing = run.manifest.timing
-    assert timing.images == 10 and timing.images_per_second > 0 and abs(sum(timing.shares.values()) - 1) < 1e-9
+    assert (
+        timing.images == 10 and timing.images_per_second > 0 and abs(sum(timing.shares.values()) - 1) < 1e-9
+    )
     assert watch(tmp_path / "run").state == "done" and not is_locked(tmp_path / "run")
 
 
@@ -44,12 +52,17 @@ def test_no_images(tmp_path):
 
 
 def test_unreadable_pictures_and_other_sizes_stop_nothing(tmp_path):
-    run = detect_run(StubDetector(), numbered(10, broken=(0, 7), sizes={3: (17, 30)}), tmp_path / "run", batch_size=3)
+    run = detect_run(
+        StubDetector(), numbered(10, broken=(0, 7), sizes={3: (17, 30)}), tmp_path / "run", batch_size=3
+    )
     assert run.failed == {"s0000": "picture 0 is torn", "s0007": "picture 7 is torn"}
     assert run.done.all() and np.flatnonzero(~run.usable).tolist() == [0, 7]
     assert run.sizes[3].tolist() == [17, 30] and run.detections_of(3).equals(run.detections_of(3))
     assert [(p.kind, p.sample_id) for p in run.problems] == [
-        ("image size differs", "s0003"), ("box outside the image", "s0003"), ("unreadable image", "s0000"), ("unreadable image", "s0007")
+        ("image size differs", "s0003"),
+        ("box outside the image", "s0003"),
+        ("unreadable image", "s0000"),
+        ("unreadable image", "s0007"),
     ]
     assert run.manifest.counts.failed == 2 and watch(run.path).failed == 2
 
@@ -58,7 +71,10 @@ def test_a_picture_the_reader_called_unreadable_is_not_a_problem_twice(tmp_path)
     dataset = numbered(3, broken=(1, 2))
     dataset.problems = (Problem("unreadable image", "torn", "", sample_id="s0001", left_out=True),)
     run = detect_run(StubDetector(), dataset, tmp_path / "run")
-    assert [(p.sample_id, p.message) for p in run.problems] == [("s0001", "torn"), ("s0002", "picture 2 is torn")] and len(run.failed) == 2
+    assert [(p.sample_id, p.message) for p in run.problems] == [
+        ("s0001", "torn"),
+        ("s0002", "picture 2 is torn"),
+    ] and len(run.failed) == 2
 
 
 def test_a_reader_that_breaks_in_its_own_way_is_recorded_too(tmp_path):
@@ -92,7 +108,9 @@ def test_a_detector_that_breaks_its_contract_is_named(tmp_path, fault):
             if fault == "size":
                 return [answer(1, (5, 99)) for _ in images]
             found = answer(4)
-            return [type(found)(found.xyxy, found.scores, found.class_ids + 3, found.image_size) for _ in images]
+            return [
+                type(found)(found.xyxy, found.scores, found.class_ids + 3, found.image_size) for _ in images
+            ]
 
     with pytest.raises(ModelError, match="stub answer"):
         detect_run(Bad(), numbered(8), tmp_path / "run")
@@ -118,7 +136,11 @@ def test_the_same_run_is_recognised_and_not_run_twice():
     assert again.equals(run) and second.seen == [] and sorted(first.seen) == list(range(6))
     assert told == [Progress(6, 6, 0, reused=6, state="done")]
     other = DetectorInfo("stub", "stub", INFO.class_map, "weights-2")
-    for detector, dataset, floor in [(StubDetector(info=other), numbered(6), 0.01), (second, numbered(7), 0.01), (second, numbered(6), 0.02)]:
+    for detector, dataset, floor in [
+        (StubDetector(info=other), numbered(6), 0.01),
+        (second, numbered(7), 0.01),
+        (second, numbered(6), 0.02),
+    ]:
         assert find_same_run(data_dir("runs"), dataset.fingerprint, detector.info.weights_hash, floor) is None
         assert detect_run(detector, dataset, floor=floor).path != run.path
     assert len(list_runs(data_dir("runs"))) == 4
@@ -128,7 +150,10 @@ def test_another_run_in_the_folder_is_refused(tmp_path):
     detect_run(StubDetector(), numbered(3), tmp_path / "run")
     for args, message in [
         ((StubDetector(), numbered(4)), "data set numbers, 3 images"),
-        ((StubDetector(info=DetectorInfo("x", "stub", INFO.class_map, "w2")), numbered(3)), "weights or settings"),
+        (
+            (StubDetector(info=DetectorInfo("x", "stub", INFO.class_map, "w2")), numbered(3)),
+            "weights or settings",
+        ),
     ]:
         with pytest.raises(RunError, match=message):
             detect_run(*args, tmp_path / "run")
@@ -179,7 +204,11 @@ def test_several_equal_detectors_work_side_by_side(tmp_path):
     assert all(d.seen for d in pair) and len(pair[0].threads | pair[1].threads) == 2
     assert sorted(pair[0].seen + pair[1].seen) == list(range(40))
     with pytest.raises(InputError, match="equal detectors"):
-        detect_run([StubDetector(), StubDetector(info=DetectorInfo("x", "s", INFO.class_map, "w2"))], numbered(2), tmp_path / "b")
+        detect_run(
+            [StubDetector(), StubDetector(info=DetectorInfo("x", "s", INFO.class_map, "w2"))],
+            numbered(2),
+            tmp_path / "b",
+        )
     with pytest.raises(InputError, match="empty list"):
         detect_run([], numbered(2), tmp_path / "b")
 
@@ -205,13 +234,17 @@ def test_cancel_from_inside_leaves_a_run_that_goes_on(tmp_path):
 
 
 def start(folder: Path, images: int, delay: float) -> subprocess.Popen:
-    return subprocess.Popen([sys.executable, "-m", "tests.analysis.slow_run", str(folder), str(images), str(delay)], cwd=ROOT)
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.analysis.slow_run", str(folder), str(images), str(delay)], cwd=ROOT
+    )
 
 
 def wait_for(condition, process: subprocess.Popen, seconds: float = 30):
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline and process.poll() is None, f"ended with {process.poll()}, or too slow"
+        assert time.monotonic() < deadline and process.poll() is None, (
+            f"ended with {process.poll()}, or too slow"
+        )
         time.sleep(0.01)
 
 
@@ -234,13 +267,17 @@ def test_killed_in_the_middle_it_finishes_equal_to_an_undisturbed_one(tmp_path):
     before = open_run(folder)
     kept = int(before.done.sum())
     assert watch(folder).state == list_runs(tmp_path)[0].state == "interrupted" and watch(folder).done == kept
-    assert 12 <= kept < images and before.detections.rows.max() < images and before.manifest.state == "running"
+    assert (
+        12 <= kept < images and before.detections.rows.max() < images and before.manifest.state == "running"
+    )
 
     rest = StubDetector()
     resumed = detect_run(rest, numbered(images, broken=(5,)), folder, batch_size=2, part_images=4)
     assert sorted(rest.seen) == [i for i in np.flatnonzero(~before.done) if i != 5]  # nothing twice
     assert not [p.name for p in (folder / "parts").iterdir() if "000090" in p.name]
-    undisturbed = detect_run(StubDetector(), numbered(images, broken=(5,)), tmp_path / "undisturbed", batch_size=2, part_images=4)
+    undisturbed = detect_run(
+        StubDetector(), numbered(images, broken=(5,)), tmp_path / "undisturbed", batch_size=2, part_images=4
+    )
     assert resumed.equals(undisturbed) and resumed.failed == {"s0005": "picture 5 is torn"}
     for column in ("rows", "xyxy", "scores", "class_ids", "anchor_ids", "offsets"):
         assert np.array_equal(getattr(resumed.detections, column), getattr(undisturbed.detections, column))
@@ -261,7 +298,11 @@ def test_cancel_from_another_process(tmp_path):
     finally:
         process.kill()
     progress = watch(folder)
-    assert progress.state == "cancelled" and 0 < progress.done < 500 and progress.done == int(open_run(folder).done.sum())
+    assert (
+        progress.state == "cancelled"
+        and 0 < progress.done < 500
+        and progress.done == int(open_run(folder).done.sum())
+    )
     assert not (folder / "cancel").exists()
     request_cancel(folder)  # nobody writes: no marker that would stop the next one
     assert not (folder / "cancel").exists()
@@ -303,10 +344,20 @@ def test_the_fake_detector_on_pictures_in_files(tmp_path):
         cv2.imwrite(str(files[-1]), source.load_image(i)[:, :, ::-1])
     files[2].write_bytes(files[2].read_bytes()[:50])
     dataset = Dataset(
-        name="files", format="folder", source=tmp_path, class_map=source.class_map, sample_ids=source.sample_ids, files=files, objects=source.objects
+        name="files",
+        format="folder",
+        source=tmp_path,
+        class_map=source.class_map,
+        sample_ids=source.sample_ids,
+        files=files,
+        objects=source.objects,
     )
     detector = FakeDetector(dataset.subset(np.array([0, 1, 3, 4])), seed=3)
     run = detect_run(detector, dataset)
     assert list(run.failed) == ["s0002"] and str(files[2]) in run.failed["s0002"]
     assert run.manifest.detector.simulated and len(run.detections) and run.load_image(1).shape == (13, 21, 3)
-    assert os.fspath(run.files[0]) == str(files[0]) and run.sizes[0].tolist() == [21, 13] and run.sizes[2].tolist() == [0, 0]
+    assert (
+        os.fspath(run.files[0]) == str(files[0])
+        and run.sizes[0].tolist() == [21, 13]
+        and run.sizes[2].tolist() == [0, 0]
+    )

@@ -1,4 +1,6 @@
-"""Slices by hand; intervals against the textbook where one exists; planted weakness is named, noise is not."""
+"""Slices by hand; intervals against the textbook where one exists; planted weakness is named, noise is
+not.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +15,21 @@ from detector.errors import InputError
 from tests.analysis.builders import make_run
 
 OBJECTS = [
-    (0, 0, 10, 20, 30, 0), (0, 30, 10, 60, 30, 1, {"truncated"}), (0, 45, 10, 75, 30, 1, {"difficult"}), (1, 10, 10, 60, 60, 0, {"truncated"}),
+    (0, 0, 10, 20, 30, 0),
+    (0, 30, 10, 60, 30, 1, {"truncated"}),
+    (0, 45, 10, 75, 30, 1, {"difficult"}),
+    (1, 10, 10, 60, 60, 0, {"truncated"}),
     (1, 70, 70, 99, 79, 2, {"crowd"}),
 ]
-RUN = make_run([(0, 0, 10, 20, 30, 0.9, 0), (0, 30, 10, 60, 30, 0.8, 1), (1, 10, 10, 60, 60, 0.3, 0), (1, 5, 70, 9, 75, 0.7, 0)], OBJECTS)
+RUN = make_run(
+    [
+        (0, 0, 10, 20, 30, 0.9, 0),
+        (0, 30, 10, 60, 30, 0.8, 1),
+        (1, 10, 10, 60, 60, 0.3, 0),
+        (1, 5, 70, 9, 75, 0.7, 0),
+    ],
+    OBJECTS,
+)
 
 
 def by_label(slices):
@@ -31,8 +44,14 @@ def test_by_hand():
     assert (parts["size", "medium"].objects, parts["size", "medium"].recall) == (1, 0)
     assert ("size", "large") not in parts, "an empty slice is not shown"
     assert (parts["truncated", "yes"].objects, parts["truncated", "yes"].found) == (2, 1)
-    assert (parts["difficult", "yes"].objects, parts["difficult", "no"].objects) == (1, 3) and ("occluded", "yes") not in parts
-    assert (parts["border", "at the image's edge"].objects, parts["border", "at the image's edge"].recall) == (1, 1)
+    assert (parts["difficult", "yes"].objects, parts["difficult", "no"].objects) == (1, 3) and (
+        "occluded",
+        "yes",
+    ) not in parts
+    assert (
+        parts["border", "at the image's edge"].objects,
+        parts["border", "at the image's edge"].recall,
+    ) == (1, 1)
     assert parts["crowded", "overlapped by another object"].objects == 2
     car = parts["class", "car"]
     assert (car.objects, car.found, car.detections, car.correct, car.precision) == (2, 1, 2, 1, 0.5)
@@ -69,7 +88,9 @@ def test_a_planted_weakness_is_named():
 
 
 def test_noise_is_seldom_named():
-    named = sum(any(w.group == "size" for w in slice_run(many(seed, 0.8), samples=200).worst()) for seed in range(20))
+    named = sum(
+        any(w.group == "size" for w in slice_run(many(seed, 0.8), samples=200).worst()) for seed in range(20)
+    )
     assert named <= 3
 
 
@@ -87,7 +108,8 @@ def test_objects_of_one_image_are_not_independent():
     t, d = one.truth, one.detections
     ten = make_run(
         [(int(r), *(b + 0), s, 0) for r, b, s in zip(d.rows, d.xyxy, d.scores) for _ in range(10)],
-        [(int(r), *b, 0) for r, b in zip(t.rows, t.xyxy) for _ in range(10)], num_images=100,
+        [(int(r), *b, 0) for r, b in zip(t.rows, t.xyxy) for _ in range(10)],
+        num_images=100,
     )
     a, b = slice_run(one).whole.recall_interval, slice_run(ten).whole.recall_interval
     assert b[1] - b[0] == pytest.approx(a[1] - a[0], rel=0.05)

@@ -52,7 +52,12 @@ def test_a_table_without_rows():
 def test_a_table_from_any_order():
     boxes = [[0, 0, 1, 1], [0, 0, 2, 1], [0, 0, 3, 1], [0, 0, 4, 1]]
     table = DetectionTable.build([2, 0, 2, 2], boxes, [0.5, 0.1, 0.9, 0.5], [0, 1, 2, 3], count=4)
-    assert table.rows.tolist() == [0, 2, 2, 2] and table.class_ids.tolist() == [1, 2, 0, 3]  # the tie keeps its order
+    assert table.rows.tolist() == [0, 2, 2, 2] and table.class_ids.tolist() == [
+        1,
+        2,
+        0,
+        3,
+    ]  # the tie keeps its order
     assert table.offsets.tolist() == [0, 1, 1, 4, 4] and table.anchor_ids.tolist() == [-1] * 4
     assert table.xyxy[table.of(2)][:, 2].tolist() == [3, 1, 4]
     assert table.take(table.scores > 0.4).rows.tolist() == [2, 2, 2]
@@ -61,7 +66,14 @@ def test_a_table_from_any_order():
 
 
 @pytest.mark.parametrize(
-    "rows, scores", [([1, 0], [0.5, 0.5]), ([0, 0], [0.5, 0.6]), ([0, 2], [0.5, 0.5]), ([-1, 0], [0.5, 0.5]), ([0, 1], [0.5, 1.5])]
+    "rows, scores",
+    [
+        ([1, 0], [0.5, 0.5]),
+        ([0, 0], [0.5, 0.6]),
+        ([0, 2], [0.5, 0.5]),
+        ([-1, 0], [0.5, 0.5]),
+        ([0, 1], [0.5, 1.5]),
+    ],
 )
 def test_a_table_out_of_order_is_refused(rows, scores):
     with pytest.raises(InputError):
@@ -69,13 +81,19 @@ def test_a_table_out_of_order_is_refused(rows, scores):
 
 
 def test_a_stored_run_is_the_one_in_memory(stored):
-    run, memory = open_run(stored), run_from_detections(numbered(10), [answer(i) for i in range(10)], INFO, floor=0.3)
+    run, memory = (
+        open_run(stored),
+        run_from_detections(numbered(10), [answer(i) for i in range(10)], INFO, floor=0.3),
+    )
     assert run.equals(memory) and memory.equals(run)
     assert run.class_map == ClassMap(("cat", "aeroplane", "dog"), (3, 7, 18))
     assert run.detections.scores.min() >= 0.3 and len(run.detections) == KEPT
     assert run.manifest.counts.detections == KEPT and run.manifest.counts.done == 10
     expected = unified(answer(4).above(0.3))
-    assert run.detections_of(4).equals(expected) and run.detections_of(4).anchor_ids.tolist() == expected.anchor_ids.tolist()
+    assert (
+        run.detections_of(4).equals(expected)
+        and run.detections_of(4).anchor_ids.tolist() == expected.anchor_ids.tolist()
+    )
     assert run.annotations(3).ids.tolist() == [0, 1] and run.annotations(3).image_size == SIZE
     assert run.usable.all() and run.position("s0007") == 7 and "s0007" in run and "x" not in run
     with pytest.raises(ImageError, match="made in memory"):
@@ -86,7 +104,9 @@ def test_a_stored_run_is_the_one_in_memory(stored):
 
 
 def test_an_empty_data_set(tmp_path):
-    dataset = Dataset(name="none", format="folder", source="", class_map=ClassMap(()), sample_ids=[], files=[])
+    dataset = Dataset(
+        name="none", format="folder", source="", class_map=ClassMap(()), sample_ids=[], files=[]
+    )
     create_run(tmp_path / "run", dataset, INFO, floor=0)
     with RunWriter(tmp_path / "run") as writer:
         writer.finish("done")
@@ -106,7 +126,12 @@ def test_what_is_not_done_is_not_usable(tmp_path):
             writer.add(3, unified(answer(3)))
         writer.finish("cancelled")
     run = open_run(tmp_path / "run")
-    assert run.done.tolist() == [False, True, False, True] and run.usable.tolist() == [False, False, False, True]
+    assert run.done.tolist() == [False, True, False, True] and run.usable.tolist() == [
+        False,
+        False,
+        False,
+        True,
+    ]
     assert run.failed == {"s0001": "torn"} and run.manifest.counts.failed == 1
     assert [(p.kind, p.sample_id, p.left_out) for p in run.problems] == [("unreadable image", "s0001", True)]
     assert len(run.detections_of(0)) == 0 and len(run.truth) == 8
@@ -148,7 +173,10 @@ def test_an_image_done_by_two_workers_counts_once(tmp_path):
 def test_a_second_writer_of_that_name_is_refused_and_a_dead_ones_lock_taken_over(tmp_path):
     create_run(tmp_path / "run", numbered(3), INFO, floor=0)
     (tmp_path / "run" / "lock-local").write_text("999999")
-    with RunWriter(tmp_path / "run"), pytest.raises(RunError, match=r"Another process \(process \d+\) is writing"):
+    with (
+        RunWriter(tmp_path / "run"),
+        pytest.raises(RunError, match=r"Another process \(process \d+\) is writing"),
+    ):
         RunWriter(tmp_path / "run")
     RunWriter(tmp_path / "run").close()
 
@@ -186,7 +214,15 @@ def test_a_stop_between_the_two_files_of_a_part_leaves_its_images_open(tmp_path,
     assert not run.done.any() and len(run.detections) == 0
 
 
-@pytest.mark.parametrize("name", ["samples.parquet", "truth.parquet", "parts/detections-w0-000000.parquet", "parts/images-w0-000000.parquet"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "samples.parquet",
+        "truth.parquet",
+        "parts/detections-w0-000000.parquet",
+        "parts/images-w0-000000.parquet",
+    ],
+)
 def test_a_cut_file_is_one_sentence(tmp_path, name):
     folder = store(tmp_path / "run")
     path = folder / name
@@ -221,8 +257,11 @@ def test_missing_foreign_and_contradicting_files(tmp_path):
 @pytest.mark.parametrize(
     "change, message",
     [
-        ({"schema": SCHEMA + 1, "surprise": 1}, "newer Boxscope"), ({"schema": None}, "no schema version"), ({"surprise": 1}, "surprise"),
-        ({"state": "resting"}, "state"), ({"floor": "low"}, "floor"),
+        ({"schema": SCHEMA + 1, "surprise": 1}, "newer Boxscope"),
+        ({"schema": None}, "no schema version"),
+        ({"surprise": 1}, "surprise"),
+        ({"state": "resting"}, "state"),
+        ({"floor": "low"}, "floor"),
     ],
 )
 def test_manifests_are_strict(tmp_path, change, message):
@@ -262,13 +301,20 @@ def test_create_refuses_a_run_and_strange_files(tmp_path):
 def test_the_manifest_tells_the_mapping_and_how_low_the_detector_goes(stored, tmp_path):
     manifest = read_manifest(stored)
     assert [(link.detector, link.dataset, link.class_id, link.how) for link in manifest.classes.links] == [
-        ("airplane", "aeroplane", 1, "alias"), ("dog", None, 2, "new"), ("Cat", "cat", 0, "spelling")
+        ("airplane", "aeroplane", 1, "alias"),
+        ("dog", None, 2, "new"),
+        ("Cat", "cat", 0, "spelling"),
     ]
     assert manifest.floor_note == "" and manifest.versions["numpy"] == np.__version__
     deaf = DetectorInfo("deaf", "stub", ClassMap(("cat",)), "h", settings={"score_threshold": 0.25})
     assert "cuts at 0.25" in create_run(tmp_path / "a", numbered(1), deaf, floor=0.01).floor_note
     assert create_run(tmp_path / "b", numbered(1), deaf, floor=0.3).floor_note == ""
-    assert "does not say" in create_run(tmp_path / "c", numbered(1), DetectorInfo("d", "s", ClassMap(("cat",)), "h"), floor=0.1).floor_note
+    assert (
+        "does not say"
+        in create_run(
+            tmp_path / "c", numbered(1), DetectorInfo("d", "s", ClassMap(("cat",)), "h"), floor=0.1
+        ).floor_note
+    )
 
 
 def test_a_detector_that_shares_no_class_is_a_problem():
@@ -278,7 +324,8 @@ def test_a_detector_that_shares_no_class_is_a_problem():
 
 
 def test_pictures_that_decode_to_another_size():
-    # 21x13 stated. 0 as stated; 1 on its side; 2 smaller, so that the second box (10,3,21,13) lies outside; 3 larger.
+    # 21x13 stated. 0 as stated; 1 on its side; 2 smaller, so that the second box (10,3,21,13) lies outside; 3
+    # larger.
     sizes = [SIZE, (13, 21), (10, 12), (42, 26)]
     run = run_from_detections(numbered(4), [Detections.empty(s) for s in sizes], INFO)
     assert run.sizes.tolist() == [list(s) for s in sizes]
@@ -288,8 +335,10 @@ def test_pictures_that_decode_to_another_size():
     assert run.annotations(3).xyxy.tolist() == [[1, 2, 9, 11], [10, 3, 21, 13]]
     found = [(p.sample_id, p.kind, p.left_out) for p in run.problems]
     assert found == [
-        ("s0001", "image size differs", False), ("s0001", "box outside the image", False),
-        ("s0002", "image size differs", False), ("s0002", "box outside the image", True),
+        ("s0001", "image size differs", False),
+        ("s0001", "box outside the image", False),
+        ("s0002", "image size differs", False),
+        ("s0002", "box outside the image", True),
         ("s0003", "image size differs", False),
     ]
     assert "EXIF" in run.problems[0].message and "EXIF" not in run.problems[2].message
@@ -298,8 +347,15 @@ def test_pictures_that_decode_to_another_size():
 def test_names_that_are_not_utf8_survive(tmp_path):
     odd = b"caf\xe9.jpg".decode("utf-8", "surrogateescape")
     dataset = Dataset(
-        name=odd, format="folder", source="/x/" + odd, class_map=ClassMap(("cat",)), sample_ids=["plain", odd], files=["/x/p.jpg", "/x/" + odd],
-        splits=["val", None], labelled=[True, False], objects=ObjectTable.build([0], [[0, 0, 4, 2]], [0]),
+        name=odd,
+        format="folder",
+        source="/x/" + odd,
+        class_map=ClassMap(("cat",)),
+        sample_ids=["plain", odd],
+        files=["/x/p.jpg", "/x/" + odd],
+        splits=["val", None],
+        labelled=[True, False],
+        objects=ObjectTable.build([0], [[0, 0, 4, 2]], [0]),
         problems=[Problem("unreadable image", "bad", "/x/" + odd, 3, odd, True)],
     )
     create_run(tmp_path / "run", dataset, INFO, floor=0)

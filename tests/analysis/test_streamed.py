@@ -36,7 +36,9 @@ def same_matches(a: Matches, b: Matches) -> bool:
 
 
 def test_an_empty_run(tmp_path):
-    dataset = Dataset(name="none", format="memory", source="memory", class_map=ClassMap(("car",)), sample_ids=[], files=[])
+    dataset = Dataset(
+        name="none", format="memory", source="memory", class_map=ClassMap(("car",)), sample_ids=[], files=[]
+    )
     create_run(tmp_path / "run", dataset, INFO, floor=0.1)
     run = open_streamed(tmp_path / "run")
     assert len(run) == 0 and list(run.windows()) == [] and find_images_with_classes(run, "car") == []
@@ -59,7 +61,11 @@ def test_windows_cover_the_run_once_and_hold_its_rows(both):
             mine, theirs = window.annotations(k), run.annotations(i)
             assert (mine is None) == (theirs is None)
             if mine is not None:
-                assert np.array_equal(mine.xyxy, theirs.xyxy) and np.array_equal(mine.ids, theirs.ids) and np.array_equal(mine.area, theirs.area, equal_nan=True)
+                assert (
+                    np.array_equal(mine.xyxy, theirs.xyxy)
+                    and np.array_equal(mine.ids, theirs.ids)
+                    and np.array_equal(mine.area, theirs.area, equal_nan=True)
+                )
 
 
 def test_what_is_known_of_each_image(both):
@@ -68,7 +74,11 @@ def test_what_is_known_of_each_image(both):
     for name in ("sizes", "labelled", "done", "readable", "usable"):
         assert np.array_equal(getattr(big, name), getattr(run, name)), name
     assert big.failed == run.failed == {run.sample_ids[5]: "picture 5 is torn"}
-    assert big.version == run.version and big.detection_count == len(run.detections) and big.object_count >= len(run.truth)
+    assert (
+        big.version == run.version
+        and big.detection_count == len(run.detections)
+        and big.object_count >= len(run.truth)
+    )
     assert big.position(run.sample_ids[17]) == 17 and "nobody" not in big
     with pytest.raises(InputError, match="no sample 'nobody'"):
         big.position("nobody")
@@ -92,7 +102,9 @@ def test_counts_and_thresholds_follow(both):
     assert [np.array_equal(x.tp, y.tp) for x, y in zip(grid_curves(a)[1], grid_curves(b)[1])] == [True] * 4
 
 
-@pytest.mark.parametrize("settings", [{}, {"area": "box"}, {"classes": ["cup", "car"]}, {"max_detections": (1, 2, 3)}])
+@pytest.mark.parametrize(
+    "settings", [{}, {"area": "box"}, {"classes": ["cup", "car"]}, {"max_detections": (1, 2, 3)}]
+)
 @pytest.mark.parametrize("most", [10**9, 30])
 def test_average_precision(both, settings, most, monkeypatch):
     monkeypatch.setattr(streamed_figures, "PASS_DETECTIONS", most)
@@ -116,7 +128,9 @@ def test_other_choices_than_cocos_are_refused_by_name(both):
         evaluate(both[1], difficult="ignore")
 
 
-@pytest.mark.parametrize("settings", [{}, {"max_detections": None, "ignored_too": True}, {"max_detections": 3}])
+@pytest.mark.parametrize(
+    "settings", [{}, {"max_detections": None, "ignored_too": True}, {"max_detections": 3}]
+)
 def test_error_kinds(both, settings):
     a, b = (find_errors(r, **settings) for r in both)
     assert a.to_dict() == b.to_dict() and a.counts["missed"] > 0 and a.counts["classification"] > 0
@@ -132,12 +146,21 @@ def test_class_queries(both, mode, side):
     for classes, least in ((["car"], 1), (["car", "cup"], 1), (["dog"], 2), ([], 1)):
         found = find_images_with_classes(big, classes, mode, least, 0.4, side)
         assert found == find_images_with_classes(run, classes, mode, least, 0.4, side)
-    assert find_images_with_classes(big, ["car"], mode, threshold=[0.9, 0, 0, 0]) == find_images_with_classes(run, ["car"], mode, threshold=[0.9, 0, 0, 0])
+    assert find_images_with_classes(big, ["car"], mode, threshold=[0.9, 0, 0, 0]) == find_images_with_classes(
+        run, ["car"], mode, threshold=[0.9, 0, 0, 0]
+    )
 
 
 def test_turns_of_images_are_those_of_the_run_in_memory(tmp_path):
     for names in (["10", "9", "007", "1"], ["b", "a", "ä", "B"], ["9" * 30, "1"], ["1", "x"]):
-        dataset = Dataset(name="n", format="memory", source="m", class_map=ClassMap(("car",)), sample_ids=names, files=[""] * len(names))
+        dataset = Dataset(
+            name="n",
+            format="memory",
+            source="m",
+            class_map=ClassMap(("car",)),
+            sample_ids=names,
+            files=[""] * len(names),
+        )
         folder = tmp_path / str(len(names[0]) + ord(names[0][0]))
         create_run(folder, dataset, INFO, floor=0.1)
         assert np.array_equal(streamed_figures._ranks(open_streamed(folder)), image_ranks(names)), names

@@ -12,7 +12,10 @@ from analysis.style import STROKES, label_text, object_stroke
 
 def contrast(a, b):
     def luminance(colour):
-        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))]
+        linear = [
+            c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4
+            for c in (int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
+        ]
         return np.dot(linear, [0.2126, 0.7152, 0.0722])
 
     high, low = sorted((luminance(a), luminance(b)), reverse=True)
@@ -23,14 +26,20 @@ def test_verdicts_differ_in_more_than_colour():
     judged = [STROKES[v] for v in ("correct", "wrong", "missed", "duplicate")]
     assert len({s.colour for s in judged}) == len({s.mark for s in judged}) == 4
     assert [s.colour for s in judged] == ["#009E73", "#D55E00", "#CC79A7", "#8A8A8A"]
-    assert all(not STROKES[v].dash for v in ("correct", "wrong", "duplicate", "ignored", "below", "unlabelled")), "predictions are solid"
-    assert all(object_stroke(v).dash for v in ("missed", "found", "ignored", "unlabelled")), "ground truth is dashed"
+    assert all(
+        not STROKES[v].dash for v in ("correct", "wrong", "duplicate", "ignored", "below", "unlabelled")
+    ), "predictions are solid"
+    assert all(object_stroke(v).dash for v in ("missed", "found", "ignored", "unlabelled")), (
+        "ground truth is dashed"
+    )
 
 
 def test_text_on_every_colour_can_be_read():
     for stroke in STROKES.values():
         assert contrast(stroke.ink, stroke.colour) >= 4.5
-        assert contrast(stroke.ink, stroke.colour) >= contrast({"#111111": "#FFFFFF", "#FFFFFF": "#111111"}[stroke.ink], stroke.colour)
+        assert contrast(stroke.ink, stroke.colour) >= contrast(
+            {"#111111": "#FFFFFF", "#FFFFFF": "#111111"}[stroke.ink], stroke.colour
+        )
 
 
 def test_label_text():

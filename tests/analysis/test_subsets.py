@@ -17,16 +17,33 @@ from detector.errors import InputError
 BOX = [[0, 0, 10, 20], [50, 0, 60, 20], [0, 30, 10, 50]]
 # image 0: cat found at .9, dog missed; image 1: cat predicted at .4 on nothing; image 2: dog found at .6
 TRUTH = ObjectTable.build([0, 0, 2], [BOX[0], BOX[1], BOX[2]], [0, 1, 1])
-DETECTIONS = DetectionTable.build([0, 1, 2, 2], [BOX[0], BOX[1], BOX[2], BOX[0]], [0.9, 0.4, 0.6, 0.3], [0, 0, 1, 0], count=4)
+DETECTIONS = DetectionTable.build(
+    [0, 1, 2, 2], [BOX[0], BOX[1], BOX[2], BOX[0]], [0.9, 0.4, 0.6, 0.3], [0, 0, 1, 0], count=4
+)
 RUN = SimpleNamespace(
-    detections=DETECTIONS, truth=TRUTH, class_map=ClassMap(("cat", "dog")), sample_ids=list("abcd"),
-    labelled=np.array([1, 1, 1, 0], bool), done=np.array([1, 1, 1, 0], bool),
+    detections=DETECTIONS,
+    truth=TRUTH,
+    class_map=ClassMap(("cat", "dog")),
+    sample_ids=list("abcd"),
+    labelled=np.array([1, 1, 1, 0], bool),
+    done=np.array([1, 1, 1, 0], bool),
 )
 
 
 def matches(**options):
     d, t = DETECTIONS, TRUTH
-    return match_columns(d.rows, d.xyxy, d.scores, d.class_ids, t.rows, t.xyxy, t.class_ids, judged=RUN.labelled, num_classes=2, **options)
+    return match_columns(
+        d.rows,
+        d.xyxy,
+        d.scores,
+        d.class_ids,
+        t.rows,
+        t.xyxy,
+        t.class_ids,
+        judged=RUN.labelled,
+        num_classes=2,
+        **options,
+    )
 
 
 def plain(c):
@@ -61,10 +78,20 @@ def test_pairs_across_classes_cannot_be_torn():
         narrow(matches(class_aware=False), class_ids=[0])
 
 
-@pytest.mark.parametrize(("classes", "mode", "threshold", "expected"), [
-    ([0], "any", 0.35, "ab"), ([0], "any", 0.2, "abc"), ([0, 1], "all", 0.35, "a"), ([0, 1], "all", 0.2, "ac"),
-    ([0], "only", 0.35, "b"), ([1], "only", 0.35, "c"), ([1], "none", 0.35, "b"), ([0], "none", 0.95, "bc"), ([], "any", 0.5, ""),
-])
+@pytest.mark.parametrize(
+    ("classes", "mode", "threshold", "expected"),
+    [
+        ([0], "any", 0.35, "ab"),
+        ([0], "any", 0.2, "abc"),
+        ([0, 1], "all", 0.35, "a"),
+        ([0, 1], "all", 0.2, "ac"),
+        ([0], "only", 0.35, "b"),
+        ([1], "only", 0.35, "c"),
+        ([1], "none", 0.35, "b"),
+        ([0], "none", 0.95, "bc"),
+        ([], "any", 0.5, ""),
+    ],
+)
 def test_images_by_class_on_either_side(classes, mode, threshold, expected):
     found = images_showing(RUN, classes, mode, threshold)
     assert "".join(s for s, f in zip("abcd", found) if f) == expected

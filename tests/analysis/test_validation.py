@@ -14,7 +14,9 @@ from tests.analysis.run_builders import INFO, StubDetector, numbered
 def test_it_is_coco_s_figure_and_ap_comes_first():
     dataset, stub = numbered(19), StubDetector()
     figures = average_precision(stub, dataset)
-    whole = evaluate(run_from_detections(dataset, StubDetector().detect([dataset.load_image(i) for i in range(19)]), INFO)).figures
+    whole = evaluate(
+        run_from_detections(dataset, StubDetector().detect([dataset.load_image(i) for i in range(19)]), INFO)
+    ).figures
     assert list(figures) == ["AP", "AP50"] and figures["AP50"] == pytest.approx(whole["AP50"])
     assert sorted(stub.seen) == list(range(19))
 
@@ -31,6 +33,8 @@ def test_all_boxes_right_is_one_and_none_found_is_zero():
             return [Detections(boxes, [0.9] * len(boxes), [2] * len(boxes), (21, 13)) for _ in images]
 
     knows = Knows()
-    assert average_precision(knows, dataset)["AP50"] == pytest.approx(0.5)  # both classes count, the detector knows one
+    assert average_precision(knows, dataset)["AP50"] == pytest.approx(
+        0.5
+    )  # both classes count, the detector knows one
     knows.found = False
     assert average_precision(knows, dataset) == {"AP": 0.0, "AP50": 0.0}

@@ -18,7 +18,9 @@ def test_interpolations_by_hand():
     # right, wrong, right of 4 objects: precision 1, 1/2, 2/3 at recall 1/4, 1/4, 1/2.
     correct = np.array([1, 0, 1], bool)
     assert average_precision(correct, 4, "all") == pytest.approx(0.25 * 1 + 0.25 * 2 / 3)
-    assert average_precision(correct, 4, "11") == pytest.approx((3 * 1 + 3 * 2 / 3) / 11)  # r = 0 .1 .2; .3 .4 .5
+    assert average_precision(correct, 4, "11") == pytest.approx(
+        (3 * 1 + 3 * 2 / 3) / 11
+    )  # r = 0 .1 .2; .3 .4 .5
     assert average_precision(correct, 4, "101") == pytest.approx((26 * 1 + 25 * 2 / 3) / 101)
     assert average_precision(np.zeros(0, bool), 4) == 0 and np.isnan(average_precision(correct, 0))
     with pytest.raises(InputError, match="interpolation"):
@@ -34,13 +36,17 @@ def test_a_second_detection_is_wrong_even_where_another_object_is_free():
 
 def test_difficult_and_crowd_count_on_neither_side():
     objects = [(0, 0, 0, 20, 20, 0), (0, 40, 0, 60, 20, 0, {"difficult"})]
-    run = make_run([(0, 40, 0, 60, 20, 0.9, 0), (0, 41, 0, 60, 20, 0.8, 0), (0, 0, 0, 20, 20, 0.7, 0)], objects)
+    run = make_run(
+        [(0, 40, 0, 60, 20, 0.9, 0), (0, 41, 0, 60, 20, 0.8, 0), (0, 0, 0, 20, 20, 0.7, 0)], objects
+    )
     assert evaluate_voc(run).mean_ap == 1
     assert evaluate_voc(run, difficult="count").mean_ap == pytest.approx(0.5 + 0.5 * 2 / 3)
 
 
 def test_one_more_pixel_is_a_choice():
-    run = make_run([(0, 0, 0, 9, 4, 0.9, 0)], [(0, 0, 0, 9, 9, 0)])  # 36/81 continuous, 50/100 with the devkit's pixels
+    run = make_run(
+        [(0, 0, 0, 9, 4, 0.9, 0)], [(0, 0, 0, 9, 9, 0)]
+    )  # 36/81 continuous, 50/100 with the devkit's pixels
     assert evaluate_voc(run, iou=0.5).mean_ap == 0
     assert evaluate_voc(run, iou=0.5, plus_one=True).mean_ap == 1
 
@@ -56,7 +62,14 @@ def test_nothing_and_nonsense():
 def devkit(run, k, bound, plus):
     """VOCevaldet in plain loops."""
     d, t = run.detections, run.truth
-    gts = {i: [(b.astype(float), bool(f)) for b, r, c, f in zip(t.xyxy, t.rows, t.class_ids, t.crowd | t.difficult) if r == i and c == k] for i in range(len(run.sample_ids))}
+    gts = {
+        i: [
+            (b.astype(float), bool(f))
+            for b, r, c, f in zip(t.xyxy, t.rows, t.class_ids, t.crowd | t.difficult)
+            if r == i and c == k
+        ]
+        for i in range(len(run.sample_ids))
+    }
     taken = {i: [False] * len(g) for i, g in gts.items()}
     dets = sorted([(-s, n) for n, (s, c) in enumerate(zip(d.scores, d.class_ids)) if c == k])
     out = []
@@ -67,7 +80,11 @@ def devkit(run, k, bound, plus):
             w = min(box[2], g[2]) - max(box[0], g[0]) + plus
             h = min(box[3], g[3]) - max(box[1], g[1]) + plus
             if w > 0 and h > 0:
-                union = (box[2] - box[0] + plus) * (box[3] - box[1] + plus) + (g[2] - g[0] + plus) * (g[3] - g[1] + plus) - w * h
+                union = (
+                    (box[2] - box[0] + plus) * (box[3] - box[1] + plus)
+                    + (g[2] - g[0] + plus) * (g[3] - g[1] + plus)
+                    - w * h
+                )
                 if w * h / union > best:
                     best, at = w * h / union, j
         if best >= bound:
@@ -96,7 +113,12 @@ def padilla(shared, gt, dt):
     """Run from lists of (file, x1, y1, x2, y2[, score])."""
     files = sorted({g[0] for g in gt} | {d[0] for d in dt})
     at = {f: i for i, f in enumerate(files)}
-    return make_run([(at[f], *b, s, 0) for f, *b, s in dt], [(at[f], *b, 0) for f, *b in gt], num_images=len(files), names=("object",))
+    return make_run(
+        [(at[f], *b, s, 0) for f, *b, s in dt],
+        [(at[f], *b, 0) for f, *b in gt],
+        num_images=len(files),
+        names=("object",),
+    )
 
 
 def test_padilla_sample_2(shared):
@@ -120,10 +142,15 @@ def test_padilla_sample_2(shared):
 
 def test_padilla_toy(shared):
     folder = shared / "data/detection_metrics/padilla_toyexample"
-    expected = json.loads((shared / "data/detection_metrics/EXPECTED.json").read_text())["padilla_toyexample"]["exact_by_us"]
+    expected = json.loads((shared / "data/detection_metrics/EXPECTED.json").read_text())[
+        "padilla_toyexample"
+    ]["exact_by_us"]
     gt, dt = [], []
     for file in sorted(folder.rglob("*.xml")):
-        gt += [(file.stem, *(float(b.find(k).text) for k in ("xmin", "ymin", "xmax", "ymax"))) for b in ET.parse(file).iter("bndbox")]
+        gt += [
+            (file.stem, *(float(b.find(k).text) for k in ("xmin", "ymin", "xmax", "ymax")))
+            for b in ET.parse(file).iter("bndbox")
+        ]
     for file in sorted((folder / "dets_classname_abs_xyx2y2").glob("*.txt")):
         for line in file.read_text().splitlines():
             s, *box = map(float, line.split()[-5:])

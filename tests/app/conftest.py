@@ -14,16 +14,21 @@ APP = ROOT / "app" / "streamlit_app.py"
 SIZES = {"a.png": (90, 60), "b.png": (60, 110), "c.png": (131, 77), "d.png": (50, 40)}
 # file, class, x, y, width, height
 OBJECTS = [
-    ("a.png", "cat", 5, 5, 20, 30), ("a.png", "dog", 50, 10, 30, 40), ("b.png", "cat", 10, 20, 40, 40), ("c.png", "dog", 60, 20, 50, 50),
+    ("a.png", "cat", 5, 5, 20, 30),
+    ("a.png", "dog", 50, 10, 30, 40),
+    ("b.png", "cat", 10, 20, 40, 40),
+    ("c.png", "dog", 60, 20, 50, 50),
 ]
-# image, class, box, score: a cat found, a dog found late (0.3), a false cat in b, the dog of c found twice, nothing in d
+# image, class, box, score: a cat found, a dog found late (0.3), a false cat in b, the dog of c found twice,
+# nothing in d
 DETECTIONS = {
     0: [("cat", (5, 5, 25, 35), 0.9), ("dog", (50, 10, 80, 52), 0.3)],
     1: [("cat", (0, 80, 20, 110), 0.8), ("dog", (10, 20, 50, 60), 0.6)],
     2: [("dog", (60, 20, 110, 70), 0.7), ("dog", (61, 21, 110, 70), 0.55), ("cat", (0, 0, 9, 9), 0.05)],
     3: [],
 }
-# At confidence 0.5 and IoU 0.5: 4 objects, 2 correct (cat of a, dog of c), 3 wrong (both of b, the second dog of c), 2 missed.
+# At confidence 0.5 and IoU 0.5: 4 objects, 2 correct (cat of a, dog of c), 3 wrong (both of b, the second dog
+# of c), 2 missed.
 
 
 @pytest.fixture
@@ -37,10 +42,20 @@ def pictures(boxscope_home: Path) -> Path:
         Image.fromarray(rng.integers(0, 255, (height, width, 3), np.uint8)).save(folder / "images" / name)
     classes = ["cat", "dog"]
     content = {
-        "images": [{"id": i + 1, "file_name": f"images/{n}", "width": SIZES[n][0], "height": SIZES[n][1]} for i, n in enumerate(names)],
+        "images": [
+            {"id": i + 1, "file_name": f"images/{n}", "width": SIZES[n][0], "height": SIZES[n][1]}
+            for i, n in enumerate(names)
+        ],
         "categories": [{"id": i + 1, "name": c} for i, c in enumerate(classes)],
         "annotations": [
-            {"id": k + 1, "image_id": names.index(n) + 1, "category_id": classes.index(c) + 1, "bbox": box, "area": box[2] * box[3], "iscrowd": 0}
+            {
+                "id": k + 1,
+                "image_id": names.index(n) + 1,
+                "category_id": classes.index(c) + 1,
+                "bbox": box,
+                "area": box[2] * box[3],
+                "iscrowd": 0,
+            }
             for k, (n, c, *box) in enumerate(OBJECTS)
         ],
     }
@@ -53,11 +68,21 @@ def write_run(dataset, folder: Path, name: str = "hand-made") -> Path:
     from detector.core import ClassMap, Detections, DetectorInfo
 
     classes = ClassMap(("cat", "dog"))
-    create_run(folder, dataset, DetectorInfo(name, "test", classes, weights_hash=name.ljust(8, "0")), floor=0.01)
+    create_run(
+        folder, dataset, DetectorInfo(name, "test", classes, weights_hash=name.ljust(8, "0")), floor=0.01
+    )
     with RunWriter(folder) as writer:
         for i, found in DETECTIONS.items():
             size = list(SIZES.values())[i]
-            writer.add(i, Detections([b for _, b, _ in found], [s for *_, s in found], [classes.index(c) for c, *_ in found], size))
+            writer.add(
+                i,
+                Detections(
+                    [b for _, b, _ in found],
+                    [s for *_, s in found],
+                    [classes.index(c) for c, *_ in found],
+                    size,
+                ),
+            )
         writer.finish("done")
     return folder
 
@@ -87,7 +112,9 @@ def app():
 
 def component(at, name: str) -> dict:
     """What a component of the page was given."""
-    found = [e for e in at.main if getattr(e, "type", "") == "bidi_component"] or list(at.get("bidi_component"))
+    found = [e for e in at.main if getattr(e, "type", "") == "bidi_component"] or list(
+        at.get("bidi_component")
+    )
     for element in found:
         if element.proto.component_name == f"boxscope_{name}":
             data = json.loads(element.proto.json)

@@ -1,4 +1,6 @@
-"""The app in headless Chromium: a real server, a real page, clicks and keys. Skips where there is no browser."""
+"""The app in headless Chromium: a real server, a real page, clicks and keys. Skips where there is no
+browser.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,12 @@ import pytest
 from tests.app.conftest import ROOT
 
 CHROMIUM = Path("/usr/bin/chromium")
-pytestmark = [pytest.mark.browser, pytest.mark.skipif(not CHROMIUM.exists(), reason=f"{CHROMIUM} is not there (Debian: apt install chromium)")]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(
+        not CHROMIUM.exists(), reason=f"{CHROMIUM} is not there (Debian: apt install chromium)"
+    ),
+]
 
 
 def free_port() -> int:
@@ -27,14 +34,30 @@ def free_port() -> int:
 
 @pytest.fixture
 def server(tiny_run, boxscope_home):
-    """`streamlit run app` from the repository root, without PYTHONPATH, on the tiny run; yields its address."""
+    """`streamlit run app` from the repository root, without PYTHONPATH, on the tiny run; yields its
+    address.
+    """
     port = free_port()
     env = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | {"BOXSCOPE_HOME": str(boxscope_home)}
     log = boxscope_home / "server.log"
     with open(log, "wb") as out:
         process = subprocess.Popen(
-            [sys.executable, "-m", "streamlit", "run", "app", "--server.port", str(port), "--server.headless", "true"],
-            cwd=ROOT, env=env, stdout=out, stderr=out, start_new_session=True,
+            [
+                sys.executable,
+                "-m",
+                "streamlit",
+                "run",
+                "app",
+                "--server.port",
+                str(port),
+                "--server.headless",
+                "true",
+            ],
+            cwd=ROOT,
+            env=env,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
         )
     try:
         for _ in range(150):
@@ -61,14 +84,26 @@ def page(server):
         page.set_default_timeout(45_000)
         trouble, asked = [], []
         page.on("pageerror", lambda error: trouble.append(str(error)))
-        page.on("console", lambda m: trouble.append(m.text) if m.type == "error" and "404" not in m.text else None)
+        page.on(
+            "console", lambda m: trouble.append(m.text) if m.type == "error" and "404" not in m.text else None
+        )
         page.on("request", lambda r: asked.append(r.url))
-        # Streamlit itself looks for its own address beside the page's and gets one 404 each; no other is allowed.
-        page.on("response", lambda r: trouble.append(f"{r.status} {r.url}") if r.status >= 400 and "/_stcore/" not in r.url else None)
+        # Streamlit itself looks for its own address beside the page's and gets one 404 each; no other is
+        # allowed.
+        page.on(
+            "response",
+            lambda r: (
+                trouble.append(f"{r.status} {r.url}")
+                if r.status >= 400 and "/_stcore/" not in r.url
+                else None
+            ),
+        )
         yield page
         browser.close()
         assert not trouble
-        assert all(url.startswith((server, server.replace("http", "ws"), "data:", "blob:")) for url in asked), "it asked the network"
+        assert all(
+            url.startswith((server, server.replace("http", "ws"), "data:", "blob:")) for url in asked
+        ), "it asked the network"
 
 
 def url_says(page, text: str) -> None:
@@ -104,7 +139,12 @@ def test_the_way_through_the_app(page, server, pictures):
     page.goto(server)
     page.locator(".tile").first.wait_for()
     strip_says(page, "4 objects 2 correct 3 wrong 2 missed 40.0 % precision 50.0 % recall")
-    assert [t.strip() for t in page.locator(".tile .name").all_inner_texts()] == ["b.png", "a.png", "c.png", "d.png"]
+    assert [t.strip() for t in page.locator(".tile .name").all_inner_texts()] == [
+        "b.png",
+        "a.png",
+        "c.png",
+        "d.png",
+    ]
 
     # The threshold: counts and drawings follow while the handle moves, Python when it is let go.
     handle = page.locator(".st-key-conf input[type=range]")

@@ -1,4 +1,6 @@
-"""The boxscope command, on a small data set drawn here: every command, its JSON, its errors and exit codes."""
+"""The boxscope command, on a small data set drawn here: every command, its JSON, its errors and exit
+codes.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,16 @@ def pictures(tmp_path: Path) -> Path:
         cv2.imwrite(str(folder / f"{image_id}.jpg"), picture)
         images.append({"id": image_id, "file_name": f"{image_id}.jpg", "width": 121, "height": 83})
         for category, xywh in objects:
-            annotations.append({"id": len(annotations) + 1, "image_id": image_id, "category_id": category, "bbox": xywh, "area": xywh[2] * xywh[3], "iscrowd": 0})
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": image_id,
+                    "category_id": category,
+                    "bbox": xywh,
+                    "area": xywh[2] * xywh[3],
+                    "iscrowd": 0,
+                }
+            )
     path = folder / "truth.json"
     path.write_text(json.dumps({"images": images, "annotations": annotations, "categories": CATEGORIES}))
     return path
@@ -54,7 +65,12 @@ def run_of(pictures: Path, out: Path) -> Path:
 def process(*arguments: object, **environment: str) -> subprocess.CompletedProcess:
     """The command as a user starts it, in a process of its own."""
     return subprocess.run(
-        [sys.executable, "-m", "app.cli", *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, timeout=120, env=os.environ | environment
+        [sys.executable, "-m", "app.cli", *map(str, arguments)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=os.environ | environment,
     )
 
 
@@ -77,7 +93,22 @@ def test_detect_stores_a_run_and_does_not_run_twice(pictures, tmp_path):
 
 
 def test_limit_and_floor_reach_the_run(pictures, tmp_path):
-    out = json.loads(boxscope("detect", "--model", f"fake:{pictures}", "--data", pictures, "--limit", 2, "--floor", 0.9, "--out", tmp_path / "r", "--json"))
+    out = json.loads(
+        boxscope(
+            "detect",
+            "--model",
+            f"fake:{pictures}",
+            "--data",
+            pictures,
+            "--limit",
+            2,
+            "--floor",
+            0.9,
+            "--out",
+            tmp_path / "r",
+            "--json",
+        )
+    )
     assert out["images"] == 2 and out["floor"] == 0.9
 
 
@@ -93,7 +124,9 @@ def test_evaluate_a_run_and_the_files_it_exports_alike(pictures, tmp_path):
 
 def test_counts_of_chosen_classes_alone(pictures, tmp_path):
     run = run_of(pictures, tmp_path / "r")
-    at = json.loads(boxscope("evaluate", run, "--classes", "dog", "--threshold", 0.0, "--json"))["at_operating_point"]
+    at = json.loads(boxscope("evaluate", run, "--classes", "dog", "--threshold", 0.0, "--json"))[
+        "at_operating_point"
+    ]
     assert at["objects"] == 2 and at["classes"] == ["dog"]
     assert json.loads(boxscope("evaluate", run, "--json"))["at_operating_point"]["classes"] is None
     assert "dog alone: 2 objects" in boxscope("evaluate", run, "--classes", "dog")
@@ -108,18 +141,42 @@ def test_no_command_offers_an_iou_of_0(pictures, tmp_path):
 
 def test_a_file_name_in_the_place_of_an_id(pictures, tmp_path):
     result = CliRunner().invoke(cli.app, ["why", str(run_of(pictures, tmp_path / "r")), "--image", "7.jpg"])
-    assert str(result.exception).endswith("has no sample '7.jpg', which is the file name of the sample '7'; ids and file names differ here, give the id.")
+    assert str(result.exception).endswith(
+        "has no sample '7.jpg', which is the file name of the sample '7'; ids and file names differ here,"
+        " give the id."
+    )
 
 
 def test_one_is_said_as_one(pictures, tmp_path):
-    result = CliRunner().invoke(cli.app, ["detect", "--model", f"fake:{pictures}", "--data", str(pictures), "--limit", "1", "--out", str(tmp_path / "r")])
+    result = CliRunner().invoke(
+        cli.app,
+        [
+            "detect",
+            "--model",
+            f"fake:{pictures}",
+            "--data",
+            str(pictures),
+            "--limit",
+            "1",
+            "--out",
+            str(tmp_path / "r"),
+        ],
+    )
     assert "1 image, " in result.stderr and "0 images could not be read" in result.stderr
     assert "\t1 image\t" in boxscope("runs") and ": 1 object, " in boxscope("evaluate", tmp_path / "r")
 
 
 def test_evaluate_files(pictures, tmp_path):
     results = tmp_path / "results.json"
-    results.write_text(json.dumps([{"image_id": i, "category_id": c, "bbox": b, "score": 0.9} for i, rows in BOXES.items() for c, b in rows]))
+    results.write_text(
+        json.dumps(
+            [
+                {"image_id": i, "category_id": c, "bbox": b, "score": 0.9}
+                for i, rows in BOXES.items()
+                for c, b in rows
+            ]
+        )
+    )
     figures = json.loads(boxscope("evaluate", "--truth", pictures, "--predictions", results, "--json"))
     assert figures["AP"] == pytest.approx(1) and figures["AP50"] == pytest.approx(1)
 
@@ -132,7 +189,9 @@ def test_find_in_a_run_asks_the_predictions_unless_told(pictures, tmp_path):
 
 def test_convert_and_read_again(pictures, tmp_path):
     for kind in ("voc", "yolo", "csv", "coco"):
-        target = tmp_path / kind / ("labels.csv" if kind == "csv" else "labels.json" if kind == "coco" else "")
+        target = (
+            tmp_path / kind / ("labels.csv" if kind == "csv" else "labels.json" if kind == "coco" else "")
+        )
         boxscope("convert", pictures, target, "--to", kind)
         assert len(boxscope("find", target, "--classes", "dog").split()) == 2, kind
 
@@ -148,26 +207,43 @@ def test_doctor_names_every_fault_and_fails(pictures):
 def test_an_error_is_one_line_and_exit_code_1(tmp_path):
     result = process("find", tmp_path / "nowhere", "--classes", "dog")
     assert result.returncode == 1 and result.stdout == ""
-    assert result.stderr.startswith("boxscope: ") and result.stderr.count("\n") == 1 and "Traceback" not in result.stderr
+    assert (
+        result.stderr.startswith("boxscope: ")
+        and result.stderr.count("\n") == 1
+        and "Traceback" not in result.stderr
+    )
 
 
 @pytest.mark.parametrize("command", ["detect", "report", "eda", "explain", "convert", "doctor"])
 def test_a_result_that_could_not_be_written_is_refused_before_the_work(pictures, command):
     nowhere, missing = str(pictures / "sub" / "page.html"), "there-is-no-such-thing"
     arguments = {
-        "detect": ["--model", missing, "--data", missing, "--out", nowhere], "report": ["{run}", "--out", nowhere], "eda": [missing, "--out", nowhere],
-        "explain": [missing, "--image", "1", "--out", nowhere], "convert": [missing, nowhere, "--to", "coco"], "doctor": [missing, "--fix", nowhere],
+        "detect": ["--model", missing, "--data", missing, "--out", nowhere],
+        "report": ["{run}", "--out", nowhere],
+        "eda": [missing, "--out", nowhere],
+        "explain": [missing, "--image", "1", "--out", nowhere],
+        "convert": [missing, nowhere, "--to", "coco"],
+        "doctor": [missing, "--fix", nowhere],
     }[command]
     run = run_of(pictures, pictures.parent / "r") if command == "report" else None
     result = CliRunner().invoke(cli.app, [command, *(str(run) if a == "{run}" else a for a in arguments)])
-    assert isinstance(result.exception, InputError) and str(result.exception).startswith(f"{nowhere} cannot be"), result.exception
+    assert isinstance(result.exception, InputError) and str(result.exception).startswith(
+        f"{nowhere} cannot be"
+    ), result.exception
 
 
 def test_a_file_the_system_refuses_is_one_line_and_exit_code_1(pictures, tmp_path):
     run = run_of(pictures, tmp_path / "r")
-    for command in (["thresholds", run, "--save", pictures / "t.yaml"], ["compare", run, "--threshold-after", 0.9, "--csv", pictures / "flips.csv"]):
+    for command in (
+        ["thresholds", run, "--save", pictures / "t.yaml"],
+        ["compare", run, "--threshold-after", 0.9, "--csv", pictures / "flips.csv"],
+    ):
         result = process(*command)
-        assert result.returncode == 1 and result.stderr.startswith(f"boxscope: {pictures}") and result.stderr.count("\n") == 1, result.stderr
+        assert (
+            result.returncode == 1
+            and result.stderr.startswith(f"boxscope: {pictures}")
+            and result.stderr.count("\n") == 1
+        ), result.stderr
 
 
 def test_a_detector_that_is_not_there_names_the_nearest(pictures):
@@ -176,27 +252,58 @@ def test_a_detector_that_is_not_there_names_the_nearest(pictures):
 
 
 def test_json_is_alone_on_standard_output(pictures, tmp_path):
-    result = process("detect", "--model", f"fake:{pictures}", "--data", pictures, "--out", tmp_path / "r", "--json", BOXSCOPE_HOME=str(tmp_path / "home"))
+    result = process(
+        "detect",
+        "--model",
+        f"fake:{pictures}",
+        "--data",
+        pictures,
+        "--out",
+        tmp_path / "r",
+        "--json",
+        BOXSCOPE_HOME=str(tmp_path / "home"),
+    )
     assert result.returncode == 0, result.stderr
     assert json.loads(result.stdout)["images"] == 3
 
 
-@pytest.mark.parametrize("command", ["", "app", "demo", "doctor", "find", "convert", "detect", "runs", "models", "evaluate", "push"])
+@pytest.mark.parametrize(
+    "command",
+    ["", "app", "demo", "doctor", "find", "convert", "detect", "runs", "models", "evaluate", "push"],
+)
 def test_every_command_explains_itself(command):
     assert "Usage" in boxscope(*([command] if command else []), "--help")
 
 
 def test_the_boxes_behind_a_cell_add_up(pictures, tmp_path):
     run = run_of(pictures, tmp_path / "r")
-    rows = {p: json.loads(boxscope("list", run, "--truth", "dog", "--predicted", p, "--threshold", 0.0, "--json")) for p in ("dog", "car", "background")}
-    assert sum(map(len, rows.values())) == 2 and {r["sample"] for rs in rows.values() for r in rs} == {"1", "2"}
+    rows = {
+        p: json.loads(boxscope("list", run, "--truth", "dog", "--predicted", p, "--threshold", 0.0, "--json"))
+        for p in ("dog", "car", "background")
+    }
+    assert sum(map(len, rows.values())) == 2 and {r["sample"] for rs in rows.values() for r in rs} == {
+        "1",
+        "2",
+    }
     result = CliRunner().invoke(cli.app, ["list", str(run), "--truth", "cow", "--predicted", "dog"])
     assert "cow" in str(result.exception)
 
 
 def test_compare_lists_each_flip(pictures, tmp_path):
     run = run_of(pictures, tmp_path / "r")
-    out = json.loads(boxscope("compare", run, "--threshold", 0.0, "--threshold-after", 1.0, "--csv", tmp_path / "flips.csv", "--json"))
+    out = json.loads(
+        boxscope(
+            "compare",
+            run,
+            "--threshold",
+            0.0,
+            "--threshold-after",
+            1.0,
+            "--csv",
+            tmp_path / "flips.csv",
+            "--json",
+        )
+    )
     assert out["lost"] == out["a"]["tp"] and out["gained"] == 0
     assert len((tmp_path / "flips.csv").read_text().splitlines()) == 1 + out["lost"]
     assert "does not differ from itself" in str(CliRunner().invoke(cli.app, ["compare", str(run)]).exception)
@@ -206,7 +313,11 @@ def test_suggested_thresholds_are_honoured_where_they_are_given(pictures, tmp_pa
     run = run_of(pictures, tmp_path / "r")
     out = json.loads(boxscope("thresholds", run, "--save", tmp_path / "t.yaml", "--json"))
     assert set(out["classes"]) == {"car", "dog"} and out["rule"] == "best F1"
-    boxes = json.loads(boxscope("list", run, "--truth", "dog", "--predicted", "dog", "--thresholds", tmp_path / "t.yaml", "--json"))
+    boxes = json.loads(
+        boxscope(
+            "list", run, "--truth", "dog", "--predicted", "dog", "--thresholds", tmp_path / "t.yaml", "--json"
+        )
+    )
     assert len(boxes) == out["classes"]["dog"]["tp"]
 
 
@@ -216,4 +327,6 @@ def test_kinds_of_a_run_without_ground_truth(pictures, tmp_path):
     (fewer / "1.jpg").write_bytes((pictures.parent / "1.jpg").read_bytes())
     boxscope("detect", "--model", f"fake:{pictures}", "--data", fewer, "--out", tmp_path / "r")
     result = CliRunner().invoke(cli.app, ["kinds", str(tmp_path / "r")])
-    assert isinstance(result.exception, InputError) and "expected a run with ground truth" in str(result.exception)
+    assert isinstance(result.exception, InputError) and "expected a run with ground truth" in str(
+        result.exception
+    )

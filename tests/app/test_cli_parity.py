@@ -1,4 +1,6 @@
-"""boxscope parity: figures, bounds and exit codes, two detectors and two runs; a real .tflite against itself."""
+"""boxscope parity: figures, bounds and exit codes, two detectors and two runs; a real .tflite against
+itself.
+"""
 
 from __future__ import annotations
 
@@ -18,22 +20,59 @@ def asked(*arguments: object):
 
 def test_a_detector_against_itself_loses_nothing(pictures):
     fake = f"fake:{pictures}"
-    result = asked(fake, fake, "--data", pictures, "--max-lost", 0, "--every-object", "--max-score-difference", 0, "--max-box-difference", 0, "--json")
+    result = asked(
+        fake,
+        fake,
+        "--data",
+        pictures,
+        "--max-lost",
+        0,
+        "--every-object",
+        "--max-score-difference",
+        0,
+        "--max-box-difference",
+        0,
+        "--json",
+    )
     assert result.exit_code == 0, result.output
     out = json.loads(result.stdout)
-    assert out["images"] == 3 and out["objects_a"] == out["kept"] >= 2 and out["lost"] == out["gained"] == 0 and out["past_bounds"] == []
+    assert (
+        out["images"] == 3
+        and out["objects_a"] == out["kept"] >= 2
+        and out["lost"] == out["gained"] == 0
+        and out["past_bounds"] == []
+    )
     assert out["causes"] == {} and out["objects"] == [] and out["score_difference"]["largest"] == 0
 
 
 def test_a_broken_bound_fails_the_command_and_is_said(pictures, tmp_path):
     fake, out = f"fake:{pictures}", tmp_path / "parity.json"
-    result = asked(fake, fake, "--data", pictures, "--set-b", "seed=5", "--set-b", "miss=0.9", "--max-lost", "0.5%", "--out", out)
+    result = asked(
+        fake,
+        fake,
+        "--data",
+        pictures,
+        "--set-b",
+        "seed=5",
+        "--set-b",
+        "miss=0.9",
+        "--max-lost",
+        "0.5%",
+        "--out",
+        out,
+    )
     assert result.exit_code == 1
-    assert "past the bound: " in result.output and "true positives are lost" in result.output and "more than 0.5 %" in result.output
+    assert (
+        "past the bound: " in result.output
+        and "true positives are lost" in result.output
+        and "more than 0.5 %" in result.output
+    )
     written = json.loads(out.read_text())
     assert written["lost"] >= 1 and sum(written["causes"].values()) >= written["lost"]
     first = written["objects"][0]
-    assert first["change"] == "lost" and first["why"]["cause"] in ("score", "box") and first["box_a"] is not None
+    assert (
+        first["change"] == "lost" and first["why"]["cause"] in ("score", "box") and first["box_a"] is not None
+    )
     assert written["a"]["weights_hash"] != written["b"]["weights_hash"]
 
 
@@ -57,7 +96,23 @@ def test_a_phone_s_own_detector_against_itself(shared):
     """A real Object Detection API export, uint8, evaluated and paired with itself like any other detector."""
     folder = shared / "weights" / "ssd_mobilenet_v2_fpnlite_drowsiness"
     images = folder / "test_images"
-    out = json.loads(boxscope("parity", folder, folder, "--data", images, "--max-lost", 0, "--every-object", "--max-score-difference", 0, "--max-box-difference", 0, "--json"))
+    out = json.loads(
+        boxscope(
+            "parity",
+            folder,
+            folder,
+            "--data",
+            images,
+            "--max-lost",
+            0,
+            "--every-object",
+            "--max-score-difference",
+            0,
+            "--max-box-difference",
+            0,
+            "--json",
+        )
+    )
     assert (out["images"], out["objects_a"], out["kept"], out["true_positives_a"]) == (40, 39, 39, 39)
     run = json.loads(boxscope("detect", "--model", folder, "--data", images, "--json"))["run"]
     at = json.loads(boxscope("evaluate", run, "--json"))["at_operating_point"]
@@ -65,9 +120,23 @@ def test_a_phone_s_own_detector_against_itself(shared):
 
 
 def test_another_resize_loses_by_preprocessing(shared):
-    """The same file fed as TensorFlow 1 resized: every loss at a high threshold is proved to come from the prepared picture."""
+    """The same file fed as TensorFlow 1 resized: every loss at a high threshold is proved to come from the
+    prepared picture.
+    """
     folder = shared / "weights" / "ssd_mobilenet_v2_fpnlite_drowsiness"
-    result = asked(folder, folder, "--data", folder / "test_images", "--set-b", "resize=legacy", "--threshold", 0.9, "--json")
+    result = asked(
+        folder,
+        folder,
+        "--data",
+        folder / "test_images",
+        "--set-b",
+        "resize=legacy",
+        "--threshold",
+        0.9,
+        "--json",
+    )
     out = json.loads(result.stdout)
-    assert out["lost"] >= 1 and set(out["causes"]) == {"preprocessing"} and out["causes_proved"] == out["lost"]
+    assert (
+        out["lost"] >= 1 and set(out["causes"]) == {"preprocessing"} and out["causes_proved"] == out["lost"]
+    )
     assert all(o["why"]["how"] == "exchanged" for o in out["objects"] if o["change"] == "lost")

@@ -23,7 +23,11 @@ def invoke(*arguments: object):
 @pytest.fixture
 def recipe(tmp_path) -> Path:
     path = tmp_path / "bars.yaml"
-    path.write_text(yaml.safe_dump(QUICK.with_(steps=4, rounds=1, mosaics=1, evaluate_every=4, class_name="car").as_dict()))
+    path.write_text(
+        yaml.safe_dump(
+            QUICK.with_(steps=4, rounds=1, mosaics=1, evaluate_every=4, class_name="car").as_dict()
+        )
+    )
     return path
 
 
@@ -51,18 +55,33 @@ def test_trained_detected_and_judged_by_the_rule(recipe, patches, database, tmp_
     done = invoke("train", recipe, "--data", patches, "--out", tmp_path / "bars", "--json")
     assert done.exit_code == 0, (done.output, done.exception)
     told = json.loads(done.stdout)
-    assert told["folder"] == str(tmp_path / "bars") and (told["state"], told["step"]) == ("done", 4) and 0 <= told["figures"]["accuracy"] <= 1
-    assert isinstance(invoke("train", recipe, "--data", patches, "--out", tmp_path / "bars").exception, RunError)
-    assert invoke("train", recipe, "--data", patches, "--out", tmp_path / "bars", "--resume").stdout.strip() == str(tmp_path / "bars")
+    assert (
+        told["folder"] == str(tmp_path / "bars")
+        and (told["state"], told["step"]) == ("done", 4)
+        and 0 <= told["figures"]["accuracy"] <= 1
+    )
+    assert isinstance(
+        invoke("train", recipe, "--data", patches, "--out", tmp_path / "bars").exception, RunError
+    )
+    assert invoke(
+        "train", recipe, "--data", patches, "--out", tmp_path / "bars", "--resume"
+    ).stdout.strip() == str(tmp_path / "bars")
 
     done = invoke("detect", "--model", tmp_path / "bars", "--data", database, "--out", tmp_path / "run")
     assert done.exit_code == 0, (done.output, done.exception)
     done = invoke("evaluate", tmp_path / "run", "--rule", "uiuc", "--plot", tmp_path / "curve.png", "--json")
     assert done.exit_code == 0, (done.output, done.exception)
     [split] = json.loads(done.stdout)["splits"]
-    assert (split["split"], split["rule"], split["images"], split["objects"]) == ("multi_scale", "uiuc location and scale", 2, 1)
+    assert (split["split"], split["rule"], split["images"], split["objects"]) == (
+        "multi_scale",
+        "uiuc location and scale",
+        2,
+        1,
+    )
     at = split["at_threshold"]
-    assert at["threshold"] == 0.5 and at["tp"] + at["fn"] == 1 and (tmp_path / "curve.png").stat().st_size > 5000
+    assert (
+        at["threshold"] == 0.5 and at["tp"] + at["fn"] == 1 and (tmp_path / "curve.png").stat().st_size > 5000
+    )
     text = invoke("evaluate", tmp_path / "run", "--rule", "uiuc").stdout
     assert "multi_scale: 2 images, 1 object," in text and "25% ellipse" in text and "equal error rate" in text
 
@@ -72,14 +91,20 @@ def test_what_is_refused(recipe, tmp_path):
     (tmp_path / "odd.yaml").write_text("kind: forest\n")
     assert isinstance(invoke("train", tmp_path / "odd.yaml", "--data", tmp_path).exception, ConfigError)
     assert isinstance(invoke("evaluate", tmp_path, "--rule", "voc").exception, InputError)
-    assert "expected a RUN alone" in str(invoke("evaluate", "--rule", "uiuc", "--truth", recipe, "--predictions", recipe).exception)
+    assert "expected a RUN alone" in str(
+        invoke("evaluate", "--rule", "uiuc", "--truth", recipe, "--predictions", recipe).exception
+    )
     assert "--plot" in str(invoke("evaluate", tmp_path, "--plot", tmp_path / "x.png").exception)
 
 
 def test_a_pipeline_config_is_a_recipe(tmp_path, monkeypatch):
-    """What reaches the trainer: the file's settings, the data and splits of the command line, a folder by the zoo's name."""
+    """What reaches the trainer: the file's settings, the data and splits of the command line, a folder by the
+    zoo's name.
+    """
     given = {}
-    monkeypatch.setattr("app.trainings.train_by", lambda recipe, out, **rest: given.update(recipe=recipe, out=out))
+    monkeypatch.setattr(
+        "app.trainings.train_by", lambda recipe, out, **rest: given.update(recipe=recipe, out=out)
+    )
     file = tmp_path / "my_zoo_network" / "pipeline.config"
     file.parent.mkdir()
     file.write_text(FILE)
@@ -88,11 +113,15 @@ def test_a_pipeline_config_is_a_recipe(tmp_path, monkeypatch):
     assert done.exit_code == 0, (done.output, done.exception)
     recipe = given["recipe"]
     assert (recipe.data, recipe.train_split, recipe.val_split) == (str(tmp_path), "train", "val")
-    assert (recipe.steps, recipe.batch_size, recipe.pipeline) == (500, 8, str(file)) and given["out"].name == "my_zoo_network"
+    assert (recipe.steps, recipe.batch_size, recipe.pipeline) == (500, 8, str(file)) and given[
+        "out"
+    ].name == "my_zoo_network"
 
 
 def test_splits_are_no_setting_of_a_sliding_window_detector(recipe, patches, tmp_path):
-    said = invoke("train", recipe, "--data", patches, "--train-split", "train", "--out", tmp_path / "x").exception
+    said = invoke(
+        "train", recipe, "--data", patches, "--train-split", "train", "--out", tmp_path / "x"
+    ).exception
     assert isinstance(said, ConfigError) and "no key 'train_split'" in str(said)
 
 
@@ -101,12 +130,36 @@ def test_any_key_is_set_on_the_command_line(tmp_path, monkeypatch):
     monkeypatch.setattr("app.trainings.train_by", lambda recipe, out, **rest: given.update(recipe=recipe))
     file = tmp_path / "own.yaml"
     file.write_text("steps: 30\nname: Own\n")
-    asked = ("--data", tmp_path, "--val-data", "elsewhere", "--set", "steps=8", "--set", "augment=[]", "--set", "alpha=0.35", "--start", "none", "--set", "learning_rate=2e-3")
+    asked = (
+        "--data",
+        tmp_path,
+        "--val-data",
+        "elsewhere",
+        "--set",
+        "steps=8",
+        "--set",
+        "augment=[]",
+        "--set",
+        "alpha=0.35",
+        "--start",
+        "none",
+        "--set",
+        "learning_rate=2e-3",
+    )
     done = invoke("train", file, *asked)
     assert done.exit_code == 0, (done.output, done.exception)
     recipe = given["recipe"]
-    assert (recipe.steps, recipe.augment, recipe.alpha, recipe.val_data, recipe.name, recipe.learning_rate) == (8, (), 0.35, "elsewhere", "Own", 0.002)
-    assert "did you mean 'steps'" in str(invoke("train", file, "--data", tmp_path, "--set", "step=8").exception)
+    assert (
+        recipe.steps,
+        recipe.augment,
+        recipe.alpha,
+        recipe.val_data,
+        recipe.name,
+        recipe.learning_rate,
+    ) == (8, (), 0.35, "elsewhere", "Own", 0.002)
+    assert "did you mean 'steps'" in str(
+        invoke("train", file, "--data", tmp_path, "--set", "step=8").exception
+    )
     assert "expected KEY=VALUE" in str(invoke("train", file, "--data", tmp_path, "--set", "steps").exception)
     assert "a whole number" in str(invoke("train", file, "--data", tmp_path, "--set", "steps=many").exception)
     assert "expected a value" in str(invoke("train", file, "--data", tmp_path, "--set", "steps=[").exception)

@@ -25,7 +25,13 @@ def test_a_lower_threshold_gains_the_dog(run):
     c = compare(run, threshold=0.5, threshold_b=0.25)
     rows = comparisons.flips(c, ("gained", "lost"))
     table = comparisons.table(c, rows)
-    assert [table[k].tolist() for k in ("change", "image", "class", "before", "after")] == [["gained"], ["1"], ["dog"], [0.3], [0.3]]
+    assert [table[k].tolist() for k in ("change", "image", "class", "before", "after")] == [
+        ["gained"],
+        ["1"],
+        ["dog"],
+        [0.3],
+        [0.3],
+    ]
     assert len(comparisons.flips(c, ())) == 0 and len(comparisons.flips(c, ("lost",))) == 0
     assert len(comparisons.flips(c, ("gained",), within=np.zeros(4, bool))) == 0
     assert "costs and buys" in comparisons.verdict(c)
@@ -36,14 +42,29 @@ def test_a_lower_threshold_gains_the_dog(run):
 
 def test_two_equal_sides_are_called_equal(run):
     same = compare(run, threshold=0.5, threshold_b=0.5001)
-    assert comparisons.verdict(same) == "Not one object changed, and no image has more or fewer false alarms (false positives)."
-    assert [str(side.point).split(" · ")[0] for side in (same.a, same.b)] == ["confidence ≥ 0.50", "confidence ≥ 0.5001"]
+    assert (
+        comparisons.verdict(same)
+        == "Not one object changed, and no image has more or fewer false alarms (false positives)."
+    )
+    assert [str(side.point).split(" · ")[0] for side in (same.a, same.b)] == [
+        "confidence ≥ 0.50",
+        "confidence ≥ 0.5001",
+    ]
 
 
 def test_parts_count_flips_and_recall(run):
     t = run.truth
     c = compare(run, threshold=0.5, threshold_b=0.25)
-    cat, dog = (next(r for r in comparisons.by_part(c, {("class", n): t.class_ids == k for k, n in enumerate(("cat", "dog"))}) if r["part"] == n) for n in ("cat", "dog"))
+    cat, dog = (
+        next(
+            r
+            for r in comparisons.by_part(
+                c, {("class", n): t.class_ids == k for k, n in enumerate(("cat", "dog"))}
+            )
+            if r["part"] == n
+        )
+        for n in ("cat", "dog")
+    )
     assert (cat["objects"], cat["before"], cat["after"], cat["gained"]) == (2, 50.0, 50.0, 0)
     assert (dog["objects"], dog["before"], dog["after"], dog["net"]) == (2, 50.0, 100.0, 1)
     assert comparisons.by_part(c, {("size", "huge"): np.zeros(4, bool)}) == []
@@ -65,7 +86,11 @@ def test_the_page_shows_both_pictures_of_a_flip(app, tiny_run):
     viewers = [v for v in at.get("bidi_component") if v.proto.component_name == "boxscope_viewer"]
     assert len(viewers) == 2
     data = component(at, "viewer")
-    assert data["name"] == "a.png" and data["selected"] == {"side": "truth", "index": 1} and data["dets"]["cuts"] == [0.25, 0.25]
+    assert (
+        data["name"] == "a.png"
+        and data["selected"] == {"side": "truth", "index": 1}
+        and data["dets"]["cuts"] == [0.25, 0.25]
+    )
     assert any("missed; a fitting box has 0.30, under the threshold" in m.value for m in at.markdown)
 
 
@@ -91,5 +116,8 @@ def test_another_run_over_the_same_images(app, tiny_run, pictures, boxscope_home
     write_run(load_dataset(pictures / "instances.json"), boxscope_home / "runs" / "better", "second")
     at = app(PAGE, run="tiny", against="Another run")
     no_trouble(at)
-    assert any("objects: **1** gained, **0** lost · correct 2 → **3** (+1) · wrong 3 → **1** (-2)" in m.value for m in at.markdown)
+    assert any(
+        "objects: **1** gained, **0** lost · correct 2 → **3** (+1) · wrong 3 → **1** (-2)" in m.value
+        for m in at.markdown
+    )
     assert any("by second" in c.value or "second" in c.value for c in at.caption)

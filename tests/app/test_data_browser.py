@@ -1,4 +1,6 @@
-"""The page Data in headless Chromium: figures, findings and reach open their pictures, by click and by key."""
+"""The page Data in headless Chromium: figures, findings and reach open their pictures, by click and by
+key.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,12 @@ import pytest
 
 from tests.app.test_browser import CHROMIUM, page, server, url_says  # noqa: F401 (fixtures)
 
-pytestmark = [pytest.mark.browser, pytest.mark.skipif(not CHROMIUM.exists(), reason=f"{CHROMIUM} is not there (Debian: apt install chromium)")]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(
+        not CHROMIUM.exists(), reason=f"{CHROMIUM} is not there (Debian: apt install chromium)"
+    ),
+]
 
 
 def test_from_figures_to_pictures(page, server, pictures):  # noqa: F811
@@ -20,7 +27,8 @@ def test_from_figures_to_pictures(page, server, pictures):  # noqa: F811
     expect(page.locator(".crops .where")).to_have_text(["a.png", "c.png"])
     expect(page.locator(".drawing svg")).to_be_visible()
 
-    # A finding by keyboard; its images beneath, its address in the URL; a picture of the run's opens on the Image page.
+    # A finding by keyboard; its images beneath, its address in the URL; a picture of the run's opens on the
+    # Image page.
     page.get_by_text("Findings", exact=True).click()
     url_says(page, "part=Findings")
     finding = page.locator(".findings .item", has_text="image without objects")

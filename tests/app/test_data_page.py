@@ -1,4 +1,6 @@
-"""The page Data through AppTest: figures, findings with their pictures, reach, another data set, the fixed copy."""
+"""The page Data through AppTest: figures, findings with their pictures, reach, another data set, the fixed
+copy.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,10 @@ def test_a_class_opens_its_objects(app, tiny_run):
     at.run()
     no_trouble(at)
     crops = component(at, "crops")["crops"]
-    assert [(c["name"], c["where"], c["score"]) for c in crops] == [("dog", "a.png", "30x40"), ("dog", "c.png", "50x50")]
+    assert [(c["name"], c["where"], c["score"]) for c in crops] == [
+        ("dog", "a.png", "30x40"),
+        ("dog", "c.png", "50x50"),
+    ]
     assert crops[0]["boxes"][0]["verdict"] == "object" and crops[0]["boxes"][0]["dashed"]
 
 
@@ -157,11 +162,15 @@ def test_what_a_finding_shows(pictures):
     dataset = load_dataset(pictures / "instances.json")
     pair = Finding("labelled twice", "warning", 1, "", "", (Place("", "", None, (0,), (0, 1)),))
     assert boxes_of_finding(pair) == [(0, 1)]
-    small = Finding("no anchor", "note", 2, "", "", (Place("", "", None, (0,), (0, 1)), Place("", "", None, (1,), (2,))))
+    small = Finding(
+        "no anchor", "note", 2, "", "", (Place("", "", None, (0,), (0, 1)), Place("", "", None, (1,), (2,)))
+    )
     assert boxes_of_finding(small) == [(0,), (1,), (2,)]
     copies = Finding("copy", "warning", 2, "", "", (Place("", "", None, (0, 2)), Place("", "", None, (1, 3))))
     assert images_of_finding(dataset, copies) == [(0, "#1"), (2, "#1"), (1, "#2"), (3, "#2")]
-    assert images_of_finding(dataset, Finding("rare class", "warning", 1, "", "", (Place("", "", None, (0, 2)),))) == [(0, ""), (2, "")]
+    assert images_of_finding(
+        dataset, Finding("rare class", "warning", 1, "", "", (Place("", "", None, (0, 2)),))
+    ) == [(0, ""), (2, "")]
 
 
 def test_the_key_follows_splits_and_place(pictures):

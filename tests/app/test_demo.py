@@ -1,4 +1,6 @@
-"""The first start: scenes drawn, the demo's own network run over them, its candidates at hand for every page."""
+"""The first start: scenes drawn, the demo's own network run over them, its candidates at hand for every
+page.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,12 @@ def test_the_demo_is_a_real_run_made_once(few, boxscope_home):
     assert folder == boxscope_home / "runs" / "demo" and run.done.all() and len(run) == 8
     assert ("Drawing", 8, 8) in told and told[-1] == ("Running", 8, 8)
     detector = run.manifest.detector
-    assert not detector.simulated and detector.kind == "keras_ssd" and detector.source == "demo" and {"candidates", "anchors"} <= set(detector.capabilities)
+    assert (
+        not detector.simulated
+        and detector.kind == "keras_ssd"
+        and detector.source == "demo"
+        and {"candidates", "anchors"} <= set(detector.capabilities)
+    )
     assert set(run.splits) == {"test"} and len(run.truth) > 20 and len(run.detections) > 100
 
     before, told[:] = {p: p.stat().st_mtime_ns for p in boxscope_home.rglob("*") if p.is_file()}, []
@@ -48,7 +55,9 @@ def test_a_demo_of_another_detector_is_made_anew(few, boxscope_home):
 
 
 def test_every_miss_of_the_demo_has_an_exact_verdict(few):
-    """From the run's manifest alone: its detector is loaded again, and its post-processing replays to what is stored."""
+    """From the run's manifest alone: its detector is loaded again, and its post-processing replays to what is
+    stored.
+    """
     from analysis.autopsy_run import autopsy
     from analysis.manifest import read_manifest
     from analysis.store import open_run
@@ -71,12 +80,20 @@ def test_the_first_start_opens_on_it_without_tensorflow(few, boxscope_home, app,
     no_trouble(at)
     strip = component(at, "strip")
     assert strip["tag"] == "" and strip["objects"] > 20 and strip["now"]["correct"] > 0
-    assert any("First clicks" in m.value for m in at.markdown) and (boxscope_home / "runs" / "demo" / "manifest.json").is_file()
+    assert (
+        any("First clicks" in m.value for m in at.markdown)
+        and (boxscope_home / "runs" / "demo" / "manifest.json").is_file()
+    )
 
 
 def test_the_first_start_loads_no_tensorflow(boxscope_home):
-    code = "import json, sys; from app import demo; demo.SCENES = 2; demo.demo_run(); print(json.dumps([m for m in ('tensorflow', 'keras', 'fiftyone', 'streamlit') if m in sys.modules]))"
-    out = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    code = (
+        "import json, sys; from app import demo; demo.SCENES = 2; demo.demo_run(); print(json.dumps([m for m"
+        " in ('tensorflow', 'keras', 'fiftyone', 'streamlit') if m in sys.modules]))"
+    )
+    out = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
     assert json.loads(out.splitlines()[-1]) == []
 
 

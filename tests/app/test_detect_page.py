@@ -36,7 +36,9 @@ def test_uploaded_pictures_become_a_run(app, tiny_run, pictures):
     at = app("views/detect.py")
     files = [(p.name, p.read_bytes(), "image/png") for p in sorted((pictures / "images").iterdir())]
     text = (pictures / "instances.json").read_text().replace("images/", "")
-    at.file_uploader(key="upload").set_value([*files, ("instances.json", text.encode(), "application/json")]).run()
+    at.file_uploader(key="upload").set_value(
+        [*files, ("instances.json", text.encode(), "application/json")]
+    ).run()
     no_trouble(at)
     assert any("4 labelled · 4 objects" in h.value for h in at.html)
     at.selectbox(key="detector").set_value("simulated").run()

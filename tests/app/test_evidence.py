@@ -40,7 +40,16 @@ def picture() -> np.ndarray:
 
 
 def request(key, **changes):
-    return {"key": key, "picture": "p", "ask": ASK, "method": "d_rise", "settings": SETTINGS, "check": True, "image": picture(), "seen": None} | changes
+    return {
+        "key": key,
+        "picture": "p",
+        "ask": ASK,
+        "method": "d_rise",
+        "settings": SETTINGS,
+        "check": True,
+        "image": picture(),
+        "seen": None,
+    } | changes
 
 
 def steps(job) -> list:
@@ -52,7 +61,10 @@ def steps(job) -> list:
 
 def in_cell(heat) -> bool:
     y, x = np.unravel_index(heat.values.argmax(), heat.values.shape)
-    return evidence_run.BOX[0] - 3 <= x < evidence_run.BOX[2] + 3 and evidence_run.BOX[1] - 3 <= y < evidence_run.BOX[3] + 3
+    return (
+        evidence_run.BOX[0] - 3 <= x < evidence_run.BOX[2] + 3
+        and evidence_run.BOX[1] - 3 <= y < evidence_run.BOX[3] + 3
+    )
 
 
 def test_a_job_goes_in_short_steps_from_map_to_check(detector):
@@ -60,13 +72,22 @@ def test_a_job_goes_in_short_steps_from_map_to_check(detector):
     found = steps(job)
     stages = [p.stage for p in found]
     assert stages == sorted(stages, key=["map", "check", "done"].index) and stages.count("check") == 4
-    assert all(0 <= p.share <= 1 for p in found) and found[0].heat is None, "the first picture takes 64 masks, a step is 8"
+    assert all(0 <= p.share <= 1 for p in found) and found[0].heat is None, (
+        "the first picture takes 64 masks, a step is 8"
+    )
     last_one = found[-1]
-    assert last_one.heat.done and in_cell(last_one.heat) and set(last_one.verdict.baselines) == {"random", "edge", "gaussian"}
+    assert (
+        last_one.heat.done
+        and in_cell(last_one.heat)
+        and set(last_one.verdict.baselines) == {"random", "edge", "gaussian"}
+    )
     assert job.step() is last_one
     alone = last(explain(detector, picture(), [job.target], "d_rise", **SETTINGS))[0]
     np.testing.assert_array_equal(alone.values, last_one.heat.values)
-    assert steps(EvidenceJob(detector, picture(), ASK, "d_rise", check=False, settings=SETTINGS))[-1].verdict is None
+    assert (
+        steps(EvidenceJob(detector, picture(), ASK, "d_rise", check=False, settings=SETTINGS))[-1].verdict
+        is None
+    )
 
 
 def test_methods_of_one_object_share_the_baselines_and_a_map_is_sent_once(detector):
@@ -112,17 +133,37 @@ def test_a_contrast_is_a_job_without_a_check(detector):
 
 
 def explained(run, *more: str):
-    return CliRunner().invoke(cli.app, ["explain", str(run), "--image", "1", "--out", str(run.parent / "maps"), *more])
+    return CliRunner().invoke(
+        cli.app, ["explain", str(run), "--image", "1", "--out", str(run.parent / "maps"), *more]
+    )
 
 
 def test_the_command_writes_picture_numbers_and_facts(run):
-    result = explained(run, "--object", "d0", "--method", "d_rise", "--method", "confidence_map", "--method", "layer_cam", "--masks", "96", "--json")
+    result = explained(
+        run,
+        "--object",
+        "d0",
+        "--method",
+        "d_rise",
+        "--method",
+        "confidence_map",
+        "--method",
+        "layer_cam",
+        "--masks",
+        "96",
+        "--json",
+    )
     assert result.exit_code == 0, result.output
     sampled, confidence, impossible = json.loads(result.stdout)["maps"]
     values = np.load(sampled["npy"])
     assert values.shape == evidence_run.SIZE[::-1] and values.dtype == np.float32
     facts = json.loads((run.parent / "maps" / "1-d0-d_rise.json").read_text())
-    assert facts["seed"] == 0 and facts["params"]["masks"] <= 96 and facts["class"] == "green" and facts["faithfulness"]["baselines"]
+    assert (
+        facts["seed"] == 0
+        and facts["params"]["masks"] <= 96
+        and facts["class"] == "green"
+        and facts["faithfulness"]["baselines"]
+    )
     assert (run.parent / "maps" / "1-d0-d_rise.png").stat().st_size > 500
     assert np.load(confidence["npy"]).max() <= 1 and confidence["faithfulness"] is None
     assert impossible["impossible"] and "needs gradients" in impossible["words"][0]
@@ -136,7 +177,11 @@ def test_the_command_says_why_there_is_no_map_in_its_place(run):
 
 def test_the_command_explains_what_was_missed_and_says_what_there_is(run):
     result = explained(run, "--masks", "64", "--no-check")
-    assert result.exit_code == 0 and "t11\tred\tmissed\tconfidence_map" in result.stdout and "t11\tred\tmissed\td_rise" in result.stdout
+    assert (
+        result.exit_code == 0
+        and "t11\tred\tmissed\tconfidence_map" in result.stdout
+        and "t11\tred\tmissed\td_rise" in result.stdout
+    )
     wrong = explained(run, "--object", "d99")
     assert wrong.exit_code != 0 and "t11 (missed red)" in str(wrong.exception)
     assert "one of confidence_map" in str(explained(run, "--method", "grad_cam").exception)
@@ -147,10 +192,20 @@ def test_the_command_tells_a_class_from_another(run):
     assert result.exit_code == 0, result.output
     (only,) = json.loads(result.stdout)["maps"]
     facts = json.loads((run.parent / "maps" / "1-d0-d_rise-rather-than-red.json").read_text())
-    assert facts["rather_than"] == "red" and facts["faithfulness"] is None and only["value"] == facts["value"] > 0
-    assert "got 'gren'; did you mean green" in str(explained(run, "--object", "d0", "--rather-than", "gren").exception)
-    assert "Expected a class of the run, got 'cat'" in str(explained(run, "--object", "d0", "--rather-than", "cat").exception)
-    assert "which show evidence against too" in str(explained(run, "--rather-than", "red", "--method", "layer_cam").exception)
+    assert (
+        facts["rather_than"] == "red"
+        and facts["faithfulness"] is None
+        and only["value"] == facts["value"] > 0
+    )
+    assert "got 'gren'; did you mean green" in str(
+        explained(run, "--object", "d0", "--rather-than", "gren").exception
+    )
+    assert "Expected a class of the run, got 'cat'" in str(
+        explained(run, "--object", "d0", "--rather-than", "cat").exception
+    )
+    assert "which show evidence against too" in str(
+        explained(run, "--rather-than", "red", "--method", "layer_cam").exception
+    )
 
 
 def test_two_images_never_share_a_file(run):
@@ -167,7 +222,9 @@ def test_two_images_never_share_a_file(run):
 
 def test_the_command_takes_several_images(run):
     result = explained(run, "--image", "1", "--masks", "64", "--no-check", "--json")
-    assert result.exit_code == 0 and json.loads(result.stdout)["images"] == ["1"], "the same image twice is one"
+    assert result.exit_code == 0 and json.loads(result.stdout)["images"] == ["1"], (
+        "the same image twice is one"
+    )
     assert {m["image"] for m in json.loads(result.stdout)["maps"]} == {"1"}
     assert "holds" not in str(result.stdout)
 
@@ -177,11 +234,18 @@ def test_the_command_asks_for_the_box(run):
     assert result.exit_code == 0, result.output
     (only,) = json.loads(result.stdout)["maps"]
     facts = json.loads((run.parent / "maps" / "1-d0-d_rise-box-left.json").read_text())
-    assert facts["side"] == "left" and facts["target"]["kind"] == "box" and facts["target"]["sides"] == [0] and facts["unit"] == "share slope"
+    assert (
+        facts["side"] == "left"
+        and facts["target"]["kind"] == "box"
+        and facts["target"]["sides"] == [0]
+        and facts["unit"] == "share slope"
+    )
     assert any("holds its left side out" in line for line in only["words"])
     impossible = explained(run, "--object", "d0", "--side", "all", "--method", "integrated_gradients")
     assert impossible.exit_code == 1 and "needs gradients" in impossible.stdout, "no map was made"
-    assert "expected all, left, top, right, bottom, without --rather-than, got 'middle'" in str(explained(run, "--side", "middle").exception)
+    assert "expected all, left, top, right, bottom, without --rather-than, got 'middle'" in str(
+        explained(run, "--side", "middle").exception
+    )
     assert "got 'left' with it" in str(explained(run, "--side", "left", "--rather-than", "red").exception)
 
 
@@ -190,7 +254,11 @@ def test_without_its_detector_a_run_still_gives_confidence_maps(run, boxscope_ho
     result = explained(run, "--object", "d0", "--json")
     assert result.exit_code == 0, result.output
     (only,) = json.loads(result.stdout)["maps"]
-    assert only["method"] == "confidence_map" and "detections the run kept" in only["words"][1] and np.load(only["npy"]).max() > 0.5
+    assert (
+        only["method"] == "confidence_map"
+        and "detections the run kept" in only["words"][1]
+        and np.load(only["npy"]).max() > 0.5
+    )
     assert "cannot be had" in str(explained(run, "--method", "d_rise").exception)
 
 
@@ -203,7 +271,11 @@ def test_the_page_shows_the_map_with_its_worth(run, app):
         at.run(timeout=300)
         no_trouble(at)
         words = " ".join(c.value for c in at.caption)
-        assert "reliability" in words and "Orange speaks for it, purple against" in words and "insertion less deletion" in words
+        assert (
+            "reliability" in words
+            and "Orange speaks for it, purple against" in words
+            and "insertion less deletion" in words
+        )
         assert len(at.get("image")) + len(at.get("imgs")) == 1
         from analysis.store import open_run
         from app import evidence_files
@@ -211,10 +283,16 @@ def test_the_page_shows_the_map_with_its_worth(run, app):
         stored = open_run(run)
         kept = evidence_files.kept_of(stored)
         facts = json.loads((kept / "1-d0-d_rise.json").read_text())
-        assert facts["weights_hash"] == stored.manifest.detector.weights_hash and evidence_files.kept_maps(stored) == 1
+        assert (
+            facts["weights_hash"] == stored.manifest.detector.weights_hash
+            and evidence_files.kept_maps(stored) == 1
+        )
         assert (kept / "1-d0-d_rise.png").stat().st_size > 500
         (question,) = [b for b in at.selectbox if b.label == "Evidence for"]
-        assert question.options[0] == "green" and question.options[-5:] == ["the box as a whole", *(f"the box's {side} side" for side in ("left", "top", "right", "bottom"))]
+        assert question.options[0] == "green" and question.options[-5:] == [
+            "the box as a whole",
+            *(f"the box's {side} side" for side in ("left", "top", "right", "bottom")),
+        ]
         question.select_index(len(question.options) - 1)
         at.run(timeout=300)
         no_trouble(at)
@@ -223,7 +301,9 @@ def test_the_page_shows_the_map_with_its_worth(run, app):
         assert len(at.get("download_button")) == 1
         at.session_state["heat-method"] = "LayerCAM"
         at.run(timeout=300)
-        assert any("needs gradients" in i.value for i in at.info) and any("D-RISE instead" in b.label for b in at.button)
+        assert any("needs gradients" in i.value for i in at.info) and any(
+            "D-RISE instead" in b.label for b in at.button
+        )
         at.session_state["heat-method"] = "Confidence map"
         at.run(timeout=300)
         no_trouble(at)

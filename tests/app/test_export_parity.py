@@ -1,6 +1,8 @@
-"""Slow proof: each exported form of a trained network against the network in Keras, on held-out pictures, by the commands.
+"""Slow proof: each exported form of a trained network against the network in Keras, on held-out pictures, by
+the commands.
 
-It needs a detector trained on the blood cells (`boxscope train configs/finetune.yaml`): BOXSCOPE_BCCD names its folder.
+It needs a detector trained on the blood cells (`boxscope train configs/finetune.yaml`): BOXSCOPE_BCCD names
+its folder.
 """
 
 from __future__ import annotations
@@ -30,7 +32,13 @@ def training() -> Path:
 
 
 def process(*arguments: object) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, "-m", "app.cli", *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, timeout=3600)
+    return subprocess.run(
+        [sys.executable, "-m", "app.cli", *map(str, arguments)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=3600,
+    )
 
 
 def outputs_of(path: Path, picture: np.ndarray) -> list[np.ndarray]:
@@ -40,7 +48,10 @@ def outputs_of(path: Path, picture: np.ndarray) -> list[np.ndarray]:
     interpreter = Interpreter(str(path), num_threads=1)
     interpreter.allocate_tensors()
     given = interpreter.get_input_details()[0]
-    interpreter.set_tensor(given["index"], picture[None] if given["dtype"] == np.uint8 else (picture[None].astype(np.float32) - 127.5) / 127.5)
+    interpreter.set_tensor(
+        given["index"],
+        picture[None] if given["dtype"] == np.uint8 else (picture[None].astype(np.float32) - 127.5) / 127.5,
+    )
     interpreter.invoke()
     return [interpreter.get_tensor(o["index"]) for o in interpreter.get_output_details()]
 
@@ -50,12 +61,16 @@ def outputs_of(path: Path, picture: np.ndarray) -> list[np.ndarray]:
 def test_an_exported_form_keeps_what_the_network_finds(precision, form, training, shared, tmp_path):
     data, out = shared / "data" / "bccd" / "BCCD", tmp_path / "cells.tflite"
     pictures = ["--data", data, "--split", "train"] if precision == "int8" else []
-    done = process("export", training, out, "--to", "tflite", "--precision", precision, "--form", form, *pictures)
+    done = process(
+        "export", training, out, "--to", "tflite", "--precision", precision, "--form", form, *pictures
+    )
     assert done.returncode == 0, done.stderr
     bounds = ["--max-lost", LOST[precision]]
     if precision == "float32":
         bounds += ["--every-object", "--max-score-difference", 1e-3, "--max-box-difference", 0.1]
-    done = process("parity", training, out, "--data", data, "--split", "test", "--json", "--no-causes", *bounds)
+    done = process(
+        "parity", training, out, "--data", data, "--split", "test", "--json", "--no-causes", *bounds
+    )
     assert done.returncode == 0, done.stderr
     figures = json.loads(done.stdout)
     assert figures["images"] == 72 and figures["true_positives_a"] > 500
@@ -64,15 +79,38 @@ def test_an_exported_form_keeps_what_the_network_finds(precision, form, training
 
         picture = cv2.imread(str(next(data.glob("JPEGImages/*.jpg"))))[..., ::-1]
         boxes, classes, scores, count = outputs_of(out, cv2.resize(picture, (320, 320)))
-        assert boxes.shape == (1, 100, 4) and classes.shape == scores.shape == (1, 100) and count.shape == (1,)
-        assert set(np.unique(classes)) <= {0.0, 1.0, 2.0} and (np.diff(scores[0]) <= 0).all() and 0 < scores[0, 0] < 1
+        assert (
+            boxes.shape == (1, 100, 4) and classes.shape == scores.shape == (1, 100) and count.shape == (1,)
+        )
+        assert (
+            set(np.unique(classes)) <= {0.0, 1.0, 2.0}
+            and (np.diff(scores[0]) <= 0).all()
+            and 0 < scores[0, 0] < 1
+        )
         assert (boxes[0, 0, 2:] > boxes[0, 0, :2]).all()
 
 
 def test_the_saved_model_keeps_every_object(training, shared, tmp_path):
     done = process("export", training, tmp_path / "out", "--to", "saved_model")
     assert done.returncode == 0, done.stderr
-    done = process("parity", training, tmp_path / "out" / "saved_model", "--data", shared / "data" / "bccd" / "BCCD", "--split", "test", "--limit", 24, "--json",
-                   "--max-lost", 0, "--every-object", "--max-score-difference", 1e-3, "--max-box-difference", 0.1)
+    done = process(
+        "parity",
+        training,
+        tmp_path / "out" / "saved_model",
+        "--data",
+        shared / "data" / "bccd" / "BCCD",
+        "--split",
+        "test",
+        "--limit",
+        24,
+        "--json",
+        "--max-lost",
+        0,
+        "--every-object",
+        "--max-score-difference",
+        1e-3,
+        "--max-box-difference",
+        0.1,
+    )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["b"]["kind"] == "saved_model"

@@ -1,4 +1,6 @@
-"""The road to FiftyOne and back in headless Chromium: push from the page, FiftyOne's App answers, a tag comes home."""
+"""The road to FiftyOne and back in headless Chromium: push from the page, FiftyOne's App answers, a tag comes
+home.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,9 @@ def in_fiftyone(code: str, dataset: str) -> str:
 
     uri = environment.with_timeout(start_database())
     env = os.environ | environment.child_environment(uri)
-    result = subprocess.run([sys.executable, "-c", code, dataset], env=env, cwd=ROOT, capture_output=True, text=True, timeout=180)
+    result = subprocess.run(
+        [sys.executable, "-c", code, dataset], env=env, cwd=ROOT, capture_output=True, text=True, timeout=180
+    )
     assert result.returncode == 0, result.stderr[-2000:]
     return result.stdout.strip().splitlines()[-1]
 

@@ -1,4 +1,6 @@
-"""Runs too large for memory in the app: the first images at once, then the gallery as it is for the run in memory."""
+"""Runs too large for memory in the app: the first images at once, then the gallery as it is for the run in
+memory.
+"""
 
 from __future__ import annotations
 
@@ -34,18 +36,24 @@ def test_a_kept_matching_is_the_matching(folder, tmp_path):
     for threshold in (0.0, 0.35, 0.5, 1.0):
         assert counts(kept, threshold).to_dict() == counts(whole, threshold).to_dict()
         assert image_counts(kept, threshold).to_dict() == image_counts(whole, threshold).to_dict()
-    assert np.array_equal(kept.det_truth, whole.det_truth) and np.array_equal(kept.truth_ignored, whole.truth_ignored)
+    assert np.array_equal(kept.det_truth, whole.det_truth) and np.array_equal(
+        kept.truth_ignored, whole.truth_ignored
+    )
 
 
 def test_tiles_of_windows_are_the_tiles_of_the_run(folder):
     run, big = open_run(folder), open_streamed(folder)
     m = match(run)
-    assert large_runs.tiles(big, [3, 17, 39], 0.5, ("windows",)) == [tile_text(run, m, i, ("memory",)) for i in (3, 17, 39)]
+    assert large_runs.tiles(big, [3, 17, 39], 0.5, ("windows",)) == [
+        tile_text(run, m, i, ("memory",)) for i in (3, 17, 39)
+    ]
 
 
 def test_the_page_says_what_it_computes_and_then_shows_it(folder, monkeypatch):
     spawned = []
-    monkeypatch.setattr(large_runs.background, "spawn", lambda module, argument, where: spawned.append((module, argument)))
+    monkeypatch.setattr(
+        large_runs.background, "spawn", lambda module, argument, where: spawned.append((module, argument))
+    )
     app = AppTest.from_file(str(APP), default_timeout=120).run()
     assert not app.exception
     text = " ".join(m.value for m in app.main.markdown)
@@ -57,7 +65,9 @@ def test_the_page_says_what_it_computes_and_then_shows_it(folder, monkeypatch):
     assert not app.exception
     expected = gallery_order.SORTS
     assert any(list(expected) == list(box.options) for box in app.main.selectbox)
-    assert any("38" in m.value and "images" in m.value for m in app.main.markdown), "two of forty are not run yet"
+    assert any("38" in m.value and "images" in m.value for m in app.main.markdown), (
+        "two of forty are not run yet"
+    )
     for page, words in (("mistakes", "boxscope kinds"), ("thresholds", "boxscope evaluate")):
         app.switch_page(f"views/{page}.py").run()
         assert not app.exception and words in " ".join(m.value for m in app.main.markdown)
@@ -70,9 +80,14 @@ def test_the_process_matches_and_keeps(folder):
     where = large_runs.begin(str(folder), run, 0.5)
     deadline = time.monotonic() + 120
     while not large_runs.is_ready(where):
-        assert time.monotonic() < deadline and not large_runs._state(where).get("error"), large_runs.background.log_tail(where)
+        assert time.monotonic() < deadline and not large_runs._state(where).get("error"), (
+            large_runs.background.log_tail(where)
+        )
         time.sleep(0.1)
-    assert counts(large_runs.matches(str(folder), run, 0.5), 0.5).to_dict() == counts(match(open_run(folder)), 0.5).to_dict()
+    assert (
+        counts(large_runs.matches(str(folder), run, 0.5), 0.5).to_dict()
+        == counts(match(open_run(folder)), 0.5).to_dict()
+    )
 
 
 def test_a_broken_run_is_a_sentence(folder):

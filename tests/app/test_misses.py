@@ -21,11 +21,25 @@ def test_the_image_page_tells_why_and_what_would_help(app, tiny_run):
     at = app("views/image.py", image="1", object="t2")
     no_trouble(at)
     text = words(at)
-    assert "Missed (a false negative): A **dog** was found here at 0.30 with IoU 0.95 and cut by the threshold 0.50." in text
-    assert "A threshold of 0.30 brings it back" in text and "The threshold of dog at 0.3 over the whole run finds 1 more object and adds 0 false positives" in text
-    assert "Proved. The stored detections matched again with the confidence threshold 0.5 → 0.3: it is found, score 0.3, IoU 0.95." in text
+    assert (
+        "Missed (a false negative): A **dog** was found here at 0.30 with IoU 0.95 and cut by the threshold"
+        " 0.50." in text
+    )
+    assert (
+        "A threshold of 0.30 brings it back" in text
+        and "The threshold of dog at 0.3 over the whole run finds 1 more object and adds 0 false positives"
+        in text
+    )
+    assert (
+        "Proved. The stored detections matched again with the confidence threshold 0.5 → 0.3: it is found,"
+        " score 0.3, IoU 0.95." in text
+    )
     evidence = next(d.value for d in at.dataframe if "what" in d.value)
-    assert dict(zip(evidence["what"], evidence["value"])) == {"score for its class": "0.30", "threshold": "0.50", "IoU of the box with it": "0.95"}
+    assert dict(zip(evidence["what"], evidence["value"])) == {
+        "score for its class": "0.30",
+        "threshold": "0.50",
+        "IoU of the box with it": "0.95",
+    }
 
 
 def test_a_confused_object_has_no_rescue(app, tiny_run):
@@ -52,8 +66,16 @@ def test_mistakes_are_counted_by_cause_and_open_their_boxes(app, tiny_run):
 
     run = open_run(tiny_run)
     cat = int(np.flatnonzero(run.truth.ids == 3)[0])
-    beside = BoxList("missed, wrong class", np.flatnonzero(run.detections.rows == run.position("2"))[:1], np.array([cat]), of_objects=True)
-    assert selection_of(run, beside, 0) == ("2", {"side": "truth", "index": cat - int(run.truth_offsets[run.position("2")])}), "the object, not what lies on it"
+    beside = BoxList(
+        "missed, wrong class",
+        np.flatnonzero(run.detections.rows == run.position("2"))[:1],
+        np.array([cat]),
+        of_objects=True,
+    )
+    assert selection_of(run, beside, 0) == (
+        "2",
+        {"side": "truth", "index": cat - int(run.truth_offsets[run.position("2")])},
+    ), "the object, not what lies on it"
     at = app("views/mistakes.py", look="Causes", conf="0.2", classes="dog")
     assert "No object is missed" in words(at)
 
@@ -85,11 +107,20 @@ def test_why_prints_a_sentence_a_miss(why):
     result = why()
     assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()
-    assert lines[0] == "1\t2\tdog\tbelow threshold\tA dog was found here at 0.30 with IoU 0.95 and cut by the threshold 0.50."
-    assert lines[1].startswith("  rescue: The threshold of dog at 0.3 over the whole run finds 1 more object and adds 0 false positives")
+    assert (
+        lines[0]
+        == "1\t2\tdog\tbelow threshold\tA dog was found here at 0.30 with IoU 0.95 and cut by the threshold"
+        " 0.50."
+    )
+    assert lines[1].startswith(
+        "  rescue: The threshold of dog at 0.3 over the whole run finds 1 more object and adds 0 false"
+        " positives"
+    )
     assert lines[2].startswith("2\t3\tcat\twrong class\tSeen as dog at 0.60")
     assert "2 of 4 objects missed" in result.stderr and "best changes to make next" in result.stderr
-    assert why("--cause", "wrong class").stdout.startswith("2\t3\tcat") and len(why("--most", "0").stdout) == 0
+    assert (
+        why("--cause", "wrong class").stdout.startswith("2\t3\tcat") and len(why("--most", "0").stdout) == 0
+    )
 
 
 def test_why_of_an_image_proves_it_and_says_what_it_rests_on(why):
@@ -98,7 +129,9 @@ def test_why_of_an_image_proves_it_and_says_what_it_rests_on(why):
     assert "  proof: The stored detections matched again" in result.stdout and "2\t3" not in result.stdout
     assert "does not say how to load its detector" in result.stderr
     value = json.loads(why("--image", "2", "--json").stdout)
-    assert [(m["cause"], m["proof"]["holds"]) for m in value["misses"]] == [("wrong class", True)] and value["images_replayed"] == 0
+    assert [(m["cause"], m["proof"]["holds"]) for m in value["misses"]] == [("wrong class", True)] and value[
+        "images_replayed"
+    ] == 0
     assert why("--image", "9").exit_code == 1 and why("--again").exit_code == 1
 
 
@@ -116,8 +149,13 @@ def test_why_of_a_simulated_detector_uses_its_candidates(boxscope_home):
     plain = json.loads(CliRunner().invoke(app, ["why", "four", "--json"]).stdout)
     exact = json.loads(CliRunner().invoke(app, ["why", "four", "--exact", "--json"]).stdout)
     image = exact["misses"][0]["sample"]
-    again = json.loads(CliRunner().invoke(app, ["why", "four", "--image", image, "--again", "--json"]).stdout)["misses"]
-    assert all("contrast stretched" in [t["change"] for t in m["again"]] and not any(t["found"] for t in m["again"]) for m in again), "it knows no changed picture"
+    again = json.loads(
+        CliRunner().invoke(app, ["why", "four", "--image", image, "--again", "--json"]).stdout
+    )["misses"]
+    assert all(
+        "contrast stretched" in [t["change"] for t in m["again"]] and not any(t["found"] for t in m["again"])
+        for m in again
+    ), "it knows no changed picture"
     assert exact["images_shown"] == 4 and len(exact["misses"]) == len(plain["misses"]) > 0
     assert exact["causes"]["not stored"] == 0 < plain["causes"]["not stored"]
     assert all(np.isfinite(m["anchor_iou"]) for m in exact["misses"] if m["from"] == "candidates")

@@ -14,7 +14,15 @@ PAGE = "views/mistakes.py"
 
 # ---- pure parts
 
-@pytest.mark.parametrize(("asked", "look"), [(Asked("kind", ("missed",)), "Kinds"), (Asked("cell", ("a/b c", "background")), "Confusion"), (Asked("slice", ("size", "small")), "Slices")])
+
+@pytest.mark.parametrize(
+    ("asked", "look"),
+    [
+        (Asked("kind", ("missed",)), "Kinds"),
+        (Asked("cell", ("a/b c", "background")), "Confusion"),
+        (Asked("slice", ("size", "small")), "Slices"),
+    ],
+)
 def test_what_is_asked_survives_a_link(asked, look):
     assert Asked.parse(str(asked)) == asked and asked.look == look
 
@@ -27,9 +35,17 @@ def test_a_broken_link_asks_for_nothing(text):
 @pytest.mark.parametrize(
     ("boxes", "size", "window"),
     [
-        ([(50, 40, 70, 60)], (200, 100), (40, 30, 80, 70)),  # a margin would be 34 wide: at least 40 pixels are shown
+        (
+            [(50, 40, 70, 60)],
+            (200, 100),
+            (40, 30, 80, 70),
+        ),  # a margin would be 34 wide: at least 40 pixels are shown
         ([(0, 0, 40, 20)], (200, 100), (0, 0, 68, 68)),  # moved into the picture
-        ([(150, 10, 190, 90), (100, 20, 120, 40)], (200, 100), (47, 0, 200, 100)),  # both boxes; no higher than the picture
+        (
+            [(150, 10, 190, 90), (100, 20, 120, 40)],
+            (200, 100),
+            (47, 0, 200, 100),
+        ),  # both boxes; no higher than the picture
         ([(2, 2, 3, 3)], (12, 9), (0, 0, 12, 9)),
     ],
 )
@@ -37,7 +53,9 @@ def test_a_crop_is_a_square_that_lies_in_the_picture(boxes, size, window):
     assert crops.window(np.array(boxes, float), size) == window
 
 
-MATRIX = np.array([[5, 2, 0, 1], [0, 9, 0, 0], [0, 0, 0, 0], [3, 0, 0, 0]])  # classes a, b, c; background last
+MATRIX = np.array(
+    [[5, 2, 0, 1], [0, 9, 0, 0], [0, 0, 0, 0], [3, 0, 0, 0]]
+)  # classes a, b, c; background last
 
 
 def test_the_most_confused_classes_come_first_and_empty_ones_not():
@@ -56,6 +74,7 @@ def test_the_matrix_says_its_sums_over_all_classes():
 
 # ---- the page
 
+
 def rows_of(at):
     return {r["id"]: r for r in component(at, "rows")["rows"]}
 
@@ -64,8 +83,17 @@ def test_kinds_count_at_the_operating_point(app, tiny_run):
     at = app(PAGE)
     no_trouble(at)
     rows = rows_of(at)
-    assert {k: r["count"] for k, r in rows.items()} == {"classification": "1", "localisation": "0", "both": "0", "duplicate": "1", "background": "1", "missed": "1"}
-    assert all(r["note"] for r in rows.values()) and any("does not gain their sum" in m.value for m in at.markdown)
+    assert {k: r["count"] for k, r in rows.items()} == {
+        "classification": "1",
+        "localisation": "0",
+        "both": "0",
+        "duplicate": "1",
+        "background": "1",
+        "missed": "1",
+    }
+    assert all(r["note"] for r in rows.values()) and any(
+        "does not gain their sum" in m.value for m in at.markdown
+    )
     at.slider(key="conf").set_value(0.25).run()
     assert rows_of(at)["missed"]["count"] == "0", "the dog of a.png is found at 0.3"
     at.multiselect(key="classes").set_value(["dog"]).run()
@@ -99,7 +127,15 @@ def test_cells_open_their_boxes_and_a_click_goes_to_the_object(app, tiny_run):
     no_trouble(at)
     matrix = component(at, "matrix")
     place = {name: k for k, name in enumerate(matrix["labels"])}
-    for truth, predicted, n in (("cat", "cat", 1), ("cat", "dog", 1), ("dog", "dog", 1), ("dog", "background", 1), ("background", "cat", 1), ("background", "dog", 1), ("cat", "background", 0)):
+    for truth, predicted, n in (
+        ("cat", "cat", 1),
+        ("cat", "dog", 1),
+        ("dog", "dog", 1),
+        ("dog", "background", 1),
+        ("background", "cat", 1),
+        ("background", "dog", 1),
+        ("cat", "background", 0),
+    ):
         assert matrix["counts"][place[truth]][place[predicted]] == n
         at.session_state["boxes"] = str(Asked("cell", (truth, predicted)))
         at.run()

@@ -60,7 +60,9 @@ def test_killed_it_says_so_and_starts_anew(process, spec):
     os.kill(first, signal.SIGKILL)
     time.sleep(0.2)
     image = np.zeros((60, 90, 3), np.uint8)
-    assert len(process.detect(spec, [image])) == 1, "a dead worker found before the request is simply replaced"
+    assert len(process.detect(spec, [image])) == 1, (
+        "a dead worker found before the request is simply replaced"
+    )
     assert process.pid != first
 
     os.kill(process.pid, signal.SIGSTOP)

@@ -29,17 +29,31 @@ def test_a_run_elsewhere_is_listed_while_it_is_there(pictures, tiny_run, tmp_pat
     for path in (one, other, one, tiny_run, tmp_path / "gone"):
         note_run(path)
     assert noted_runs() == [one, other], "each once, none of the data directory's, none that is not there"
-    assert {name: summary.path for name, summary in known_runs().items()} == {"tiny": tiny_run, "tiny~2": one, "tiny~3": other}
+    assert {name: summary.path for name, summary in known_runs().items()} == {
+        "tiny": tiny_run,
+        "tiny~2": one,
+        "tiny~3": other,
+    }
     shutil.rmtree(one)
-    assert {name: summary.path for name, summary in known_runs().items()} == {"tiny": tiny_run, "tiny~2": other}
+    assert {name: summary.path for name, summary in known_runs().items()} == {
+        "tiny": tiny_run,
+        "tiny~2": other,
+    }
 
 
 def test_detect_notes_what_it_makes_and_commands_find_it_by_its_name(pictures, boxscope_home, tmp_path):
     truth = str(pictures / "instances.json")
-    made = CliRunner().invoke(cli.app, ["detect", "--model", f"fake:{truth}", "--data", truth, "--out", str(tmp_path / "far" / "first")])
+    made = CliRunner().invoke(
+        cli.app,
+        ["detect", "--model", f"fake:{truth}", "--data", truth, "--out", str(tmp_path / "far" / "first")],
+    )
     assert made.exit_code == 0, made.exception
     (listed,) = json.loads(CliRunner().invoke(cli.app, ["runs", "--json"]).stdout)
-    assert (listed["name"], listed["path"], listed["state"]) == ("first", str(tmp_path / "far" / "first"), "done")
+    assert (listed["name"], listed["path"], listed["state"]) == (
+        "first",
+        str(tmp_path / "far" / "first"),
+        "done",
+    )
     assert find_run(tmp_path.__class__("first")) == tmp_path / "far" / "first"
     with pytest.raises(InputError, match="is not a run"):
         find_run(tmp_path / "second")
@@ -53,4 +67,6 @@ def test_the_app_lists_it_too(app, pictures, tiny_run, tmp_path):
     assert at.selectbox(key="run").value == "elsewhere"
     from app.state import stored_runs
 
-    assert {name: s.path for name, s in stored_runs().items()} == {name: s.path for name, s in known_runs().items()}, "named alike in both"
+    assert {name: s.path for name, s in stored_runs().items()} == {
+        name: s.path for name, s in known_runs().items()
+    }, "named alike in both"

@@ -1,4 +1,6 @@
-"""Every page through AppTest: what it shows at a known operating point, what a link restores, that sessions keep apart."""
+"""Every page through AppTest: what it shows at a known operating point, what a link restores, that sessions
+keep apart.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,16 @@ import pytest
 
 from tests.app.conftest import APP, ROOT, component, no_trouble
 
-PAGES = ["views/gallery.py", "views/image.py", "views/mistakes.py", "views/thresholds.py", "views/compare.py", "views/data.py", "views/detect.py", "views/fiftyone.py"]
+PAGES = [
+    "views/gallery.py",
+    "views/image.py",
+    "views/mistakes.py",
+    "views/thresholds.py",
+    "views/compare.py",
+    "views/data.py",
+    "views/detect.py",
+    "views/fiftyone.py",
+]
 
 
 def strip_of(at) -> tuple[int, int, int]:
@@ -89,7 +100,16 @@ def test_a_filter_without_a_match_says_so(app, tiny_run):
 
 
 def test_a_link_restores_the_view(app, tiny_run):
-    at = app("views/image.py", run="tiny", conf="0.25", iou="0.8", classes="dog", mode="all", image="3", object="t4")
+    at = app(
+        "views/image.py",
+        run="tiny",
+        conf="0.25",
+        iou="0.8",
+        classes="dog",
+        mode="all",
+        image="3",
+        object="t4",
+    )
     no_trouble(at)
     viewer = component(at, "viewer")
     assert (viewer["name"], viewer["threshold"], viewer["iou"], viewer["shown"]) == ("c.png", 0.25, 0.8, [1])
@@ -98,7 +118,15 @@ def test_a_link_restores_the_view(app, tiny_run):
 
 
 def test_an_unreadable_link_is_no_trouble(app, tiny_run):
-    at = app("views/image.py", run="gone", conf="lots", iou="7", classes="unicorn", image="../../etc/passwd", object="dx")
+    at = app(
+        "views/image.py",
+        run="gone",
+        conf="lots",
+        iou="7",
+        classes="unicorn",
+        image="../../etc/passwd",
+        object="dx",
+    )
     no_trouble(at)
     assert component(at, "viewer")["name"] == "b.png", "the worst image stands in"
     assert any("names the run gone, which is not here" in w.value for w in at.sidebar.warning)
@@ -108,7 +136,10 @@ def test_a_sentence_reads_as_it_was_meant():
     """Stars of a file name are no italics, and a user's text starts no directive; code stays code."""
     from app.components import plain
 
-    assert plain("annotations/*.json (`boxscope doctor *.json`)") == r"annotations/\*.json (`boxscope doctor *.json`)"
+    assert (
+        plain("annotations/*.json (`boxscope doctor *.json`)")
+        == r"annotations/\*.json (`boxscope doctor *.json`)"
+    )
     assert plain("_x_ of a_b for $5 or $6") == r"\_x\_ of a_b for \$5 or \$6"
     assert plain(":red[<b>] [a](b) ~~no~~") == r"\:red[\<b>] \[a](b) \~~no\~~"
     assert plain("steps: expected at least 1, got [0].") == "steps: expected at least 1, got [0]."
@@ -156,7 +187,9 @@ def test_a_broken_run_leaves_the_page_standing(app, tiny_run):
     (tiny_run / "truth.parquet").write_bytes(b"PAR1 no")
     at = app()
     assert not at.exception
-    assert at.error[0].value.startswith("`truth.parquet`: This file of the run is broken") and len(at.error) == 1
+    assert (
+        at.error[0].value.startswith("`truth.parquet`: This file of the run is broken") and len(at.error) == 1
+    )
     assert str(tiny_run) not in at.error[0].value, "where it lies is behind the details"
 
 
@@ -166,7 +199,9 @@ def test_fiftyone_page_says_what_is_missing(app, tiny_run, monkeypatch):
     from analysis.fiftyone.server import Connection
 
     st.cache_data.clear()
-    monkeypatch.setattr("analysis.fiftyone_bridge.status", lambda: Connection("unavailable", "FiftyOne is not installed; x."))
+    monkeypatch.setattr(
+        "analysis.fiftyone_bridge.status", lambda: Connection("unavailable", "FiftyOne is not installed; x.")
+    )
     at = app("views/fiftyone.py")
     no_trouble(at)
     assert any("not installed" in m.value for m in at.markdown)

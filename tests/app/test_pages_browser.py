@@ -1,4 +1,6 @@
-"""Mistakes, Thresholds and Compare in headless Chromium: from a figure down to its boxes, by click and by key."""
+"""Mistakes, Thresholds and Compare in headless Chromium: from a figure down to its boxes, by click and by
+key.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,12 @@ import pytest
 
 from tests.app.test_browser import CHROMIUM, page, server, strip_says, url_says  # noqa: F401 (fixtures)
 
-pytestmark = [pytest.mark.browser, pytest.mark.skipif(not CHROMIUM.exists(), reason=f"{CHROMIUM} is not there (Debian: apt install chromium)")]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(
+        not CHROMIUM.exists(), reason=f"{CHROMIUM} is not there (Debian: apt install chromium)"
+    ),
+]
 
 
 def test_from_figures_to_boxes(page, server, boxscope_home):  # noqa: F811
@@ -55,7 +62,9 @@ def test_from_figures_to_boxes(page, server, boxscope_home):  # noqa: F811
     assert (boxscope_home / "thresholds" / "by class.yaml").exists()
     page.get_by_role("link", name="Gallery").click()
     page.locator(".tile", has_text="b.png").wait_for()
-    expect(page.locator(".tile", has_text="b.png").locator(".tallies")).to_have_text("001", use_inner_text=False)
+    expect(page.locator(".tile", has_text="b.png").locator(".tallies")).to_have_text(
+        "001", use_inner_text=False
+    )
 
     # Compare: what the saved thresholds change against another number, both pictures of a flip.
     page.goto(f"{server}/compare?against=Another+threshold&conf=0.5&conf_after=0.25")

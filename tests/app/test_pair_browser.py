@@ -7,7 +7,12 @@ import pytest
 from tests.app.test_browser import CHROMIUM, page, server, url_says  # noqa: F401 (fixtures)
 from tests.app.test_pair_section import other_run  # noqa: F401 (fixture)
 
-pytestmark = [pytest.mark.browser, pytest.mark.skipif(not CHROMIUM.exists(), reason=f"{CHROMIUM} is not there (Debian: apt install chromium)")]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(
+        not CHROMIUM.exists(), reason=f"{CHROMIUM} is not there (Debian: apt install chromium)"
+    ),
+]
 
 
 def test_from_two_runs_to_a_lost_box_and_its_cause(other_run, page, server):  # noqa: F811

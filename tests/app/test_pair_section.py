@@ -15,7 +15,8 @@ from tests.app import conftest
 from tests.app.conftest import component, no_trouble, write_run
 
 PAGE = "views/compare.py"
-# Against the tiny run: the cat of a.png falls to 0.4, the second dog of c.png is a cat, the dog of c.png moves by 3 pixels and 0.02.
+# Against the tiny run: the cat of a.png falls to 0.4, the second dog of c.png is a cat, the dog of c.png
+# moves by 3 pixels and 0.02.
 OTHER = {
     0: [("cat", (5, 5, 25, 35), 0.4), ("dog", (50, 10, 80, 52), 0.3)],
     1: [("cat", (0, 80, 20, 110), 0.8), ("dog", (10, 20, 50, 60), 0.6)],
@@ -54,15 +55,28 @@ def test_cards_by_hand(pairing):
     ]
     a, b = cards[1]["sides"]
     assert [x["look"] for x in a["boxes"]] == ["a"] and [x["look"] for x in b["boxes"]] == ["gone", "below"]
-    assert a["boxes"][0]["box"] == [5, 5, 20, 30] and cards[1]["why"].startswith("score (inferred): The second") and "at 0.400, below 0.50" in cards[1]["title"]
-    assert [c["name"] for c in pair_cards.payload(pairing, pair_cards.chosen(pairing, ["lost"], causes, [], {"cat"}), causes)] == ["cat"]
+    assert (
+        a["boxes"][0]["box"] == [5, 5, 20, 30]
+        and cards[1]["why"].startswith("score (inferred): The second")
+        and "at 0.400, below 0.50" in cards[1]["title"]
+    )
+    assert [
+        c["name"]
+        for c in pair_cards.payload(
+            pairing, pair_cards.chosen(pairing, ["lost"], causes, [], {"cat"}), causes
+        )
+    ] == ["cat"]
     assert len(pair_cards.chosen(pairing, ["lost"], causes, ["cap"], None)) == 0
 
 
 def test_totals_in_words(pairing):
     first, second = pair_cards.totals(pairing)
     assert first == "objects 5 → **4** · **2** lost (40.0 %) · **1** gained · 1 moved · 1 rescored"
-    assert second == "Of the 3 kept, scores differ by up to 0.020 (median 0.000), edges by up to 3.0 pixels (median 0.0). True positives: 1 of 2 lost (50.0 %), 0 gained."
+    assert (
+        second
+        == "Of the 3 kept, scores differ by up to 0.020 (median 0.000), edges by up to 3.0 pixels (median"
+        " 0.0). True positives: 1 of 2 lost (50.0 %), 0 gained."
+    )
 
 
 def test_the_page_pairs_two_runs(app, tiny_run, other_run):
@@ -81,7 +95,9 @@ def test_answers_of_the_detectors_stand_in_for_what_was_inferred(app, tiny_run, 
     # The page's thresholds are those of the sliders.
     folder = parity_job.place(pairing)
     folder.mkdir(parents=True)
-    found = [Cause(c.pair, c.of, "nms", "exchanged", True, "It was suppressed.") for c in explain_lost(pairing)]
+    found = [
+        Cause(c.pair, c.of, "nms", "exchanged", True, "It was suppressed.") for c in explain_lost(pairing)
+    ]
     (folder / "causes.json").write_text(json.dumps([vars(c) for c in found]))
     parity_job.Asked("a", "b", (0.5, 0.5), (0.5, 0.5), 0.5, str(folder), stage="done").save()
     at = app(PAGE, run="tiny", against="Another run", other="second", pairing="Box by box")
@@ -93,12 +109,17 @@ def test_answers_of_the_detectors_stand_in_for_what_was_inferred(app, tiny_run, 
 def test_asking_says_what_could_not_be_asked(pairing):
     """The detectors of these runs cannot be loaded again; the question ends, with that said."""
     folder = parity_job.place(pairing)
-    asked = parity_job.Asked(str(pairing.a.path), str(pairing.b.path), (0.5, 0.5), (0.5, 0.5), 0.5, str(folder)).save()
+    asked = parity_job.Asked(
+        str(pairing.a.path), str(pairing.b.path), (0.5, 0.5), (0.5, 0.5), 0.5, str(folder)
+    ).save()
     parity_job.work(asked)
     read = parity_job.read(folder)
     assert read.stage == "done" and len(read.notes) == 2 and "cannot be loaded again" in read.notes[0]
     assert [c.how for c in parity_job.answers(folder)] == ["stored", "stored"]
-    assert parity_job.read(folder.parent / "nowhere") is None and parity_job.answers(folder.parent / "nowhere") is None
+    assert (
+        parity_job.read(folder.parent / "nowhere") is None
+        and parity_job.answers(folder.parent / "nowhere") is None
+    )
 
 
 def test_a_question_whose_process_is_gone_has_failed(pairing):

@@ -21,7 +21,9 @@ def test_exact_scores_pass_a_threshold_as_float32_does(scores, step):
 
 
 def test_exact_keeps_the_very_edge():
-    edge = np.float32([0.7, np.nextafter(np.float32(0.7), np.float32(0)), np.nextafter(np.float32(0.7), np.float32(1))])
+    edge = np.float32(
+        [0.7, np.nextafter(np.float32(0.7), np.float32(0)), np.nextafter(np.float32(0.7), np.float32(1))]
+    )
     assert [s >= 0.7 for s in exact(edge)] == [True, False, True]
 
 
@@ -52,20 +54,35 @@ def test_the_curve_equals_the_counts(run):
     found = curve(m)
     for at in (0, 5, 30, 55, 56, 100):
         c = counts(m, float(STEPS[at]))
-        assert (found["correct"][at], found["wrong"][at], found["detections"][at]) == (c.tp, c.fp, c.detections)
+        assert (found["correct"][at], found["wrong"][at], found["detections"][at]) == (
+            c.tp,
+            c.fp,
+            c.detections,
+        )
 
 
 @pytest.mark.parametrize("threshold", [0.0, 0.05, 0.3, 0.31, 0.5, 0.7, 0.9, 0.91])
 def test_browser_verdicts_equal_the_matchers(run, threshold):
-    """The rule of core.js (kind and score, nothing else), spoken in Python, against analysis.matching.verdicts."""
-    assert 'const KIND_VERDICT = ["wrong", "correct", "duplicate", "ignored", "unjudged"];' in (HERE / "core.js").read_text()
+    """The rule of core.js (kind and score, nothing else), spoken in Python, against
+    analysis.matching.verdicts.
+    """
+    assert (
+        'const KIND_VERDICT = ["wrong", "correct", "duplicate", "ignored", "unjudged"];'
+        in (HERE / "core.js").read_text()
+    )
     assert KIND_NAMES == ("wrong", "correct", "duplicate", "ignored", "unlabelled")
     m = match_run(run)
     said = verdicts(m, threshold)
     for i in range(len(run)):
         sent = boxes_of(run, m, i)
-        browser = ["below" if s < threshold else KIND_NAMES[k] for s, k in zip(sent["dets"]["score"], sent["dets"]["kind"])]
+        browser = [
+            "below" if s < threshold else KIND_NAMES[k]
+            for s, k in zip(sent["dets"]["score"], sent["dets"]["kind"])
+        ]
         assert browser == said.detections[run.detections.of(i)].tolist()
         objects = slice(run.truth_offsets[i], run.truth_offsets[i + 1])
-        found = ["ignored" if g else "found" if s >= threshold and s >= 0 else "missed" for s, g in zip(sent["truth"]["score"], sent["truth"]["ignored"])]
+        found = [
+            "ignored" if g else "found" if s >= threshold and s >= 0 else "missed"
+            for s, g in zip(sent["truth"]["score"], sent["truth"]["ignored"])
+        ]
         assert found == said.objects[objects].tolist()

@@ -25,7 +25,12 @@ def run(tmp_path):
     image.save(tmp_path / "turned.jpg", exif=exif, quality=95)
     (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff nothing")
     files = [str(tmp_path / n) for n in ("wide.png", "turned.jpg", "broken.jpg", "gone.jpg")] + [""]
-    return SimpleNamespace(files=files, sample_ids=list("wtbgm"), version="v1", load_image=lambda i: np.full((30, 70, 3), 9, np.uint8) if not files[i] else _read(files[i]))
+    return SimpleNamespace(
+        files=files,
+        sample_ids=list("wtbgm"),
+        version="v1",
+        load_image=lambda i: np.full((30, 70, 3), 9, np.uint8) if not files[i] else _read(files[i]),
+    )
 
 
 def _read(file):
@@ -68,7 +73,10 @@ def test_the_viewer_gets_the_file_itself_where_a_browser_shows_it_right(run):
     content, kind = pictures.picture(run, 0)
     assert kind == "image/png" and content == Path(run.files[0]).read_bytes()
     content, kind = pictures.picture(run, 1)
-    assert kind == "image/jpeg" and decoded(content).shape[:2] == (20, 50), "a turned one is written anew, upright"
+    assert kind == "image/jpeg" and decoded(content).shape[:2] == (
+        20,
+        50,
+    ), "a turned one is written anew, upright"
     for i in (2, 3):
         with pytest.raises(ImageError):
             pictures.picture(run, i)

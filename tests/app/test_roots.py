@@ -51,9 +51,21 @@ def test_inside_is_allowed_absolute_and_relative(named):
     assert roots.allowed(f' "{wanted}" ') == wanted
 
 
-@pytest.mark.parametrize("text", [
-    "../secret.txt", "sub/../../secret.txt", "/etc/passwd", "~/../../etc/passwd", "sub/nothing.jpg", "", "   ", "a\0b", "/", "..",
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "../secret.txt",
+        "sub/../../secret.txt",
+        "/etc/passwd",
+        "~/../../etc/passwd",
+        "sub/nothing.jpg",
+        "",
+        "   ",
+        "a\0b",
+        "/",
+        "..",
+    ],
+)
 def test_outside_and_missing_are_refused_alike(named, text):
     with pytest.raises(InputError):
         roots.allowed(text)
@@ -79,9 +91,17 @@ def test_an_annotation_file_cannot_name_pictures_outside(named):
         roots.inside_roots(SimpleNamespace(files=[str(named / "root" / ".." / "secret.txt")]))
 
 
-@pytest.mark.parametrize(("name", "safe"), [
-    ("../a/.b c.jpg", "a/b c.jpg"), ("C:\\x\\y.png", "C_/x/y.png"), ("...", "file"), ("", "file"), ("a\0b.jpg", "a_b.jpg"), ("//etc//passwd", "etc/passwd"),
-])
+@pytest.mark.parametrize(
+    ("name", "safe"),
+    [
+        ("../a/.b c.jpg", "a/b c.jpg"),
+        ("C:\\x\\y.png", "C_/x/y.png"),
+        ("...", "file"),
+        ("", "file"),
+        ("a\0b.jpg", "a_b.jpg"),
+        ("//etc//passwd", "etc/passwd"),
+    ],
+)
 def test_uploaded_names_are_made_safe(name, safe):
     assert str(roots.safe_name(name)) == safe
 
@@ -89,7 +109,11 @@ def test_uploaded_names_are_made_safe(name, safe):
 @given(st.text(max_size=200))
 def test_a_safe_name_never_leaves_its_folder(text):
     path = roots.safe_name(text)
-    assert not path.is_absolute() and path.parts and not any(part in ("..", ".") or part.startswith(".") or "\0" in part for part in path.parts)
+    assert (
+        not path.is_absolute()
+        and path.parts
+        and not any(part in ("..", ".") or part.startswith(".") or "\0" in part for part in path.parts)
+    )
 
 
 def test_the_same_uploads_go_to_the_same_folder(boxscope_home):
@@ -122,7 +146,9 @@ def test_a_record_file_outside_the_roots_is_refused_though_its_pictures_have_add
 
     def of(container):
         file = address(container, 0, 9, "a.jpg")
-        return Dataset(name="r", format="tfrecord", source="", class_map=ClassMap(()), sample_ids=["a"], files=[file])
+        return Dataset(
+            name="r", format="tfrecord", source="", class_map=ClassMap(()), sample_ids=["a"], files=[file]
+        )
 
     roots.inside_roots(of(named / "root" / "ok.record"))
     for outside in ("secret.record", "root/link.record"):

@@ -1,4 +1,6 @@
-"""The Train page in headless Chromium: a tiny network on drawn pictures, started, stopped, trained to its end, opened in the explorer."""
+"""The Train page in headless Chromium: a tiny network on drawn pictures, started, stopped, trained to its
+end, opened in the explorer.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +11,26 @@ from app import background, trainings
 from tests.app.test_browser import CHROMIUM, page, server  # noqa: F401 (fixtures)
 from tests.app.test_trainings import voc_folder
 
-pytestmark = [pytest.mark.browser, pytest.mark.skipif(not CHROMIUM.exists(), reason=f"{CHROMIUM} is not there (Debian: apt install chromium)")]
-LONG = 600_000  # milliseconds: on a machine busy with twenty others TensorFlow alone took four minutes to import
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(
+        not CHROMIUM.exists(), reason=f"{CHROMIUM} is not there (Debian: apt install chromium)"
+    ),
+]
+LONG = (
+    600_000  # milliseconds: on a machine busy with twenty others TensorFlow alone took four minutes to import
+)
 RECIPE = {
-    "name": "Shapes", "architecture": "ssd_mobilenet_v2", "input_size": [96, 64], "alpha": 0.1, "batch_size": 2, "learning_rate": 0.02,
-    "train_split": "train", "val_split": "val", "steps": 100_000, "augment": [],
+    "name": "Shapes",
+    "architecture": "ssd_mobilenet_v2",
+    "input_size": [96, 64],
+    "alpha": 0.1,
+    "batch_size": 2,
+    "learning_rate": 0.02,
+    "train_split": "train",
+    "val_split": "val",
+    "steps": 100_000,
+    "augment": [],
 }
 
 

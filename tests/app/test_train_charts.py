@@ -15,24 +15,59 @@ def test_nothing_logged_yet():
 
 def test_parts_stand_apart_from_the_penalty_on_the_weights():
     history = [
-        {"step": 10, "classification": 0.5, "localization": 0.25, "loss": 2.75, "regularization": 2.0, "learning_rate": 0.01, "images_per_second": 8.0, "time": 1.0},
-        {"step": 20, "classification": 0.25, "localization": None, "loss": 2.5, "regularization": 2.0, "learning_rate": 0.02, "images_per_second": 9.0, "time": 2.0},
-        {"step": 20, "figures": {"AP": 0.125, "AP50": 0.5, "held-out patches": 30.0, "cross entropy": 0.75}, "time": 2.5},
+        {
+            "step": 10,
+            "classification": 0.5,
+            "localization": 0.25,
+            "loss": 2.75,
+            "regularization": 2.0,
+            "learning_rate": 0.01,
+            "images_per_second": 8.0,
+            "time": 1.0,
+        },
+        {
+            "step": 20,
+            "classification": 0.25,
+            "localization": None,
+            "loss": 2.5,
+            "regularization": 2.0,
+            "learning_rate": 0.02,
+            "images_per_second": 9.0,
+            "time": 2.0,
+        },
+        {
+            "step": 20,
+            "figures": {"AP": 0.125, "AP50": 0.5, "held-out patches": 30.0, "cross entropy": 0.75},
+            "time": 2.5,
+        },
     ]
     drawn = charts(history, 40, {"figure": "AP", "value": 0.125, "step": 20})
-    assert [p["title"] for p in drawn["panels"]] == ["Loss", "Held-out images", "Whole loss", "Learning rate", "Images a second"]
+    assert [p["title"] for p in drawn["panels"]] == [
+        "Loss",
+        "Held-out images",
+        "Whole loss",
+        "Learning rate",
+        "Images a second",
+    ]
     assert [(s["name"], s["points"]) for s in panel(drawn, "Loss")["series"]] == [
-        ("classification", [[10, 0.5], [20, 0.25]]), ("localization", [[10, 0.25]]), ("cross entropy", [[20, 0.75]]),
+        ("classification", [[10, 0.5], [20, 0.25]]),
+        ("localization", [[10, 0.25]]),
+        ("cross entropy", [[20, 0.75]]),
     ]
     judged = panel(drawn, "Held-out images")
-    assert [(s["name"], s["points"], s["best"]) for s in judged["series"]] == [("AP", [[20, 0.125]], [20, 0.125]), ("AP50", [[20, 0.5]], None)]
+    assert [(s["name"], s["points"], s["best"]) for s in judged["series"]] == [
+        ("AP", [[20, 0.125]], [20, 0.125]),
+        ("AP50", [[20, 0.5]], None),
+    ]
     assert (judged["lo"], judged["hi"]) == (0, 1)  # a count of patches is no rate and stays out
     assert [s["name"] for s in panel(drawn, "Whole loss")["series"]] == ["loss", "regularization"]
     assert [p["span"] for p in drawn["panels"]] == [3, 3, 2, 2, 2]
 
 
 def test_a_loss_without_parts_is_the_loss():
-    drawn = charts([{"step": 10, "loss": 0.5, "learning_rate": 0.01, "images_per_second": 8.0, "hard_negatives": 3}], 10)
+    drawn = charts(
+        [{"step": 10, "loss": 0.5, "learning_rate": 0.01, "images_per_second": 8.0, "hard_negatives": 3}], 10
+    )
     assert [s["name"] for s in panel(drawn, "Loss")["series"]] == ["loss"]
     assert [p["title"] for p in drawn["panels"]] == ["Loss", "Learning rate", "Images a second"]
 

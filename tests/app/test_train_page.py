@@ -16,10 +16,30 @@ from tests.app.test_trainings import voc_folder
 def folder_in(home, name: str, state: str, step: int, **more) -> TrainFolder:
     folder = TrainFolder(home / "models" / name)
     folder.path.mkdir(parents=True)
-    folder.write_recipe(TrainRecipe(data=str(home / "drawn"), train_split="train", val_split="val", steps=40, architecture="ssd_mobilenet_v2"))
+    folder.write_recipe(
+        TrainRecipe(
+            data=str(home / "drawn"),
+            train_split="train",
+            val_split="val",
+            steps=40,
+            architecture="ssd_mobilenet_v2",
+        )
+    )
     for at in range(10, step + 1, 10):
-        folder.append_history({"step": at, "classification": 1 / at, "localization": 0.5, "loss": 2.5, "regularization": 2.0, "learning_rate": 0.01, "images_per_second": 8.0})
-    folder.write_json("state.json", {"state": state, "step": step, "steps": 40, "best": None, "figures": {}} | more)
+        folder.append_history(
+            {
+                "step": at,
+                "classification": 1 / at,
+                "localization": 0.5,
+                "loss": 2.5,
+                "regularization": 2.0,
+                "learning_rate": 0.01,
+                "images_per_second": 8.0,
+            }
+        )
+    folder.write_json(
+        "state.json", {"state": state, "step": step, "steps": 40, "best": None, "figures": {}} | more
+    )
     return folder
 
 
@@ -62,36 +82,65 @@ def test_the_recipe_s_checks_are_applied_at_once(app, tiny_run, boxscope_home, m
     at.text_area(key=others.key).set_value("momentum: 0.5").run()
     no_trouble(at)
     asked = []
-    monkeypatch.setattr(trainings, "start", lambda recipe, stem: asked.append((recipe, stem)) or boxscope_home / "models" / stem)
+    monkeypatch.setattr(
+        trainings,
+        "start",
+        lambda recipe, stem: asked.append((recipe, stem)) or boxscope_home / "models" / stem,
+    )
     next(b for b in at.button if "Start training" in b.label).click().run()
     [(recipe, stem)] = asked
-    assert (recipe.steps, recipe.momentum, recipe.train_split, recipe.val_split, stem) == (400, 0.5, "train", "val", "demo")
+    assert (recipe.steps, recipe.momentum, recipe.train_split, recipe.val_split, stem) == (
+        400,
+        0.5,
+        "train",
+        "val",
+        "demo",
+    )
     assert recipe.data == str((boxscope_home / "drawn").resolve())
 
 
-@pytest.mark.parametrize("state, words, button", [
-    ("stopped", "stopped · step 20 of 40", "Resume"), ("running", "cut off · step 20 of 40", "Resume"), ("done", "done · step 40 of 40", None), ("failed", "failed · step 20 of 40", "Resume"),
-])
+@pytest.mark.parametrize(
+    "state, words, button",
+    [
+        ("stopped", "stopped · step 20 of 40", "Resume"),
+        ("running", "cut off · step 20 of 40", "Resume"),
+        ("done", "done · step 40 of 40", None),
+        ("failed", "failed · step 20 of 40", "Resume"),
+    ],
+)
 def test_a_training_in_every_state(app, tiny_run, boxscope_home, state, words, button):
     voc_folder(boxscope_home / "drawn")
-    more = {"error": "expected a finite loss, at step 21 of 40 it is nan; the batch held 1.png."} if state == "failed" else {}
+    more = (
+        {"error": "expected a finite loss, at step 21 of 40 it is nan; the batch held 1.png."}
+        if state == "failed"
+        else {}
+    )
     if state == "done":
         more = {"best": {"figure": "AP", "value": 0.25, "step": 20}, "figures": {"AP": 0.125, "AP50": 0.5}}
     folder = folder_in(boxscope_home, "mine", state, 40 if state == "done" else 20, **more)
     if state == "done":
-        done = exports.Export(str(folder.path), "float16", "done", str(folder.path / "exports" / "float16" / "mine-float16.tflite")).save()
+        done = exports.Export(
+            str(folder.path),
+            "float16",
+            "done",
+            str(folder.path / "exports" / "float16" / "mine-float16.tflite"),
+        ).save()
         (done.folder / "mine-float16.tflite").write_bytes(b"0" * 2**20)
         exports.Export(str(folder.path), "int8", "failed", error="int8: expected pictures.").save()
     at = app("views/train.py")
     assert not at.exception
-    texts = [p.proto.text for p in at.get("progress")] + [getattr(p, "value", "") for p in at.get("progress") if not hasattr(p, "proto")]
+    texts = [p.proto.text for p in at.get("progress")] + [
+        getattr(p, "value", "") for p in at.get("progress") if not hasattr(p, "proto")
+    ]
     assert any(words in text for text in texts), texts
     assert [b.label for b in at.button if b.label in ("Resume", "Stop")] == ([button] if button else [])
     assert [p["title"] for p in component(at, "lines")["panels"]][0] == "Loss"
     if state == "failed":
         assert at.error[0].value == more["error"]
     else:
-        assert [e.value for e in at.error] == (["TFLite int8: int8: expected pictures."] if state == "done" else [])
+        assert [e.value for e in at.error] == (
+            ["TFLite int8: int8: expected pictures."] if state == "done" else []
+        )
     if state == "done":
         assert "AP 0.250" in texts[0] and "best at step 20" in texts[0]
         assert any("TFLite float16 · 1.0 MB" in m.value for m in at.markdown)
@@ -119,7 +168,9 @@ def test_a_sweep_is_set_up_and_started(app, tiny_run, boxscope_home, monkeypatch
     from detector.sweep_recipe import load_sweep
 
     data, spawned = one_object_each(boxscope_home / "cars"), []
-    monkeypatch.setattr(background, "spawn", lambda module, argument, folder: spawned.append((module, argument)))
+    monkeypatch.setattr(
+        background, "spawn", lambda module, argument, folder: spawned.append((module, argument))
+    )
     at = app("views/train.py")
     at.segmented_control(key="train_view").set_value("Sweeps").run()
     next(b for b in at.button if b.label == "Set one up").click().run()
@@ -130,10 +181,14 @@ def test_a_sweep_is_set_up_and_started(app, tiny_run, boxscope_home, monkeypatch
     assert "outside the folders" in at.error[0].value
     at.text_input(key="sweep-data").set_value(str(data)).run()
     at.text_input(key="sweep-start").set_value("none").run()
-    assert not at.error and any("5 pictures of one object, 2 classes, to train on" in h.value for h in at.html)
+    assert not at.error and any(
+        "5 pictures of one object, 2 classes, to train on" in h.value for h in at.html
+    )
     text = at.text_area(key="sweep-text").value
     at.text_area(key="sweep-text").set_value(text.replace("dropout", "droput")).run()
-    assert "droput" in at.error[0].value and next(b for b in at.button if b.label == "Start the sweep").disabled
+    assert (
+        "droput" in at.error[0].value and next(b for b in at.button if b.label == "Start the sweep").disabled
+    )
     at.text_area(key="sweep-text").set_value(text + "  start: [a.h5, b.h5]\n").run()
     assert "start cannot be searched from the page" in at.error[0].value
     at.text_area(key="sweep-text").set_value(text).run()
@@ -143,7 +198,11 @@ def test_a_sweep_is_set_up_and_started(app, tiny_run, boxscope_home, monkeypatch
     folder = boxscope_home / "sweeps" / "my_cars"
     assert spawned == [("app.sweep_job", str(folder))]
     sweep = load_sweep(folder / "sweep.yaml")
-    assert (sweep.name, sweep.trials) == ("My cars", 3) and sweep.base().data == str(data) and sweep.base().start == "none"
+    assert (
+        (sweep.name, sweep.trials) == ("My cars", 3)
+        and sweep.base().data == str(data)
+        and sweep.base().start == "none"
+    )
     assert any("**My cars** · 0 of 3 trials" in p.proto.text for p in at.get("progress"))
 
 
@@ -155,11 +214,15 @@ def test_a_sweep_s_trials(app, tiny_run, boxscope_home, tmp_path, monkeypatch):
     from tests.detector.test_sweep import SEARCH, written
 
     monkeypatch.setattr(detector.two_head.training, "train_two_head", pretend(0))
-    run_sweep(load_sweep(written(tmp_path, f"name: Heads\ntrials: 3\n{SEARCH}")), boxscope_home / "sweeps" / "heads")
+    run_sweep(
+        load_sweep(written(tmp_path, f"name: Heads\ntrials: 3\n{SEARCH}")), boxscope_home / "sweeps" / "heads"
+    )
     at = app("views/train.py")
     at.segmented_control(key="train_view").set_value("Sweeps").run()
     no_trouble(at)
     assert any("**Heads** · 3 of 3 trials · done · best: trial" in p.proto.text for p in at.get("progress"))
-    assert list(at.dataframe[0].value["trial"]) != [] and {"backbone", "dropout", "input_size"} <= set(at.dataframe[0].value.columns)
+    assert list(at.dataframe[0].value["trial"]) != [] and {"backbone", "dropout", "input_size"} <= set(
+        at.dataframe[0].value.columns
+    )
     assert not [b for b in at.button if b.label in ("Stop", "Resume")]
     assert json.loads(at.get("bidi_component")[-1].proto.json)["x_name"] in ("trial", "step")

@@ -1,4 +1,6 @@
-"""Trainings as pages see them: running, stopped, failed, cut off, done; most with a training that only pretends."""
+"""Trainings as pages see them: running, stopped, failed, cut off, done; most with a training that only
+pretends.
+"""
 
 from __future__ import annotations
 
@@ -28,10 +30,14 @@ def voc_folder(folder: Path, boxes: bool = True) -> Path:
         (folder / part).mkdir(parents=True)
     for i, scene in enumerate(SCENES):
         cv2.imwrite(str(folder / "JPEGImages" / f"{i}.png"), draw(scene, seed=i)[..., ::-1])
-        objects = "".join(
-            f"<object><name>{['box', 'disc', 'wedge'][kind]}</name><bndbox><xmin>{x1 + 1}</xmin><ymin>{y1 + 1}</ymin><xmax>{x2}</xmax><ymax>{y2}</ymax></bndbox></object>"
-            for kind, x1, y1, x2, y2 in scene
-        ) if boxes else ""
+        objects = (
+            "".join(
+                f"<object><name>{['box', 'disc', 'wedge'][kind]}</name><bndbox><xmin>{x1 + 1}</xmin><ymin>{y1 + 1}</ymin><xmax>{x2}</xmax><ymax>{y2}</ymax></bndbox></object>"
+                for kind, x1, y1, x2, y2 in scene
+            )
+            if boxes
+            else ""
+        )
         (folder / "Annotations" / f"{i}.xml").write_text(
             f"<annotation><filename>{i}.png</filename><size><width>200</width><height>160</height><depth>3</depth></size>{objects}</annotation>"
         )
@@ -42,25 +48,56 @@ def voc_folder(folder: Path, boxes: bool = True) -> Path:
 
 @pytest.fixture
 def pretended(monkeypatch):
-    """Instead of a training: six steps, each with what a real one writes; `seen(step)` is called after each."""
+    """Instead of a training: six steps, each with what a real one writes; `seen(step)` is called after
+    each.
+    """
+
     def install(seen=lambda folder, step: None, error: Exception | None = None):
         def train_by(recipe, out, *, progress, should_stop, validate, resume):
             folder = TrainFolder(out)
             if not resume and folder.started:
-                raise RunError("a training lies here already; resume it, or name another folder.", path=folder.path)
+                raise RunError(
+                    "a training lies here already; resume it, or name another folder.", path=folder.path
+                )
             folder.write_recipe(recipe)
             step = folder.read_json("state.json")["step"] if resume else 0
             stop = False
             while step < recipe.steps and not stop:
                 step += 1
                 if error is not None and step == 3:
-                    folder.write_json("state.json", {"state": "failed", "step": 2, "steps": recipe.steps, "error": str(error)})
+                    folder.write_json(
+                        "state.json",
+                        {"state": "failed", "step": 2, "steps": recipe.steps, "error": str(error)},
+                    )
                     raise error
-                progress(TrainProgress(step, recipe.steps, 1.0, 0.5, 0.25, 0.25, 0.01, 20.0, (recipe.steps - step) / 5, {"AP": 0.5}))
+                progress(
+                    TrainProgress(
+                        step,
+                        recipe.steps,
+                        1.0,
+                        0.5,
+                        0.25,
+                        0.25,
+                        0.01,
+                        20.0,
+                        (recipe.steps - step) / 5,
+                        {"AP": 0.5},
+                    )
+                )
                 seen(folder.path, step)
                 stop = should_stop()
             best = {"figure": "AP", "value": 0.5, "step": step}
-            folder.write_json("state.json", {"state": "stopped" if stop else "done", "step": step, "steps": recipe.steps, "best": best, "figures": {"AP": 0.5}, "written": time.time()})
+            folder.write_json(
+                "state.json",
+                {
+                    "state": "stopped" if stop else "done",
+                    "step": step,
+                    "steps": recipe.steps,
+                    "best": best,
+                    "figures": {"AP": 0.5},
+                    "written": time.time(),
+                },
+            )
             return folder.path
 
         monkeypatch.setattr(trainings, "train_by", train_by)
@@ -74,7 +111,12 @@ def test_it_is_running_while_it_runs_and_done_after(pretended, tmp_path):
     pretended(lambda folder, step: stages.append(trainings.read(folder)))
     trainings.run_training(RECIPE, tmp_path / "run")
     assert [(t.stage, t.step, t.steps) for t in stages] == [("running", i, 6) for i in range(1, 7)]
-    assert (stages[1].rate, stages[1].seconds_left, stages[1].figures, stages[2].fraction) == (20.0, 0.8, {"AP": 0.5}, 0.5)
+    assert (stages[1].rate, stages[1].seconds_left, stages[1].figures, stages[2].fraction) == (
+        20.0,
+        0.8,
+        {"AP": 0.5},
+        0.5,
+    )
     t = trainings.read(tmp_path / "run")
     assert (t.stage, t.step, t.best["value"], t.error, t.live) == ("done", 6, 0.5, "", False)
     with pytest.raises(RunError, match="lies here already"):  # and that leaves it as it is
@@ -87,7 +129,9 @@ def test_asked_to_stop_it_stops_and_goes_on(pretended, tmp_path):
     pretended(lambda path, step: step == 2 and trainings.stop(path))
     trainings.run_training(RECIPE, folder)
     assert (trainings.read(folder).stage, trainings.read(folder).step) == ("stopped", 2)
-    trainings.run_training(RECIPE, folder, resume=True, should_stop=lambda: True)  # Ctrl-C does the same; the old wish is forgotten
+    trainings.run_training(
+        RECIPE, folder, resume=True, should_stop=lambda: True
+    )  # Ctrl-C does the same; the old wish is forgotten
     assert (trainings.read(folder).stage, trainings.read(folder).step) == ("stopped", 3)
     trainings.run_training(RECIPE, folder, resume=True)
     assert trainings.read(folder).stage == "done"
@@ -106,9 +150,21 @@ def test_two_processes_do_not_train_in_one_folder(pretended, tmp_path):
 
 def test_why_it_failed_is_one_sentence(pretended, tmp_path):
     for name, error, says in (
-        ("nan", ModelError("expected a finite loss, at step 3 of 6 it is nan; the batch held a.jpg."), "expected a finite loss, at step 3 of 6 it is nan; the batch held a.jpg."),
-        ("data", DataError("expected boxes to train on, got none in 4 labelled images.", path="x/y.json"), "expected boxes to train on, got none in 4 labelled images."),
-        ("bug", ValueError("shapes differ\nat layer 3"), f"The training failed (ValueError: shapes differ); its log is {tmp_path / 'bug' / 'log.txt'}."),
+        (
+            "nan",
+            ModelError("expected a finite loss, at step 3 of 6 it is nan; the batch held a.jpg."),
+            "expected a finite loss, at step 3 of 6 it is nan; the batch held a.jpg.",
+        ),
+        (
+            "data",
+            DataError("expected boxes to train on, got none in 4 labelled images.", path="x/y.json"),
+            "expected boxes to train on, got none in 4 labelled images.",
+        ),
+        (
+            "bug",
+            ValueError("shapes differ\nat layer 3"),
+            f"The training failed (ValueError: shapes differ); its log is {tmp_path / 'bug' / 'log.txt'}.",
+        ),
     ):
         pretended(error=error)
         with pytest.raises(type(error)):
@@ -147,4 +203,7 @@ def test_refused_by_its_process_before_anything_is_built(boxscope_home):
     while trainings.read(folder).live and time.monotonic() < deadline:
         time.sleep(0.1)
     t = trainings.read(folder)
-    assert (t.stage, t.error) == ("failed", "expected boxes to train on, got none in 3 labelled images."), background.log_tail(folder)
+    assert (t.stage, t.error) == (
+        "failed",
+        "expected boxes to train on, got none in 3 labelled images.",
+    ), background.log_tail(folder)

@@ -1,5 +1,6 @@
-"""Why every object of 5,000 images was missed, from 500,000 stored detections: at most 2 s with its matching, at most
-0.5 s for another threshold once matched, and at least 3 times faster than only looking for what fits one by one.
+"""Why every object of 5,000 images was missed, from 500,000 stored detections: at most 2 s with its matching,
+at most 0.5 s for another threshold once matched, and at least 3 times faster than only looking for what fits
+one by one.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ def one_by_one(run, m, cuts) -> int:
         rows = d.of(int(t.rows[j]))
         overlap = iou(d.xyxy[rows], t.xyxy[j : j + 1])[:, 0]
         own = d.class_ids[rows] == t.class_ids[j]
-        fitting += int(np.max(overlap[own], initial=0) >= m.iou) + int(np.max(overlap[~own], initial=0) >= m.iou)
+        fitting += int(np.max(overlap[own], initial=0) >= m.iou) + int(
+            np.max(overlap[~own], initial=0) >= m.iou
+        )
     return fitting
 
 
@@ -37,15 +40,31 @@ def main() -> int:
     m = match_run(run)
     a = autopsy(run, matches=m)
     moves = itertools.cycle((0.3, 0.4, 0.5, 0.6, 0.7))
-    moved = compare(lambda: one_by_one(run, m, class_cuts(0.5, 80)), lambda: autopsy(run, next(moves), matches=m), 3)
+    moved = compare(
+        lambda: one_by_one(run, m, class_cuts(0.5, 80)), lambda: autopsy(run, next(moves), matches=m), 3
+    )
     listed = seconds(lambda: autopsy(run, 0.45, matches=m).best_changes())
     some = range(0, len(a), 100)
     proved = seconds(lambda: [a.proof(q) for q in some]) / len(some)
     print(f"{len(a):,} misses of {len(run.truth):,} objects over 5,000 images, with matching: {whole:.2f} s")
-    print(f"at another threshold: {moved.b * 1e3:.0f} ms, {moved.ratio:.0f} times faster than one by one ({moved.a:.2f} s)")
-    print(f"with the list of the best changes: {listed * 1e3:.0f} ms; a proof from stored detections: {proved * 1e3:.2f} ms a miss")
+    print(
+        f"at another threshold: {moved.b * 1e3:.0f} ms, {moved.ratio:.0f} times faster than one by one"
+        f" ({moved.a:.2f} s)"
+    )
+    print(
+        f"with the list of the best changes: {listed * 1e3:.0f} ms; a proof from stored detections:"
+        f" {proved * 1e3:.2f} ms a miss"
+    )
     print(", ".join(f"{n:,} {cause}" for cause, n in a.counts().items() if n))
-    slow = [what for what, bad in (("whole run", whole > 2), ("another threshold", moved.b > 0.5), ("ratio", moved.ratio < 3)) if bad]
+    slow = [
+        what
+        for what, bad in (
+            ("whole run", whole > 2),
+            ("another threshold", moved.b > 0.5),
+            ("ratio", moved.ratio < 3),
+        )
+        if bad
+    ]
     if slow:
         print(f"missed: {', '.join(slow)}")
     return int(bool(slow))

@@ -1,15 +1,18 @@
-"""Batch detection against the plain loop of read, hub.load model, append: at least 1.3 times its images a second.
+"""Batch detection against the plain loop of read, hub.load model, append: at least 1.3 times its images a
+second.
 
-The plain loop: for each file tf.io.read_file and tf.io.decode_jpeg, the model on that one image, its outputs as
-NumPy arrays appended to a list. Nothing is stored, clipped or checked in it, and TensorFlow has its default threads.
+The plain loop: for each file tf.io.read_file and tf.io.decode_jpeg, the model on that one image, its outputs
+as NumPy arrays appended to a list. Nothing is stored, clipped or checked in it, and TensorFlow has its
+default threads.
 
-Our side is `detect_run`, stored run and all, in a process of its own, as the command line and the app's jobs run
-it: with two equal detectors of one thread side by side (TensorFlow's threads are settled once a process, so that
-this could not be had beside the plain loop), and, for comparison, with one detector of default threads. Every side
-has its model loaded and warm; the sides take turns.
+Our side is `detect_run`, stored run and all, in a process of its own, as the command line and the app's jobs
+run it: with two equal detectors of one thread side by side (TensorFlow's threads are settled once a process,
+so that this could not be had beside the plain loop), and, for comparison, with one detector of default
+threads. Every side has its model loaded and warm; the sides take turns.
 
-It needs real pictures and a SavedModel ($BOXSCOPE_SHARED or ../shared) and a machine that does nothing else: where
-neighbours use the cores, the ratio says as much about them. Processor time per image is printed for that case.
+It needs real pictures and a SavedModel ($BOXSCOPE_SHARED or ../shared) and a machine that does nothing else:
+where neighbours use the cores, the ratio says as much about them. Processor time per image is printed for
+that case.
 """
 
 from __future__ import annotations
@@ -44,7 +47,12 @@ def side(connection: Connection, detectors: int, threads: int | None) -> None:
 
     files = pictures()
     dataset = Dataset(
-        name="pictures", format="folder", source=PICTURES, class_map=ClassMap(()), sample_ids=[Path(f).name for f in files], files=files
+        name="pictures",
+        format="folder",
+        source=PICTURES,
+        class_map=ClassMap(()),
+        sample_ids=[Path(f).name for f in files],
+        files=files,
     )
     pool = [SavedModelDetector(MODEL, threads=threads) for _ in range(detectors)]
     connection.send("ready")
@@ -105,13 +113,27 @@ def main() -> int:
         ours.close()
 
     def each(seconds: list[float]) -> str:
-        return f"{1e3 * sorted(seconds[1:])[len(seconds[1:]) // 2] / IMAGES:.0f} ms of processor time an image"
+        return (
+            f"{1e3 * sorted(seconds[1:])[len(seconds[1:]) // 2] / IMAGES:.0f} ms of processor time an image"
+        )
 
-    print(f"{os.cpu_count()} cores; load average before: {load:.1f}{' (busy: the ratios are not to be relied on)' if load > 0.7 else ''}")
+    print(
+        f"{os.cpu_count()} cores; load average before:"
+        f" {load:.1f}{' (busy: the ratios are not to be relied on)' if load > 0.7 else ''}"
+    )
     print(f"plain loop {IMAGES / pair.a:.1f} images/s, {each(cpu)}")
-    print(f"detect_run, two detectors of one thread: {IMAGES / pair.b:.1f} images/s, {each(two.cpu)}: ratio {pair.ratio:.2f} (promised {PROMISED})")
-    print(f"detect_run, one detector of default threads: {IMAGES / single.b:.1f} images/s, {each(one.cpu)}: ratio {single.ratio:.2f}")
-    print("busy time of detect_run with two: " + ", ".join(f"{name} {100 * share:.0f} %" for name, share in two.shares.items()))
+    print(
+        f"detect_run, two detectors of one thread: {IMAGES / pair.b:.1f} images/s, {each(two.cpu)}: ratio"
+        f" {pair.ratio:.2f} (promised {PROMISED})"
+    )
+    print(
+        f"detect_run, one detector of default threads: {IMAGES / single.b:.1f} images/s, {each(one.cpu)}:"
+        f" ratio {single.ratio:.2f}"
+    )
+    print(
+        "busy time of detect_run with two: "
+        + ", ".join(f"{name} {100 * share:.0f} %" for name, share in two.shares.items())
+    )
     return int(pair.ratio < PROMISED)
 
 

@@ -1,11 +1,13 @@
-"""What an image costs: processor time of each stage by itself, their sum against whole runs, and machine-hours from them.
+"""What an image costs: processor time of each stage by itself, their sum against whole runs, and
+machine-hours from them.
 
     python -m tests.benchmarks.bench_cost
 
-A cheap detector, on generated pictures of 160x120 and on COCO photographs ($BOXSCOPE_SHARED or ../shared; left out where
-absent), gives what handing an image from thread to thread costs: its whole run less its stages. With that, the stages of a
-SavedModel on the same photographs foretell its whole run. Processor time, not wall time, so that a busy machine says
-nearly the same. Fails where the whole run took less than 0.75 or more than 1.33 of what was foretold.
+A cheap detector, on generated pictures of 160x120 and on COCO photographs ($BOXSCOPE_SHARED or ../shared;
+left out where absent), gives what handing an image from thread to thread costs: its whole run less its
+stages. With that, the stages of a SavedModel on the same photographs foretell its whole run. Processor time,
+not wall time, so that a busy machine says nearly the same. Fails where the whole run took less than 0.75 or
+more than 1.33 of what was foretold.
 """
 
 from __future__ import annotations
@@ -56,8 +58,12 @@ def stages(dataset: Dataset, detector: Detector, scratch: Path) -> dict[str, flo
     return {"decode": decode / n, "forward": forward / n, "store": cpu(store) / n}
 
 
-def point(name: str, dataset: Dataset, load: Callable[[], Detector], handing: float | None) -> tuple[float, float]:
-    """Measure one point: (the whole run less its stages, the whole run over what was foretold), in seconds of processor an image."""
+def point(
+    name: str, dataset: Dataset, load: Callable[[], Detector], handing: float | None
+) -> tuple[float, float]:
+    """Measure one point: (the whole run less its stages, the whole run over what was foretold), in seconds of
+    processor an image.
+    """
     with tempfile.TemporaryDirectory() as scratch:
         detector = load()
         parts = stages(dataset, detector, Path(scratch))
@@ -67,7 +73,10 @@ def point(name: str, dataset: Dataset, load: Callable[[], Detector], handing: fl
     added = sum(parts.values())
     foretold = added + (whole - added if handing is None else handing)
     print(f"{name}: " + ", ".join(f"{k} {1e3 * v:.2f} ms" for k, v in parts.items()), flush=True)
-    print(f"  stages {1e3 * added:.2f} ms an image, foretold {1e3 * foretold:.2f} ms, whole run {1e3 * whole:.2f} ms; {1 / whole:.0f} images a second and core")
+    print(
+        f"  stages {1e3 * added:.2f} ms an image, foretold {1e3 * foretold:.2f} ms, whole run"
+        f" {1e3 * whole:.2f} ms; {1 / whole:.0f} images a second and core"
+    )
     for millions in (1, 10, 100):
         print(f"  {millions:>3} million images: {millions * 1e6 * whole / 3600:,.1f} core-hours")
     return whole - added, whole / foretold
@@ -78,19 +87,36 @@ def driver(dataset: Dataset) -> None:
     import pyarrow as pa
 
     rows = np.arange(512, dtype=np.int32)
-    block = pa.table({"row": rows, "file": dataset.files[:512], "width": np.full(512, 160, np.int32), "height": np.full(512, 120, np.int32)})
+    block = pa.table(
+        {
+            "row": rows,
+            "file": dataset.files[:512],
+            "width": np.full(512, 160, np.int32),
+            "height": np.full(512, 120, np.int32),
+        }
+    )
     answer = DetectWorker(load_blobs, "blobs-1", 0.0, 8, 1)(block)
     info, repeats = load_blobs().info, 40
     many = Dataset(
-        name="many", format="generated", source="generated", class_map=dataset.class_map, sample_ids=[str(i) for i in range(512 * repeats)],
+        name="many",
+        format="generated",
+        source="generated",
+        class_map=dataset.class_map,
+        sample_ids=[str(i) for i in range(512 * repeats)],
         files=[""] * (512 * repeats),
     )
     # As many detections as a network gives at a low floor, from the few of the blobs.
     f = found_columns(answer)
     good = f.counts > 0
     f = FoundColumns(
-        f.rows, f.sizes, f.errors, np.where(good, 50, 0).astype(np.int32), np.tile(f.xyxy[:50], (int(good.sum()), 1)), np.tile(np.sort(f.scores[:50])[::-1], int(good.sum())),
-        np.tile(f.class_ids[:50], int(good.sum())), np.tile(f.anchor_ids[:50], int(good.sum())),
+        f.rows,
+        f.sizes,
+        f.errors,
+        np.where(good, 50, 0).astype(np.int32),
+        np.tile(f.xyxy[:50], (int(good.sum()), 1)),
+        np.tile(np.sort(f.scores[:50])[::-1], int(good.sum())),
+        np.tile(f.class_ids[:50], int(good.sum())),
+        np.tile(f.anchor_ids[:50], int(good.sum())),
     )
     with tempfile.TemporaryDirectory() as scratch:
         create_run(Path(scratch) / "run", many, info, floor=0.0)
@@ -99,11 +125,28 @@ def driver(dataset: Dataset) -> None:
             def commit() -> None:
                 for k in range(repeats):
                     found_columns(answer)
-                    writer.add_columns(FoundColumns(f.rows + np.int32(512 * k), f.sizes, f.errors, f.counts, f.xyxy, f.scores, f.class_ids, f.anchor_ids))
+                    writer.add_columns(
+                        FoundColumns(
+                            f.rows + np.int32(512 * k),
+                            f.sizes,
+                            f.errors,
+                            f.counts,
+                            f.xyxy,
+                            f.scores,
+                            f.class_ids,
+                            f.anchor_ids,
+                        )
+                    )
 
             seconds = cpu(commit) / (512 * repeats)
-            size = sum(p.stat().st_size for p in (Path(scratch) / "run" / "parts").iterdir()) / (512 * repeats)
-    print(f"driver of a cluster: {1e6 * seconds:.0f} µs an image of 50 detections, {1 / seconds:,.0f} images a second, {size:,.0f} bytes stored an image", flush=True)
+            size = sum(p.stat().st_size for p in (Path(scratch) / "run" / "parts").iterdir()) / (
+                512 * repeats
+            )
+    print(
+        f"driver of a cluster: {1e6 * seconds:.0f} µs an image of 50 detections, {1 / seconds:,.0f} images a"
+        f" second, {size:,.0f} bytes stored an image",
+        flush=True,
+    )
 
 
 def main() -> int:
@@ -116,7 +159,10 @@ def main() -> int:
         torn = np.arange(len(generated)) != 77
         point("blobs on 160x120", generated.subset(torn), load_blobs, None)
         driver(generated)
-    photographs, model = SHARED / "data" / "coco_mini" / "val2017", SHARED / "weights" / "yolox_nano_coco" / "saved_model"
+    photographs, model = (
+        SHARED / "data" / "coco_mini" / "val2017",
+        SHARED / "weights" / "yolox_nano_coco" / "saved_model",
+    )
     ratios = []
     if photographs.is_dir():
         dataset = load_dataset(photographs, limit=96)
@@ -124,8 +170,18 @@ def main() -> int:
         if model.is_dir() and not options.quick:
             from detector.models.saved_model import SavedModelDetector
 
-            ratios.append(point("YOLOX-Nano SavedModel on COCO photographs", dataset, lambda: SavedModelDetector(model, threads=1), handing)[1])
-    print(f"whole run over foretold: {', '.join(f'{r:.2f}' for r in ratios) or 'not looked at'} (expected {BOUNDS[0]} to {BOUNDS[1]})")
+            ratios.append(
+                point(
+                    "YOLOX-Nano SavedModel on COCO photographs",
+                    dataset,
+                    lambda: SavedModelDetector(model, threads=1),
+                    handing,
+                )[1]
+            )
+    print(
+        f"whole run over foretold: {', '.join(f'{r:.2f}' for r in ratios) or 'not looked at'} (expected"
+        f" {BOUNDS[0]} to {BOUNDS[1]})"
+    )
     return int(not all(BOUNDS[0] <= r <= BOUNDS[1] for r in ratios))
 
 

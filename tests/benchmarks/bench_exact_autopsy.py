@@ -1,10 +1,12 @@
-"""What exact verdicts and proofs of an image's misses cost with its candidates at hand, in forward passes of the network.
+"""What exact verdicts and proofs of an image's misses cost with its candidates at hand, in forward passes of
+the network.
 
     python -m tests.benchmarks.bench_exact_autopsy RUN [--images 60]
 
-A pass is a picture's share of one forward pass at batch 8, measured in the same process: the Keras network (as in
-`bench_saliency`, where the detector has one) and the detector's own `detect`, which may be a quicker build of it.
-Promised: at most 0.2 passes with candidates stored, 1.3 with the pass that makes them, in the median image. Exits 1 where not kept.
+A pass is a picture's share of one forward pass at batch 8, measured in the same process: the Keras network
+(as in `bench_saliency`, where the detector has one) and the detector's own `detect`, which may be a quicker
+build of it. Promised: at most 0.2 passes with candidates stored, 1.3 with the pass that makes them, in the
+median image. Exits 1 where not kept.
 """
 
 from __future__ import annotations
@@ -35,7 +37,9 @@ def share(call: Callable[[], object], pictures: int) -> float:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("run")
     parser.add_argument("--model", help="the run's detector, where its manifest does not say")
     parser.add_argument("--images", type=int, default=60)
@@ -66,9 +70,15 @@ def main() -> int:
         passes["Keras"] = share(lambda: detector.network.predict_on_batch(batch), 8)
     median = statistics.median(times)
     print(f"{len(rows)} images, {misses} misses, {exact} images replayed exactly; every proof holds")
-    print(f"verdicts and proofs: median {1e3 * median:.1f} ms, mean {1e3 * np.mean(times):.1f}, ninth tenth {1e3 * np.quantile(times, 0.9):.1f}, most {1e3 * max(times):.1f}")
+    print(
+        f"verdicts and proofs: median {1e3 * median:.1f} ms, mean {1e3 * np.mean(times):.1f}, ninth tenth"
+        f" {1e3 * np.quantile(times, 0.9):.1f}, most {1e3 * max(times):.1f}"
+    )
     for name, one in passes.items():
-        print(f"{name}: {1e3 * one:.1f} ms a picture at batch 8; median {median / one:.2f} passes, mean {np.mean(times) / one:.2f}; with asking the candidates {(asked + median) / one:.2f}")
+        print(
+            f"{name}: {1e3 * one:.1f} ms a picture at batch 8; median {median / one:.2f} passes, mean"
+            f" {np.mean(times) / one:.2f}; with asking the candidates {(asked + median) / one:.2f}"
+        )
     one = passes.get("Keras", passes["detect"])
     kept = median / one <= PROMISED["stored"] and (asked + median) / one <= PROMISED["whole"]
     print("promises kept" if kept else f"promised at most {PROMISED}")

@@ -2,9 +2,10 @@
 
     python -m tests.benchmarks.bench_fiftyone_push [--samples 1000] [--repeats 3] [--flat 0]
 
-Both sides write to the same mongod in one process, alternately, each time into a new data set. The plain side writes
-images, ground truth and predictions with the same label fields, and neither an evaluation nor views; the push
-includes matching, the evaluation, views and sidebar. `--flat 20000` does both once at that size too, with the push's memory.
+Both sides write to the same mongod in one process, alternately, each time into a new data set. The plain side
+writes images, ground truth and predictions with the same label fields, and neither an evaluation nor views;
+the push includes matching, the evaluation, views and sidebar. `--flat 20000` does both once at that size too,
+with the push's memory.
 """
 
 from __future__ import annotations
@@ -37,19 +38,33 @@ def plain(run, judged, name: str) -> None:
             x1, y1, x2, y2 = (float(v) for v in b)
             return [x1 / width, y1 / height, (x2 - x1) / width, (y2 - y1) / height]
 
-        sample = fo.Sample(run.files[i], metadata=fo.ImageMetadata(width=width, height=height), image_id=sample_id)
-        sample["ground_truth"] = fo.Detections(detections=[
-            fo.Detection(label=names[t.class_ids[k]], bounding_box=box(t.xyxy[k]), object_id=int(t.ids[k]), verdict=str(judged.truth_verdict[k]))
-            for k in range(starts[i], starts[i + 1])
-        ])
+        sample = fo.Sample(
+            run.files[i], metadata=fo.ImageMetadata(width=width, height=height), image_id=sample_id
+        )
+        sample["ground_truth"] = fo.Detections(
+            detections=[
+                fo.Detection(
+                    label=names[t.class_ids[k]],
+                    bounding_box=box(t.xyxy[k]),
+                    object_id=int(t.ids[k]),
+                    verdict=str(judged.truth_verdict[k]),
+                )
+                for k in range(starts[i], starts[i + 1])
+            ]
+        )
         rows = d.of(i)
-        sample["predictions"] = fo.Detections(detections=[
-            fo.Detection(
-                label=names[d.class_ids[k]], bounding_box=box(d.xyxy[k]), confidence=float(d.scores[k]), verdict=str(judged.det_verdict[k]),
-                object_id=k - rows.start,
-            )
-            for k in range(rows.start, rows.stop)
-        ])
+        sample["predictions"] = fo.Detections(
+            detections=[
+                fo.Detection(
+                    label=names[d.class_ids[k]],
+                    bounding_box=box(d.xyxy[k]),
+                    confidence=float(d.scores[k]),
+                    verdict=str(judged.det_verdict[k]),
+                    object_id=k - rows.start,
+                )
+                for k in range(rows.start, rows.stop)
+            ]
+        )
         samples.append(sample)
     dataset.add_samples(samples, dynamic=True)
 
@@ -107,14 +122,28 @@ def measure(options, home: Path) -> int:
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         peaks: list[float] = []
         start = time.perf_counter()
-        push(large, judged, name="large", progress=lambda p: peaks.append((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024))
+        push(
+            large,
+            judged,
+            name="large",
+            progress=lambda p: peaks.append(
+                (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+            ),
+        )
         spent = time.perf_counter() - start
-        print(f"{options.flat} samples: {spent:.1f} s, {options.flat / spent:.0f} samples/s; peak memory above the run's own "
-              f"{peaks[len(peaks) // 2]:.0f} MB half-way, {peaks[-2]:.0f} MB after writing, {peaks[-1]:.0f} MB at the end", flush=True)
+        print(
+            f"{options.flat} samples: {spent:.1f} s, {options.flat / spent:.0f} samples/s; peak memory above"
+            f" the run's own {peaks[len(peaks) // 2]:.0f} MB half-way, {peaks[-2]:.0f} MB after writing,"
+            f" {peaks[-1]:.0f} MB at the end",
+            flush=True,
+        )
         start = time.perf_counter()
         plain(large, judged, "large, plain")
         slow = time.perf_counter() - start
-        print(f"{options.flat} samples by fo.Sample and add_samples: {slow:.1f} s, {options.flat / slow:.0f} samples/s; ratio {slow / spent:.1f}")
+        print(
+            f"{options.flat} samples by fo.Sample and add_samples: {slow:.1f} s, {options.flat / slow:.0f}"
+            f" samples/s; ratio {slow / spent:.1f}"
+        )
     return 0 if result.ratio >= PROMISE else 1
 
 

@@ -1,9 +1,9 @@
-"""A threshold move on the gallery, in Chromium, at 5,000 images and 500,000 detections: at most 150 ms to the answer.
+"""A threshold move on the gallery, in Chromium, at 5,000 images and 500,000 detections: at most 150 ms to the
+answer.
 
-Measured from the browser's message to the last message of the answer. The
-other side, moved in turn, is an empty Streamlit page with one slider: what Streamlit itself takes here.
-Detectors live in a process of their own, so the page's process is the same with one loaded. Needs /usr/bin/chromium
-and playwright.
+Measured from the browser's message to the last message of the answer. The other side, moved in turn, is an
+empty Streamlit page with one slider: what Streamlit itself takes here. Detectors live in a process of their
+own, so the page's process is the same with one loaded. Needs /usr/bin/chromium and playwright.
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ ROOT = Path(__file__).resolve().parents[2]
 LIMIT_MS = 150
 MOVES = 15
 QUIET = 0.25  # seconds without a message: the answer is complete
-EMPTY = 'import streamlit as st\nwith st.sidebar:\n    v = st.slider("Confidence", 0.0, 1.0, 0.5, 0.01, key="conf", bind="query-params", format="%.2f")\nst.write(v)\n'
+EMPTY = (
+    'import streamlit as st\nwith st.sidebar:\n    v = st.slider("Confidence", 0.0, 1.0, 0.5, 0.01,'
+    ' key="conf", bind="query-params", format="%.2f")\nst.write(v)\n'
+)
 
 
 def stored_run(home: Path, images: int = 5000, detections: int = 500_000) -> None:
@@ -44,8 +47,15 @@ def stored_run(home: Path, images: int = 5000, detections: int = 500_000) -> Non
         pictures[-1].parent.mkdir(exist_ok=True, parents=True)
         cv2.imwrite(str(pictures[-1]), cv2.resize(rng.integers(0, 255, (24, 32, 3), np.uint8), (640, 480)))
     dataset = Dataset(
-        name="generated", format="coco", source=home, class_map=big.class_map, sample_ids=big.sample_ids,
-        files=[pictures[i % 16] for i in range(images)], sizes=big.sizes, labelled=big.labelled, objects=big.truth,
+        name="generated",
+        format="coco",
+        source=home,
+        class_map=big.class_map,
+        sample_ids=big.sample_ids,
+        files=[pictures[i % 16] for i in range(images)],
+        sizes=big.sizes,
+        labelled=big.labelled,
+        objects=big.truth,
     )
     folder = home / "runs" / "generated"
     create_run(folder, dataset, DetectorInfo("generated", "test", big.class_map, "0" * 8), floor=0.0)
@@ -59,9 +69,26 @@ def stored_run(home: Path, images: int = 5000, detections: int = 500_000) -> Non
 
 def serve(script: str, port: int, home: Path) -> subprocess.Popen:
     process = subprocess.Popen(
-        [sys.executable, "-m", "streamlit", "run", script, "--server.port", str(port), "--server.headless", "true", "--browser.gatherUsageStats", "false",
-         "--server.fileWatcherType", "none"],
-        cwd=ROOT, env=os.environ | {"BOXSCOPE_HOME": str(home)}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+        [
+            sys.executable,
+            "-m",
+            "streamlit",
+            "run",
+            script,
+            "--server.port",
+            str(port),
+            "--server.headless",
+            "true",
+            "--browser.gatherUsageStats",
+            "false",
+            "--server.fileWatcherType",
+            "none",
+        ],
+        cwd=ROOT,
+        env=os.environ | {"BOXSCOPE_HOME": str(home)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
     )
     deadline = time.time() + 60
     while time.time() < deadline:
@@ -108,7 +135,9 @@ class Tab:
         return (self.received[-1] - self.sent[0]) * 1e3, (self.received[-1] - pressed) * 1e3
 
     def _rests(self) -> bool:
-        return self.page.evaluate("document.querySelector('[data-testid=stApp]').dataset.testScriptState === 'notRunning'")
+        return self.page.evaluate(
+            "document.querySelector('[data-testid=stApp]').dataset.testScriptState === 'notRunning'"
+        )
 
 
 def main() -> int:
@@ -144,12 +173,23 @@ def main() -> int:
     drawn = {name: statistics.median(t[1] for t in values) for name, values in times.items()}
     worst = max(t[0] for t in times["ours"])
     print(f"first move (opens nothing, sorts scores once): {first[0]:.0f} ms")
-    print(f"threshold move on the gallery: answered in {answer['ours']:.0f} ms (worst {worst:.0f}), {drawn['ours']:.0f} ms after the key")
-    print(f"the same on an empty page:     answered in {answer['empty']:.0f} ms, {drawn['empty']:.0f} ms after the key")
+    print(
+        f"threshold move on the gallery: answered in {answer['ours']:.0f} ms (worst {worst:.0f}),"
+        f" {drawn['ours']:.0f} ms after the key"
+    )
+    print(
+        f"the same on an empty page:     answered in {answer['empty']:.0f} ms, {drawn['empty']:.0f} ms after"
+        " the key"
+    )
     print(f"ratio: {answer['ours'] / answer['empty']:.1f}; the server computed {used * 1e3:.0f} ms a move")
     if answer["ours"] > LIMIT_MS:
         load = os.getloadavg()[0]
-        busy = f"; {load:.1f} processes wait for {os.cpu_count()} cores here, so measure again when the machine is free" if load > os.cpu_count() else ""
+        busy = (
+            f"; {load:.1f} processes wait for {os.cpu_count()} cores here, so measure again when the machine"
+            " is free"
+            if load > os.cpu_count()
+            else ""
+        )
         print(f"missed: at most {LIMIT_MS} ms{busy}")
         return 1
     return 0

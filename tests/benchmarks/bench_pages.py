@@ -1,8 +1,9 @@
-"""A threshold move on Mistakes, Thresholds and Compare, in Chromium, at 5,000 images and 500,000 detections: at most 200 ms to the answer.
+"""A threshold move on Mistakes, Thresholds and Compare, in Chromium, at 5,000 images and 500,000 detections:
+at most 200 ms to the answer.
 
-Measured as `bench_page_answer` does for the gallery, against an empty Streamlit page moved in turn. Opening the pages
-(matching, kinds of mistakes, curves, once a run) and a click through to crops are timed too, without a promise.
-Needs /usr/bin/chromium and playwright.
+Measured as `bench_page_answer` does for the gallery, against an empty Streamlit page moved in turn. Opening
+the pages (matching, kinds of mistakes, curves, once a run) and a click through to crops are timed too,
+without a promise. Needs /usr/bin/chromium and playwright.
 """
 
 from __future__ import annotations
@@ -45,9 +46,11 @@ class Page(Tab):
         self.slider = self.page.locator(".st-key-conf input[type=range]")
 
 
-def measure(home: Path, ports: tuple[int, int] = (8705, 8706), only: str | None = None) -> dict[str, dict[str, float]]:
-    """ms by page: opened, answer, drawn (median), worst, crops (a click to their pictures), the empty page's answer, and the processor time
-    the server took for a move (which a busy machine does not lengthen)."""
+def measure(
+    home: Path, ports: tuple[int, int] = (8705, 8706), only: str | None = None
+) -> dict[str, dict[str, float]]:
+    """ms by page: opened, answer, drawn (median), worst, crops (a click to their pictures), the empty page's
+    answer, and the processor time the server took for a move (which a busy machine does not lengthen)."""
     from playwright.sync_api import sync_playwright
 
     servers: list[subprocess.Popen] = []
@@ -70,8 +73,12 @@ def measure(home: Path, ports: tuple[int, int] = (8705, 8706), only: str | None 
                     times.append(ours.move("ArrowLeft"))
                 used = (cpu_seconds(servers[0].pid) - used) / MOVES
                 found[name] = {
-                    "opened": ours.opened * 1e3, "answer": statistics.median(t[0] for t in times), "worst": max(t[0] for t in times), "drawn": statistics.median(t[1] for t in times),
-                    "empty": statistics.median(base), "computed": used * 1e3,
+                    "opened": ours.opened * 1e3,
+                    "answer": statistics.median(t[0] for t in times),
+                    "worst": max(t[0] for t in times),
+                    "drawn": statistics.median(t[1] for t in times),
+                    "empty": statistics.median(base),
+                    "computed": used * 1e3,
                 }
                 if "confusion" in name:
                     started = time.perf_counter()
@@ -98,11 +105,20 @@ def main() -> int:
         found = measure(Path(folder))
     for name, t in found.items():
         click = f"; a click to the crops {t['crops']:.0f} ms" if "crops" in t else ""
-        print(f"{name}: answered in {t['answer']:.0f} ms (worst {t['worst']:.0f}; {t['answer'] / t['empty']:.1f} times an empty page), {t['drawn']:.0f} ms after the key, the server computed {t['computed']:.0f} ms; opened in {t['opened'] / 1e3:.1f} s{click}")
+        print(
+            f"{name}: answered in {t['answer']:.0f} ms (worst {t['worst']:.0f};"
+            f" {t['answer'] / t['empty']:.1f} times an empty page), {t['drawn']:.0f} ms after the key, the"
+            f" server computed {t['computed']:.0f} ms; opened in {t['opened'] / 1e3:.1f} s{click}"
+        )
     missed = [name for name, t in found.items() if t["answer"] > LIMIT_MS]
     if missed:
         load = os.getloadavg()[0]
-        busy = f"; {load:.1f} processes wait for {os.cpu_count()} cores here, so measure again when the machine is free" if load > os.cpu_count() else ""
+        busy = (
+            f"; {load:.1f} processes wait for {os.cpu_count()} cores here, so measure again when the machine"
+            " is free"
+            if load > os.cpu_count()
+            else ""
+        )
         print(f"missed: at most {LIMIT_MS} ms ({', '.join(missed)}){busy}")
         return 1
     return 0

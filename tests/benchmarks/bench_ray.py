@@ -1,11 +1,13 @@
-"""Detection on a local Ray cluster of two one-core workers against the local engine: equal rows, 0.9 of its images a second.
+"""Detection on a local Ray cluster of two one-core workers against the local engine: equal rows, 0.9 of its
+images a second.
 
     python -m tests.benchmarks.bench_ray [--images 20000] [--pictures FOLDER] [--kills-only]
 
-Three runs over the same generated pictures (two of them torn): the local engine with two detectors; Ray with two workers;
-Ray with a worker killed at 30 % and the driver killed at 60 %, and the command given again. All must end equal, row for
-row. Memory of driver and workers is sampled, and processor time an image is printed beside images a second: it says the
-same on a busy machine. For a machine that does nothing else; Ray must be installed.
+Three runs over the same generated pictures (two of them torn): the local engine with two detectors; Ray with
+two workers; Ray with a worker killed at 30 % and the driver killed at 60 %, and the command given again. All
+must end equal, row for row. Memory of driver and workers is sampled, and processor time an image is printed
+beside images a second: it says the same on a busy machine. For a machine that does nothing else; Ray must be
+installed.
 """
 
 from __future__ import annotations
@@ -48,7 +50,9 @@ def workers(pid: int) -> list:
 
 
 class Watcher(threading.Thread):
-    """Resident megabytes of the driver and its largest worker, and the processor seconds of all its processes, once a second."""
+    """Resident megabytes of the driver and its largest worker, and the processor seconds of all its
+    processes, once a second.
+    """
 
     def __init__(self, pid: int):
         super().__init__(daemon=True)
@@ -73,7 +77,10 @@ class Watcher(threading.Thread):
         def halves(values: list[float]) -> str:
             values = [v for v in values if v]
             middle = len(values) // 2
-            return f"{max(values[:middle], default=0):.0f} MB in the first half, {max(values[middle:], default=0):.0f} MB in the second"
+            return (
+                f"{max(values[:middle], default=0):.0f} MB in the first half,"
+                f" {max(values[middle:], default=0):.0f} MB in the second"
+            )
 
         return f"driver {halves(self.driver)}; largest worker {halves(self.worker)}"
 
@@ -109,8 +116,12 @@ class Cost:
 
 
 def kill_both(pictures: Path, out: Path) -> str:
-    """Start the run in another process, kill a worker of it at 30 %, and that process itself at 60 %; what happened."""
-    driver = subprocess.Popen([sys.executable, "-m", "tests.benchmarks.bench_ray", "--driver", str(pictures), str(out)])
+    """Start the run in another process, kill a worker of it at 30 %, and that process itself at 60 %; what
+    happened.
+    """
+    driver = subprocess.Popen(
+        [sys.executable, "-m", "tests.benchmarks.bench_ray", "--driver", str(pictures), str(out)]
+    )
     watcher, killed = Watcher(driver.pid), None
     while driver.poll() is None:
         try:
@@ -145,11 +156,19 @@ def main() -> int:
         pictures, out = options.pictures or Path(scratch) / "pictures", Path(scratch)
         draw(pictures, options.images)
         dataset = load_dataset(pictures)
-        print(f"{os.cpu_count()} cores, load average before: {os.getloadavg()[0]:.1f}; {len(dataset):,} pictures", flush=True)
+        print(
+            f"{os.cpu_count()} cores, load average before: {os.getloadavg()[0]:.1f}; {len(dataset):,}"
+            " pictures",
+            flush=True,
+        )
         cost = Cost()
         local = detect_run([load_blobs(), load_blobs()], dataset, out / "local", progress=cost)
         here = local.manifest.timing.images_per_second
-        print(f"local engine, two detectors: {here:.0f} images/s, {cost.milliseconds:.2f} ms of processor an image", flush=True)
+        print(
+            f"local engine, two detectors: {here:.0f} images/s, {cost.milliseconds:.2f} ms of processor an"
+            " image",
+            flush=True,
+        )
         equal = []
         if not options.kills_only:
             cost, watcher, start = Cost(), Watcher(os.getpid()), time.perf_counter()
@@ -158,14 +177,27 @@ def main() -> int:
             there = ray.manifest.timing.images_per_second
             equal.append(local.equals(ray))
             ratio = there / here
-            print(f"Ray, two workers: {there:.0f} images/s ({time.perf_counter() - start:.1f} s in all with the start of the cluster), {cost.milliseconds:.2f} ms of processor an image", flush=True)
+            print(
+                f"Ray, two workers: {there:.0f} images/s ({time.perf_counter() - start:.1f} s in all with the"
+                f" start of the cluster), {cost.milliseconds:.2f} ms of processor an image",
+                flush=True,
+            )
             print(f"{watcher}; equal: {equal[-1]}", flush=True)
         print(kill_both(pictures, out / "killed"), flush=True)
         cost = Cost()
         equal.append(local.equals(on_ray(dataset, out / "killed", cost)))
-        print(f"called again: equal: {equal[-1]}; {cost.milliseconds:.2f} ms of processor an image", flush=True)
-        print(f"{len(local.detections):,} detections, {len(local.failed)} pictures failed; equal row for row: {equal}")
-    print(f"images a second, Ray to local: {ratio:.2f} (promised {PROMISED})" if not options.kills_only else "undisturbed Ray run left out")
+        print(
+            f"called again: equal: {equal[-1]}; {cost.milliseconds:.2f} ms of processor an image", flush=True
+        )
+        print(
+            f"{len(local.detections):,} detections, {len(local.failed)} pictures failed; equal row for row:"
+            f" {equal}"
+        )
+    print(
+        f"images a second, Ray to local: {ratio:.2f} (promised {PROMISED})"
+        if not options.kills_only
+        else "undisturbed Ray run left out"
+    )
     return int(ratio < PROMISED or not all(equal))
 
 

@@ -1,4 +1,5 @@
-"""Opening a stored run of 5,000 images and 500,000 detections: within 0.5 s, and quicker than COCO results json.
+"""Opening a stored run of 5,000 images and 500,000 detections: within 0.5 s, and quicker than COCO results
+json.
 
 The other side reads the same detections from a COCO results file with json.load into the same columns.
 """
@@ -28,9 +29,16 @@ def build(folder: Path) -> tuple[Path, Path]:
     rows = np.repeat(np.arange(IMAGES), 7)
     corners = rng.uniform(0, 200, (len(rows), 2))
     dataset = Dataset(
-        name="generated", format="coco", source="generated", class_map=classes, sample_ids=[str(i) for i in range(IMAGES)],
-        files=[f"/pictures/{i:012d}.jpg" for i in range(IMAGES)], sizes=np.tile([640, 427], (IMAGES, 1)),
-        objects=ObjectTable.build(rows, np.concatenate([corners, corners + 90], axis=1), rng.integers(0, 80, len(rows))),
+        name="generated",
+        format="coco",
+        source="generated",
+        class_map=classes,
+        sample_ids=[str(i) for i in range(IMAGES)],
+        files=[f"/pictures/{i:012d}.jpg" for i in range(IMAGES)],
+        sizes=np.tile([640, 427], (IMAGES, 1)),
+        objects=ObjectTable.build(
+            rows, np.concatenate([corners, corners + 90], axis=1), rng.integers(0, 80, len(rows))
+        ),
     )
     create_run(folder / "run", dataset, DetectorInfo("generated", "generated", classes, "hash"), floor=0.01)
     results = []
@@ -38,11 +46,17 @@ def build(folder: Path) -> tuple[Path, Path]:
         for i in range(IMAGES):
             corner = rng.uniform(0, 300, (EACH, 2))
             found = Detections(
-                np.concatenate([corner, corner + rng.uniform(1, 120, (EACH, 2))], axis=1), np.sort(rng.uniform(0.01, 1, EACH))[::-1],
-                rng.integers(0, 80, EACH), (640, 427),
+                np.concatenate([corner, corner + rng.uniform(1, 120, (EACH, 2))], axis=1),
+                np.sort(rng.uniform(0.01, 1, EACH))[::-1],
+                rng.integers(0, 80, EACH),
+                (640, 427),
             )
             writer.add(i, found)
-            boxes = np.concatenate([found.xyxy[:, :2], found.xyxy[:, 2:] - found.xyxy[:, :2]], axis=1).round(2).tolist()
+            boxes = (
+                np.concatenate([found.xyxy[:, :2], found.xyxy[:, 2:] - found.xyxy[:, :2]], axis=1)
+                .round(2)
+                .tolist()
+            )
             columns = zip(found.class_ids.tolist(), boxes, found.scores.tolist())
             results += [{"image_id": i, "category_id": c, "bbox": b, "score": s} for c, b, s in columns]
         writer.finish("done")
@@ -54,8 +68,11 @@ def read_results(path: Path) -> DetectionTable:
     results = json.loads(path.read_bytes())
     xywh = np.array([r["bbox"] for r in results], np.float32)
     return DetectionTable.build(
-        [r["image_id"] for r in results], np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1),
-        [r["score"] for r in results], [r["category_id"] for r in results], count=IMAGES,
+        [r["image_id"] for r in results],
+        np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1),
+        [r["score"] for r in results],
+        [r["category_id"] for r in results],
+        count=IMAGES,
     )
 
 
@@ -65,8 +82,13 @@ def main() -> int:
         figures = compare(lambda: read_results(results), lambda: open_run(run), 5)
         opened = open_run(run)
         size = sum(p.stat().st_size for p in run.rglob("*.parquet"))
-    print(f"open_run of {len(opened.detections):,} detections over {len(opened):,} images: {figures.b * 1e3:.0f} ms (promised {ALLOWED * 1e3:.0f})")
-    print(f"COCO results json: {figures.a * 1e3:.0f} ms, ratio {figures.ratio:.1f}; on disk {size / 1e6:.1f} MB")
+    print(
+        f"open_run of {len(opened.detections):,} detections over {len(opened):,} images:"
+        f" {figures.b * 1e3:.0f} ms (promised {ALLOWED * 1e3:.0f})"
+    )
+    print(
+        f"COCO results json: {figures.a * 1e3:.0f} ms, ratio {figures.ratio:.1f}; on disk {size / 1e6:.1f} MB"
+    )
     return int(figures.b > ALLOWED or figures.ratio < 3)
 
 

@@ -1,9 +1,11 @@
-"""What each heat map costs, in forward passes of the same network (Keras, batch of 8, a picture's share), in one process.
+"""What each heat map costs, in forward passes of the same network (Keras, batch of 8, a picture's share), in
+one process.
 
-    python -m tests.benchmarks.bench_saliency DETECTOR [DATA]     a detector with gradients; its pictures, or drawn noise
+    python -m tests.benchmarks.bench_saliency DETECTOR [DATA]     a detector with gradients; its pictures, or
+        drawn noise
 
-Promised: confidence map at most 1.3 passes, LayerCAM 4, integrated gradients with 16 steps 60, D-RISE's first picture 70,
-and reliability 0.9 within 300 masks on the median object. Exits 1 where one is not kept.
+Promised: confidence map at most 1.3 passes, LayerCAM 4, integrated gradients with 16 steps 60, D-RISE's first
+picture 70, and reliability 0.9 within 300 masks on the median object. Exits 1 where one is not kept.
 """
 
 from __future__ import annotations
@@ -34,7 +36,9 @@ def masks_needed(detector: Any, image: np.ndarray, target: Any) -> int:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("detector")
     parser.add_argument("data", nargs="?")
     parser.add_argument("--repeats", type=int, default=5)
@@ -43,21 +47,39 @@ def main() -> None:
     detector = load_detector(options.detector)
     if options.data:
         dataset = load_dataset(options.data)
-        images = [dataset.load_image(i) for i in range(0, len(dataset), max(1, len(dataset) // options.objects))][: options.objects]
+        images = [
+            dataset.load_image(i) for i in range(0, len(dataset), max(1, len(dataset) // options.objects))
+        ][: options.objects]
     else:
-        images = [np.random.default_rng(k).integers(0, 256, (480, 640, 3), dtype=np.uint8) for k in range(options.objects)]
+        images = [
+            np.random.default_rng(k).integers(0, 256, (480, 640, 3), dtype=np.uint8)
+            for k in range(options.objects)
+        ]
     targets = []
     for image in images:
         c = detector.candidates([image])[0]
         row, k = np.unravel_index(int(c.scores.argmax()), c.scores.shape)
-        targets.append(find_target(detector, image, np.clip(c.xyxy[row], 0, [*c.image_size] * 2), int(k), anchor_id=int(row), candidates=c))
+        targets.append(
+            find_target(
+                detector,
+                image,
+                np.clip(c.xyxy[row], 0, [*c.image_size] * 2),
+                int(k),
+                anchor_id=int(row),
+                candidates=c,
+            )
+        )
     image, target = images[0], targets[0]
     batch = np.stack([detector.frame(image).inputs] * 8)
     calls = {
         "forward": lambda: detector.network.predict_on_batch(batch),
-        "confidence_map": lambda: confidence_map(detector.candidates([image])[0], class_ids=target.class_id, side=160),
+        "confidence_map": lambda: confidence_map(
+            detector.candidates([image])[0], class_ids=target.class_id, side=160
+        ),
         "layer_cam": lambda: last(explain(detector, image, [target], "layer_cam")),
-        "integrated_gradients": lambda: last(explain(detector, image, [target], "integrated_gradients", most_steps=16)),
+        "integrated_gradients": lambda: last(
+            explain(detector, image, [target], "integrated_gradients", most_steps=16)
+        ),
         "d_rise": lambda: first_picture(detector, image, target),
     }
     times: dict[str, list[float]] = {name: [] for name in calls}
@@ -79,7 +101,10 @@ def main() -> None:
     needed = [masks_needed(detector, i, t) for i, t in zip(images, targets)]
     median = statistics.median(needed)
     kept &= median <= MASKS
-    print(f"d_rise: reliability 0.9 after {median:.0f} masks on the median of {len(needed)} objects ({min(needed)} to {max(needed)}; promised at most {MASKS:g})")
+    print(
+        f"d_rise: reliability 0.9 after {median:.0f} masks on the median of {len(needed)} objects"
+        f" ({min(needed)} to {max(needed)}; promised at most {MASKS:g})"
+    )
     sys.exit(0 if kept else 1)
 
 

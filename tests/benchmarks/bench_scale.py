@@ -1,9 +1,11 @@
-"""A run of 10 million detections over 200,000 images: AP, threshold table, class query and error kinds, each within 2 GB.
+"""A run of 10 million detections over 200,000 images: AP, threshold table, class query and error kinds, each
+within 2 GB.
 
     python -m tests.benchmarks.bench_scale [--images N] [--keep FOLDER]
 
-Each question is asked in a process of its own, and the most memory that process ever held is printed beside its time.
-The time depends on the machine and is not judged. `--keep` makes the run in a folder once and uses it again.
+Each question is asked in a process of its own, and the most memory that process ever held is printed beside
+its time. The time depends on the machine and is not judged. `--keep` makes the run in a folder once and uses
+it again.
 """
 
 from __future__ import annotations
@@ -50,7 +52,16 @@ def child(question: str, folder: Path) -> None:
     answer = ask(question, folder)
     usage = resource.getrusage(resource.RUSAGE_SELF)
     seconds = time.perf_counter() - start
-    print(json.dumps({"answer": answer, "seconds": seconds, "cpu": usage.ru_utime + usage.ru_stime, "megabytes": usage.ru_maxrss / 1024}))
+    print(
+        json.dumps(
+            {
+                "answer": answer,
+                "seconds": seconds,
+                "cpu": usage.ru_utime + usage.ru_stime,
+                "megabytes": usage.ru_maxrss / 1024,
+            }
+        )
+    )
 
 
 def main() -> int:
@@ -73,7 +84,11 @@ def main() -> int:
             command = [sys.executable, "-m", "tests.benchmarks.bench_scale", "--child", question, str(folder)]
             found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
             worst = max(worst, found["megabytes"])
-            print(f"{question:16} {found['megabytes']:7.0f} MB  {found['seconds']:7.1f} s ({found['cpu']:.1f} s of processor)  {found['answer']}", flush=True)
+            print(
+                f"{question:16} {found['megabytes']:7.0f} MB  {found['seconds']:7.1f} s ({found['cpu']:.1f} s"
+                f" of processor)  {found['answer']}",
+                flush=True,
+            )
     print(f"most memory {worst:.0f} MB (promised {PROMISED_MB})")
     return int(worst > PROMISED_MB)
 

@@ -1,8 +1,9 @@
-"""One picture through the fully convolutional network against the patch classifier on each window: at least 30 times
-faster, with the same answer at every position.
+"""One picture through the fully convolutional network against the patch classifier on each window: at least
+30 times faster, with the same answer at every position.
 
-The window loop is the plain one: cut a window out, call the Keras classifier of the UIUC recipe on it. What is left of
-the ratio when that call is a compiled function, and when it takes 128 windows at a time, is printed beside it.
+The window loop is the plain one: cut a window out, call the Keras classifier of the UIUC recipe on it. What
+is left of the ratio when that call is a compiled function, and when it takes 128 windows at a time, is
+printed beside it.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ def main() -> int:
 
     classifier = patch_classifier()
     rng = np.random.default_rng(0)
-    classifier.set_weights([w + rng.normal(0, 0.01, w.shape).astype(w.dtype) ** 2 for w in classifier.get_weights()])
+    classifier.set_weights(
+        [w + rng.normal(0, 0.01, w.shape).astype(w.dtype) ** 2 for w in classifier.get_weights()]
+    )
     wide, geometry = to_fully_convolutional(classifier)
     whole, single = compiled(wide), compiled(classifier)
     grey = rng.integers(0, 256, (150, 220), np.uint8)
@@ -44,7 +47,12 @@ def main() -> int:
         return np.concatenate([single(cut(box)[None]) for box in windows])
 
     def in_batches() -> np.ndarray:
-        return np.concatenate([single(np.stack([cut(box) for box in windows[i : i + 128]])) for i in range(0, len(windows), 128)])
+        return np.concatenate(
+            [
+                single(np.stack([cut(box) for box in windows[i : i + 128]]))
+                for i in range(0, len(windows), 128)
+            ]
+        )
 
     def at_once():
         return scan(whole, geometry, grey, float(geometry.window[0]), 0.0)
@@ -55,8 +63,14 @@ def main() -> int:
     calls = min(seconds(one_by_one_compiled) for _ in range(REPEATS))
     batches = min(seconds(in_batches) for _ in range(REPEATS))
     print(f"220x150 picture, {len(windows)} windows; largest difference of the two answers {apart:.1e}")
-    print(f"fully convolutional {times.b * 1e3:.0f} ms, window by window {times.a * 1e3:.0f} ms: {times.ratio:.1f} times faster (promised {LEAST:g})")
-    print(f"each window through a compiled function: {calls * 1e3:.0f} ms, {calls / times.b:.1f} times slower than at once")
+    print(
+        f"fully convolutional {times.b * 1e3:.0f} ms, window by window {times.a * 1e3:.0f} ms:"
+        f" {times.ratio:.1f} times faster (promised {LEAST:g})"
+    )
+    print(
+        f"each window through a compiled function: {calls * 1e3:.0f} ms, {calls / times.b:.1f} times slower"
+        " than at once"
+    )
     print(f"128 windows a call: {batches * 1e3:.0f} ms, {batches / times.b:.1f} times slower than at once")
     return int(times.ratio < LEAST or apart >= 1e-5)
 

@@ -1,10 +1,12 @@
-"""Decoded photograph to Detections: ours at batch 8 and 1 against the same weights as an exporter-like SavedModel.
+"""Decoded photograph to Detections: ours at batch 8 and 1 against the same weights as an exporter-like
+SavedModel.
 
-The SavedModel takes one picture a call, as the published ones do, with one suppression a class in its graph. Weights
-follow the tests' rule. At least 2.5 times for the MobileNets, 1.1 for the ResNet; post-processing of 12,804 anchors at
-a floor of 0.01 in at most 3 ms.
+The SavedModel takes one picture a call, as the published ones do, with one suppression a class in its graph.
+Weights follow the tests' rule. At least 2.5 times for the MobileNets, 1.1 for the ResNet; post-processing of
+12,804 anchors at a floor of 0.01 in at most 3 ms.
 
-`python -m tests.benchmarks.bench_ssd [name ...]`, names among mobilenet_v2, mobilenet_v2_fpnlite, resnet50_fpn.
+`python -m tests.benchmarks.bench_ssd [name ...]`, names among mobilenet_v2, mobilenet_v2_fpnlite,
+resnet50_fpn.
 """
 
 from __future__ import annotations
@@ -54,7 +56,9 @@ def speed(make) -> bool:
     pictures = photographs(8)
     with tempfile.TemporaryDirectory() as folder:
         os.environ["BOXSCOPE_HOME"] = folder
-        serve = tf.saved_model.load(str(export_saved_model(Path(folder) / "saved_model", network, config))).signatures["serving_default"]
+        serve = tf.saved_model.load(
+            str(export_saved_model(Path(folder) / "saved_model", network, config))
+        ).signatures["serving_default"]
         ours = KerasSSD(config, arrays, names, runtime="litert")
 
         def theirs() -> None:
@@ -73,9 +77,15 @@ def speed(make) -> bool:
         used = [processor(call) / len(pictures) * 1e3 for call in (theirs, lambda: ours.detect(pictures))]
         shares(config, ours, pictures[0])
     n = len(pictures)
-    print(f"{config.name}: images per second: SavedModel {n / batch.a:.1f}, ours at batch 8 {n / batch.b:.1f}, at batch 1 {n / single.b:.1f}")
+    print(
+        f"{config.name}: images per second: SavedModel {n / batch.a:.1f}, ours at batch 8 {n / batch.b:.1f},"
+        f" at batch 1 {n / single.b:.1f}"
+    )
     print(f"  processor time a picture: SavedModel {used[0]:.0f} ms, ours {used[1]:.0f} ms")
-    print(f"  {batch.ratio:.2f} times at batch 8, {single.ratio:.2f} times at batch 1, promised {PROMISED[make]} times")
+    print(
+        f"  {batch.ratio:.2f} times at batch 8, {single.ratio:.2f} times at batch 1, promised"
+        f" {PROMISED[make]} times"
+    )
     return min(batch.ratio, single.ratio) >= PROMISED[make]
 
 
@@ -107,7 +117,10 @@ def shares(config, detector, picture: np.ndarray) -> None:
         "post-process": min(seconds(lambda: detector._detections(picture, *raw)) for _ in range(5)),
     }
     total = sum(times.values())
-    print(f"{config.name}: " + ", ".join(f"{what} {took * 1e3:.1f} ms ({took / total:.0%})" for what, took in times.items()))
+    print(
+        f"{config.name}: "
+        + ", ".join(f"{what} {took * 1e3:.1f} ms ({took / total:.0%})" for what, took in times.items())
+    )
 
 
 def post() -> bool:

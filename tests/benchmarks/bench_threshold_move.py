@@ -1,5 +1,5 @@
-"""A threshold move over 5,000 images and 500,000 detections: counts for the whole and per class, at most 5 ms;
-all tables that follow the slider at most 20 ms.
+"""A threshold move over 5,000 images and 500,000 detections: counts for the whole and per class, at most 5
+ms; all tables that follow the slider at most 20 ms.
 
 The other side is the plain way: masks over all detections at each move.
 """
@@ -28,15 +28,27 @@ def main() -> int:
     def plain():
         kept = m.det_scores >= np.float32(next(moves))
         k = m.num_classes
-        return [np.bincount(m.det_classes[kept & (m.det_kind == kind)], minlength=k) for kind in (WRONG, CORRECT, DUPLICATE)]
+        return [
+            np.bincount(m.det_classes[kept & (m.det_kind == kind)], minlength=k)
+            for kind in (WRONG, CORRECT, DUPLICATE)
+        ]
 
     one = compare(plain, lambda: counts(m, next(moves)), 19)
     per_class = compare(plain, lambda: counts(m, np.full(80, next(moves))), 19)
     gallery = compare(plain, lambda: image_counts(m, next(moves)), 9)
     named = compare(plain, lambda: verdicts(m, next(moves)), 9)
-    print(f"matching 500,000 detections with 36,000 objects: {matched:.2f} s; first counts (sorting): {first * 1e3:.0f} ms")
-    print(f"threshold move: {one.b * 1e3:.2f} ms, {one.ratio:.0f} times faster than masks ({one.a * 1e3:.1f} ms)")
-    print(f"one threshold a class: {per_class.b * 1e3:.2f} ms; counts of each image: {gallery.b * 1e3:.1f} ms; verdicts by name: {named.b * 1e3:.1f} ms")
+    print(
+        f"matching 500,000 detections with 36,000 objects: {matched:.2f} s; first counts (sorting):"
+        f" {first * 1e3:.0f} ms"
+    )
+    print(
+        f"threshold move: {one.b * 1e3:.2f} ms, {one.ratio:.0f} times faster than masks"
+        f" ({one.a * 1e3:.1f} ms)"
+    )
+    print(
+        f"one threshold a class: {per_class.b * 1e3:.2f} ms; counts of each image: {gallery.b * 1e3:.1f} ms;"
+        f" verdicts by name: {named.b * 1e3:.1f} ms"
+    )
     table = Confusions(run, matches=m)
     curves = seconds(lambda: grid_curves(m))
 
@@ -45,8 +57,15 @@ def main() -> int:
 
     at = {t: min(seconds(lambda t=t: everything(t)) for _ in range(5)) for t in (0.3, 0.5, 0.7)}
     print(f"curves over 101 thresholds (once): {curves * 1e3:.0f} ms")
-    print("all tables of a moved slider (counts, each class, each image, confusion): " + ", ".join(f"{v * 1e3:.1f} ms at {t}" for t, v in at.items()))
-    slow = [name for name, took in (("threshold move", one.b), ("thresholds per class", per_class.b)) if took > 0.005]
+    print(
+        "all tables of a moved slider (counts, each class, each image, confusion): "
+        + ", ".join(f"{v * 1e3:.1f} ms at {t}" for t, v in at.items())
+    )
+    slow = [
+        name
+        for name, took in (("threshold move", one.b), ("thresholds per class", per_class.b))
+        if took > 0.005
+    ]
     slow += [f"all tables at {t}" for t, took in at.items() if took > 0.02]
     if matched > 3:
         slow.append("matching")

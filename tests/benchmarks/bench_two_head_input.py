@@ -1,10 +1,11 @@
-"""Input of two-head training: Boxscope's numbered batches beside tf.data doing the same work, images a second on all cores.
+"""Input of two-head training: Boxscope's numbered batches beside tf.data doing the same work, images a second
+on all cores.
 
     python -m tests.benchmarks.bench_two_head_input [--pictures 96]
 
-Both decode JPEG files of 500x375, cut a random window, resize to 224x224, mirror, recolour and batch by 16. Numbered
-batches can be resumed at any step without going through those before it, which tf.data cannot; they may cost at most
-a quarter more time. Exits with 1 where they cost more.
+Both decode JPEG files of 500x375, cut a random window, resize to 224x224, mirror, recolour and batch by 16.
+Numbered batches can be resumed at any step without going through those before it, which tf.data cannot; they
+may cost at most a quarter more time. Exits with 1 where they cost more.
 """
 
 from __future__ import annotations
@@ -36,8 +37,14 @@ def pictures(folder: Path, count: int):
         files.append(folder / f"{i}.jpg")
         cv2.imwrite(str(files[-1]), image)
     return Dataset(
-        name="bench", format="demo", source=folder, class_map=ClassMap(("a",)), sample_ids=[f.stem for f in files], files=files,
-        sizes=np.tile([500, 375], (count, 1)), objects=ObjectTable.build(range(count), np.tile([60, 50, 400, 300], (count, 1)), [0] * count),
+        name="bench",
+        format="demo",
+        source=folder,
+        class_map=ClassMap(("a",)),
+        sample_ids=[f.stem for f in files],
+        files=files,
+        sizes=np.tile([500, 375], (count, 1)),
+        objects=ObjectTable.build(range(count), np.tile([60, 50, 400, 300], (count, 1)), [0] * count),
     )
 
 
@@ -65,7 +72,9 @@ def main() -> int:
             image = tf.io.decode_jpeg(tf.io.read_file(file), channels=3)
             edges = tf.random.uniform([4], -recipe.zoom_out, recipe.crop)
             window = tf.stack([edges[0], edges[1], 1 - edges[2], 1 - edges[3]])[None]
-            image = tf.image.crop_and_resize(tf.cast(image, tf.float32)[None], window, [0], [SIDE, SIDE], extrapolation_value=114)[0]
+            image = tf.image.crop_and_resize(
+                tf.cast(image, tf.float32)[None], window, [0], [SIDE, SIDE], extrapolation_value=114
+            )[0]
             if tf.random.uniform([]) < 0.5:
                 image = image[:, ::-1]
             brightness, contrast, saturation = tf.unstack(tf.random.uniform([3], 0.7, 1.3))
@@ -75,14 +84,22 @@ def main() -> int:
             mean = tf.reduce_mean(grey)
             return tf.clip_by_value(tf.round(mean + (image - mean) * contrast), 0, 255)
 
-        pipeline = tf.data.Dataset.from_tensor_slices(dataset.files).map(one, tf.data.AUTOTUNE).batch(BATCH, drop_remainder=True).prefetch(2)
+        pipeline = (
+            tf.data.Dataset.from_tensor_slices(dataset.files)
+            .map(one, tf.data.AUTOTUNE)
+            .batch(BATCH, drop_remainder=True)
+            .prefetch(2)
+        )
 
         def theirs() -> None:
             for _ in pipeline:
                 pass
 
         result = compare(ours, theirs, 5)
-    print(f"numbered batches {steps * BATCH / result.a:.0f} images/s, tf.data {steps * BATCH / result.b:.0f} images/s, time ratio {result.a / result.b:.2f} (at most {MOST})")
+    print(
+        f"numbered batches {steps * BATCH / result.a:.0f} images/s, tf.data {steps * BATCH / result.b:.0f}"
+        f" images/s, time ratio {result.a / result.b:.2f} (at most {MOST})"
+    )
     return int(result.a / result.b > MOST)
 
 

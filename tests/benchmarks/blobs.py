@@ -1,4 +1,6 @@
-"""Generated pictures of bright rectangles, and a cheap detector that truly looks for them; Ray workers import it by name."""
+"""Generated pictures of bright rectangles, and a cheap detector that truly looks for them; Ray workers import
+it by name.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ CLASSES = ClassMap(("wide", "tall"))
 
 
 def draw(folder: Path, count: int) -> Path:
-    """`count` JPEG files of 160x120 in folders of a thousand, two of them torn; nothing where they are there already."""
+    """`count` JPEG files of 160x120 in folders of a thousand, two of them torn; nothing where they are there
+    already.
+    """
     for i in range(count):
         path = folder / f"{i // 1000:03d}" / f"{i:06d}.jpg"
         if path.exists():
@@ -51,7 +55,9 @@ class BlobDetector:
         scores = np.float32(sums[keep] / stats[keep, cv2.CC_STAT_AREA] / 255)
         order = np.argsort(-scores, kind="stable")
         boxes = np.stack([x, y, x + w, y + h], axis=1)[order]
-        return Detections(boxes, scores[order], (h > w)[order].astype(np.int32), (image.shape[1], image.shape[0]))
+        return Detections(
+            boxes, scores[order], (h > w)[order].astype(np.int32), (image.shape[1], image.shape[0])
+        )
 
 
 def load_blobs() -> BlobDetector:

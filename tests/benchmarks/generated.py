@@ -11,7 +11,9 @@ from detector.core import ClassMap
 from detector.data.dataset import ObjectTable
 
 
-def big_run(images: int = 5000, objects: int = 36_000, detections: int = 500_000, classes: int = 80, seed: int = 0):
+def big_run(
+    images: int = 5000, objects: int = 36_000, detections: int = 500_000, classes: int = 80, seed: int = 0
+):
     """A run-like value: two detections in five lie near an object, the rest anywhere."""
     rng = np.random.default_rng(seed)
     size = np.float32([640, 480])
@@ -24,7 +26,9 @@ def big_run(images: int = 5000, objects: int = 36_000, detections: int = 500_000
     rows = np.sort(rng.integers(0, images, objects))
     weights = 1 / np.arange(1, classes + 1)
     kinds = rng.choice(classes, objects, p=weights / weights.sum())
-    truth = ObjectTable.build(rows, boxes(objects), kinds, ids=np.arange(1, objects + 1), crowd=rng.random(objects) < 0.012)
+    truth = ObjectTable.build(
+        rows, boxes(objects), kinds, ids=np.arange(1, objects + 1), crowd=rng.random(objects) < 0.012
+    )
     near = rng.random(detections) < 0.4
     partner = rng.integers(0, objects, detections)
     det_rows = np.where(near, truth.rows[partner], rng.integers(0, images, detections))
@@ -33,12 +37,24 @@ def big_run(images: int = 5000, objects: int = 36_000, detections: int = 500_000
     xyxy = np.where(near[:, None], shape + jitter, boxes(detections))
     xyxy = np.clip(xyxy, 0, np.tile(size, 2))
     xyxy[:, 2:] = np.maximum(xyxy[:, 2:], xyxy[:, :2])
-    det_kinds = np.where(near & (rng.random(detections) < 0.9), truth.class_ids[partner], rng.integers(0, classes, detections))
+    det_kinds = np.where(
+        near & (rng.random(detections) < 0.9), truth.class_ids[partner], rng.integers(0, classes, detections)
+    )
     scores = np.where(near, rng.beta(2, 3, detections), rng.beta(1, 12, detections))
     table = DetectionTable.build(det_rows, xyxy, scores, det_kinds, count=images)
     ids = [str(i) for i in range(images)]
     return SimpleNamespace(
-        detections=table, truth=truth, class_map=ClassMap(tuple(f"class {k}" for k in range(classes))), sample_ids=ids,
-        files=[""] * images, sizes=np.tile(np.int32([640, 480]), (images, 1)), labelled=np.ones(images, bool), done=np.ones(images, bool),
-        failed={}, position=lambda s: int(s), manifest=None, splits=[None] * images, floor=0.01,
+        detections=table,
+        truth=truth,
+        class_map=ClassMap(tuple(f"class {k}" for k in range(classes))),
+        sample_ids=ids,
+        files=[""] * images,
+        sizes=np.tile(np.int32([640, 480]), (images, 1)),
+        labelled=np.ones(images, bool),
+        done=np.ones(images, bool),
+        failed={},
+        position=lambda s: int(s),
+        manifest=None,
+        splits=[None] * images,
+        floor=0.01,
     )

@@ -1,10 +1,11 @@
-"""The contract every `Detector` keeps. A test module subclasses `DetectorContract` and gives a `detector` fixture.
+"""The contract every `Detector` keeps. A test module subclasses `DetectorContract` and gives a `detector`
+fixture.
 
-    class TestFakeKeepsTheContract(DetectorContract):
-        @pytest.fixture
-        def detector(self): ...
-        @pytest.fixture
-        def images(self): ...       # optional: pictures in which this detector finds something
+class TestFakeKeepsTheContract(DetectorContract):
+    @pytest.fixture
+    def detector(self): ...
+    @pytest.fixture
+    def images(self): ...       # optional: pictures in which this detector finds something
 """
 
 from __future__ import annotations
@@ -100,7 +101,12 @@ class DetectorContract:
         assert all(np.array_equal(a, b) for a, b in zip(before, images))
 
     def test_refuses_what_is_not_rgb_uint8(self, detector):
-        for wrong in (np.zeros((5, 7), np.uint8), np.zeros((5, 7, 3), np.float32), np.zeros((5, 7, 4), np.uint8), "x"):
+        for wrong in (
+            np.zeros((5, 7), np.uint8),
+            np.zeros((5, 7, 3), np.float32),
+            np.zeros((5, 7, 4), np.uint8),
+            "x",
+        ):
             with pytest.raises(InputError, match="image 0"):
                 detector.detect([wrong])
         with pytest.raises(InputError, match=r"detect\(\[image\]\)"):
@@ -117,7 +123,9 @@ class DetectorContract:
         for c in shown:
             assert c.scores.shape == (len(c), len(detector.info.class_map))
             assert len(c) and c.scores.min() >= 0 and c.scores.max() <= 1
-            assert "anchors" not in detector.info.capabilities or (c.anchors is not None and c.levels is not None)
+            assert "anchors" not in detector.info.capabilities or (
+                c.anchors is not None and c.levels is not None
+            )
 
     def test_anchor_ids_point_at_the_candidate(self, detector, images):
         if "candidates" not in detector.info.capabilities:
@@ -137,7 +145,11 @@ class DetectorContract:
         size = (image.shape[1], image.shape[0])
         pixels = detector.resized(image)
         width, height = detector.info.input_size
-        assert pixels.shape == (height, width, 3) and pixels.dtype == np.float32 and 0 <= pixels.min() <= pixels.max() <= 255
+        assert (
+            pixels.shape == (height, width, 3)
+            and pixels.dtype == np.float32
+            and 0 <= pixels.min() <= pixels.max() <= 255
+        )
         (want,), (got,) = detector.detect([image]), detector.detect_resized([pixels], [size])
         assert got.equals(want, atol=max(self.tolerance, 1e-3))
         if "candidates" in detector.info.capabilities:

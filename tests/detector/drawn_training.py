@@ -1,6 +1,8 @@
-"""A training that only pretends, for the tests of sweeps: its figure is a formula of the recipe, each step a short wait.
+"""A training that only pretends, for the tests of sweeps: its figure is a formula of the recipe, each step a
+short wait.
 
-Run as a program it is one worker of a sweep: `python -m tests.detector.drawn_training SWEEP FOLDER SECONDS_A_STEP`.
+Run as a program it is one worker of a sweep: `python -m tests.detector.drawn_training SWEEP FOLDER
+SECONDS_A_STEP`.
 """
 
 from __future__ import annotations
@@ -16,7 +18,9 @@ from detector.two_head.folder import TwoHeadFolder
 
 
 def pretend(seconds: float):
-    def train_two_head(recipe, out, *, dataset=None, on_evaluation=None, should_stop=None, progress=None, resume=False, **_):
+    def train_two_head(
+        recipe, out, *, dataset=None, on_evaluation=None, should_stop=None, progress=None, resume=False, **_
+    ):
         folder = TwoHeadFolder(out)
         step = folder.read_json("state.json")["step"] if resume else 0
         if not resume:

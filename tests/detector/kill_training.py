@@ -11,8 +11,15 @@ from detector.train import train
 from tests.detector.ssd.drawn import SCENES, drawn_dataset
 
 RECIPE = TrainRecipe(
-    steps=10, architecture="ssd_mobilenet_v2", input_size=(96, 64), alpha=0.25, batch_size=3, learning_rate=0.02, seed=5,
-    evaluate_every=4, checkpoint_every=3,
+    steps=10,
+    architecture="ssd_mobilenet_v2",
+    input_size=(96, 64),
+    alpha=0.25,
+    batch_size=3,
+    learning_rate=0.02,
+    seed=5,
+    evaluate_every=4,
+    checkpoint_every=3,
 )
 
 

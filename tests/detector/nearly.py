@@ -1,4 +1,6 @@
-"""Equal up to rounding: several threads add in whatever order they finish, so two equal trainings may differ in the last digits."""
+"""Equal up to rounding: several threads add in whatever order they finish, so two equal trainings may differ
+in the last digits.
+"""
 
 from __future__ import annotations
 

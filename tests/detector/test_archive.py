@@ -39,15 +39,22 @@ def left_behind():
 
 @pytest.mark.parametrize("name, mode", [("m.tar.gz", "w:gz"), ("m.tgz", "w:gz"), ("m.tar", "w")])
 def test_a_tar_is_unpacked_once_under_its_content(tmp_path, name, mode):
-    archive = tar(tmp_path / name, {"./": None, "./saved_model.pb": b"graph", "./variables/v.index": b"weights"}, mode)
+    archive = tar(
+        tmp_path / name, {"./": None, "./saved_model.pb": b"graph", "./variables/v.index": b"weights"}, mode
+    )
     seen = []
     folder = unpack(archive, progress=lambda done, total: seen.append((done, total)))
-    assert (folder / "saved_model.pb").read_bytes() == b"graph" and (folder / "variables" / "v.index").read_bytes() == b"weights"
+    assert (folder / "saved_model.pb").read_bytes() == b"graph" and (
+        folder / "variables" / "v.index"
+    ).read_bytes() == b"weights"
     assert seen == [(5, None), (12, None)]
     (folder / "mark").write_text("kept")
     copy = tmp_path / ("copy-" + name)
     copy.write_bytes(archive.read_bytes())
-    assert unpack(copy, progress=lambda done, total: seen.append("again")) == folder and (folder / "mark").exists()
+    assert (
+        unpack(copy, progress=lambda done, total: seen.append("again")) == folder
+        and (folder / "mark").exists()
+    )
     assert "again" not in seen
     assert left_behind() == [folder.name]
 
@@ -76,7 +83,15 @@ def test_nothing_is_written_outside(tmp_path, name, kind):
     assert left_behind() == [] and not list(tmp_path.rglob("evil"))
 
 
-@pytest.mark.parametrize("kind, target", [(tarfile.SYMTYPE, "/etc/passwd"), (tarfile.LNKTYPE, "fine"), (tarfile.FIFOTYPE, ""), (tarfile.CHRTYPE, "")])
+@pytest.mark.parametrize(
+    "kind, target",
+    [
+        (tarfile.SYMTYPE, "/etc/passwd"),
+        (tarfile.LNKTYPE, "fine"),
+        (tarfile.FIFOTYPE, ""),
+        (tarfile.CHRTYPE, ""),
+    ],
+)
 def test_no_links_and_no_devices(tmp_path, kind, target):
     path = tar(tmp_path / "m.tar", {"fine": b"x", "odd": special("odd", kind, target)}, "w")
     with pytest.raises(ModelError, match="link or device, 'odd'"):
@@ -131,4 +146,9 @@ def test_damaged_empty_or_no_archive(tmp_path):
 
 
 def test_names():
-    assert is_archive("A.TAR.GZ") and is_archive("x/y.tgz") and is_archive("m.zip") and not is_archive("saved_model.pb")
+    assert (
+        is_archive("A.TAR.GZ")
+        and is_archive("x/y.tgz")
+        and is_archive("m.zip")
+        and not is_archive("saved_model.pb")
+    )

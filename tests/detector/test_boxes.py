@@ -16,7 +16,9 @@ ROUND_TRIPS = [
     (boxes.yxyx_to_xyxy, boxes.xyxy_to_yxyx),
     (lambda b: boxes.denormalise(b, (97, 41)), lambda b: boxes.normalise(b, (97, 41))),
 ]
-some_boxes = arrays(np.float64, st.tuples(st.integers(0, 6), st.just(4)), elements=st.floats(0, 1000, width=32))
+some_boxes = arrays(
+    np.float64, st.tuples(st.integers(0, 6), st.just(4)), elements=st.floats(0, 1000, width=32)
+)
 
 
 def test_layouts_by_hand():
@@ -38,7 +40,10 @@ def test_float32_stays_float32():
 
 
 def test_clip_keeps_a_box_outside_as_a_line_on_the_border():
-    assert boxes.clip([[-5, -5, 10, 50], [120, 3, 130, 9]], (97, 41)).tolist() == [[0, 0, 10, 41], [97, 3, 97, 9]]
+    assert boxes.clip([[-5, -5, 10, 50], [120, 3, 130, 9]], (97, 41)).tolist() == [
+        [0, 0, 10, 41],
+        [97, 3, 97, 9],
+    ]
 
 
 def test_iou_by_hand():

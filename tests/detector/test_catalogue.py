@@ -28,15 +28,25 @@ def test_the_built_in_names():
     assert set(ZOO) | {"demo"} <= set(entries)
     assert entries["ssd_mobilenet_v2"].source == "https://tfhub.dev/tensorflow/ssd_mobilenet_v2/2"
     for name in ZOO:
-        assert entries[name].sources[-1].startswith("http://download.tensorflow.org/") and not entries[name].on_this_machine
+        assert (
+            entries[name].sources[-1].startswith("http://download.tensorflow.org/")
+            and not entries[name].on_this_machine
+        )
     assert entries["demo"].on_this_machine
     assert json.loads(json.dumps(entries["demo"].to_dict()))["title"] == "Demo detector (drawn scenes)"
 
 
 def test_a_detector_made_by_a_recipe_says_how_until_it_is_there():
     entry = {entry.name: entry for entry in list_catalogue()}["uiuc_cars"]
-    assert entry.source == str(data_dir("models") / "uiuc_cars") and Path(entry.recipe).is_file() and not entry.on_this_machine
-    with pytest.raises(ModelError, match=r"has not been yet: boxscope train .*uiuc_cars\.yaml --data PATH puts it in .*uiuc_cars\."):
+    assert (
+        entry.source == str(data_dir("models") / "uiuc_cars")
+        and Path(entry.recipe).is_file()
+        and not entry.on_this_machine
+    )
+    with pytest.raises(
+        ModelError,
+        match=r"has not been yet: boxscope train .*uiuc_cars\.yaml --data PATH puts it in .*uiuc_cars\.",
+    ):
         load_detector("uiuc_cars")
     (data_dir("models", "uiuc_cars") / "detector.json").write_text('{"kind": "boxscope sliding window"}')
     assert recognise(Path(entry.source)) == "sliding_window"
@@ -46,11 +56,17 @@ def test_a_detector_made_by_a_recipe_says_how_until_it_is_there():
 
 def test_importing_it_imports_no_network_library():
     code = (
-        "import sys, detector.catalogue as c; c.list_catalogue(); from detector import load_detector\n"
-        "try: load_detector('ssd_mobilnet')\nexcept Exception as e: print(e)\n"
-        "print([m for m in ('tensorflow', 'keras', 'ai_edge_litert', 'tensorflow_hub', 'fiftyone', 'streamlit') if m in sys.modules])"
+        "import sys, detector.catalogue as c; c.list_catalogue(); from detector import load_detector\ntry:"
+        " load_detector('ssd_mobilnet')\nexcept Exception as e: print(e)\nprint([m for m in ('tensorflow',"
+        " 'keras', 'ai_edge_litert', 'tensorflow_hub', 'fiftyone', 'streamlit') if m in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[2], check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[2],
+        check=True,
+    )
     lines = done.stdout.strip().splitlines()
     assert "did you mean ssd_mobilenet_v2" in lines[0] and lines[1] == "[]"
 
@@ -68,9 +84,14 @@ def test_a_relative_path_is_kept_as_an_absolute_one(tmp_path, monkeypatch):
 def test_users_add_and_replace_entries(tmp_path, monkeypatch):
     build(tmp_path / "cars.tflite")
     (tmp_path / "names.txt").write_text("r\ng\nb\n")
-    (data_dir() / "catalogue.yaml").write_text("detectors:\n  ssd_mobilenet_v2: {title: Mine, sources: [/somewhere/else]}\n")
+    (data_dir() / "catalogue.yaml").write_text(
+        "detectors:\n  ssd_mobilenet_v2: {title: Mine, sources: [/somewhere/else]}\n"
+    )
     extra = tmp_path / "more.yaml"
-    extra.write_text("detectors:\n  cars:\n    title: My cars\n    sources: [cars.tflite]\n    labels: names.txt\n    options: {num_threads: 1}\n")
+    extra.write_text(
+        "detectors:\n  cars:\n    title: My cars\n    sources: [cars.tflite]\n    labels: names.txt\n   "
+        " options: {num_threads: 1}\n"
+    )
     monkeypatch.setenv("BOXSCOPE_CATALOGUE", str(extra))
     entries = {entry.name: entry for entry in list_catalogue()}
     assert entries["ssd_mobilenet_v2"].title == "Mine" and len(entries) == 6
@@ -105,7 +126,10 @@ def test_without_a_network_it_says_what_where_and_what_else(monkeypatch):
         load_detector("ssd_mobilenet_v2")
     said = str(caught.value)
     entry = {e.name: e for e in list_catalogue()}["ssd_mobilenet_v2"]
-    assert said.startswith("SSD MobileNetV2 (COCO) could not be fetched: tfhub.dev cannot be reached; www.kaggle.com cannot be reached; download")
+    assert said.startswith(
+        "SSD MobileNetV2 (COCO) could not be fetched: tfhub.dev cannot be reached; www.kaggle.com cannot be"
+        " reached; download"
+    )
     assert f"(saved_model.pb and variables/) into {download.place_of(entry.sources[0])}, or" in said
     archive = download.place_of(entry.sources[2])
     assert f"put {archive.name} into {archive.parent}. Meanwhile the demo" in said
@@ -118,10 +142,16 @@ def test_a_copy_on_this_machine_is_taken_before_the_network(monkeypatch, tmp_pat
     archive = download.place_of({e.name: e for e in list_catalogue()}["ssd_mobilenet_v2"].sources[-1])
     archive.parent.mkdir(parents=True)
     tar(archive, {"net/saved_model/saved_model.pb": b"x"})
-    monkeypatch.setattr(catalogue, "_load_saved_model", lambda folder, request: (folder, request.name, request.classes, request.source))
+    monkeypatch.setattr(
+        catalogue,
+        "_load_saved_model",
+        lambda folder, request: (folder, request.name, request.classes, request.source),
+    )
     folder, name, classes, source = load_detector("ssd_mobilenet_v2")
     assert (folder / "saved_model" / "saved_model.pb").is_file() and name == "SSD MobileNetV2 (COCO)"
-    assert len(classes) == 80 and source.endswith("ssd_mobilenet_v2_320x320_coco17_tpu-8.tar.gz") and asked == []
+    assert (
+        len(classes) == 80 and source.endswith("ssd_mobilenet_v2_320x320_coco17_tpu-8.tar.gz") and asked == []
+    )
 
 
 def test_unknown_names_and_paths():
@@ -143,12 +173,26 @@ def test_what_lies_at_a_path(tmp_path):
 
     assert recognise(make("saved_model.pb")) == "saved_model"
     assert recognise(make("export/../saved_model/saved_model.pb")) == "saved_model"
-    assert recognise(make("pipeline.config", "checkpoint/ckpt-0.index", "saved_model/saved_model.pb")) == "zoo"
+    assert (
+        recognise(make("pipeline.config", "checkpoint/ckpt-0.index", "saved_model/saved_model.pb")) == "zoo"
+    )
     assert recognise(make("recipe.yaml", "detector.json", "weights.npz", "label_map.pbtxt")) == "trained"
     assert recognise(make("detect.tflite", "labelmap.txt")) == "tflite"
-    for name, kind in {"a.tflite": "tflite", "a.TAR.GZ": "archive", "a.zip": "archive", "a.json": "results"}.items():
+    for name, kind in {
+        "a.tflite": "tflite",
+        "a.TAR.GZ": "archive",
+        "a.zip": "archive",
+        "a.json": "results",
+    }.items():
         assert recognise(make(name) / name) == kind
-    for name, said in {"a.onnx": "ONNX", "a.pt": "PyTorch", "a.keras": "Keras", "frozen.pb": "frozen", "a.xyz": "of no kind", "saved_model.pb": "give its folder"}.items():
+    for name, said in {
+        "a.onnx": "ONNX",
+        "a.pt": "PyTorch",
+        "a.keras": "Keras",
+        "frozen.pb": "frozen",
+        "a.xyz": "of no kind",
+        "saved_model.pb": "give its folder",
+    }.items():
         with pytest.raises(ModelError, match=said):
             recognise(make(name) / name)
     with pytest.raises(ModelError, match="found notes.txt"):
@@ -157,9 +201,15 @@ def test_what_lies_at_a_path(tmp_path):
 
 def test_archives_of_each_kind_are_unpacked(tmp_path):
     tflite = build(tmp_path / "cells.tflite").read_bytes()
-    archive = tar(tmp_path / "phone.tar.gz", {"phone/detect.tflite": tflite, "phone/labelmap.txt": b"???\nr\ng\nb\n"})
+    archive = tar(
+        tmp_path / "phone.tar.gz", {"phone/detect.tflite": tflite, "phone/labelmap.txt": b"???\nr\ng\nb\n"}
+    )
     loaded = load_detector(archive)
-    assert (loaded.info.name, loaded.info.class_map.names, loaded.info.source) == ("phone", ("r", "g", "b"), str(archive))
+    assert (loaded.info.name, loaded.info.class_map.names, loaded.info.source) == (
+        "phone",
+        ("r", "g", "b"),
+        str(archive),
+    )
 
 
 def test_results_need_their_data_set(tmp_path):
@@ -203,13 +253,19 @@ def install(monkeypatch, **functions):
 
 
 def zoo_members(model: bytes = b"x") -> dict:
-    return {"net/pipeline.config": b"model {}", "net/checkpoint/ckpt-0.index": b"i", "net/saved_model/saved_model.pb": model}
+    return {
+        "net/pipeline.config": b"model {}",
+        "net/checkpoint/ckpt-0.index": b"i",
+        "net/saved_model/saved_model.pb": model,
+    }
 
 
 def test_a_zoo_archive_is_restored_white_box(tmp_path, monkeypatch):
     install(monkeypatch, load_zoo=white)
     loaded = load_detector(tar(tmp_path / "net.tar.gz", zoo_members()), labels=["a"])
-    assert loaded.info.kind == "keras_ssd" and loaded.folder.name == "net" and loaded.options["labels"] == ["a"]
+    assert (
+        loaded.info.kind == "keras_ssd" and loaded.folder.name == "net" and loaded.options["labels"] == ["a"]
+    )
 
 
 def test_a_network_it_cannot_restore_runs_as_a_black_box(tmp_path, monkeypatch):
@@ -218,7 +274,9 @@ def test_a_network_it_cannot_restore_runs_as_a_black_box(tmp_path, monkeypatch):
 
     install(monkeypatch, load_zoo=refuse, try_from_saved_model=white)
     black = white("black")
-    monkeypatch.setattr(catalogue, "_load_saved_model", lambda folder, request: black if not request.white_box else None)
+    monkeypatch.setattr(
+        catalogue, "_load_saved_model", lambda folder, request: black if not request.white_box else None
+    )
     loaded = load_detector(tar(tmp_path / "net.tar.gz", zoo_members()))
     assert loaded is black and "black box" in loaded.info.notes[0] and "faster_rcnn" in loaded.info.notes[0]
     without = {k: v for k, v in zoo_members().items() if "saved_model" not in k}
@@ -231,8 +289,14 @@ def test_a_saved_model_of_ours_becomes_white_box_and_another_stays_black(cells_m
     install(monkeypatch, load_zoo=white, try_from_saved_model=white)
     assert load_detector(cells_model).info.kind == "keras_ssd"
     assert load_detector(cells_model, white_box=False).info.kind == "saved_model"
-    assert load_detector(cells_model, signature="serving_default").info.kind == "saved_model", "an option only the black box has"
-    install(monkeypatch, try_from_saved_model=lambda folder, labels: None, why_not_open=lambda folder: "It is another network.")
+    assert load_detector(cells_model, signature="serving_default").info.kind == "saved_model", (
+        "an option only the black box has"
+    )
+    install(
+        monkeypatch,
+        try_from_saved_model=lambda folder, labels: None,
+        why_not_open=lambda folder: "It is another network.",
+    )
     loaded = load_detector(cells_model.parent, labels=["r", "g", "b"])
     assert loaded.info.kind == "saved_model" and loaded.info.class_map.names == ("r", "g", "b")
     assert loaded.info.notes[0] == "It is another network."
@@ -248,7 +312,9 @@ def test_a_saved_model_archive_answers_like_its_folder(cells_model, tmp_path):
 def test_flat_archive_of_a_real_network(shared):
     from detector.data.images import read_image
 
-    loaded = load_detector(shared / "weights" / "yolox_nano_coco" / "saved_model_flat.tar.gz", white_box=False)
+    loaded = load_detector(
+        shared / "weights" / "yolox_nano_coco" / "saved_model_flat.tar.gz", white_box=False
+    )
     (found,) = loaded.detect([read_image(shared / "data" / "ssd_test_images" / "image1.jpg")])
     names = [loaded.info.class_map.names[k] for k in found.class_ids[:3]]
     assert names == ["dog", "dog", "person"] and found.scores[1] > 0.8 > 0.3 > found.scores[2]

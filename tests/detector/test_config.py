@@ -46,7 +46,11 @@ def test_a_good_file():
     "text, line, said",
     [
         (GOOD + "sede: 3\n", 7, "sede: unknown key; did you mean 'seed'"),
-        (GOOD.replace("base: 0.1", "base: 0.1\n  stepz: 3"), 4, "schedule.stepz: unknown key; did you mean 'steps'"),
+        (
+            GOOD.replace("base: 0.1", "base: 0.1\n  stepz: 3"),
+            4,
+            "schedule.stepz: unknown key; did you mean 'steps'",
+        ),
         (GOOD.replace("base: 0.1", "base: -1"), 3, "schedule.base: input should be greater than 0, got -1"),
         (GOOD.replace("base: 0.1", "steps: 7"), 2, "schedule.base: this key is missing"),
         (GOOD.replace("name: main", "nme: main"), 6, "steps.1.n"),
@@ -76,5 +80,11 @@ def test_hash_is_stable_across_processes_and_follows_values():
     one, two = parse_config(GOOD, Recipe), parse_config(GOOD + "seed: 2\n", Recipe)
     assert stable_hash(one) == stable_hash(parse_config(GOOD, Recipe)) != stable_hash(two)
     code = f"from tests.detector.test_config import *; print(stable_hash(parse_config({GOOD!r}, Recipe)))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[2], check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[2],
+        check=True,
+    )
     assert done.stdout.strip() == stable_hash(one)

@@ -93,7 +93,9 @@ def test_equality_sees_order_and_tolerance():
 
 
 def test_annotations_carry_flags_and_ids_through_a_mask():
-    a = Annotations([[0, 0, 5, 5], [1, 1, 2, 2]], [1, 0], SIZE, ids=[0, 71], crowd=[True, False], area=[3, np.nan])
+    a = Annotations(
+        [[0, 0, 5, 5], [1, 1, 2, 2]], [1, 0], SIZE, ids=[0, 71], crowd=[True, False], area=[3, np.nan]
+    )
     kept = a[np.array([False, True])]
     assert kept.ids.tolist() == [71] and not kept.crowd[0] and np.isnan(kept.area[0])
     assert a.ids.dtype == np.int64 and a.difficult.tolist() == [False, False]
@@ -110,7 +112,9 @@ def test_an_unknown_class_name_offers_the_nearest():
         ClassMap(("person", "toothbrush")).index("tothbrush")
 
 
-@pytest.mark.parametrize(("names", "ids"), [(("a", "a"), ()), (("a", "b"), (1, 1)), (("a",), (1, 2)), ((" ",), ())])
+@pytest.mark.parametrize(
+    ("names", "ids"), [(("a", "a"), ()), (("a", "b"), (1, 1)), (("a",), (1, 2)), ((" ",), ())]
+)
 def test_bad_class_maps_are_refused(names, ids):
     with pytest.raises(InputError):
         ClassMap(names, ids)
@@ -128,7 +132,10 @@ def test_unknown_capabilities_are_refused():
         DetectorInfo("x", "fake", ClassMap(()), "00", capabilities=frozenset({"telepathy"}))
 
 
-@pytest.mark.parametrize("image", [np.zeros((4, 5), np.uint8), np.zeros((4, 5, 3), np.float32), np.zeros((0, 5, 3), np.uint8), "x.jpg"])
+@pytest.mark.parametrize(
+    "image",
+    [np.zeros((4, 5), np.uint8), np.zeros((4, 5, 3), np.float32), np.zeros((0, 5, 3), np.uint8), "x.jpg"],
+)
 def test_images_that_are_not_rgb_uint8_are_refused(image):
     with pytest.raises(InputError, match="image 1"):
         check_images([np.zeros((4, 5, 3), np.uint8), image])
@@ -141,5 +148,7 @@ def test_a_lone_array_is_not_a_batch():
 
 def test_errors_say_where():
     error = ImageError("expected a JPEG, got nothing.", path="a b.jpg", line=3)
-    assert str(error) == "a b.jpg:3: expected a JPEG, got nothing." and isinstance(error, (DataError, BoxscopeError))
+    assert str(error) == "a b.jpg:3: expected a JPEG, got nothing." and isinstance(
+        error, (DataError, BoxscopeError)
+    )
     assert str(InputError("x")) == "x" and issubclass(InputError, ValueError)

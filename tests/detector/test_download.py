@@ -17,7 +17,10 @@ from detector.errors import DownloadError
 def model_archive() -> bytes:
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w:gz") as archive:
-        for name, content in {"./saved_model.pb": os.urandom(300_000), "./variables/variables.index": b"w"}.items():
+        for name, content in {
+            "./saved_model.pb": os.urandom(300_000),
+            "./variables/variables.index": b"w",
+        }.items():
             info = tarfile.TarInfo(name)
             info.size = len(content)
             archive.addfile(info, io.BytesIO(content))
@@ -85,9 +88,16 @@ def test_a_handle_becomes_a_folder_where_tensorflow_hub_looks(server, tmp_path, 
 def test_a_published_handle_has_the_place_tensorflow_hub_computes(monkeypatch, tmp_path):
     monkeypatch.setenv("TFHUB_CACHE_DIR", str(tmp_path))
     # sha1 of the handle, from hashlib on the command line
-    assert place_of("https://tfhub.dev/tensorflow/ssd_mobilenet_v2/2").name == "41234d62d37b576e101fe6e30c7f4ad900e2c43a"
-    assert place_of("https://tfhub.dev/tensorflow/ssd_mobilenet_v2/2/?x=1") == place_of("https://tfhub.dev/tensorflow/ssd_mobilenet_v2/2")
-    assert is_hub_handle("https://www.kaggle.com/models/tensorflow/ssd-mobilenet-v2/tensorFlow2/ssd-mobilenet-v2/1")
+    assert (
+        place_of("https://tfhub.dev/tensorflow/ssd_mobilenet_v2/2").name
+        == "41234d62d37b576e101fe6e30c7f4ad900e2c43a"
+    )
+    assert place_of("https://tfhub.dev/tensorflow/ssd_mobilenet_v2/2/?x=1") == place_of(
+        "https://tfhub.dev/tensorflow/ssd_mobilenet_v2/2"
+    )
+    assert is_hub_handle(
+        "https://www.kaggle.com/models/tensorflow/ssd-mobilenet-v2/tensorFlow2/ssd-mobilenet-v2/1"
+    )
     assert not is_hub_handle("http://download.tensorflow.org/models/x.tar.gz")
 
 
@@ -154,11 +164,19 @@ def test_nobody_there(server):
         with pytest.raises(DownloadError, match="127.0.0.1 cannot be reached") as caught:
             fetch(url)
     said = str(caught.value)
-    assert url in said and str(place_of(url)) in said and "saved_model.pb and variables/" in said and "Meanwhile the demo" in said
+    assert (
+        url in said
+        and str(place_of(url)) in said
+        and "saved_model.pb and variables/" in said
+        and "Meanwhile the demo" in said
+    )
 
 
 def test_a_server_that_says_nothing(server):
-    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(DownloadError, match="no answer within 0.3 seconds"):
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,
+        pytest.raises(DownloadError, match="no answer within 0.3 seconds"),
+    ):
         fetch(f"http://127.0.0.1:{silent.getsockname()[1]}/m/1", timeout=0.3)
 
 

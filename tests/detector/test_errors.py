@@ -15,8 +15,14 @@ from detector.labels import read_labels
 
 def test_reasons_stand_in_a_sentence():
     assert reason_of(PermissionError(errno.EACCES, "Permission denied", "x.yaml")) == "permission denied"
-    assert reason_of(FileNotFoundError(errno.ENOENT, "No such file or directory", "x.yaml")) == "there is no such file or folder"
-    assert reason_of(json.JSONDecodeError("Expecting value", "", 0)) == "expecting value: line 1 column 1 (char 0)"
+    assert (
+        reason_of(FileNotFoundError(errno.ENOENT, "No such file or directory", "x.yaml"))
+        == "there is no such file or folder"
+    )
+    assert (
+        reason_of(json.JSONDecodeError("Expecting value", "", 0))
+        == "expecting value: line 1 column 1 (char 0)"
+    )
 
 
 @pytest.mark.parametrize("read", [lambda path: load_config(path, dict), read_label_map, read_labels])

@@ -44,13 +44,23 @@ def test_signature_and_outputs(saved):
 
     serve = tf.saved_model.load(str(saved / "saved_model")).signatures["serving_default"]
     _, inputs = serve.structured_input_signature
-    assert inputs["input_tensor"].dtype == tf.uint8 and inputs["input_tensor"].shape.as_list() == [None, None, None, 3]
+    assert inputs["input_tensor"].dtype == tf.uint8 and inputs["input_tensor"].shape.as_list() == [
+        None,
+        None,
+        None,
+        3,
+    ]
     got = serve(input_tensor=tf.zeros([3, 50, 70, 3], tf.uint8))
     anchors = len(got["raw_detection_boxes"][0])
     assert {name: value.shape.as_list() for name, value in got.items()} == {
-        "detection_boxes": [3, 30, 4], "detection_scores": [3, 30], "detection_classes": [3, 30], "num_detections": [3],
-        "detection_multiclass_scores": [3, 30, 4], "detection_anchor_indices": [3, 30],
-        "raw_detection_boxes": [3, anchors, 4], "raw_detection_scores": [3, anchors, 4],
+        "detection_boxes": [3, 30, 4],
+        "detection_scores": [3, 30],
+        "detection_classes": [3, 30],
+        "num_detections": [3],
+        "detection_multiclass_scores": [3, 30, 4],
+        "detection_anchor_indices": [3, 30],
+        "raw_detection_boxes": [3, anchors, 4],
+        "raw_detection_scores": [3, anchors, 4],
     }
     assert {value.dtype for value in got.values()} == {tf.float32}
 

@@ -1,4 +1,6 @@
-"""Exported .tflite files: outputs in the order phones expect, labels, input range and resize, and the detector's own answers."""
+"""Exported .tflite files: outputs in the order phones expect, labels, input range and resize, and the
+detector's own answers.
+"""
 
 import dataclasses
 
@@ -15,15 +17,21 @@ from detector.models.tflite_file import read_facts
 from tests.detector.test_export import CLASSES, detector  # noqa: F401 - the fixture
 
 SLOW = [
-    pytest.param(form, precision, marks=() if (form, precision) == ("detections", "float32") else pytest.mark.slow)
-    for form in FORMS for precision in PRECISIONS
+    pytest.param(
+        form, precision, marks=() if (form, precision) == ("detections", "float32") else pytest.mark.slow
+    )
+    for form in FORMS
+    for precision in PRECISIONS
 ]
 
 
 def pictures(detector) -> list[np.ndarray]:  # noqa: F811
     """Of the network's own size: resizing is the caller's, and no part of the file."""
     whole = probe_picture(detector)
-    return [p[: detector.config.height, : detector.config.width].copy() for p in (whole, whole[::-1], whole[:, ::-1])]
+    return [
+        p[: detector.config.height, : detector.config.width].copy()
+        for p in (whole, whole[::-1], whole[:, ::-1])
+    ]
 
 
 def found_again(want: Detections, got: Detections, scores: float) -> float:
@@ -31,13 +39,19 @@ def found_again(want: Detections, got: Detections, scores: float) -> float:
     from detector.boxes import iou
 
     overlap = iou(want.xyxy, got.xyxy)
-    fits = (overlap > 0.9) & (want.class_ids[:, None] == got.class_ids[None]) & (np.abs(want.scores[:, None] - got.scores[None]) <= scores)
+    fits = (
+        (overlap > 0.9)
+        & (want.class_ids[:, None] == got.class_ids[None])
+        & (np.abs(want.scores[:, None] - got.scores[None]) <= scores)
+    )
     return float(fits.any(axis=1).mean())
 
 
 def uncapped(detector, total: int) -> KerasSSD:  # noqa: F811
     """The same network with TFLite's caps: none of its own a class."""
-    settings = dataclasses.replace(detector.config.postprocess, max_detections_per_class=total, max_total_detections=total)
+    settings = dataclasses.replace(
+        detector.config.postprocess, max_detections_per_class=total, max_total_detections=total
+    )
     return KerasSSD(detector.config.with_(postprocess=settings), detector.weights, CLASSES, runtime="keras")
 
 
@@ -54,11 +68,21 @@ def classes_found(path, image: np.ndarray, threads: int) -> list[int]:
 @pytest.mark.parametrize("form, precision", SLOW)
 def test_it_answers_like_the_detector(detector, form, precision, tmp_path):  # noqa: F811
     images = pictures(detector)
-    out = export_tflite(detector, tmp_path / "model.tflite", precision=precision, form=form, nms="fast", images=images * 4, max_detections=30)
+    out = export_tflite(
+        detector,
+        tmp_path / "model.tflite",
+        precision=precision,
+        form=form,
+        nms="fast",
+        images=images * 4,
+        max_detections=30,
+    )
 
     facts = read_facts(out)
     assert facts.labels.names == CLASSES.names
-    assert facts.mean == ((0.0,) if precision == "int8" else (127.5,)) and facts.std == ((1.0,) if precision == "int8" else (127.5,))
+    assert facts.mean == ((0.0,) if precision == "int8" else (127.5,)) and facts.std == (
+        (1.0,) if precision == "int8" else (127.5,)
+    )
     if form == "detections":
         assert facts.output_names == ("location", "category", "score", "number of detections")
         assert facts.postprocess["max_detections"] == 30 and facts.postprocess["num_classes"] == 3
@@ -81,7 +105,9 @@ def test_it_answers_like_the_detector(detector, form, precision, tmp_path):  # n
         assert given["quantization"] == (1.0, 0)  # its bytes are the pixels
 
     file = TFLiteDetector(out)
-    if precision == "float32":  # of another size than the network's: the file says how it was trained to be resized
+    if (
+        precision == "float32"
+    ):  # of another size than the network's: the file says how it was trained to be resized
         whole = probe_picture(detector)
         (want,), (got,) = detector.candidates([whole]), file.candidates([whole])
         np.testing.assert_allclose(got.scores, want.scores, atol=1e-4)
@@ -91,7 +117,9 @@ def test_it_answers_like_the_detector(detector, form, precision, tmp_path):  # n
     for want, got in zip(uncapped(detector, 100).detect(images), file.detect(images)):
         assert len(got) >= 10 and (form == "raw" or got.scores[0] == pytest.approx(want.scores[0], abs=0.02))
         if precision in ("float32", "float16"):  # whatever fast NMS leaves, per-class NMS leaves too
-            assert found_again(got, want, 1e-3 if precision == "float32" else 0.02) >= (1.0 if precision == "float32" else 0.8)
+            assert found_again(got, want, 1e-3 if precision == "float32" else 0.02) >= (
+                1.0 if precision == "float32" else 0.8
+            )
         else:  # random weights have far more close calls than trained ones
             assert found_again(got, want, 0.2) > 0.3
     if form == "detections" and precision == "float32":  # each number of threads finds every class
@@ -105,7 +133,9 @@ def test_it_answers_like_the_detector(detector, form, precision, tmp_path):  # n
 def test_per_class_nms_equals_the_network(detector, tmp_path):  # noqa: F811
     images = pictures(detector)
     out = export_tflite(detector, tmp_path / "model.tflite", nms="per_class", max_detections=30)
-    for want, got in zip(uncapped(detector, 30).detect(images), TFLiteDetector(out, num_threads=2).detect(images)):
+    for want, got in zip(
+        uncapped(detector, 30).detect(images), TFLiteDetector(out, num_threads=2).detect(images)
+    ):
         assert found_again(want, got, 1e-3) == 1.0 and len(want) == len(got)
 
 

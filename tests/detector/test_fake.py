@@ -148,6 +148,8 @@ def test_anchor_grid_covers_a_wide_image():
 def test_refuses_rates_outside_0_to_1_and_data_without_classes():
     with pytest.raises(InputError, match="miss in 0..1, got 1.5"):
         FakeDetector(small_dataset(), miss=1.5)
-    bare = Dataset(name="bare", format="folder", source="", class_map=ClassMap(()), sample_ids=["a"], files=[""])
+    bare = Dataset(
+        name="bare", format="folder", source="", class_map=ClassMap(()), sample_ids=["a"], files=[""]
+    )
     with pytest.raises(InputError, match="bare has no classes"):
         FakeDetector(bare)

@@ -8,7 +8,9 @@ from detector.labels import choose_labels, coco_class_map, find_labels, parse_li
 def test_coco_has_80_names_on_ids_to_90():
     coco = coco_class_map()
     assert len(coco) == 80 and coco.external_ids[-1] == 90
-    assert [coco.to_external(coco.index(n)) for n in ("person", "dog", "stop sign", "dining table", "toothbrush")] == [1, 18, 13, 67, 90]
+    assert [
+        coco.to_external(coco.index(n)) for n in ("person", "dog", "stop sign", "dining table", "toothbrush")
+    ] == [1, 18, 13, 67, 90]
     assert sorted(set(range(1, 91)) - set(coco.external_ids)) == [12, 26, 29, 30, 45, 66, 68, 69, 71, 83]
 
 
@@ -39,7 +41,9 @@ def test_label_map_in_its_spellings():
     item { id: 0 name: 'background' }
     """
     assert parse_pbtxt(text) == ClassMap(("it's a dog", "cat"), (2, 5))
-    assert parse_pbtxt(r"item { id: 1 name: 'it\'s # 1' }" + ' item { id: 2 name: "a \\"b\\" }" }') == ClassMap(("it's # 1", 'a "b" }'), (1, 2))
+    assert parse_pbtxt(
+        r"item { id: 1 name: 'it\'s # 1' }" + ' item { id: 2 name: "a \\"b\\" }" }'
+    ) == ClassMap(("it's # 1", 'a "b" }'), (1, 2))
     with pytest.raises(ModelError, match="map.pbtxt:1.* ends inside"):
         parse_pbtxt("item { id: 1 name: 'x'", "map.pbtxt")
     with pytest.raises(ModelError, match="map.pbtxt:3"):

@@ -1,4 +1,6 @@
-"""Naming a network: architecture, zoo name, recipe, pipeline.config, folder of a training; and single changes to it."""
+"""Naming a network: architecture, zoo name, recipe, pipeline.config, folder of a training; and single changes
+to it.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ from detector.ssd.pipeline_text import model_text
 
 
 def test_names(tmp_path):
-    assert read_network("ssd_mobilenet_v2").config == read_network(mobilenet_v2().name).config == mobilenet_v2()
+    assert (
+        read_network("ssd_mobilenet_v2").config == read_network(mobilenet_v2().name).config == mobilenet_v2()
+    )
     chosen = read_network("ssd_mobilenet_v2_fpnlite", (512, 320))
     assert (chosen.config.width, chosen.config.height, chosen.match_iou) == (512, 320, 0.5)
     assert len(chosen.anchors) == 6 * sum(-(-512 // s) * -(-320 // s) for s in (8, 16, 32, 64, 128))
@@ -28,13 +32,18 @@ def test_files(tmp_path):
     (tmp_path / "zoo").mkdir()
     (tmp_path / "zoo" / "pipeline.config").write_text(model_text(small))
     for place in ("zoo", "zoo/pipeline.config"):
-        assert (read_network(str(tmp_path / place)).config.width, read_network(str(tmp_path / place)).config.num_classes) == (96, 2)
+        assert (
+            read_network(str(tmp_path / place)).config.width,
+            read_network(str(tmp_path / place)).config.num_classes,
+        ) == (96, 2)
 
 
 def test_a_training_of_this_machine():
     from detector.train_folder import TrainFolder
 
-    TrainFolder(data_dir("models", "cells")).write_detector(mobilenet_v2_fpnlite(width=96, height=64, num_classes=1), ClassMap(("cell",)))
+    TrainFolder(data_dir("models", "cells")).write_detector(
+        mobilenet_v2_fpnlite(width=96, height=64, num_classes=1), ClassMap(("cell",))
+    )
     assert read_network("cells").config == read_network(str(data_dir("models") / "cells")).config
     assert read_network("cells").config.width == 96
 
@@ -59,6 +68,12 @@ def test_what_is_no_network(tmp_path):
 def test_each_change_is_a_network_of_its_own(name):
     network = read_network(name)
     variants = dict(network.variants())
-    assert len(variants) >= 3 and all(v.config != network.config and len(v.anchors) for v in variants.values())
-    double = next(v for words, v in variants.items() if words == f"input {round(network.config.width / 16) * 32}x{round(network.config.height / 16) * 32}")
+    assert len(variants) >= 3 and all(
+        v.config != network.config and len(v.anchors) for v in variants.values()
+    )
+    double = next(
+        v
+        for words, v in variants.items()
+        if words == f"input {round(network.config.width / 16) * 32}x{round(network.config.height / 16) * 32}"
+    )
     assert double.config.width > 1.9 * network.config.width

@@ -25,20 +25,29 @@ def plain(candidates: Candidates, s: PostprocessSettings) -> list[tuple[int, int
         rows = [a for a in range(len(candidates)) if candidates.scores[a, c] > np.float32(s.score_threshold)]
         kept: list[int] = []
         for a in sorted(rows, key=lambda a: (-candidates.scores[a, c], a)):
-            if len(kept) < s.max_detections_per_class and all(overlap(candidates.xyxy[a], candidates.xyxy[k]) <= np.float32(s.iou_threshold) for k in kept):
+            if len(kept) < s.max_detections_per_class and all(
+                overlap(candidates.xyxy[a], candidates.xyxy[k]) <= np.float32(s.iou_threshold) for k in kept
+            ):
                 kept.append(a)
         found += [(-candidates.scores[a, c], c, i, a) for i, a in enumerate(kept)]
     width, height = candidates.image_size
     out = []
     for _, c, _, a in sorted(found):
         x1, y1, x2, y2 = candidates.xyxy[a]
-        if (min(x2, width) - max(x1, 0)) > 0 and (min(y2, height) - max(y1, 0)) > 0 and x1 < width and y1 < height:
+        if (
+            (min(x2, width) - max(x1, 0)) > 0
+            and (min(y2, height) - max(y1, 0)) > 0
+            and x1 < width
+            and y1 < height
+        ):
             out.append((a, c))
     return out[: s.max_total_detections]
 
 
 def overlap(a, b) -> np.float32:
-    inter = max(min(a[2], b[2]) - max(a[0], b[0]), np.float32(0)) * max(min(a[3], b[3]) - max(a[1], b[1]), np.float32(0))
+    inter = max(min(a[2], b[2]) - max(a[0], b[0]), np.float32(0)) * max(
+        min(a[3], b[3]) - max(a[1], b[1]), np.float32(0)
+    )
     union = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - inter
     return inter / union if inter > 0 else np.float32(0)
 
@@ -68,7 +77,12 @@ def test_equal_scores_lower_anchor_then_lower_class_first():
 
 
 def test_a_box_outside_suppresses_and_takes_its_place_before_it_is_dropped():
-    rows = [(-30, 0, -1, 10, 0, 0.9), (-30, 0, 1, 10, 0, 0.8), (40, 0, 60, 10, 0, 0.7), (40, 20, 60, 30, 0, 0.6)]
+    rows = [
+        (-30, 0, -1, 10, 0, 0.9),
+        (-30, 0, 1, 10, 0, 0.8),
+        (40, 0, 60, 10, 0, 0.7),
+        (40, 20, 60, 30, 0, 0.6),
+    ]
     trace = explain(candidates(rows), PostprocessSettings(0.1, 0.5, 2, 10))
     assert trace.fates.tolist() == [OUTSIDE, SUPPRESSED, KEPT, CLASS_CAP]
     assert trace.suppressed_by.tolist() == [-1, 0, -1, -1]
@@ -95,7 +109,14 @@ def test_the_one_who_suppressed_is_named_by_row():
 
 
 @settings(deadline=None, max_examples=60)
-@given(st.integers(0, 2**32 - 1), st.integers(0, 60), st.sampled_from([0.0, 0.2, 0.5]), st.sampled_from([0.0, 0.3, 0.6, 1.0]), st.integers(1, 5), st.integers(0, 20))
+@given(
+    st.integers(0, 2**32 - 1),
+    st.integers(0, 60),
+    st.sampled_from([0.0, 0.2, 0.5]),
+    st.sampled_from([0.0, 0.3, 0.6, 1.0]),
+    st.integers(1, 5),
+    st.integers(0, 20),
+)
 def test_the_fast_walk_equals_the_plain_rule(seed, count, floor, iou, per_class, more):
     """With many ties: scores are tenths, corners multiples of five, boxes partly outside."""
     rng = np.random.default_rng(seed)
@@ -128,5 +149,7 @@ def test_settings_are_checked():
         PostprocessSettings(iou_threshold=1.5)
     with pytest.raises(ConfigError, match="max_total_detections: expected at least 1"):
         PostprocessSettings(max_total_detections=0)
-    with pytest.raises(ConfigError, match=r"max_detections_per_class \(100\) must not exceed max_total_detections \(10\)"):
+    with pytest.raises(
+        ConfigError, match=r"max_detections_per_class \(100\) must not exceed max_total_detections \(10\)"
+    ):
         PostprocessSettings(max_total_detections=10)

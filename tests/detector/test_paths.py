@@ -21,8 +21,10 @@ def test_a_place_that_can_be_written_is_left_as_it_was(tmp_path):
 def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "truth.json").write_text("{}")
     for path, file, words in (
-        (tmp_path / "truth.json" / "run", False, "is a file, expected a folder"), (tmp_path / "truth.json", False, "is a file, expected a folder"),
-        (tmp_path, True, "this is a folder, expected a file"), (Path("/proc/nono/run"), False, "no such file or folder"),
+        (tmp_path / "truth.json" / "run", False, "is a file, expected a folder"),
+        (tmp_path / "truth.json", False, "is a file, expected a folder"),
+        (tmp_path, True, "this is a folder, expected a file"),
+        (Path("/proc/nono/run"), False, "no such file or folder"),
     ):
         with pytest.raises(InputError, match=words) as error:
             refuse_unwritable(path, file=file)
@@ -39,4 +41,8 @@ def test_a_refused_write_names_the_file_and_leaves_nothing(tmp_path):
 
 def test_a_full_disk_without_a_file_name():
     sentence = os_sentence(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
-    assert sentence == "A file cannot be read or written: no space left on device; choose another place, or mend this one."
+    assert (
+        sentence
+        == "A file cannot be read or written: no space left on device; choose another place, or mend this"
+        " one."
+    )

@@ -15,7 +15,11 @@ from tests.detector.sliding.drawn import QUICK, drawn_patches
 def test_an_ssd_s_images_objects_and_held_out_split(tmp_path):
     data = str(voc_folder(tmp_path / "drawn"))
     found = material(TrainRecipe(data=data, train_split="train", val_split="val", steps=12, batch_size=2))
-    assert found.words == ("3 images with 6 objects of 3 classes to train on", "12 steps of 2 are 8.0 times each", "1 images with 3 objects to validate on")
+    assert found.words == (
+        "3 images with 6 objects of 3 classes to train on",
+        "12 steps of 2 are 8.0 times each",
+        "1 images with 3 objects to validate on",
+    )
     assert set(found.splits) == {"train", "val"} and found.images == 3 and len(found.datasets) == 2
     assert [(h.data, h.split, h.unseen) for h in found.held_out] == [(data, "val", True)]
 
@@ -25,7 +29,10 @@ def test_another_split_than_those_of_the_training_comes_first(tmp_path):
     (folder / "ImageSets/Main/train.txt").write_text("0\n1\n")
     (folder / "ImageSets/Main/test.txt").write_text("2\n")
     found = material(TrainRecipe(data=str(folder), train_split="train", val_split="val"))
-    assert [(h.split, h.words) for h in found.held_out] == [("test", "the split test"), ("val", "the split val")]
+    assert [(h.split, h.words) for h in found.held_out] == [
+        ("test", "the split test"),
+        ("val", "the split val"),
+    ]
 
 
 def test_nothing_held_out_is_said(tmp_path):

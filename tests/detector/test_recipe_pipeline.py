@@ -8,14 +8,23 @@ from detector.errors import ConfigError
 from detector.recipe import TrainRecipe
 from detector.recipe_pipeline import pipeline_of, recipe_from_pipeline
 from detector.recipes import read_recipe
-from detector.ssd.config import MultiscaleAnchors, SSDAnchors, mobilenet_v2, mobilenet_v2_fpnlite, resnet50_fpn
+from detector.ssd.config import (
+    MultiscaleAnchors,
+    SSDAnchors,
+    mobilenet_v2,
+    mobilenet_v2_fpnlite,
+    resnet50_fpn,
+)
 from detector.ssd.pipeline_config import parse_pipeline_config, read_pipeline_config
 from detector.ssd.pipeline_text import model_text
 from detector.ssd.postprocess import PostprocessSettings
 from tests.detector.ssd.small_zoo import PIPELINE
 
 CROP = "random_crop_image { min_area: 0.75 overlap_thresh: 0.0 }"
-ZOO = "random_crop_image { min_object_covered: 0 min_aspect_ratio: 0.75 max_aspect_ratio: 3.0 min_area: 0.75 max_area: 1.0 overlap_thresh: 0.0 }"
+ZOO = (
+    "random_crop_image { min_object_covered: 0 min_aspect_ratio: 0.75 max_aspect_ratio: 3.0 min_area: 0.75"
+    " max_area: 1.0 overlap_thresh: 0.0 }"
+)
 FILE = PIPELINE.replace(CROP, ZOO).replace("  fine_tune_checkpoint: \"some/\" 'ckpt-0'\n", "")
 
 
@@ -46,8 +55,14 @@ def test_every_setting_reaches_the_recipe(tmp_path):
         augment=("random_horizontal_flip", "random_crop_image"), precision="mixed_bfloat16", freeze_batchnorm=True,
     )  # fmt: skip
     config = recipe.network(3)
-    assert config == read_pipeline_config(path).ssd and (config.width, config.height, config.alpha) == (128, 96, 0.25)
-    assert float(recipe.schedule()(700)) == pytest.approx(0, abs=1e-9) and float(recipe.schedule()(500)) > 0.01
+    assert config == read_pipeline_config(path).ssd and (config.width, config.height, config.alpha) == (
+        128,
+        96,
+        0.25,
+    )
+    assert (
+        float(recipe.schedule()(700)) == pytest.approx(0, abs=1e-9) and float(recipe.schedule()(500)) > 0.01
+    )
     assert read_recipe(path) == TrainRecipe.from_pipeline(path) == recipe
 
 
@@ -57,13 +72,23 @@ def test_paths_that_are_there_are_taken(tmp_path):
     (path.parent / "map.pbtxt").write_text("item { id: 1 name: 'owl' }")
     (path.parent / "cars-1").mkdir()
     recipe = recipe_from_pipeline(path)
-    assert recipe.data == str(path.parent / "cars-1") and recipe.label_map == str(path.parent / "map.pbtxt") and recipe.val_data is None
+    assert (
+        recipe.data == str(path.parent / "cars-1")
+        and recipe.label_map == str(path.parent / "map.pbtxt")
+        and recipe.val_data is None
+    )
     (path.parent / "cars-2").mkdir()  # several shards are no one data set
     assert recipe_from_pipeline(path).data == ""
 
 
 def test_what_it_starts_from(tmp_path):
-    given = ("sync_replicas: true", 'fine_tune_checkpoint_type: "full" fine_tune_checkpoint: "checkpoint/ckpt-0" fine_tune_checkpoint_version: V2')
+    given = (
+        "sync_replicas: true",
+        (
+            'fine_tune_checkpoint_type: "full" fine_tune_checkpoint: "checkpoint/ckpt-0"'
+            " fine_tune_checkpoint_version: V2"
+        ),
+    )
     path = written(tmp_path, given)
     with pytest.raises(ConfigError, match=r"fine_tune_checkpoint: .*nothing lies at 'checkpoint/ckpt-0'\."):
         recipe_from_pipeline(path)
@@ -72,7 +97,9 @@ def test_what_it_starts_from(tmp_path):
     recipe = recipe_from_pipeline(path)
     assert (recipe.start, recipe.fine_tune_type) == (str(path.parent / "checkpoint" / "ckpt-0"), "full")
     path = written(tmp_path, (given[0], 'fine_tune_checkpoint: "PATH_TO_BE_CONFIGURED/mobilenet_v2.ckpt-1"'))
-    with pytest.raises(ConfigError, match=r"the checkpoint beside this file is .*owls/checkpoint/ckpt-0") as caught:
+    with pytest.raises(
+        ConfigError, match=r"the checkpoint beside this file is .*owls/checkpoint/ckpt-0"
+    ) as caught:
         recipe_from_pipeline(path)
     assert caught.value.line and caught.value.path == str(path)
 
@@ -120,8 +147,18 @@ def test_the_zoo_s_files_written_again_with_what_a_training_changed(shared, tmp_
     pipeline_of(recipe, config).write(tmp_path / "pipeline.config")
     again = recipe_from_pipeline(tmp_path / "pipeline.config")
     assert again.network(2) == config.with_(name=tmp_path.name)
-    assert (again.num_classes, again.steps, again.batch_size, again.start, again.augment) == (2, 40, 4, "imagenet", ())
-    assert again.schedule() == recipe.schedule() and again.positive_weight == recipe.positive_weight and again.match_iou == 0.45
+    assert (again.num_classes, again.steps, again.batch_size, again.start, again.augment) == (
+        2,
+        40,
+        4,
+        "imagenet",
+        (),
+    )
+    assert (
+        again.schedule() == recipe.schedule()
+        and again.positive_weight == recipe.positive_weight
+        and again.match_iou == 0.45
+    )
     assert "coco_detection_metrics" in (tmp_path / "pipeline.config").read_text()
 
 
@@ -134,7 +171,18 @@ def test_a_recipe_without_a_file_gets_one_that_says_the_same(tmp_path):
     pipeline_of(recipe, config).write(tmp_path / "pipeline.config")
     again = recipe_from_pipeline(tmp_path / "pipeline.config")
     assert again.network(3) == config.with_(name=tmp_path.name)
-    same = ("steps", "batch_size", "learning_rate", "focal_gamma", "huber_delta", "clip_norm", "freeze_batchnorm", "precision", "start", "momentum")
+    same = (
+        "steps",
+        "batch_size",
+        "learning_rate",
+        "focal_gamma",
+        "huber_delta",
+        "clip_norm",
+        "freeze_batchnorm",
+        "precision",
+        "start",
+        "momentum",
+    )
     assert [getattr(again, name) for name in same] == [getattr(recipe, name) for name in same]
     assert again.schedule() == recipe.schedule() and again.augmentations == recipe.augmentations
 

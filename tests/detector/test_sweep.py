@@ -1,4 +1,6 @@
-"""Sweeps: what is searched, pruning, the leaderboard, a killed trial that goes on, several workers. No network is trained."""
+"""Sweeps: what is searched, pruning, the leaderboard, a killed trial that goes on, several workers. No
+network is trained.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +24,14 @@ from detector.two_head.recipe import TwoHeadRecipe
 from tests.detector.drawn_training import pretend
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-BASE = "kind: two_head\nstart: none\nstages: [{steps: 3, learning_rate: 0.01}, {steps: 7, unfrozen: 0.5}]\nevaluate_every: 2\n"
-SEARCH = "search:\n  backbone: [MobileNetV2, MobileNet]\n  dropout: {low: 0.0, high: 0.5}\n  input_size: [[64, 96], [128, 96]]\n"
+BASE = (
+    "kind: two_head\nstart: none\nstages: [{steps: 3, learning_rate: 0.01}, {steps: 7, unfrozen:"
+    " 0.5}]\nevaluate_every: 2\n"
+)
+SEARCH = (
+    "search:\n  backbone: [MobileNetV2, MobileNet]\n  dropout: {low: 0.0, high: 0.5}\n  input_size: [[64,"
+    " 96], [128, 96]]\n"
+)
 
 
 def written(folder: Path, sweep: str, base: str = BASE) -> Path:
@@ -68,11 +76,15 @@ def test_trials_are_ranked_and_the_best_is_named_in_the_catalogue(tmp_path, pret
     monkeypatch.setenv("BOXSCOPE_HOME", str(tmp_path / "home"))
     sweep = load_sweep(written(tmp_path, f"name: cars\ntrials: 8\npruning: none\n{SEARCH}"))
     told = []
-    state = run_sweep(sweep, tmp_path / "home" / "sweeps" / "cars", on_trial=lambda t, ended: told.append((t.number, ended)))
+    state = run_sweep(
+        sweep, tmp_path / "home" / "sweeps" / "cars", on_trial=lambda t, ended: told.append((t.number, ended))
+    )
     assert told == [(i, i + 1) for i in range(8)]
     assert [t.state for t in state.trials] == ["done"] * 8 and state.figure == "score" and state.planned == 8
     for trial in state.trials:
-        final = {"MobileNetV2": 0.9, "MobileNet": 0.4}[trial.params["backbone"]] - trial.params["dropout"] / 10
+        final = {"MobileNetV2": 0.9, "MobileNet": 0.4}[trial.params["backbone"]] - trial.params[
+            "dropout"
+        ] / 10
         assert trial.value == pytest.approx(final)
         assert trial.params["input_size"] in ([64, 96], [128, 96])
         assert trial.curve == tuple((step, pytest.approx(final * step / 10)) for step in (2, 4, 6, 8, 10))
@@ -89,12 +101,21 @@ def test_trials_are_ranked_and_the_best_is_named_in_the_catalogue(tmp_path, pret
 
 
 def test_a_trial_below_the_median_is_pruned_and_ranks_after_those_that_ended(tmp_path, pretended):
-    sweep = load_sweep(written(tmp_path, "trials: 8\nstartup_trials: 2\nprune_after: 3\nsearch: {backbone: [MobileNetV2, MobileNet]}\n"))
+    sweep = load_sweep(
+        written(
+            tmp_path,
+            "trials: 8\nstartup_trials: 2\nprune_after: 3\nsearch: {backbone: [MobileNetV2, MobileNet]}\n",
+        )
+    )
     state = run_sweep(sweep, tmp_path / "out")
     pruned = [t for t in state.trials if t.state == "pruned"]
     assert pruned and all(t.params["backbone"] == "MobileNet" and t.step == 4 for t in pruned)
-    assert [t.state for t in state.leaderboard] == sorted((t.state for t in state.leaderboard), key=["done", "pruned"].index)
-    assert all(t.value == pytest.approx(0.38 * 4 / 10) for t in pruned), "the newest figure, that of step 4 of 10"
+    assert [t.state for t in state.leaderboard] == sorted(
+        (t.state for t in state.leaderboard), key=["done", "pruned"].index
+    )
+    assert all(t.value == pytest.approx(0.38 * 4 / 10) for t in pruned), (
+        "the newest figure, that of step 4 of 10"
+    )
 
 
 def test_a_finished_sweep_runs_no_trial_and_a_larger_one_adds(tmp_path, pretended):
@@ -103,7 +124,9 @@ def test_a_finished_sweep_runs_no_trial_and_a_larger_one_adds(tmp_path, pretende
     assert len(run_sweep(load_sweep(written(tmp_path, f"trials: 2\n{search}")), tmp_path / "out").trials) == 2
     assert len(run_sweep(load_sweep(written(tmp_path, f"trials: 3\n{search}")), tmp_path / "out").trials) == 3
     with pytest.raises(RunError, match=r"another sweep lies here already \(search differ\)"):
-        run_sweep(load_sweep(written(tmp_path, "trials: 3\nsearch: {dropout: [0.1, 0.2]}\n")), tmp_path / "out")
+        run_sweep(
+            load_sweep(written(tmp_path, "trials: 3\nsearch: {dropout: [0.1, 0.2]}\n")), tmp_path / "out"
+        )
 
 
 def test_failing_trials_are_told_with_their_error_and_end_the_sweep_after_three(tmp_path, monkeypatch):
@@ -112,7 +135,9 @@ def test_failing_trials_are_told_with_their_error_and_end_the_sweep_after_three(
 
     monkeypatch.setattr(detector.two_head.training, "train_two_head", fails)
     with pytest.raises(ModelError, match="no MobileNetV2 today"):
-        run_sweep(load_sweep(written(tmp_path, "trials: 9\nsearch: {dropout: [0.1, 0.2]}\n")), tmp_path / "out")
+        run_sweep(
+            load_sweep(written(tmp_path, "trials: 9\nsearch: {dropout: [0.1, 0.2]}\n")), tmp_path / "out"
+        )
     state = read_sweep(tmp_path / "out")
     assert [(t.state, t.error) for t in state.trials] == [("failed", "no MobileNetV2 today.")] * 3
     assert state.best is None and state.leaderboard == ()
@@ -124,7 +149,9 @@ def test_no_sweep_here(tmp_path):
 
 
 def worker(sweep: Path, out: Path, seconds: float) -> subprocess.Popen:
-    return subprocess.Popen([sys.executable, "-m", "tests.detector.drawn_training", str(sweep), str(out), str(seconds)], cwd=ROOT)
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.detector.drawn_training", str(sweep), str(out), str(seconds)], cwd=ROOT
+    )
 
 
 def wait_for(what, limit: float = 90) -> None:
@@ -135,7 +162,10 @@ def wait_for(what, limit: float = 90) -> None:
 
 
 def test_a_killed_trial_goes_on_from_its_checkpoint_under_a_new_number(tmp_path, pretended):
-    path, out = written(tmp_path, "trials: 2\npruning: none\nsearch: {dropout: {low: 0.0, high: 0.5}}\n"), tmp_path / "out"
+    path, out = (
+        written(tmp_path, "trials: 2\npruning: none\nsearch: {dropout: {low: 0.0, high: 0.5}}\n"),
+        tmp_path / "out",
+    )
     process = worker(path, out, 0.3)
     state = out / "trials" / "0000" / "state.json"
     try:
@@ -155,7 +185,10 @@ def test_a_killed_trial_goes_on_from_its_checkpoint_under_a_new_number(tmp_path,
 
 
 def test_two_workers_share_the_trials(tmp_path):
-    path, out = written(tmp_path, "trials: 4\npruning: none\nsearch: {dropout: {low: 0.0, high: 0.5}}\n"), tmp_path / "out"
+    path, out = (
+        written(tmp_path, "trials: 4\npruning: none\nsearch: {dropout: {low: 0.0, high: 0.5}}\n"),
+        tmp_path / "out",
+    )
     workers = [worker(path, out, 0.05) for _ in range(2)]
     assert [w.wait(timeout=120) for w in workers] == [0, 0]
     state = read_sweep(out)
@@ -167,7 +200,9 @@ def test_a_trial_that_ends_while_it_is_looked_at_is_left_alone(tmp_path, monkeyp
     from detector.sweep import open_study
 
     out = tmp_path / "out"
-    sweep = sweep_run.prepare(load_sweep(written(tmp_path, "trials: 2\nsearch: {dropout: {low: 0.0, high: 0.5}}\n")), out)
+    sweep = sweep_run.prepare(
+        load_sweep(written(tmp_path, "trials: 2\nsearch: {dropout: {low: 0.0, high: 0.5}}\n")), out
+    )
     _, study = open_study(out, sweep)
     sweep_run._next_trial(study, sweep, sweep.base())
     hold = sweep_run.hold

@@ -20,22 +20,41 @@ SCALES = (10.0, 8.0, 5.0, 4.0)  # uneven, so that no two can be mistaken for eac
 
 def passes_on(shape=(1, 3, 4)) -> bytes:
     """A model that returns its float32 input, times 1, as "codes"."""
+
     def tensor(name, buffer=0, dims=shape):
         t = fb.TensorT()
         t.name, t.shape, t.type, t.buffer = name, list(dims), fb.TensorType.FLOAT32, buffer
         return t
 
-    one, code, op, graph, model, signature = fb.BufferT(), fb.OperatorCodeT(), fb.OperatorT(), fb.SubGraphT(), fb.ModelT(), fb.SignatureDefT()
+    one, code, op, graph, model, signature = (
+        fb.BufferT(),
+        fb.OperatorCodeT(),
+        fb.OperatorT(),
+        fb.SubGraphT(),
+        fb.ModelT(),
+        fb.SignatureDefT(),
+    )
     one.data = np.frombuffer(np.ones(1, np.float32).tobytes(), np.uint8)
     code.builtinCode = code.deprecatedBuiltinCode = fb.BuiltinOperator.MUL
     code.version = 1
     op.opcodeIndex, op.inputs, op.outputs = 0, [0, 1], [2]
     op.builtinOptionsType, op.builtinOptions = fb.BuiltinOptions.MulOptions, fb.MulOptionsT()
-    graph.tensors, graph.inputs, graph.outputs, graph.operators = [tensor("in"), tensor("one", 1, (1,)), tensor("out")], [0], [2], [op]
+    graph.tensors, graph.inputs, graph.outputs, graph.operators = (
+        [tensor("in"), tensor("one", 1, (1,)), tensor("out")],
+        [0],
+        [2],
+        [op],
+    )
     given, got = fb.TensorMapT(), fb.TensorMapT()
     given.name, given.tensorIndex, got.name, got.tensorIndex = "in", 0, "codes", 2
     signature.signatureKey, signature.inputs, signature.outputs = "serving_default", [given], [got]
-    model.version, model.operatorCodes, model.subgraphs, model.buffers, model.signatureDefs = 3, [code], [graph], [fb.BufferT(), one], [signature]
+    model.version, model.operatorCodes, model.subgraphs, model.buffers, model.signatureDefs = (
+        3,
+        [code],
+        [graph],
+        [fb.BufferT(), one],
+        [signature],
+    )
     builder = flatbuffers.Builder(1024)
     builder.Finish(model.Pack(builder), b"TFL3")
     return bytes(builder.Output())
@@ -59,7 +78,9 @@ def test_codes_by_hand_and_by_the_rule_of_the_operation():
     codes = np.array([[5.0, 0, 0, 0], [0, -8.0, 5 * np.log(2), 0], [1.5, 2.5, -1.0, 0.7]], np.float32)
     boxes = run(with_decoded_boxes(passes_on(), "codes", ANCHORS, SCALES), codes)["boxes"][0]
     np.testing.assert_allclose(boxes[0], [0.3, 0.2, 0.7, 0.6], atol=1e-6)  # half its height of 0.4 down
-    np.testing.assert_allclose(boxes[1], [-0.125, 0.25, 0.375, 0.5], atol=1e-6)  # its width of 0.25 to the left, twice as high
+    np.testing.assert_allclose(
+        boxes[1], [-0.125, 0.25, 0.375, 0.5], atol=1e-6
+    )  # its width of 0.25 to the left, twice as high
     centre = np.concatenate([(ANCHORS[:, :2] + ANCHORS[:, 2:]) / 2, ANCHORS[:, 2:] - ANCHORS[:, :2]], axis=1)
     want = decode_boxes(codes, centre, dict(zip(("y_scale", "x_scale", "h_scale", "w_scale"), SCALES)))
     np.testing.assert_allclose(boxes, want, atol=1e-6)

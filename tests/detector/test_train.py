@@ -32,19 +32,43 @@ def average_precision_50(detector, dataset) -> float:
     """AP at IoU 0.5, by hotcoco on what the detector says."""
     from hotcoco import COCO, COCOeval
 
-    truth = {"images": [], "annotations": [], "categories": [{"id": i + 1, "name": n} for i, n in enumerate(dataset.class_map.names)]}
+    truth = {
+        "images": [],
+        "annotations": [],
+        "categories": [{"id": i + 1, "name": n} for i, n in enumerate(dataset.class_map.names)],
+    }
     found = []
     for i, detections in enumerate(detector.detect([dataset.load_image(i) for i in range(len(dataset))])):
-        truth["images"].append({"id": i + 1, "width": detections.image_size[0], "height": detections.image_size[1], "file_name": ""})
+        truth["images"].append(
+            {
+                "id": i + 1,
+                "width": detections.image_size[0],
+                "height": detections.image_size[1],
+                "file_name": "",
+            }
+        )
         for box, class_id in zip(dataset.annotations(i).xyxy, dataset.annotations(i).class_ids):
             x1, y1, x2, y2 = map(float, box)
-            truth["annotations"].append({
-                "id": len(truth["annotations"]) + 1, "image_id": i + 1, "category_id": int(class_id) + 1, "iscrowd": 0,
-                "bbox": [x1, y1, x2 - x1, y2 - y1], "area": (x2 - x1) * (y2 - y1),
-            })
+            truth["annotations"].append(
+                {
+                    "id": len(truth["annotations"]) + 1,
+                    "image_id": i + 1,
+                    "category_id": int(class_id) + 1,
+                    "iscrowd": 0,
+                    "bbox": [x1, y1, x2 - x1, y2 - y1],
+                    "area": (x2 - x1) * (y2 - y1),
+                }
+            )
         for box, score, class_id in zip(detections.xyxy, detections.scores, detections.class_ids):
             x1, y1, x2, y2 = map(float, box)
-            found.append({"image_id": i + 1, "category_id": int(class_id) + 1, "bbox": [x1, y1, x2 - x1, y2 - y1], "score": float(score)})
+            found.append(
+                {
+                    "image_id": i + 1,
+                    "category_id": int(class_id) + 1,
+                    "bbox": [x1, y1, x2 - x1, y2 - y1],
+                    "score": float(score),
+                }
+            )
     coco = COCO(truth)
     evaluation = COCOeval(coco, coco.loadRes(found), "bbox")
     evaluation.evaluate()
@@ -60,22 +84,34 @@ OVERFIT = {
 }
 
 
-@pytest.mark.parametrize("architecture", [
-    "ssd_mobilenet_v2_fpnlite",
-    pytest.param("ssd_mobilenet_v2", marks=pytest.mark.slow),
-    pytest.param("ssd_resnet50_v1_fpn", marks=pytest.mark.slow),
-])
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        "ssd_mobilenet_v2_fpnlite",
+        pytest.param("ssd_mobilenet_v2", marks=pytest.mark.slow),
+        pytest.param("ssd_resnet50_v1_fpn", marks=pytest.mark.slow),
+    ],
+)
 def test_learns_four_pictures_from_scratch(architecture, tmp_path):
     dataset, seen, figures = drawn_dataset(), [], []
     # No decay and quick statistics: four pictures are to be learnt by heart.
-    recipe = TrainRecipe(architecture=architecture, batch_size=4, augment=(), l2=0.0, batch_norm_decay=0.9, **OVERFIT[architecture])
+    recipe = TrainRecipe(
+        architecture=architecture,
+        batch_size=4,
+        augment=(),
+        l2=0.0,
+        batch_norm_decay=0.9,
+        **OVERFIT[architecture],
+    )
     recipe = recipe.with_(evaluate_every=recipe.steps)
 
     def validate(detector, held_out):
         figures.append(average_precision_50(detector, held_out))
         return {"AP50": figures[-1]}
 
-    out = train(recipe, tmp_path / "run", dataset=dataset, validation=dataset, progress=seen.append, validate=validate)
+    out = train(
+        recipe, tmp_path / "run", dataset=dataset, validation=dataset, progress=seen.append, validate=validate
+    )
 
     assert [p.step for p in seen] == list(range(1, recipe.steps + 1))
     assert seen[-1].loss < 0.35 * seen[0].loss
@@ -87,7 +123,11 @@ def test_learns_four_pictures_from_scratch(architecture, tmp_path):
 
     detector = load_trained(out, runtime="keras")
     assert average_precision_50(detector, dataset) == pytest.approx(figures[0], abs=1e-3)
-    assert detector.info.class_map.names == CLASSES.names and detector.info.class_map.external_ids == (1, 2, 3)
+    assert detector.info.class_map.names == CLASSES.names and detector.info.class_map.external_ids == (
+        1,
+        2,
+        3,
+    )
     assert detector.info.input_size == recipe.input_size
     assert "the best by AP50 (1)" in detector.info.notes[0]
 
@@ -97,8 +137,12 @@ def finished(tmp_path_factory) -> Path:
     """A short undisturbed training, and beside it ("killed") the same one killed after its 8th step."""
     root = tmp_path_factory.mktemp("train")
     killed = subprocess.Popen(
-        [sys.executable, "-m", "tests.detector.kill_training", str(root / "killed"), "8"], cwd=ROOT,
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        [sys.executable, "-m", "tests.detector.kill_training", str(root / "killed"), "8"],
+        cwd=ROOT,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
     try:
         dataset, validation = kill_training.datasets()
@@ -140,7 +184,9 @@ def test_the_folder_holds_all_it_takes_to_run_it_again(finished):
     folder = TrainFolder(finished)
     assert folder.read_recipe() == QUICK
     assert is_trained(finished)
-    assert load_detector(finished, runtime="keras").info.weights_hash == load_trained(finished).info.weights_hash
+    assert (
+        load_detector(finished, runtime="keras").info.weights_hash == load_trained(finished).info.weights_hash
+    )
     start = folder.read_json("start.json")
     assert (start["images"], start["objects"], start["recipe_hash"]) == (4, 9, QUICK.hash)
     assert start["fingerprints"]["data"] == drawn_dataset().fingerprint
@@ -172,16 +218,21 @@ def test_a_folder_is_not_overwritten_and_another_recipe_not_resumed(finished, tm
         train(QUICK, tmp_path / "nothing", dataset=drawn_dataset(), resume=True)
 
 
-@pytest.mark.parametrize("dataset, words", [
-    (drawn_dataset(((), ())), "expected boxes to train on"),
-    (drawn_dataset(objects=None), "none of the 4 images has an annotation"),
-])
+@pytest.mark.parametrize(
+    "dataset, words",
+    [
+        (drawn_dataset(((), ())), "expected boxes to train on"),
+        (drawn_dataset(objects=None), "none of the 4 images has an annotation"),
+    ],
+)
 def test_data_that_make_no_sense_are_refused_and_the_folder_says_so(dataset, words, tmp_path):
     with pytest.raises(DataError, match=words):
         train(QUICK, tmp_path / "run", dataset=dataset)
     state = TrainFolder(tmp_path / "run").read_json("state.json")
     assert (state["state"], state["step"], state["steps"]) == ("failed", 0, 10) and words in state["error"]
-    assert not TrainFolder(tmp_path / "run").started  # with other data it can be tried again in the same folder
+    assert not TrainFolder(
+        tmp_path / "run"
+    ).started  # with other data it can be tried again in the same folder
 
 
 def test_a_refusal_on_the_way_back_keeps_what_was_reached(finished, tmp_path):
@@ -194,7 +245,10 @@ def test_a_refusal_on_the_way_back_keeps_what_was_reached(finished, tmp_path):
 
 
 def test_a_number_of_classes_that_is_not_the_data_s_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match=r"num_classes: expected the data's number of classes, 3 \(box, disc, wedge\), got 90"):
+    with pytest.raises(
+        ConfigError,
+        match=r"num_classes: expected the data's number of classes, 3 \(box, disc, wedge\), got 90",
+    ):
         train(QUICK.with_(num_classes=90), tmp_path / "run", dataset=drawn_dataset())
     assert TrainFolder(tmp_path / "run").read_json("state.json")["state"] == "failed"
 
@@ -211,8 +265,12 @@ def test_the_folder_s_pipeline_config_is_the_network_and_the_training(finished):
 def test_splits_with_the_classes_of_a_label_map(tmp_path):
     for name, scenes in (("all", SCENES), ("held out", SCENES[:1])):
         write_coco(drawn_dataset(scenes, name=name), tmp_path / name)
-    (tmp_path / "map.pbtxt").write_text("item { id: 1 name: 'wedge' }\nitem { id: 2 name: 'disc' }\nitem { id: 3 name: 'box' }\n")
-    recipe = QUICK.with_(data=str(tmp_path / "all"), val_data=str(tmp_path / "held out"), label_map=str(tmp_path / "map.pbtxt"))
+    (tmp_path / "map.pbtxt").write_text(
+        "item { id: 1 name: 'wedge' }\nitem { id: 2 name: 'disc' }\nitem { id: 3 name: 'box' }\n"
+    )
+    recipe = QUICK.with_(
+        data=str(tmp_path / "all"), val_data=str(tmp_path / "held out"), label_map=str(tmp_path / "map.pbtxt")
+    )
     chosen, held_out = load_splits(recipe)
     assert chosen.class_map.names == held_out.class_map.names == ("wedge", "disc", "box")
     assert chosen.objects.class_ids.tolist() == [2 - o[0] for scene in SCENES for o in scene]
@@ -251,7 +309,9 @@ def test_a_broken_loss_is_refused_with_batch_and_files(finished, tmp_path):
 
 
 def test_stopped_it_keeps_its_checkpoint(tmp_path):
-    out = train(QUICK.with_(start="none"), tmp_path / "run", dataset=drawn_dataset(), should_stop=lambda: True)
+    out = train(
+        QUICK.with_(start="none"), tmp_path / "run", dataset=drawn_dataset(), should_stop=lambda: True
+    )
     folder = TrainFolder(out)
     assert folder.read_json("state.json")["state"] == "stopped"
     assert folder.load_checkpoint()[1]["step"] == 1

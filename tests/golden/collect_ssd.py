@@ -1,10 +1,11 @@
-"""`python -m tests.golden.collect_ssd REFERENCE`: thin the reference's numbers out into `tests/golden/ssd_<network>.npz`.
+"""`python -m tests.golden.collect_ssd REFERENCE`: thin the reference's numbers out into
+`tests/golden/ssd_<network>.npz`.
 
-Provenance. REFERENCE holds what the TF2 Object Detection API computed (TensorFlow 2.15.1, Keras 2.15.0, CPU, the code
-of tensorflow/models as vendored by Barrylimarti/object-detection at e3c2bcc, unmodified zoo configs) for weights
-drawn by a rule (`tests/detector/ssd/seeded.py`), three generated pictures and two synthetic predictions. The same
-numbers were confirmed by an independent re-implementation on TensorFlow 2.20.0. Only every n-th value is kept here;
-the names say the strides.
+Provenance. REFERENCE holds what the TF2 Object Detection API computed (TensorFlow 2.15.1, Keras 2.15.0, CPU,
+the code of tensorflow/models as vendored by Barrylimarti/object-detection at e3c2bcc, unmodified zoo configs)
+for weights drawn by a rule (`tests/detector/ssd/seeded.py`), three generated pictures and two synthetic
+predictions. The same numbers were confirmed by an independent re-implementation on TensorFlow 2.20.0. Only
+every n-th value is kept here; the names say the strides.
 """
 
 from __future__ import annotations
@@ -33,8 +34,12 @@ def collect(reference: Path) -> None:
             for key, rows in (("box_encodings", "anchor_idx"), ("class_logits", "class_logits_idx")):
                 chosen = rows_of(len(full[rows]), 32)
                 out[f"{picture}/{key}_rows"] = full[rows][chosen].astype(np.int32)
-                out[f"{picture}/{key}"] = full[key][chosen] if key == "box_encodings" else full[key][chosen][:, ::9]
-            out[f"{picture}/detections"] = np.column_stack([full["detection_anchor_indices"], full["detection_classes"]]).astype(np.int32)
+                out[f"{picture}/{key}"] = (
+                    full[key][chosen] if key == "box_encodings" else full[key][chosen][:, ::9]
+                )
+            out[f"{picture}/detections"] = np.column_stack(
+                [full["detection_anchor_indices"], full["detection_classes"]]
+            ).astype(np.int32)
             out[f"{picture}/detection_scores"] = full["detection_scores"]
             out[f"{picture}/detection_boxes"] = full["detection_boxes"]
         synthetic = np.load(folder / "postprocess_synthetic.npz")

@@ -19,7 +19,9 @@ def anchor_rows(count: int) -> np.ndarray:
 
 
 def feature_slice(kept: np.ndarray) -> np.ndarray:
-    """Of the reference's own slice f[0, ::max(1, h//5), ::max(1, w//5), ::max(1, c//64)], every second cell, every ninth channel."""
+    """Of the reference's own slice f[0, ::max(1, h//5), ::max(1, w//5), ::max(1, c//64)], every second cell,
+    every ninth channel.
+    """
     return kept[::2, ::2, ::9]
 
 

@@ -29,7 +29,9 @@ _JPEG_QUALITY = 92
 _TRAINING = ("train", "train", "train", "train", "val")  # the split of scene k is that of k modulo 5
 
 
-def scene(seed: int, size: tuple[int, int] | None = None, kind: str | None = None) -> tuple[np.ndarray, Annotations]:
+def scene(
+    seed: int, size: tuple[int, int] | None = None, kind: str | None = None
+) -> tuple[np.ndarray, Annotations]:
     """One drawn scene.
 
     Args:
@@ -38,8 +40,10 @@ def scene(seed: int, size: tuple[int, int] | None = None, kind: str | None = Non
         kind: "street", "park" or "room"; chosen by the seed where not given.
 
     Returns:
-        (RGB uint8 [H, W, 3], Annotations with classes of `DEMO_CLASSES`, boxes round what can be seen, `occluded`
-        where other things hide a tenth or more, `truncated` where the border cuts, `area` the visible pixels).
+        (RGB uint8 [H, W, 3], Annotations with classes of `DEMO_CLASSES`, boxes round what can be seen,
+            `occluded`
+        where other things hide a tenth or more, `truncated` where the border cuts, `area` the visible
+            pixels).
     """
     random = np.random.default_rng([seed, _VERSION])
     chosen_size = SIZES[random.integers(len(SIZES))]
@@ -49,15 +53,20 @@ def scene(seed: int, size: tuple[int, int] | None = None, kind: str | None = Non
 
 
 def demo_dataset(
-    root: str | os.PathLike, count: int = 120, seed: int = DEMO_SEED, *, progress: Callable[[int, int], object] | None = None
+    root: str | os.PathLike,
+    count: int = 120,
+    seed: int = DEMO_SEED,
+    *,
+    progress: Callable[[int, int], object] | None = None,
 ) -> Dataset:
     """The demo scenes as a COCO data set of one split, test, drawn once into `root`.
 
-    The folder is named by count, seed and version. It is put together beside its place and moved there whole, so
-    that a kill or a second process never leaves half a demo.
+    The folder is named by count, seed and version. It is put together beside its place and moved there whole,
+    so that a kill or a second process never leaves half a demo.
 
     Args:
-        progress: called with (scenes drawn, of how many), from any thread; not at all where they are drawn already.
+        progress: called with (scenes drawn, of how many), from any thread; not at all where they are drawn
+            already.
 
     Raises:
         OSError: `root` cannot be written.
@@ -73,7 +82,9 @@ def demo_dataset(
     return dataset
 
 
-def write_scenes(folder: str | os.PathLike, count: int, seed: int, *, progress: Callable[[int, int], object] | None = None) -> Path:
+def write_scenes(
+    folder: str | os.PathLike, count: int, seed: int, *, progress: Callable[[int, int], object] | None = None
+) -> Path:
     """Draw scenes to train on into a new folder: a COCO data set with the splits train (4 of 5) and val.
 
     Args:
@@ -93,7 +104,13 @@ def write_scenes(folder: str | os.PathLike, count: int, seed: int, *, progress: 
     return folder
 
 
-def _draw_whole(folder: Path, count: int, seed: int, splits: tuple[str, ...], progress: Callable[[int, int], object] | None) -> None:
+def _draw_whole(
+    folder: Path,
+    count: int,
+    seed: int,
+    splits: tuple[str, ...],
+    progress: Callable[[int, int], object] | None,
+) -> None:
     if not 1 <= count <= MOST_SCENES:
         raise InputError(f"expected 1 to {MOST_SCENES:,} scenes of one seed, got {count:,}.")
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -110,7 +127,13 @@ def _draw_whole(folder: Path, count: int, seed: int, splits: tuple[str, ...], pr
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _draw(folder: Path, count: int, seed: int, splits: tuple[str, ...], progress: Callable[[int, int], object] | None) -> None:
+def _draw(
+    folder: Path,
+    count: int,
+    seed: int,
+    splits: tuple[str, ...],
+    progress: Callable[[int, int], object] | None,
+) -> None:
     import cv2
 
     drawn = 0
@@ -132,7 +155,9 @@ def _draw(folder: Path, count: int, seed: int, splits: tuple[str, ...], progress
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         done = list(pool.map(one, range(count)))
     for split in set(splits):
-        (folder / "annotations" / f"instances_{split}.json").write_text(json.dumps(_document(done, split)), encoding="utf-8")
+        (folder / "annotations" / f"instances_{split}.json").write_text(
+            json.dumps(_document(done, split)), encoding="utf-8"
+        )
 
 
 def _document(drawn: list[tuple[str, str, Annotations]], split: str) -> dict:
@@ -148,10 +173,20 @@ def _document(drawn: list[tuple[str, str, Annotations]], split: str) -> dict:
             x1, y1, x2, y2 = (float(v) for v in truth.xyxy[n])
             annotations.append(
                 {
-                    "id": first + n, "image_id": k + 1, "category_id": DEMO_CLASSES.to_external(int(truth.class_ids[n])),
-                    "bbox": [x1, y1, x2 - x1, y2 - y1], "area": float(truth.area[n]), "iscrowd": 0,
-                    "truncated": bool(truth.truncated[n]), "occluded": bool(truth.occluded[n]),
+                    "id": first + n,
+                    "image_id": k + 1,
+                    "category_id": DEMO_CLASSES.to_external(int(truth.class_ids[n])),
+                    "bbox": [x1, y1, x2 - x1, y2 - y1],
+                    "area": float(truth.area[n]),
+                    "iscrowd": 0,
+                    "truncated": bool(truth.truncated[n]),
+                    "occluded": bool(truth.occluded[n]),
                 }
             )
     categories = [{"id": i, "name": n} for n, i in zip(DEMO_CLASSES.names, DEMO_CLASSES.external_ids)]
-    return {"info": {"description": "Boxscope demo scenes"}, "images": images, "annotations": annotations, "categories": categories}
+    return {
+        "info": {"description": "Boxscope demo scenes"},
+        "images": images,
+        "annotations": annotations,
+        "categories": categories,
+    }

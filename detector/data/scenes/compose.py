@@ -15,19 +15,62 @@ from detector.data.scenes.pen import Sheet, lay, noise
 Drawer = Callable[[np.random.Generator, float], Sheet]
 
 DEMO_CLASSES = ClassMap(
-    ("person", "bicycle", "car", "bus", "traffic light", "dog", "umbrella", "sports ball", "chair", "potted plant"),
+    (
+        "person",
+        "bicycle",
+        "car",
+        "bus",
+        "traffic light",
+        "dog",
+        "umbrella",
+        "sports ball",
+        "chair",
+        "potted plant",
+    ),
     (1, 2, 3, 6, 10, 18, 28, 37, 62, 64),
 )
 """Named and numbered as in COCO, so that a COCO network can be tried on the demo."""
 
 _DRAW: dict[str, Drawer] = {
-    "person": living.person, "bicycle": vehicles.bicycle, "car": vehicles.car, "bus": vehicles.bus, "traffic light": things.traffic_light,
-    "dog": living.dog, "umbrella": things.umbrella, "sports ball": things.sports_ball, "chair": things.chair, "potted plant": living.potted_plant,
+    "person": living.person,
+    "bicycle": vehicles.bicycle,
+    "car": vehicles.car,
+    "bus": vehicles.bus,
+    "traffic light": things.traffic_light,
+    "dog": living.dog,
+    "umbrella": things.umbrella,
+    "sports ball": things.sports_ball,
+    "chair": things.chair,
+    "potted plant": living.potted_plant,
 }
 _CAST: dict[str, dict[str, float]] = {
-    "street": {"car": 0.32, "person": 0.2, "bus": 0.16, "bicycle": 0.1, "traffic light": 0.1, "dog": 0.04, "umbrella": 0.05, "sports ball": 0.01},
-    "park": {"person": 0.34, "dog": 0.2, "bicycle": 0.14, "sports ball": 0.14, "umbrella": 0.12, "chair": 0.03, "potted plant": 0.03},
-    "room": {"chair": 0.32, "potted plant": 0.25, "person": 0.2, "dog": 0.12, "sports ball": 0.08, "umbrella": 0.03},
+    "street": {
+        "car": 0.32,
+        "person": 0.2,
+        "bus": 0.16,
+        "bicycle": 0.1,
+        "traffic light": 0.1,
+        "dog": 0.04,
+        "umbrella": 0.05,
+        "sports ball": 0.01,
+    },
+    "park": {
+        "person": 0.34,
+        "dog": 0.2,
+        "bicycle": 0.14,
+        "sports ball": 0.14,
+        "umbrella": 0.12,
+        "chair": 0.03,
+        "potted plant": 0.03,
+    },
+    "room": {
+        "chair": 0.32,
+        "potted plant": 0.25,
+        "person": 0.2,
+        "dog": 0.12,
+        "sports ball": 0.08,
+        "umbrella": 0.03,
+    },
 }
 _CLUTTER: dict[str, tuple[Drawer, ...]] = {
     "street": (things.tree, things.lamp_post, things.bin_, things.cone, things.sign, things.bush),
@@ -60,8 +103,19 @@ class _Stage:
     picture: np.ndarray
     things: list[_Thing] = field(default_factory=list)
 
-    def put(self, sheet: Sheet, x: float, row: float, class_id: int | None, *, lift: float = 0.0, shadow: bool = True) -> bool:
-        """Paint a sheet with the middle of its base at (x, row); False where it would hide too much or be too small."""
+    def put(
+        self,
+        sheet: Sheet,
+        x: float,
+        row: float,
+        class_id: int | None,
+        *,
+        lift: float = 0.0,
+        shadow: bool = True,
+    ) -> bool:
+        """Paint a sheet with the middle of its base at (x, row); False where it would hide too much or be too
+        small.
+        """
         scale = self.place.scale(row)
         sprite = sheet.finish(self.place.light, mirror=self.random.random() < 0.5)
         height, width = sprite.shape[:2]
@@ -79,7 +133,9 @@ class _Stage:
         if class_id is not None:
             inside = solid[where[2], where[3]]
             full = int(solid.sum())
-            self.things.append(_Thing(class_id, full, int(inside.sum()), inside.copy(), (where[1].start, where[0].start)))
+            self.things.append(
+                _Thing(class_id, full, int(inside.sum()), inside.copy(), (where[1].start, where[0].start))
+            )
         return True
 
     def _faded(self, sprite: np.ndarray, scale: float) -> np.ndarray:
@@ -103,13 +159,24 @@ class _Stage:
         far = ((xs - x) / rx) ** 2 + ((ys - row) / ry) ** 2
         self.picture[top:bottom, left:right] *= (1 - np.float32(0.55) * np.clip(1.25 - far, 0, 1))[:, :, None]
 
-    def _overlap(self, solid: np.ndarray, left: int, top: int, thing: _Thing) -> tuple[slice, slice, np.ndarray] | None:
+    def _overlap(
+        self, solid: np.ndarray, left: int, top: int, thing: _Thing
+    ) -> tuple[slice, slice, np.ndarray] | None:
         tx, ty = thing.corner
         h, w = thing.mask.shape
-        x1, y1, x2, y2 = max(left, tx), max(top, ty), min(left + solid.shape[1], tx + w), min(top + solid.shape[0], ty + h)
+        x1, y1, x2, y2 = (
+            max(left, tx),
+            max(top, ty),
+            min(left + solid.shape[1], tx + w),
+            min(top + solid.shape[0], ty + h),
+        )
         if x1 >= x2 or y1 >= y2:
             return None
-        return slice(y1 - ty, y2 - ty), slice(x1 - tx, x2 - tx), solid[y1 - top : y2 - top, x1 - left : x2 - left]
+        return (
+            slice(y1 - ty, y2 - ty),
+            slice(x1 - tx, x2 - tx),
+            solid[y1 - top : y2 - top, x1 - left : x2 - left],
+        )
 
     def _room_for(self, solid: np.ndarray, left: int, top: int, labelled: bool) -> bool:
         height, width = self.picture.shape[:2]
@@ -141,12 +208,23 @@ class _Stage:
             seen = int(thing.mask.sum())
             hidden.append(seen < 0.9 * thing.framed)
             areas.append(seen)
-        return Annotations(np.array(boxes).reshape(-1, 4), classes, (width, height), truncated=cut, occluded=hidden, area=areas)
+        return Annotations(
+            np.array(boxes).reshape(-1, 4),
+            classes,
+            (width, height),
+            truncated=cut,
+            occluded=hidden,
+            area=areas,
+        )
 
 
-def draw_scene(random: np.random.Generator, kind: str, width: int, height: int) -> tuple[np.ndarray, Annotations]:
+def draw_scene(
+    random: np.random.Generator, kind: str, width: int, height: int
+) -> tuple[np.ndarray, Annotations]:
     """Draw one scene: (RGB uint8 [H, W, 3], what can be seen in it)."""
-    place = {"street": backgrounds.street, "park": backgrounds.park, "room": backgrounds.room}[kind](random, width, height)
+    place = {"street": backgrounds.street, "park": backgrounds.park, "room": backgrounds.room}[kind](
+        random, width, height
+    )
     stage = _Stage(place, random, place.pixels.copy())
     for scale, name in sorted(_cast(random, place), key=lambda part: part[0]):
         for _ in range(6):
@@ -159,7 +237,11 @@ def _cast(random: np.random.Generator, place: backgrounds.Place) -> list[tuple[f
     """(pixels a metre, name) of everything that shall appear; "" is clutter."""
     height = place.pixels.shape[0]
     nearest = place.scale(height * 1.12)
-    farthest = max(place.scale(place.horizon + 0.07 * height), 7.0) if place.kind != "room" else place.scale(0.62 * height)
+    farthest = (
+        max(place.scale(place.horizon + 0.07 * height), 7.0)
+        if place.kind != "room"
+        else place.scale(0.62 * height)
+    )
     names, weights = zip(*_CAST[place.kind].items())
     count = int(random.integers(3, 7)) if place.kind == "room" else int(random.integers(4, 11))
     chosen = [str(n) for n in random.choice(names, count, p=np.array(weights) / sum(weights))]
@@ -191,8 +273,14 @@ def _enter(stage: _Stage, name: str, scale: float) -> bool:
         person = DEMO_CLASSES.index("person")
         if not stage.put(living.person(random, scale), x, row, person):
             return False
-        return stage.put(things.umbrella(random, scale), x + 0.25 * scale, row, class_id, lift=1.0, shadow=False)
-    lift = random.uniform(0.2, 1.2) if name == "sports ball" and place.kind != "room" and random.random() < 0.3 else 0.0
+        return stage.put(
+            things.umbrella(random, scale), x + 0.25 * scale, row, class_id, lift=1.0, shadow=False
+        )
+    lift = (
+        random.uniform(0.2, 1.2)
+        if name == "sports ball" and place.kind != "room" and random.random() < 0.3
+        else 0.0
+    )
     return stage.put(_DRAW[name](random, scale), x, row, class_id, lift=lift)
 
 
@@ -206,7 +294,10 @@ def _photograph(random: np.random.Generator, picture: np.ndarray) -> np.ndarray:
     """Exposure, colour cast, darker corners, a soft lens and sensor grain."""
     height, width = picture.shape[:2]
     cast = np.float32(random.uniform(0.95, 1.05, 3) * random.uniform(0.88, 1.1))
-    xs, ys = np.linspace(-1, 1, width, dtype=np.float32)[None, :], np.linspace(-1, 1, height, dtype=np.float32)[:, None]
+    xs, ys = (
+        np.linspace(-1, 1, width, dtype=np.float32)[None, :],
+        np.linspace(-1, 1, height, dtype=np.float32)[:, None],
+    )
     corners = 1 - np.float32(random.uniform(0.05, 0.16)) * (xs**2 + ys**2)
     soft = cv2.split(cv2.GaussianBlur(picture, (3, 3), float(random.uniform(0.35, 0.7))))
     grain = np.float32(random.uniform(2.0, 5.0)) * noise(random, (height, width), 1)

@@ -14,8 +14,8 @@ Point = tuple[float, float]
 
 @lru_cache(maxsize=8)
 def _tile(octave: int) -> np.ndarray:
-    """A float32 [2048, 2048] noise tile of mean 0 and about -1..1, twice the same 1024 pixels each way, without a
-    seam; `octave` is the size of its grains in pixels."""
+    """A float32 [2048, 2048] noise tile of mean 0 and about -1..1, twice the same 1024 pixels each way,
+    without a seam; `octave` is the size of its grains in pixels."""
     cells = 1024 // octave
     grid = np.random.default_rng(1000 + octave).standard_normal((cells, cells)).astype(np.float32)
     round_about = np.pad(grid, 2, mode="wrap")
@@ -30,7 +30,9 @@ def noise(random: np.random.Generator, shape: tuple[int, int], octave: int) -> n
     dy, dx = (int(v) for v in random.integers(0, 1024, 2))
     tile = _tile(octave)
     if height > 1024 or width > 1024:
-        return np.take(np.take(tile, np.arange(dy, dy + height) % 1024, axis=0), np.arange(dx, dx + width) % 1024, axis=1)
+        return np.take(
+            np.take(tile, np.arange(dy, dy + height) % 1024, axis=0), np.arange(dx, dx + width) % 1024, axis=1
+        )
     return tile[dy : dy + height, dx : dx + width]
 
 
@@ -57,8 +59,8 @@ def smooth(points: Sequence[Point], rounds: int = 2) -> list[Point]:
 class Sheet:
     """A transparent drawing of `width` x `height` metres, (0, 0) at its lower left, y upwards.
 
-    Shapes overwrite each other in the order drawn, on a grid `over` times finer than the result; `finish` shrinks
-    it, which makes the edges soft.
+    Shapes overwrite each other in the order drawn, on a grid `over` times finer than the result; `finish`
+    shrinks it, which makes the edges soft.
     """
 
     def __init__(self, width: float, height: float, pixels_per_metre: float):
@@ -86,25 +88,52 @@ class Sheet:
         corners = [(x1, y1), (x2, y1), (x2, y2), (x1, y2)]
         self.area(smooth(corners, round_corners) if round_corners else corners, colour)
 
-    def disc(self, x: float, y: float, rx: float, ry: float | None, colour: Colour, angle: float = 0, start: float = 0, end: float = 360) -> None:
-        """A filled ellipse (or the sector from `start` to `end` degrees, counted clockwise from the right)."""
+    def disc(
+        self,
+        x: float,
+        y: float,
+        rx: float,
+        ry: float | None,
+        colour: Colour,
+        angle: float = 0,
+        start: float = 0,
+        end: float = 360,
+    ) -> None:
+        """A filled ellipse (or the sector from `start` to `end` degrees, counted clockwise from the
+        right).
+        """
         centre = tuple(int(v) for v in self._at([(x, y)])[0])
-        axes = (max(1, round(rx * self.scale * 16)), max(1, round((rx if ry is None else ry) * self.scale * 16)))
+        axes = (
+            max(1, round(rx * self.scale * 16)),
+            max(1, round((rx if ry is None else ry) * self.scale * 16)),
+        )
         cv2.ellipse(self.pixels, centre, axes, angle, start, end, self._paint(colour), -1, cv2.LINE_8, 4)
 
     def ring(self, x: float, y: float, r: float, thick: float, colour: Colour) -> None:
         centre = tuple(int(v) for v in self._at([(x, y)])[0])
-        cv2.circle(self.pixels, centre, max(1, round(r * self.scale * 16)), self._paint(colour), self._thick(thick), cv2.LINE_8, 4)
+        cv2.circle(
+            self.pixels,
+            centre,
+            max(1, round(r * self.scale * 16)),
+            self._paint(colour),
+            self._thick(thick),
+            cv2.LINE_8,
+            4,
+        )
 
     def line(self, points: Sequence[Point], thick: float, colour: Colour) -> None:
         """A stroke with round joints through the points."""
-        cv2.polylines(self.pixels, [self._at(points)], False, self._paint(colour), self._thick(thick), cv2.LINE_8, 4)
+        cv2.polylines(
+            self.pixels, [self._at(points)], False, self._paint(colour), self._thick(thick), cv2.LINE_8, 4
+        )
 
     def _thick(self, thick: float) -> int:
         return max(1, round(thick * self.scale))
 
     def texture(self, random: np.random.Generator, strength: float, metres: float = 0.05) -> None:
-        """Darker and lighter patches of about this size over the whole drawing, `strength` as a part of the brightness."""
+        """Darker and lighter patches of about this size over the whole drawing, `strength` as a part of the
+        brightness.
+        """
         octave = int(2 ** np.clip(round(np.log2(max(1.0, metres * self.scale / self.over))), 0, 6))
         shape = self.pixels.shape[0] // self.over, self.pixels.shape[1] // self.over
         self._grain = 1 + np.float32(strength) * noise(random, shape, octave)
@@ -119,7 +148,9 @@ class Sheet:
         """
         rows, columns = self.pixels.shape[0] // self.over, self.pixels.shape[1] // self.over
         # What is not painted is all zero, so shrinking gives colours already multiplied by alpha.
-        planes = cv2.split(cv2.resize(self.pixels, (columns, rows), interpolation=cv2.INTER_AREA).reshape(rows, columns, 4))
+        planes = cv2.split(
+            cv2.resize(self.pixels, (columns, rows), interpolation=cv2.INTER_AREA).reshape(rows, columns, 4)
+        )
         planes = [plane.astype(np.float32)[:, :: -1 if mirror else 1] for plane in planes]
         alpha = np.ascontiguousarray(planes.pop() / np.float32(255))
         shade = np.linspace(1.07, 0.87, rows, dtype=np.float32)[:, None]
@@ -136,7 +167,9 @@ class Sheet:
         """The slope of the blurred outline towards the light, as a change of brightness."""
         rows, columns = alpha.shape
         step = max(1, max(rows, columns) // 96)  # the relief is smooth: a coarse grid is enough
-        coarse = cv2.resize(alpha, (max(2, columns // step), max(2, rows // step)), interpolation=cv2.INTER_AREA)
+        coarse = cv2.resize(
+            alpha, (max(2, columns // step), max(2, rows // step)), interpolation=cv2.INTER_AREA
+        )
         sigma = max(0.8, 0.045 * max(coarse.shape))
         shape = cv2.GaussianBlur(coarse, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
         slope_x, slope_y = cv2.Sobel(shape, cv2.CV_32F, 1, 0), cv2.Sobel(shape, cv2.CV_32F, 0, 1)

@@ -7,7 +7,16 @@ import numpy as np
 from detector.data.scenes.living import leaves
 from detector.data.scenes.pen import Colour, Sheet, dim, smooth, vary
 
-BRIGHT: tuple[Colour, ...] = ((206, 44, 52), (36, 94, 168), (246, 196, 52), (58, 148, 92), (238, 236, 230), (142, 72, 152), (240, 128, 52), (36, 40, 52))
+BRIGHT: tuple[Colour, ...] = (
+    (206, 44, 52),
+    (36, 94, 168),
+    (246, 196, 52),
+    (58, 148, 92),
+    (238, 236, 230),
+    (142, 72, 152),
+    (240, 128, 52),
+    (36, 40, 52),
+)
 
 
 def traffic_light(random: np.random.Generator, scale: float) -> Sheet:
@@ -17,13 +26,17 @@ def traffic_light(random: np.random.Generator, scale: float) -> Sheet:
     sheet.box(0.06, 0.03, 0.44, 1.12, case, 1)
     sheet.box(0.1, 0.07, 0.4, 1.08, dim(case, 0.62), 1)
     on = int(random.choice(3, p=[0.45, 0.15, 0.4]))
-    for lamp, (y, colour) in enumerate(((0.9, (255, 52, 44)), (0.575, (255, 190, 40)), (0.25, (72, 240, 130)))):
+    for lamp, (y, colour) in enumerate(
+        ((0.9, (255, 52, 44)), (0.575, (255, 190, 40)), (0.25, (72, 240, 130)))
+    ):
         lit = lamp == on
         sheet.disc(0.25, y, 0.125, None, dim(case, 0.4))
         sheet.disc(0.25, y, 0.108, None, colour if lit else dim(colour, 0.27))
         if lit:
             sheet.disc(0.23, y + 0.02, 0.055, None, tuple(min(255, c + 70) for c in colour))
-        sheet.line([(0.13, y + 0.09), (0.17, y + 0.13), (0.33, y + 0.13), (0.37, y + 0.09)], 0.035, dim(case, 0.85))
+        sheet.line(
+            [(0.13, y + 0.09), (0.17, y + 0.13), (0.33, y + 0.13), (0.37, y + 0.09)], 0.035, dim(case, 0.85)
+        )
     return sheet
 
 
@@ -32,9 +45,12 @@ def umbrella(random: np.random.Generator, scale: float) -> Sheet:
     first = vary(random, BRIGHT[random.integers(len(BRIGHT))])
     second = vary(random, BRIGHT[random.integers(len(BRIGHT))]) if random.random() < 0.5 else dim(first, 0.84)
     sheet.line([(0.62, 0.9), (0.62, 0.1), (0.58, 0.05), (0.53, 0.09)], 0.028, (70, 52, 40))
+
     def rib(x: float) -> list[tuple[float, float]]:
         """From the tip down to the hem, bulging like cloth under tension."""
-        return [(0.62 + (x - 0.62) * t, 0.44 + 0.51 * np.cos(np.pi / 2 * t) ** 0.8) for t in np.linspace(0, 1, 9)]
+        return [
+            (0.62 + (x - 0.62) * t, 0.44 + 0.51 * np.cos(np.pi / 2 * t) ** 0.8) for t in np.linspace(0, 1, 9)
+        ]
 
     hems = 0.62 - 0.59 * np.cos(np.linspace(0, np.pi, 8))
     for k, (a, b) in enumerate(zip(hems[:-1], hems[1:])):
@@ -56,7 +72,10 @@ def sports_ball(random: np.random.Generator, scale: float) -> Sheet:
             far = 0 if k == 0 else 0.82 * r
             cx, cy = x + far * np.cos(spin + k * 1.257), y + far * np.sin(spin + k * 1.257)
             size = r * (0.36 if k == 0 else 0.26)
-            sheet.area([(cx + size * np.cos(spin + t), cy + size * np.sin(spin + t)) for t in np.arange(5) * 1.2566], (36, 38, 42))
+            sheet.area(
+                [(cx + size * np.cos(spin + t), cy + size * np.sin(spin + t)) for t in np.arange(5) * 1.2566],
+                (36, 38, 42),
+            )
     elif kind == 1:
         colour = vary(random, (214, 108, 46))
         sheet.disc(x, y, r, None, colour)
@@ -64,18 +83,44 @@ def sports_ball(random: np.random.Generator, scale: float) -> Sheet:
         sheet.line([(x - r * c, y - r * s), (x + r * c, y + r * s)], 0.07 * r, dark)
         sheet.line([(x + r * s, y - r * c), (x - r * s, y + r * c)], 0.07 * r, dark)
         for side in (-1, 1):
-            curve = [(x + side * r * (0.55 - 0.25 * np.cos(t)) * c - r * 0.95 * t / 1.5 * s, y + side * r * (0.55 - 0.25 * np.cos(t)) * s + r * 0.95 * t / 1.5 * c) for t in np.linspace(-1.2, 1.2, 9)]
+            curve = [
+                (
+                    x + side * r * (0.55 - 0.25 * np.cos(t)) * c - r * 0.95 * t / 1.5 * s,
+                    y + side * r * (0.55 - 0.25 * np.cos(t)) * s + r * 0.95 * t / 1.5 * c,
+                )
+                for t in np.linspace(-1.2, 1.2, 9)
+            ]
             sheet.line(curve, 0.06 * r, dark)
     else:
         colours = [vary(random, BRIGHT[k]) for k in random.choice(len(BRIGHT), 3, replace=False)]
         for k in range(6):
-            sheet.disc(x, y, r, None, colours[k % 3], 0, float(np.degrees(spin)) + 60 * k, float(np.degrees(spin)) + 60 * k + 61)
+            sheet.disc(
+                x,
+                y,
+                r,
+                None,
+                colours[k % 3],
+                0,
+                float(np.degrees(spin)) + 60 * k,
+                float(np.degrees(spin)) + 60 * k + 61,
+            )
         sheet.disc(x, y, r * 0.16, None, (240, 240, 236))
     return sheet
 
 
 def chair(random: np.random.Generator, scale: float) -> Sheet:
-    wood = vary(random, ((150, 102, 62), (92, 60, 42), (214, 188, 150), (60, 62, 66), (226, 224, 218), (170, 54, 50), (58, 104, 118))[random.integers(7)])
+    wood = vary(
+        random,
+        (
+            (150, 102, 62),
+            (92, 60, 42),
+            (214, 188, 150),
+            (60, 62, 66),
+            (226, 224, 218),
+            (170, 54, 50),
+            (58, 104, 118),
+        )[random.integers(7)],
+    )
     sheet = Sheet(0.62, 0.96, scale)
     for x in (0.16, 0.46):
         sheet.line([(x + 0.03, 0.46), (x + 0.05, 0.12)], 0.042, dim(wood, 0.66))
@@ -89,7 +134,10 @@ def chair(random: np.random.Generator, scale: float) -> Sheet:
             sheet.line([(0.17, y), (0.49, y)], 0.055, wood)
     sheet.area([(0.08, 0.42), (0.46, 0.42), (0.55, 0.51), (0.18, 0.51)], dim(wood, 1.16))
     if random.random() < 0.5:
-        sheet.area(smooth([(0.1, 0.43), (0.45, 0.43), (0.53, 0.52), (0.19, 0.52)], 1), vary(random, BRIGHT[random.integers(len(BRIGHT))], 20))
+        sheet.area(
+            smooth([(0.1, 0.43), (0.45, 0.43), (0.53, 0.52), (0.19, 0.52)], 1),
+            vary(random, BRIGHT[random.integers(len(BRIGHT))], 20),
+        )
     sheet.area([(0.07, 0.37), (0.47, 0.37), (0.47, 0.43), (0.07, 0.43)], dim(wood, 0.82))
     sheet.area([(0.47, 0.37), (0.56, 0.46), (0.56, 0.51), (0.47, 0.43)], dim(wood, 0.62))
     for x in (0.1, 0.44):
@@ -102,10 +150,21 @@ def tree(random: np.random.Generator, scale: float) -> Sheet:
     tall = random.uniform(4.5, 7.5)
     sheet = Sheet(4.6, tall, scale)
     bark = vary(random, (92, 72, 56))
-    sheet.area(smooth([(2.05, 0.0), (2.18, 0.5), (2.15, 0.55 * tall), (2.5, 0.55 * tall), (2.46, 0.5), (2.62, 0.0)], 1), bark)
+    sheet.area(
+        smooth(
+            [(2.05, 0.0), (2.18, 0.5), (2.15, 0.55 * tall), (2.5, 0.55 * tall), (2.46, 0.5), (2.62, 0.0)], 1
+        ),
+        bark,
+    )
     for side in (-1, 1):
         sheet.line([(2.32, 0.4 * tall), (2.32 + side * 0.9, 0.62 * tall)], 0.16, dim(bark, 0.8))
-    green = vary(random, ((78, 116, 58), (96, 128, 62), (62, 98, 62), (156, 122, 54))[random.choice(4, p=[0.35, 0.3, 0.25, 0.1])], 14)
+    green = vary(
+        random,
+        ((78, 116, 58), (96, 128, 62), (62, 98, 62), (156, 122, 54))[
+            random.choice(4, p=[0.35, 0.3, 0.25, 0.1])
+        ],
+        14,
+    )
     leaves(sheet, random, (2.3, 0.68 * tall), (1.75, 0.27 * tall), 0.42, 120, green)
     sheet.texture(random, 0.12, 0.12)
     return sheet
@@ -199,7 +258,13 @@ def shelf(random: np.random.Generator, scale: float) -> Sheet:
         while x < 1.02:
             thick = random.uniform(0.03, 0.09)
             if random.random() < 0.86:
-                sheet.box(x, y, x + thick, y + random.uniform(0.22, 0.37), vary(random, BRIGHT[random.integers(len(BRIGHT))], 30))
+                sheet.box(
+                    x,
+                    y,
+                    x + thick,
+                    y + random.uniform(0.22, 0.37),
+                    vary(random, BRIGHT[random.integers(len(BRIGHT))], 30),
+                )
             x += thick + 0.006
     sheet.texture(random, 0.05, 0.08)
     return sheet

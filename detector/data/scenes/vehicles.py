@@ -7,19 +7,74 @@ import numpy as np
 from detector.data.scenes.pen import Colour, Sheet, dim, smooth, vary
 
 PAINTS: tuple[Colour, ...] = (
-    (178, 34, 38), (32, 62, 122), (226, 228, 230), (28, 30, 34), (128, 134, 140), (196, 200, 204),
-    (36, 94, 72), (222, 168, 40), (94, 150, 190), (110, 28, 44), (206, 104, 44), (70, 78, 66),
+    (178, 34, 38),
+    (32, 62, 122),
+    (226, 228, 230),
+    (28, 30, 34),
+    (128, 134, 140),
+    (196, 200, 204),
+    (36, 94, 72),
+    (222, 168, 40),
+    (94, 150, 190),
+    (110, 28, 44),
+    (206, 104, 44),
+    (70, 78, 66),
 )
 _GLASS = (58, 74, 88)
 _RUBBER = (30, 30, 32)
 
-_SEDAN = [(0.12, 0.26), (0.03, 0.5), (0.06, 0.86), (0.62, 0.95), (1.2, 1.38), (2.3, 1.42), (3.08, 0.96), (3.95, 0.84), (4.2, 0.62), (4.2, 0.32), (4.1, 0.24)]
+_SEDAN = [
+    (0.12, 0.26),
+    (0.03, 0.5),
+    (0.06, 0.86),
+    (0.62, 0.95),
+    (1.2, 1.38),
+    (2.3, 1.42),
+    (3.08, 0.96),
+    (3.95, 0.84),
+    (4.2, 0.62),
+    (4.2, 0.32),
+    (4.1, 0.24),
+]
 _SEDAN_GLASS = [(0.86, 0.95), (1.28, 1.31), (2.24, 1.34), (2.84, 0.96)]
-_HATCH = [(0.1, 0.26), (0.02, 0.6), (0.1, 0.98), (0.42, 1.42), (2.1, 1.5), (2.9, 1.0), (3.55, 0.86), (3.82, 0.62), (3.82, 0.3), (3.7, 0.24)]
+_HATCH = [
+    (0.1, 0.26),
+    (0.02, 0.6),
+    (0.1, 0.98),
+    (0.42, 1.42),
+    (2.1, 1.5),
+    (2.9, 1.0),
+    (3.55, 0.86),
+    (3.82, 0.62),
+    (3.82, 0.3),
+    (3.7, 0.24),
+]
 _HATCH_GLASS = [(0.36, 1.0), (0.56, 1.34), (2.02, 1.41), (2.66, 1.0)]
-_SUV = [(0.1, 0.34), (0.02, 0.7), (0.06, 1.1), (0.28, 1.66), (2.55, 1.72), (3.2, 1.16), (4.15, 1.02), (4.45, 0.8), (4.45, 0.42), (4.3, 0.32)]
+_SUV = [
+    (0.1, 0.34),
+    (0.02, 0.7),
+    (0.06, 1.1),
+    (0.28, 1.66),
+    (2.55, 1.72),
+    (3.2, 1.16),
+    (4.15, 1.02),
+    (4.45, 0.8),
+    (4.45, 0.42),
+    (4.3, 0.32),
+]
 _SUV_GLASS = [(0.3, 1.12), (0.46, 1.56), (2.44, 1.6), (2.98, 1.14)]
-_VAN = [(0.1, 0.3), (0.03, 0.6), (0.03, 1.85), (0.16, 1.98), (3.3, 2.0), (4.1, 1.2), (4.7, 1.02), (4.85, 0.7), (4.85, 0.36), (4.7, 0.28)]
+_VAN = [
+    (0.1, 0.3),
+    (0.03, 0.6),
+    (0.03, 1.85),
+    (0.16, 1.98),
+    (3.3, 2.0),
+    (4.1, 1.2),
+    (4.7, 1.02),
+    (4.85, 0.7),
+    (4.85, 0.36),
+    (4.7, 0.28),
+]
 _VAN_GLASS = [(2.75, 1.18), (2.75, 1.82), (3.28, 1.84), (3.88, 1.18)]
 _BODIES = (
     (_SEDAN, _SEDAN_GLASS, (0.85, 3.4), 0.33, 1.0),
@@ -53,7 +108,10 @@ def car_side(random: np.random.Generator, scale: float) -> Sheet:
     low_y, high_y = glass[0][1], glass[1][1]
     shine = random.uniform(0.2, 0.8)
     x = glass[0][0] + (glass[-1][0] - glass[0][0]) * (0.25 + 0.4 * shine)
-    sheet.area([(x, low_y + 0.02), (x + 0.22, low_y + 0.02), (x + 0.42, high_y - 0.06), (x + 0.24, high_y - 0.06)], (128, 150, 166))
+    sheet.area(
+        [(x, low_y + 0.02), (x + 0.22, low_y + 0.02), (x + 0.42, high_y - 0.06), (x + 0.24, high_y - 0.06)],
+        (128, 150, 166),
+    )
     for pillar in np.linspace(glass[1][0], glass[2][0], 3 if len(outline) == 10 else 2)[1:]:
         sheet.line([(pillar - 0.08, low_y), (pillar, high_y)], 0.07, dim(paint, 0.75))
     if outline is not _VAN and random.random() < 0.7:  # a driver's head behind the glass
@@ -62,8 +120,14 @@ def car_side(random: np.random.Generator, scale: float) -> Sheet:
         sheet.line([(door, 0.36), (door, low_y - 0.02)], 0.02, dim(paint, 0.6))
     handle = (axles[0] + axles[1]) / 2
     sheet.line([(handle - 0.22, low_y - 0.14), (handle - 0.08, low_y - 0.14)], 0.035, dim(paint, 0.5))
-    sheet.area([(right - 0.3, 0.64), (right - 0.02, 0.6), (right - 0.04, 0.74), (right - 0.24, 0.78)], (240, 238, 214))
-    sheet.area([(left, 0.66), (left + 0.14, 0.66), (left + 0.12, 0.86 * belt), (left + 0.02, 0.86 * belt)], (170, 22, 26))
+    sheet.area(
+        [(right - 0.3, 0.64), (right - 0.02, 0.6), (right - 0.04, 0.74), (right - 0.24, 0.78)],
+        (240, 238, 214),
+    )
+    sheet.area(
+        [(left, 0.66), (left + 0.14, 0.66), (left + 0.12, 0.86 * belt), (left + 0.02, 0.86 * belt)],
+        (170, 22, 26),
+    )
     rim = vary(random, (176, 180, 184), 20)
     spokes, phase = int(random.integers(5, 9)), random.uniform(0, 6)
     for axle in axles:
@@ -81,7 +145,25 @@ def car_end(random: np.random.Generator, scale: float) -> Sheet:
     sheet = Sheet(1.9, tall + 0.05, scale)
     for x in (0.3, 1.6):
         sheet.box(x - 0.13, 0, x + 0.13, 0.5, _RUBBER, 1)
-    sheet.area(smooth([(0.1, 0.24), (0.03, 0.5), (0.06, 0.86), (0.22, 0.96), (0.42, tall - 0.06), (0.6, tall), (1.3, tall), (1.48, tall - 0.06), (1.68, 0.96), (1.84, 0.86), (1.87, 0.5), (1.8, 0.24)]), paint)
+    sheet.area(
+        smooth(
+            [
+                (0.1, 0.24),
+                (0.03, 0.5),
+                (0.06, 0.86),
+                (0.22, 0.96),
+                (0.42, tall - 0.06),
+                (0.6, tall),
+                (1.3, tall),
+                (1.48, tall - 0.06),
+                (1.68, 0.96),
+                (1.84, 0.86),
+                (1.87, 0.5),
+                (1.8, 0.24),
+            ]
+        ),
+        paint,
+    )
     sheet.area([(0.34, 0.96), (0.52, tall - 0.1), (1.38, tall - 0.1), (1.56, 0.96)], _GLASS)
     sheet.area([(0.52, 0.98), (0.78, 0.98), (1.02, tall - 0.12), (0.8, tall - 0.12)], (126, 148, 164))
     for x in (0.6, 1.3):
@@ -108,7 +190,14 @@ def car(random: np.random.Generator, scale: float) -> Sheet:
     return car_side(random, scale) if random.random() < 0.66 else car_end(random, scale)
 
 
-BUS_PAINTS: tuple[Colour, ...] = ((196, 40, 40), (40, 96, 164), (236, 190, 48), (60, 138, 90), (232, 232, 228), (228, 112, 40))
+BUS_PAINTS: tuple[Colour, ...] = (
+    (196, 40, 40),
+    (40, 96, 164),
+    (236, 190, 48),
+    (60, 138, 90),
+    (232, 232, 228),
+    (228, 112, 40),
+)
 
 
 def bus_side(random: np.random.Generator, scale: float) -> Sheet:
@@ -116,7 +205,21 @@ def bus_side(random: np.random.Generator, scale: float) -> Sheet:
     base = BUS_PAINTS[random.integers(len(BUS_PAINTS))]
     paint, stripe = vary(random, base), vary(random, BUS_PAINTS[random.integers(len(BUS_PAINTS))])
     sheet = Sheet(long, tall + 0.05, scale)
-    sheet.area(smooth([(0.05, 0.34), (0.02, tall - 0.2), (0.2, tall), (long - 0.35, tall), (long - 0.08, tall - 0.3), (long - 0.02, 1.2), (long - 0.04, 0.34)], 3), paint)
+    sheet.area(
+        smooth(
+            [
+                (0.05, 0.34),
+                (0.02, tall - 0.2),
+                (0.2, tall),
+                (long - 0.35, tall),
+                (long - 0.08, tall - 0.3),
+                (long - 0.02, 1.2),
+                (long - 0.04, 0.34),
+            ],
+            3,
+        ),
+        paint,
+    )
     sheet.box(0.06, 0.34, long - 0.06, 0.62, dim(paint, 0.6))
     sheet.box(0.05, 0.98, long - 0.05, 1.2, stripe)
     sheet.box(0.25, tall - 0.16, long - 0.5, tall - 0.06, dim(paint, 0.82))
@@ -125,7 +228,10 @@ def bus_side(random: np.random.Generator, scale: float) -> Sheet:
     edges = np.linspace(0.3, long - 1.5, panes + 1)
     for a, b in zip(edges[:-1], edges[1:]):
         sheet.box(a + 0.05, low, b - 0.05, high, vary(random, _GLASS, 8), 1)
-        sheet.area([(a + 0.15, low + 0.05), (a + 0.35, low + 0.05), (a + 0.75, high - 0.05), (a + 0.5, high - 0.05)], (104, 124, 140))
+        sheet.area(
+            [(a + 0.15, low + 0.05), (a + 0.35, low + 0.05), (a + 0.75, high - 0.05), (a + 0.5, high - 0.05)],
+            (104, 124, 140),
+        )
         if random.random() < 0.55:
             x = random.uniform(a + 0.3, b - 0.3)
             sheet.disc(x, low + 0.28, 0.13, 0.17, vary(random, (122, 92, 78), 30))
@@ -152,7 +258,12 @@ def bus_end(random: np.random.Generator, scale: float) -> Sheet:
     sheet = Sheet(2.9, tall + 0.05, scale)
     for x in (0.55, 2.35):
         sheet.box(x - 0.18, 0, x + 0.18, 0.6, _RUBBER, 1)
-    sheet.area(smooth([(0.22, 0.3), (0.2, tall - 0.25), (0.4, tall), (2.5, tall), (2.7, tall - 0.25), (2.68, 0.3)], 2), paint)
+    sheet.area(
+        smooth(
+            [(0.22, 0.3), (0.2, tall - 0.25), (0.4, tall), (2.5, tall), (2.7, tall - 0.25), (2.68, 0.3)], 2
+        ),
+        paint,
+    )
     sheet.box(0.24, 0.3, 2.66, 0.62, dim(paint, 0.55), 1)
     sheet.box(0.36, 1.2, 2.54, tall - 0.55, _GLASS, 2)
     sheet.area([(0.7, 1.24), (1.1, 1.24), (1.6, tall - 0.6), (1.2, tall - 0.6)], (108, 130, 148))
@@ -191,7 +302,14 @@ def bicycle(random: np.random.Generator, scale: float) -> Sheet:
             sheet.ring(x, y, r + 0.03, 0.02, dim(paint, 0.7))
     crank, seat, head = (0.82, 0.32), (0.66, 0.82), (1.26, 0.84)
     tube = 0.052
-    for a, b in ((rear, crank), (rear, (0.7, 0.7)), (crank, (0.68, 0.78)), (crank, (1.28, 0.74)), ((0.7, 0.7), (1.27, 0.8)), (front, (1.25, 0.9))):
+    for a, b in (
+        (rear, crank),
+        (rear, (0.7, 0.7)),
+        (crank, (0.68, 0.78)),
+        (crank, (1.28, 0.74)),
+        ((0.7, 0.7), (1.27, 0.8)),
+        (front, (1.25, 0.9)),
+    ):
         sheet.line([a, b], tube, paint)
     sheet.line([(0.68, 0.76), seat], 0.03, steel)
     sheet.area(smooth([(0.5, 0.84), (0.52, 0.92), (0.84, 0.9), (0.86, 0.86)]), (38, 30, 28))

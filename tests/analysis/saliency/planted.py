@@ -1,7 +1,8 @@
-"""A small network whose true cause is known: two classes of equal squares that differ by a dot outside the box only.
+"""A small network whose true cause is known: two classes of equal squares that differ by a dot outside the
+box only.
 
-Drawn pictures, one anchor a cell of stride 8, trained in a minute or two. The dot is green for class 0, red for class 1, and
-lies above the square's left corner; nothing inside the box tells the classes apart.
+Drawn pictures, one anchor a cell of stride 8, trained in a minute or two. The dot is green for class 0, red
+for class 1, and lies above the square's left corner; nothing inside the box tells the classes apart.
 """
 
 from __future__ import annotations
@@ -85,11 +86,16 @@ def trained(steps: int = 500, seed: int = 0):
 
     model, rng = build(seed), np.random.default_rng(seed)
     pool = [draw(rng) for _ in range(1200)]
-    inputs, wanted = np.stack([p.image for p in pool]).astype(np.float32) / 127.5 - 1, np.stack([targets(p) for p in pool])
+    inputs, wanted = (
+        np.stack([p.image for p in pool]).astype(np.float32) / 127.5 - 1,
+        np.stack([targets(p) for p in pool]),
+    )
 
     def loss(truth, logits):
         weight = tf.where(truth > 0, 4.0, 1.0)
-        return tf.reduce_mean(tf.reduce_sum(weight * tf.nn.sigmoid_cross_entropy_with_logits(truth, logits), axis=[1, 2]))
+        return tf.reduce_mean(
+            tf.reduce_sum(weight * tf.nn.sigmoid_cross_entropy_with_logits(truth, logits), axis=[1, 2])
+        )
 
     model.compile(keras.optimizers.Adam(3e-3), loss)
     model.fit(inputs, wanted, batch_size=24, epochs=max(1, steps * 24 // len(pool)), verbose=0)
@@ -105,7 +111,13 @@ class PlantedDetector:
         self.model, self.anchors = model, grid()
         taps = {"stride_8": model.get_layer("relu2").output, "level": model.get_layer("level").output}
         self._gradients = KerasGradients(model, model.output, taps)
-        self.info = DetectorInfo("planted", "probe", ClassMap(("green", "red")), "0" * 8, capabilities=frozenset({"gradients", "candidates", "anchors", "low_scores"}))
+        self.info = DetectorInfo(
+            "planted",
+            "probe",
+            ClassMap(("green", "red")),
+            "0" * 8,
+            capabilities=frozenset({"gradients", "candidates", "anchors", "low_scores"}),
+        )
 
     def frame(self, image, anchor_ids=()):
         return Frame(image.astype(np.float32) / 127.5 - 1, SIZE, (0, 0, *SIZE), 0, len(self.anchors))
@@ -129,7 +141,16 @@ class PlantedDetector:
         for image in images:
             frame = self.frame(image)
             logits = self.answer(frame, frame.inputs[None])[0][0]
-            out.append(Candidates(self.anchors, 1 / (1 + np.exp(-logits)), SIZE, anchors=self.anchors, levels=np.zeros(len(logits)), logits=logits))
+            out.append(
+                Candidates(
+                    self.anchors,
+                    1 / (1 + np.exp(-logits)),
+                    SIZE,
+                    anchors=self.anchors,
+                    levels=np.zeros(len(logits)),
+                    logits=logits,
+                )
+            )
         return out
 
     def detect(self, images):

@@ -1,4 +1,6 @@
-"""Detectors whose evidence is known: a logit is a weighted sum of the pixels of a padded frame. No network needed."""
+"""Detectors whose evidence is known: a logit is a weighted sum of the pixels of a padded frame. No network
+needed.
+"""
 
 from __future__ import annotations
 
@@ -12,39 +14,72 @@ PAD = (5, 3)
 
 
 class LinearDetector:
-    """Anchor a, class k: logit = bias + sum(weights[a, k] * pixels / 255), over the frame with its padding (grey 0).
+    """Anchor a, class k: logit = bias + sum(weights[a, k] * pixels / 255), over the frame with its padding
+    (grey 0).
 
-    The frame is the picture, of `SIZE`, with a margin of `PAD` pixels; padding is never part of the picture. Its one layer,
-    "pixels", is the input itself; "elsewhere" is a layer no anchor is read from.
+    The frame is the picture, of `SIZE`, with a margin of `PAD` pixels; padding is never part of the picture.
+    Its one layer, "pixels", is the input itself; "elsewhere" is a layer no anchor is read from.
     """
 
-    def __init__(self, weights: np.ndarray, xyxy: np.ndarray, *, bias: float = 0.0, capabilities=("gradients", "candidates", "low_scores"), simulated: bool = False):
-        self.weights, self.xyxy, self.bias = np.asarray(weights, np.float64), np.asarray(xyxy, np.float32), bias
+    def __init__(
+        self,
+        weights: np.ndarray,
+        xyxy: np.ndarray,
+        *,
+        bias: float = 0.0,
+        capabilities=("gradients", "candidates", "low_scores"),
+        simulated: bool = False,
+    ):
+        self.weights, self.xyxy, self.bias = (
+            np.asarray(weights, np.float64),
+            np.asarray(xyxy, np.float32),
+            bias,
+        )
         names = tuple(f"class {k}" for k in range(self.weights.shape[1]))
-        self.info = DetectorInfo("linear", "probe", ClassMap(names), "0" * 8, capabilities=frozenset(capabilities), simulated=simulated)
+        self.info = DetectorInfo(
+            "linear",
+            "probe",
+            ClassMap(names),
+            "0" * 8,
+            capabilities=frozenset(capabilities),
+            simulated=simulated,
+        )
         self.calls = 0
 
     def frame(self, image, anchor_ids=()):
         height, width = image.shape[:2]
         padded = np.zeros((height + 2 * PAD[1], width + 2 * PAD[0], 3), np.float32)
         padded[PAD[1] : PAD[1] + height, PAD[0] : PAD[0] + width] = image
-        return Frame(padded, (width, height), (PAD[0], PAD[1], PAD[0] + width, PAD[1] + height), 0, len(self.weights))
+        return Frame(
+            padded, (width, height), (PAD[0], PAD[1], PAD[0] + width, PAD[1] + height), 0, len(self.weights)
+        )
 
     def _logits(self, batch):
         return np.einsum("bhwc,akhwc->bak", np.asarray(batch, np.float64) / 255, self.weights) + self.bias
 
     def answer(self, frame, batch, *, boxes=False):
         self.calls += len(batch)
-        return self._logits(batch), np.broadcast_to(self.xyxy, (len(batch), *self.xyxy.shape)) if boxes else None
+        return self._logits(batch), (
+            np.broadcast_to(self.xyxy, (len(batch), *self.xyxy.shape)) if boxes else None
+        )
 
     def gradients(self, frame, batch, anchor_ids, class_ids, weights, layers=()):
         rows = self.weights[np.asarray(anchor_ids), np.asarray(class_ids)]
         gradient = np.tensordot(np.asarray(weights), rows, 1).astype(np.float32) / 255
-        values = (self._logits(batch)[:, anchor_ids, class_ids] * np.asarray(weights)).sum(axis=1).astype(np.float32)
+        values = (
+            (self._logits(batch)[:, anchor_ids, class_ids] * np.asarray(weights))
+            .sum(axis=1)
+            .astype(np.float32)
+        )
         every = np.broadcast_to(gradient, batch.shape)
         if not layers:
             return Gradients(values, every, {}, {})
-        return Gradients(values, None, {n: np.asarray(batch) for n in layers}, {n: every if n == "pixels" else np.zeros_like(every) for n in layers})
+        return Gradients(
+            values,
+            None,
+            {n: np.asarray(batch) for n in layers},
+            {n: every if n == "pixels" else np.zeros_like(every) for n in layers},
+        )
 
     def evidence_layers(self, anchor_ids):
         return ("pixels",)

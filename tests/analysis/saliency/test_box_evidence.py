@@ -1,4 +1,6 @@
-"""Evidence for a box instead of a class: where its sides stand, on detectors whose sides are known, and on two heads."""
+"""Evidence for a box instead of a class: where its sides stand, on detectors whose sides are known, and on
+two heads.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +58,14 @@ class SidedDetector(LinearDetector):
     def candidates(self, images):
         found = []
         for image, c in zip(images, super().candidates(images)):
-            found.append(Candidates(self.boxes(self.frame(image).inputs[None])[0].astype(np.float32), c.scores, c.image_size, logits=c.logits))
+            found.append(
+                Candidates(
+                    self.boxes(self.frame(image).inputs[None])[0].astype(np.float32),
+                    c.scores,
+                    c.image_size,
+                    logits=c.logits,
+                )
+            )
         return found
 
 
@@ -76,7 +85,9 @@ def ask(detector, side, image=None):
 def test_each_side_has_its_own_pixel(method, side):
     detector = SidedDetector()
     image, target = ask(detector, side)
-    settings = {"masks": 800, "stop_reliability": 1.0, "window": None, "grid": 10} if method == "d_rise" else {}
+    settings = (
+        {"masks": 800, "stop_reliability": 1.0, "window": None, "grid": 10} if method == "d_rise" else {}
+    )
     (heat,) = last(explain(detector, image, [target], method, **settings))
     y, x = np.unravel_index(heat.values.argmax(), heat.values.shape)
     reach = 3 if method == "d_rise" else 0
@@ -89,14 +100,20 @@ def test_the_numbers_are_shares_of_the_frame():
     image, target = ask(detector, "right")
     (heat,) = last(explain(detector, image, [target], "integrated_gradients", smooth_px=0))
     frame_width = W + 2 * PAD[0]
-    assert heat.unit == "share" and heat.value == pytest.approx((OWN[2] + PULL + PAD[0]) / frame_width, abs=1e-5)
+    assert heat.unit == "share" and heat.value == pytest.approx(
+        (OWN[2] + PULL + PAD[0]) / frame_width, abs=1e-5
+    )
     # "Nothing" is the mean colour, four white pixels spread over the picture.
     assert heat.baseline == pytest.approx((OWN[2] + PULL * 4 / (W * H) + PAD[0]) / frame_width, abs=1e-4)
-    assert heat.values.sum() == pytest.approx(heat.value - heat.baseline, abs=1e-4) and heat.completeness < 0.01
+    assert (
+        heat.values.sum() == pytest.approx(heat.value - heat.baseline, abs=1e-4) and heat.completeness < 0.01
+    )
 
 
 def test_the_whole_box_is_how_large_it_is():
-    """The mean of the four sides: a white pixel at any of them speaks for a larger box, by half a share of the picture's side."""
+    """The mean of the four sides: a white pixel at any of them speaks for a larger box, by half a share of
+    the picture's side.
+    """
     detector = SidedDetector()
     image, target = ask(detector, "all")
     (heat,) = last(explain(detector, image, [target], "integrated_gradients", smooth_px=0))
@@ -108,18 +125,26 @@ def test_the_whole_box_is_how_large_it_is():
 
 
 def test_from_outside_it_is_the_same_question():
-    """A detector that only shows candidates is asked by its boxes, in shares of the picture without the padding."""
+    """A detector that only shows candidates is asked by its boxes, in shares of the picture without the
+    padding.
+    """
     detector = SidedDetector(("candidates", "low_scores"))
     image, target = ask(detector, "left")
     view = open_view(detector, image, [target])
     assert isinstance(view, CandidatesView)
-    assert view.evidence(np.stack([image, np.zeros_like(image)]), [target])[:, 0] == pytest.approx([-(OWN[0] - PULL) / W, -OWN[0] / W], abs=1e-6)
+    assert view.evidence(np.stack([image, np.zeros_like(image)]), [target])[:, 0] == pytest.approx(
+        [-(OWN[0] - PULL) / W, -OWN[0] / W], abs=1e-6
+    )
     inside = OpenView(SidedDetector(), image, [target])
-    assert inside.evidence(inside.pixels[None], [target])[0, 0] == pytest.approx(-(OWN[0] - PULL + PAD[0]) / (W + 2 * PAD[0]), abs=1e-6)
+    assert inside.evidence(inside.pixels[None], [target])[0, 0] == pytest.approx(
+        -(OWN[0] - PULL + PAD[0]) / (W + 2 * PAD[0]), abs=1e-6
+    )
 
 
 def test_a_box_is_held_against_itself():
-    """Hiding all four pixels leaves the box where it lies on a black picture; its IoU with the clean one is known."""
+    """Hiding all four pixels leaves the box where it lies on a black picture; its IoU with the clean one is
+    known.
+    """
     detector = SidedDetector()
     image, target = ask(detector, "all")
     (heat,) = last(explain(detector, image, [target], "integrated_gradients", smooth_px=0))
@@ -127,7 +152,11 @@ def test_a_box_is_held_against_itself():
     verdict = trial.judge(heat)
     x1, y1, x2, y2 = target.box
     own = (OWN[2] - OWN[0]) * (OWN[3] - OWN[1])
-    assert verdict.unit == "box" and "of the whole box's IoU with itself" in verdict.sentence() and verdict.start == pytest.approx(1, abs=1e-6)
+    assert (
+        verdict.unit == "box"
+        and "of the whole box's IoU with itself" in verdict.sentence()
+        and verdict.start == pytest.approx(1, abs=1e-6)
+    )
     assert min(verdict.curves.hidden) == pytest.approx(own / ((x2 - x1) * (y2 - y1)), abs=0.02)
     assert verdict.curves.hidden[1] == min(verdict.curves.hidden), "the four pixels go first"
     assert verdict.beats("random"), "edges and a Gaussian on so large a box find these pixels as soon"
@@ -135,9 +164,13 @@ def test_a_box_is_held_against_itself():
 
 def test_what_cannot_be_asked_says_why():
     plain = LinearDetector(no_weights(), [OWN])
-    assert [o.possible for o in offers(plain.info, box=True)] == [True, False, False] and [o.possible for o in offers(plain.info)] == [True] * 3
+    assert [o.possible for o in offers(plain.info, box=True)] == [True, False, False] and [
+        o.possible for o in offers(plain.info)
+    ] == [True] * 3
     image, target = ask(plain, "top")
-    with pytest.raises(CapabilityError, match="gradients of a box's sides, which this detector does not open; D-RISE"):
+    with pytest.raises(
+        CapabilityError, match="gradients of a box's sides, which this detector does not open; D-RISE"
+    ):
         last(explain(plain, image, [target], "layer_cam"))
     closed = dataclasses.replace(plain.info, capabilities=frozenset({"low_scores"}))
     assert not any(o.possible for o in offers(closed, box=True))
@@ -148,7 +181,9 @@ def test_what_cannot_be_asked_says_why():
 
 
 def test_two_heads_answer_for_both():
-    """A real network with random weights: a side's evidence sums to what it says, and is not the class' evidence."""
+    """A real network with random weights: a side's evidence sums to what it says, and is not the class'
+    evidence.
+    """
     pytest.importorskip("keras")
     from detector.models.two_head import TwoHeadDetector
     from tests.detector.contract import patterned
@@ -160,10 +195,17 @@ def test_two_heads_answer_for_both():
     image = patterned(61, 83, 7)
     shown = detector.candidates([image])[0]
     target = find_target(detector, image, shown.xyxy[0], 1, anchor_id=0, candidates=shown)
-    maps = {side: last(explain(detector, image, [box_target(target, shown, side)], "integrated_gradients", most_steps=64))[0] for side in ("left", "bottom")}
+    maps = {
+        side: last(
+            explain(detector, image, [box_target(target, shown, side)], "integrated_gradients", most_steps=64)
+        )[0]
+        for side in ("left", "bottom")
+    }
     assert all(heat.completeness < 0.2 for heat in maps.values())
     frame = detector.frame(image)
     share = frame.to_frame(shown.xyxy)[0] / np.array([96, 64, 96, 64])
-    assert maps["left"].value == pytest.approx(-share[0], abs=1e-4) and maps["bottom"].value == pytest.approx(share[3], abs=1e-4)
+    assert maps["left"].value == pytest.approx(-share[0], abs=1e-4) and maps["bottom"].value == pytest.approx(
+        share[3], abs=1e-4
+    )
     of_class = last(explain(detector, image, [target], "integrated_gradients"))[0]
     assert abs(np.corrcoef(maps["left"].values.ravel(), of_class.values.ravel())[0, 1]) < 0.9

@@ -23,7 +23,9 @@ def grid_candidates(scores_fine, scores_coarse):
                 for w, h in ((step, step), (2 * step, step / 2)):
                     anchors.append((cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2))
                     levels.append(level)
-    scores = np.concatenate([np.asarray(scores_fine).reshape(-1, 2), np.asarray(scores_coarse).reshape(-1, 2)])
+    scores = np.concatenate(
+        [np.asarray(scores_fine).reshape(-1, 2), np.asarray(scores_coarse).reshape(-1, 2)]
+    )
     return Candidates(np.array(anchors), scores, (W, H), anchors=np.array(anchors), levels=np.array(levels))
 
 
@@ -80,7 +82,9 @@ def test_candidates_without_anchors_paint_their_boxes():
 
 
 def test_thin_and_outside_boxes_do_no_harm():
-    m = confidence_map(Candidates([[5, 5, 5, 5], [100, 100, 120, 120], [0, 0, 60, 0.1]], [[0.9], [0.9], [0.4]], (W, H)))
+    m = confidence_map(
+        Candidates([[5, 5, 5, 5], [100, 100, 120, 120], [0, 0, 60, 0.1]], [[0.9], [0.9], [0.4]], (W, H))
+    )
     assert np.isfinite(m).all() and m[5, 5] == pytest.approx(0.9, abs=1e-3) and m[39, 59] == 0
 
 
@@ -119,4 +123,9 @@ def test_the_threshold_is_a_contour():
     line = contours(m, 0.5)[0][:, 0]
     assert line.min(axis=0).tolist() == [30, 10] and line.max(axis=0).tolist() == [49, 19]
     picture = confidence_rgba(m, 0.5)
-    assert picture[10, 40].tolist() == [255, 255, 255, 255] and picture[25, 10].tolist() == [255, 255, 255, 150]
+    assert picture[10, 40].tolist() == [255, 255, 255, 255] and picture[25, 10].tolist() == [
+        255,
+        255,
+        255,
+        150,
+    ]

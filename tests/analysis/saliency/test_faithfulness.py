@@ -35,7 +35,13 @@ def test_curves_of_a_linear_logit_by_hand():
     trial = Trial(open_view(detector, image, [target]), target, steps=4)
     full = 9 * 3 * 0.5 - 4
     assert trial.unit == "logit" and trial.start == pytest.approx(full)
-    assert trial.counts().tolist() == [0, 384, 768, 1152, 1380], "three equal parts of three times the box, then everything"
+    assert trial.counts().tolist() == [
+        0,
+        384,
+        768,
+        1152,
+        1380,
+    ], "three equal parts of three times the box, then everything"
     fill = 9 * 255 / (W * H)
     gone = 9 * 3 * 0.5 * fill / 255 - 4
     first = np.zeros((H, W), np.float32)
@@ -44,7 +50,9 @@ def test_curves_of_a_linear_logit_by_hand():
     assert curves.hidden == pytest.approx((full, gone, gone, gone, gone), abs=1e-4)
     assert curves.deletion == pytest.approx((full + gone) / 8 + 3 * gone / 4 - full, abs=1e-4)
     late = trial.curves(-first)
-    assert late.hidden[:4] == pytest.approx((full,) * 4, abs=1e-3) and late.hidden[4] == pytest.approx(gone, abs=1e-4)
+    assert late.hidden[:4] == pytest.approx((full,) * 4, abs=1e-3) and late.hidden[4] == pytest.approx(
+        gone, abs=1e-4
+    )
     assert curves.shown[1] > 0 > curves.shown[0] and curves.gain > 0 > late.gain
 
 
@@ -61,7 +69,11 @@ def test_the_true_cause_beats_the_baselines_and_its_opposite_loses_to_them():
     assert trial.unit == "belief" and set(found.baselines) == set(BASELINES) and found.lost_to == ()
     assert "Beats all 3 baselines" in found.sentence() and found.inside == 0 and found.inside_gain < 0
     worst = trial.judge(HeatMap("layer_cam", -cause, SIZE, "evidence", target=target))
-    assert "gaussian" in worst.lost_to and "a Gaussian drawn on the box" in worst.sentence() and worst.inside is None
+    assert (
+        "gaussian" in worst.lost_to
+        and "a Gaussian drawn on the box" in worst.sentence()
+        and worst.inside is None
+    )
     plain = found.to_dict()
     assert plain["lost_to"] == [] and len(plain["hidden"]) == trial.steps + 1 == len(plain["fractions"])
     assert plain["fractions"][0] == 0 and plain["fractions"][-1] == 1
@@ -87,7 +99,10 @@ def test_a_constant_map_is_ranked_at_random_and_not_row_by_row():
 
 
 def test_energy_is_the_share_in_the_box_with_parts_of_pixels():
-    assert energy_inside(np.ones((4, 8)), (80, 40), np.array([10, 0, 45, 20])) == (pytest.approx(3.5 * 2 / 32), pytest.approx(3.5 * 2 / 32))
+    assert energy_inside(np.ones((4, 8)), (80, 40), np.array([10, 0, 45, 20])) == (
+        pytest.approx(3.5 * 2 / 32),
+        pytest.approx(3.5 * 2 / 32),
+    )
     values = np.zeros((4, 8))
     values[1, 1], values[3, 7], values[0, 0] = 3, 1, -9
     assert energy_inside(values, (80, 40), np.array([10, 10, 20, 20]))[0] == pytest.approx(0.75)
@@ -106,4 +121,6 @@ def test_baselines_know_the_box_or_the_picture_only():
     assert abs(np.array(np.unravel_index(edge.argmax(), (H, W))) - [12, 7]).max() <= 2
     assert np.array_equal(baseline_map("random", view, target), baseline_map("random", view, target))
     whole = Trial(view, Target("class", 0, None, [0]))
-    assert set(whole.judge(HeatMap("d_rise", np.ones((H, W)), SIZE, "logit slope", target=whole.target)).baselines) == {"random", "edge"}
+    assert set(
+        whole.judge(HeatMap("d_rise", np.ones((H, W)), SIZE, "logit slope", target=whole.target)).baselines
+    ) == {"random", "edge"}

@@ -1,4 +1,6 @@
-"""Every method on detectors whose evidence is known: right pixel, right sign, exact where it can be, seeded, stoppable."""
+"""Every method on detectors whose evidence is known: right pixel, right sign, exact where it can be, seeded,
+stoppable.
+"""
 
 from __future__ import annotations
 
@@ -37,9 +39,16 @@ def one(detector, image, method, box=BOX[0], **settings):
 @pytest.mark.parametrize("method", EVIDENCE_METHODS)
 @pytest.mark.parametrize("x, y", [(31, 8), (12, 20)])
 def test_one_pixel_decides_and_every_method_points_at_it(method, x, y):
-    """Catches swapped axes, half-pixel shifts and forgotten padding: the frame is wider than the picture on all sides."""
+    """Catches swapped axes, half-pixel shifts and forgotten padding: the frame is wider than the picture on
+    all sides.
+    """
     detector = LinearDetector(pixel_weights(x, y), BOX)
-    heat = one(detector, spot(x, y), method, **({"masks": 600, "stop_reliability": 1.0, "window": None} if method == "d_rise" else {}))
+    heat = one(
+        detector,
+        spot(x, y),
+        method,
+        **({"masks": 600, "stop_reliability": 1.0, "window": None} if method == "d_rise" else {}),
+    )
     assert heat.values.shape == (H, W) and heat.full().shape == (H, W)
     peak = np.unravel_index(heat.values.argmax(), (H, W))
     reach = 4 if method == "d_rise" else 0  # half a cell of its grid
@@ -53,11 +62,15 @@ def test_integrated_gradients_are_exact_on_a_linear_model():
     view = OpenView(detector, image)
     exact = ((view.pixels - view.fill) / 255 * weights[0, 0]).sum(axis=-1)[view.inside]
     np.testing.assert_allclose(heat.values, exact, atol=1e-4)
-    # Padding holds a part of the difference to "nothing", so the picture's part alone need not sum to the gap; weights there are 0.
+    # Padding holds a part of the difference to "nothing", so the picture's part alone need not sum to the
+    # gap; weights there are 0.
     assert heat.values.sum() == pytest.approx(heat.value - heat.baseline, abs=1e-3)
     assert heat.completeness < 1e-3 and heat.params["steps"] == 16 and heat.backwards == 16
     blurred = one(detector, image, "integrated_gradients", smooth_px=2.0)
-    assert blurred.values.sum() == pytest.approx(heat.values.sum(), abs=0.3) and blurred.values.std() < heat.values.std()
+    assert (
+        blurred.values.sum() == pytest.approx(heat.values.sum(), abs=0.3)
+        and blurred.values.std() < heat.values.std()
+    )
 
 
 def test_d_rise_agrees_with_the_exact_answer_at_its_own_resolution():
@@ -67,17 +80,25 @@ def test_d_rise_agrees_with_the_exact_answer_at_its_own_resolution():
     heat = one(detector, image, "d_rise", masks=6000, window=None, stop_reliability=1.0)
     view = OpenView(detector, image)
     exact = ((view.pixels - view.fill) / 255 * weights[0, 0]).sum(axis=-1)[view.inside]
-    # A mask's cell shows or hides a neighbourhood at once: a slope is the exact answer gathered over a cell, then smoothed.
+    # A mask's cell shows or hides a neighbourhood at once: a slope is the exact answer gathered over a cell,
+    # then smoothed.
     cell = (W / 6, H / 6)
-    gathered = cv2.GaussianBlur(exact, (0, 0), sigmaX=cell[0] * 0.7, sigmaY=cell[1] * 0.7, borderType=cv2.BORDER_CONSTANT)
+    gathered = cv2.GaussianBlur(
+        exact, (0, 0), sigmaX=cell[0] * 0.7, sigmaY=cell[1] * 0.7, borderType=cv2.BORDER_CONSTANT
+    )
     inner = np.s_[4:-4, 6:-6]
     assert np.corrcoef(heat.values[inner].ravel(), gathered[inner].ravel())[0, 1] > 0.99
     assert heat.reliability > 0.97 and heat.unit == "logit slope"
 
 
-@pytest.mark.parametrize("capabilities, kind, unit", [
-    ((), DetectionsView, "score slope"), (("candidates",), CandidatesView, "logit slope"), (("candidates", "gradients"), OpenView, "logit slope"),
-])
+@pytest.mark.parametrize(
+    "capabilities, kind, unit",
+    [
+        ((), DetectionsView, "score slope"),
+        (("candidates",), CandidatesView, "logit slope"),
+        (("candidates", "gradients"), OpenView, "logit slope"),
+    ],
+)
 def test_d_rise_asks_any_detector_and_finds_the_same_place(capabilities, kind, unit):
     detector, image = LinearDetector(pixel_weights(29, 11), BOX, capabilities=capabilities), spot(29, 11)
     target = find_target(detector, image, BOX[0], 0, anchor_id=0)
@@ -106,20 +127,37 @@ def test_layer_cam_on_the_wrong_level_raises_and_never_answers_with_a_blank_map(
 
 @pytest.mark.parametrize("method", EVIDENCE_METHODS)
 def test_two_equal_objects_have_maps_of_their_own(method):
-    weights, xyxy = np.concatenate([pixel_weights(12, 9), pixel_weights(36, 18)]), [[4, 3, 20, 15], [28, 12, 44, 24]]
+    weights, xyxy = (
+        np.concatenate([pixel_weights(12, 9), pixel_weights(36, 18)]),
+        [
+            [4, 3, 20, 15],
+            [28, 12, 44, 24],
+        ],
+    )
     detector, image = LinearDetector(weights, xyxy), np.maximum(spot(12, 9), spot(36, 18))
     targets = [find_target(detector, image, xyxy[a], 0, anchor_id=a) for a in (0, 1)]
-    first, second = last(explain(detector, image, targets, method, **({"masks": 256} if method == "d_rise" else {})))
+    first, second = last(
+        explain(detector, image, targets, method, **({"masks": 256} if method == "d_rise" else {}))
+    )
     hot = [m.values >= np.quantile(m.values, 0.9) for m in (first, second)]
     hot = [h & (m.values > 0) for h, m in zip(hot, (first, second))]
     assert (hot[0] & hot[1]).sum() / (hot[0] | hot[1]).sum() < 0.3
 
 
 def test_objects_whose_windows_are_apart_share_the_passes():
-    weights, xyxy = np.concatenate([pixel_weights(5, 9), pixel_weights(40, 18)]), [[2, 6, 8, 12], [37, 15, 43, 21]]
+    weights, xyxy = (
+        np.concatenate([pixel_weights(5, 9), pixel_weights(40, 18)]),
+        [
+            [2, 6, 8, 12],
+            [37, 15, 43, 21],
+        ],
+    )
     detector, image = LinearDetector(weights, xyxy), np.maximum(spot(5, 9), spot(40, 18))
     targets = [find_target(detector, image, xyxy[a], 0, anchor_id=a) for a in (0, 1)]
-    alone = [last(explain(detector, image, [t], "d_rise", masks=96, stop_reliability=1.0, window=2.0))[0] for t in targets]
+    alone = [
+        last(explain(detector, image, [t], "d_rise", masks=96, stop_reliability=1.0, window=2.0))[0]
+        for t in targets
+    ]
     detector.calls = 0
     both = last(explain(detector, image, targets, "d_rise", masks=96, stop_reliability=1.0, window=2.0))
     assert detector.calls == 97, "the clean picture and 96 masks, for both"
@@ -152,11 +190,18 @@ def test_d_rise_shows_itself_early_stops_when_reliable_and_at_once_when_told():
     masks = [h.params["masks"] for h in pictures]
     assert masks[0] == 64 and (np.diff(masks) == 32).all() and masks[-1] < 2000
     assert [h.done for h in pictures] == [False] * (len(pictures) - 1) + [True]
-    assert pictures[-1].reliability >= 0.9 > pictures[-2].reliability if len(pictures) > 1 else pictures[-1].reliability >= 0.9
+    assert (
+        pictures[-1].reliability >= 0.9 > pictures[-2].reliability
+        if len(pictures) > 1
+        else pictures[-1].reliability >= 0.9
+    )
 
     detector.calls, asked = 0, []
     stop = lambda: len(asked) > 2 or asked.append(1)  # noqa: E731 - three batches, then enough
-    assert list(explain(detector, image, [target], "d_rise", masks=2000, stop_reliability=1.0, cancelled=stop)) == []
+    assert (
+        list(explain(detector, image, [target], "d_rise", masks=2000, stop_reliability=1.0, cancelled=stop))
+        == []
+    )
     assert detector.calls == 1 + 3 * 8
     steps = d_rise(open_view(detector, image, [target]), [target], masks=64, every_batch=True)
     assert [len(s) for s in steps] == [0] * 8 + [1]
@@ -175,7 +220,9 @@ def test_a_thousand_masks_take_little_memory():
         pass
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert found[0].params["masks"] == 256 and peak < 60e6, f"{peak / 1e6:.0f} MB, and nothing grows with the number of masks"
+    assert found[0].params["masks"] == 256 and peak < 60e6, (
+        f"{peak / 1e6:.0f} MB, and nothing grows with the number of masks"
+    )
 
 
 def test_a_contrast_is_evidence_for_one_class_less_the_other():
@@ -187,7 +234,10 @@ def test_a_contrast_is_evidence_for_one_class_less_the_other():
     exact = ((view.pixels - view.fill) / 255 * (weights[0, 0] - weights[0, 1])).sum(axis=-1)[view.inside]
     np.testing.assert_allclose(found.values, exact, atol=1e-4)
     c = detector.candidates([image])[0]
-    assert found.value == pytest.approx(float(c.logits[0, 0] - c.logits[0, 1]), abs=1e-4) and found.target.kind == "contrast"
+    assert (
+        found.value == pytest.approx(float(c.logits[0, 0] - c.logits[0, 1]), abs=1e-4)
+        and found.target.kind == "contrast"
+    )
     sampled = contrast(detector, image, target, 1, method="d_rise", masks=64)
     assert sampled.value == pytest.approx(found.value, abs=1e-4)
     with pytest.raises(InputError, match="support only"):
@@ -198,7 +248,10 @@ def test_a_contrast_is_evidence_for_one_class_less_the_other():
 
 def test_what_cannot_work_says_why_and_what_does():
     image = noise(9)
-    black, fake = LinearDetector(smooth_weights(9), BOX, capabilities=("candidates",)), LinearDetector(smooth_weights(9), BOX, simulated=True)
+    black, fake = (
+        LinearDetector(smooth_weights(9), BOX, capabilities=("candidates",)),
+        LinearDetector(smooth_weights(9), BOX, simulated=True),
+    )
     assert [(o.method, o.possible, o.instead) for o in offers(black.info) if not o.possible] == [
         (m, False, "d_rise") for m in EVIDENCE_METHODS if m != "d_rise"
     ]

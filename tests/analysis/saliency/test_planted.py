@@ -1,4 +1,6 @@
-"""On a network whose true cause is known every method that is shipped finds it, and forgets it with the weights."""
+"""On a network whose true cause is known every method that is shipped finds it, and forgets it with the
+weights.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,9 @@ def test_the_dot_outside_the_box_is_found(detector, objects, method):
 
 
 def test_a_gaussian_on_the_box_does_not_beat_what_finds_the_dot(detector, objects):
-    """The baseline is near the dot but does not know it; maps that know it fare better, by the same measure as on the page."""
+    """The baseline is near the dot but does not know it; maps that know it fare better, by the same measure
+    as on the page.
+    """
     better = {}
     for method in EVIDENCE_METHODS:
         differences = []
@@ -67,11 +71,18 @@ def test_a_contrast_points_at_what_tells_the_classes_apart(detector, objects):
 
 @pytest.mark.parametrize("method, most", [("integrated_gradients", 0.35), ("d_rise", 0.5)])
 def test_with_other_weights_the_map_is_another_inside_the_box(objects, detector, method, most):
-    """Rank correlation within the box: outside it every map of an anchor is a blob around it, whatever the weights."""
+    """Rank correlation within the box: outside it every map of an anchor is a blob around it, whatever the
+    weights.
+    """
     other = PlantedDetector(build(seed=5))
     found = []
     for planted, n, target in objects[:8]:
-        a, b = (last(explain(d, planted.image, [target], method, **({"masks": 256} if method == "d_rise" else {})))[0].full() for d in (detector, other))
+        a, b = (
+            last(
+                explain(d, planted.image, [target], method, **({"masks": 256} if method == "d_rise" else {}))
+            )[0].full()
+            for d in (detector, other)
+        )
         x1, y1, x2, y2 = (int(v) for v in planted.boxes[n])
         inside = np.s_[max(0, y1 - 2) : y2 + 2, max(0, x1 - 2) : x2 + 2]
         ranks = [np.argsort(np.argsort(m[inside].ravel())) for m in (a, b)]
@@ -80,8 +91,10 @@ def test_with_other_weights_the_map_is_another_inside_the_box(objects, detector,
 
 
 def test_with_other_weights_layer_cam_no_longer_singles_out_the_dot(detector, objects):
-    """At stride 8 a box of 16 pixels holds two cells a side, too few to correlate. The dot lies above the left corner: the
-    trained network's map is hottest there among the four corners, that of random weights anywhere."""
+    """At stride 8 a box of 16 pixels holds two cells a side, too few to correlate. The dot lies above the
+    left corner: the trained network's map is hottest there among the four corners, that of random weights
+    anywhere."""
+
     def chosen(d) -> float:
         found = []
         for planted, n, target in objects:
@@ -100,4 +113,6 @@ def test_the_baselines_do_not_know_the_dot(detector, objects):
     planted, n, target = objects[0]
     view = open_view(detector, planted.image, [target])
     gaussian = cue_rank(baseline_map("gaussian", view, target), planted.boxes[n], planted.dots[n])
-    assert gaussian > 0.8, "the dot lies near the box, so a Gaussian ranks it high as well: a rank alone proves little"
+    assert gaussian > 0.8, (
+        "the dot lies near the box, so a Gaussian ranks it high as well: a rank alone proves little"
+    )

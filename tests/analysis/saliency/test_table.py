@@ -14,7 +14,16 @@ def rows(over: list[float], images: list[str] | None = None) -> list[ObjectRow]:
     for k, (difference, image) in enumerate(zip(over, images)):
         common = {"image": image, "object": k, "area": 900.0 + 2000 * (k % 2), "score": 0.4 + 0.3 * (k % 2)}
         out.append(ObjectRow(**common, method="gaussian", deletion=0.3, insertion=0.7, gain=0.4))
-        out.append(ObjectRow(**common, method="d_rise", deletion=0.3, insertion=0.7 + difference, gain=0.4 + difference, inside_gain=0.1 * k))
+        out.append(
+            ObjectRow(
+                **common,
+                method="d_rise",
+                deletion=0.3,
+                insertion=0.7 + difference,
+                gain=0.4 + difference,
+                inside_gain=0.1 * k,
+            )
+        )
     return out
 
 
@@ -25,8 +34,14 @@ def test_an_empty_table():
 def test_means_and_the_difference_to_the_gaussian():
     first, second = summarise(rows([0.1, 0.3, -0.1, 0.1]))
     assert (first.method, first.objects, first.images) == ("d_rise", 4, 4)
-    assert first.gain == pytest.approx(0.5) and first.over_gaussian == pytest.approx(0.1) and first.beats == 0.75
-    assert first.inside_gain == pytest.approx(0.15) and second.method == "gaussian" and second.over_interval == (0, 0)
+    assert (
+        first.gain == pytest.approx(0.5) and first.over_gaussian == pytest.approx(0.1) and first.beats == 0.75
+    )
+    assert (
+        first.inside_gain == pytest.approx(0.15)
+        and second.method == "gaussian"
+        and second.over_interval == (0, 0)
+    )
     assert first.over_interval[0] < 0.1 < first.over_interval[1] and first.verdict == "not told apart"
     assert summarise(rows([0.1, 0.11, 0.12, 0.1]))[0].verdict == "better"
     assert summarise(rows([-0.1, -0.11, -0.12, -0.1]))[-1].verdict == "worse"
@@ -44,12 +59,20 @@ def test_images_are_drawn_not_objects():
     low, high = bootstrap(values, np.arange(10))
     assert low < 3.2 and high > 5.8
     together = summarise(rows([0.1, -0.1, 0.3, 0.2], ["a", "a", "b", "b"]))[0]
-    assert together.images == 2 and together.over_interval == (pytest.approx(0.0, abs=1e-9), pytest.approx(0.25))
+    assert together.images == 2 and together.over_interval == (
+        pytest.approx(0.0, abs=1e-9),
+        pytest.approx(0.25),
+    )
 
 
 def test_parts_by_size_and_score():
     assert [size_of(a) for a in (1023.9, 1024, 9215.9, 9216)] == ["small", "medium", "medium", "large"]
-    assert [score_of(s) for s in (0.1, 0.3, 0.5, 1.0)] == ["under 0.30", "0.30-0.50", "0.50-0.70", "0.85-1.00"]
+    assert [score_of(s) for s in (0.1, 0.3, 0.5, 1.0)] == [
+        "under 0.30",
+        "0.30-0.50",
+        "0.50-0.70",
+        "0.85-1.00",
+    ]
     parts = by(rows([0.1, 0.2, 0.3]), lambda r: size_of(r.area))
     assert {k: len(v) for k, v in parts.items()} == {"medium": 2, "small": 4}
 

@@ -23,14 +23,24 @@ SHOWN = Candidates(XYXY, SCORES, SIZE)
 
 
 def anchored() -> Candidates:
-    return Candidates(XYXY, SCORES, SIZE, anchors=XYXY + np.float32([[0, 0, 0, 0], [30, 0, 30, 0], [0, 0, 0, 0], [0, 0, 0, 0]]), levels=np.zeros(4))
+    return Candidates(
+        XYXY,
+        SCORES,
+        SIZE,
+        anchors=XYXY + np.float32([[0, 0, 0, 0], [30, 0, 30, 0], [0, 0, 0, 0], [0, 0, 0, 0]]),
+        levels=np.zeros(4),
+    )
 
 
 def test_a_detection_is_its_anchor_or_the_row_that_fits_it():
     assert target_from_detection(SHOWN, [40, 10, 60, 30], 0, 0.9, anchor_id=2).anchor_ids.tolist() == [2]
     assert target_from_detection(SHOWN, [0, 0, 20, 20], 0, 0.7).anchor_ids.tolist() == [0]
-    assert target_from_detection(SHOWN, [0, 0, 20, 20], 1, 0.6).anchor_ids.tolist() == [1], "the score tells near twins apart"
-    assert target_from_detection(SHOWN, [0, 0, 18, 19], 0, 0.3).anchor_ids.tolist() == [3], "detections are clipped, candidates are not"
+    assert target_from_detection(SHOWN, [0, 0, 20, 20], 1, 0.6).anchor_ids.tolist() == [1], (
+        "the score tells near twins apart"
+    )
+    assert target_from_detection(SHOWN, [0, 0, 18, 19], 0, 0.3).anchor_ids.tolist() == [3], (
+        "detections are clipped, candidates are not"
+    )
     alone = target_from_detection(None, [0, 0, 5, 5], 0, 0.5)
     assert len(alone.anchor_ids) == 0 and alone.box.tolist() == [0, 0, 5, 5]
     with pytest.raises(InputError, match=r"class_id: expected 0\.\.1"):
@@ -45,8 +55,14 @@ def test_a_missed_object_is_its_anchors_weighted_by_the_softmax_of_their_logits(
     odds = np.array([0.7 / 0.3, 0.3 / 0.7, 0.2 / 0.8])  # exp(logit)
     np.testing.assert_allclose(t.weights, odds / odds.sum(), rtol=1e-5)
     assert target_from_truth(SHOWN, [0, 0, 20, 20], 0, most=1).anchor_ids.tolist() == [0]
-    assert target_from_truth(anchored(), [0, 0, 20, 20], 0).anchor_ids.tolist() == [0, 3], "anchors, not the boxes they became"
-    assert target_from_truth(SHOWN, [0, 0, 20, 20], 1, assigned=np.array([2, 0])).anchor_ids.tolist() == [0, 2]
+    assert target_from_truth(anchored(), [0, 0, 20, 20], 0).anchor_ids.tolist() == [
+        0,
+        3,
+    ], "anchors, not the boxes they became"
+    assert target_from_truth(SHOWN, [0, 0, 20, 20], 1, assigned=np.array([2, 0])).anchor_ids.tolist() == [
+        0,
+        2,
+    ]
     far = target_from_truth(SHOWN, [70, 40, 80, 50], 0)
     assert len(far.anchor_ids) == 1 and far.weights.tolist() == [1] and "most" in far.note
     assert len(target_from_truth(None, [0, 0, 5, 5], 0).anchor_ids) == 0
@@ -63,7 +79,9 @@ def test_a_class_is_its_anchors_above_the_threshold():
 def test_part_of_a_target_keeps_its_weight():
     t = Target("missed", 0, [0, 0, 9, 9], [3, 12, 7], [0.5, 0.3, 0.2])
     part = t.within(0, 10)
-    assert part.anchor_ids.tolist() == [3, 7] and part.weights.tolist() == pytest.approx([0.5 / 0.7, 0.2 / 0.7])
+    assert part.anchor_ids.tolist() == [3, 7] and part.weights.tolist() == pytest.approx(
+        [0.5 / 0.7, 0.2 / 0.7]
+    )
     assert t.within(0, 20) is t and t.key() != part.key()
     with pytest.raises(InputError, match="none of its anchors"):
         t.within(40, 10)

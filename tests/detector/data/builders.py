@@ -39,20 +39,44 @@ def picture(path: Path, width: int = 40, height: int = 30, **options) -> Path:
     return path
 
 
-def coco_json(path: Path, images: list[dict], annotations: list[dict], categories: list[dict] | None = None, **more) -> Path:
+def coco_json(
+    path: Path, images: list[dict], annotations: list[dict], categories: list[dict] | None = None, **more
+) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    categories = categories if categories is not None else [{"id": 3, "name": "car"}, {"id": 18, "name": "dog"}]
-    path.write_text(json.dumps({"images": images, "annotations": annotations, "categories": categories, **more}), encoding="utf-8")
+    categories = (
+        categories if categories is not None else [{"id": 3, "name": "car"}, {"id": 18, "name": "dog"}]
+    )
+    path.write_text(
+        json.dumps({"images": images, "annotations": annotations, "categories": categories, **more}),
+        encoding="utf-8",
+    )
     return path
 
 
-def voc_xml(path: Path, objects: list[tuple], size: tuple[int, int] = (40, 30), filename: str | None = None) -> Path:
-    """objects: (name, xmin, ymin, xmax, ymax) with an optional dict of flags; one line a tag, object k starts on line 4 + 8k."""
+def voc_xml(
+    path: Path, objects: list[tuple], size: tuple[int, int] = (40, 30), filename: str | None = None
+) -> Path:
+    """objects: (name, xmin, ymin, xmax, ymax) with an optional dict of flags; one line a tag, object k starts
+    on line 4 + 8k.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    lines = ["<annotation>", f"<filename>{filename or path.stem + '.jpg'}</filename>", f"<size><width>{size[0]}</width><height>{size[1]}</height></size>"]
+    lines = [
+        "<annotation>",
+        f"<filename>{filename or path.stem + '.jpg'}</filename>",
+        f"<size><width>{size[0]}</width><height>{size[1]}</height></size>",
+    ]
     for name, x1, y1, x2, y2, *flags in objects:
         marks = "".join(f"<{k}>{v}</{k}>" for k, v in (flags[0] if flags else {}).items())
-        lines += ["<object>", f"<name>{name}</name>{marks}<bndbox>", f"<xmin>{x1}</xmin>", f"<ymin>{y1}</ymin>", f"<xmax>{x2}</xmax>", f"<ymax>{y2}</ymax>", "</bndbox>", "</object>"]
+        lines += [
+            "<object>",
+            f"<name>{name}</name>{marks}<bndbox>",
+            f"<xmin>{x1}</xmin>",
+            f"<ymin>{y1}</ymin>",
+            f"<xmax>{x2}</xmax>",
+            f"<ymax>{y2}</ymax>",
+            "</bndbox>",
+            "</object>",
+        ]
     path.write_text("\n".join([*lines, "</annotation>"]), encoding="utf-8")
     return path
 

@@ -39,8 +39,13 @@ def test_each_fault_has_its_kind_its_line_and_its_fate():
             assert np.allclose(boxes[k], want), k
     named = {p.line - 10: p for p in problems}
     assert {k: p.kind for k, p in named.items()} == {k: row[1] for k, row in enumerate(table) if row[1]}
-    assert all(p.left_out is not table[k][2] and p.path == "labels.txt" and p.sample_id == "a" for k, p in named.items())
-    assert named[8].message.startswith("box 8: expected pixels, got fractions of the image [0.1, 0.2, 0.5, 0.4]")
+    assert all(
+        p.left_out is not table[k][2] and p.path == "labels.txt" and p.sample_id == "a"
+        for k, p in named.items()
+    )
+    assert named[8].message.startswith(
+        "box 8: expected pixels, got fractions of the image [0.1, 0.2, 0.5, 0.4]"
+    )
 
 
 def test_a_whole_picture_as_fractions_counts_where_its_neighbours_are_fractions():
@@ -66,9 +71,21 @@ def test_what_is_kept_is_a_box_in_the_image_and_what_is_not_has_a_reason(rows):
 
 def test_pictures_cut_out_along_their_only_box():
     sizes = np.array([(20, 11), (20, 11), (40, 30), (20, 11), (0, 0)])
-    xyxy = np.array([[5, 7, 25, 18], [0, 0, 20, 11], [5, 7, 25, 18], [5, 7, 25, 18], [1, 2, 4, 5], [5, 7, 25, 18], [np.nan] * 4])
+    xyxy = np.array(
+        [
+            [5, 7, 25, 18],
+            [0, 0, 20, 11],
+            [5, 7, 25, 18],
+            [5, 7, 25, 18],
+            [1, 2, 4, 5],
+            [5, 7, 25, 18],
+            [np.nan] * 4,
+        ]
+    )
     rows = np.array([0, 1, 2, 3, 3, 4, 2])
     assert cut_out(xyxy[:3], rows[:3], sizes).tolist() == [True, False, False]
     assert not cut_out(xyxy[3:], rows[3:], sizes).any()  # two boxes, an unknown size, an unreadable box
-    assert cut_out(np.array([[1.0, 2, 21, 13]]), np.array([0]), sizes).tolist() == [False]  # within two pixels: a sloppy border
+    assert cut_out(np.array([[1.0, 2, 21, 13]]), np.array([0]), sizes).tolist() == [
+        False
+    ]  # within two pixels: a sloppy border
     assert cut_out(np.zeros((0, 4)), np.zeros(0, int), sizes).shape == (0,)

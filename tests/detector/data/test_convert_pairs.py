@@ -20,9 +20,19 @@ from detector.data.tfrecord import write_tfrecord
 from detector.data.writers import write_coco, write_csv, write_voc, write_yolo
 from tests.detector.data.builders import picture
 
-WRITERS = {"coco": write_coco, "voc": write_voc, "yolo": write_yolo, "csv": write_csv, "tfrecord": write_tfrecord}
+WRITERS = {
+    "coco": write_coco,
+    "voc": write_voc,
+    "yolo": write_yolo,
+    "csv": write_csv,
+    "tfrecord": write_tfrecord,
+}
 CARRIES = {
-    "coco": set(FLAGS), "voc": {"difficult", "truncated", "occluded"}, "yolo": set(), "csv": set(FLAGS), "tfrecord": {"crowd", "difficult", "truncated"},
+    "coco": set(FLAGS),
+    "voc": {"difficult", "truncated", "occluded"},
+    "yolo": set(),
+    "csv": set(FLAGS),
+    "tfrecord": {"crowd", "difficult", "truncated"},
 }
 UNLABELLED = {"voc", "yolo"}
 """Formats that can say that a picture is not labelled; the others leave it out."""
@@ -35,6 +45,7 @@ NAMES = ("dog", "traffic light", "Ram C/V <van> & 'co'", "日本")
 @st.composite
 def boxes(draw, size: tuple[int, int]) -> list[float]:
     """Corners on hundredths of a pixel, more than a pixel wide and high."""
+
     def span(limit: int) -> tuple[float, float]:
         low = draw(st.integers(0, (limit - 2) * 100))
         return low / 100, draw(st.integers(low + 101, limit * 100)) / 100
@@ -56,7 +67,15 @@ def datasets(draw) -> dict:
     splits = draw(st.lists(st.sampled_from(["train", "val", "test"]), min_size=3, max_size=3))
     labelled = [draw(st.booleans()) or i in rows for i in range(3)]
     labelled[draw(st.integers(0, 2))] = True  # without a single label there is no annotation file to convert
-    return {"rows": rows, "corners": corners, "flags": flags, "classes": classes, "splits": splits, "labelled": labelled, "sparse": draw(st.booleans())}
+    return {
+        "rows": rows,
+        "corners": corners,
+        "flags": flags,
+        "classes": classes,
+        "splits": splits,
+        "labelled": labelled,
+        "sparse": draw(st.booleans()),
+    }
 
 
 @pytest.fixture(scope="module")
@@ -69,8 +88,16 @@ def build(drawn: dict, files: list[Path]) -> Dataset:
     table = ObjectTable.build(drawn["rows"], drawn["corners"], drawn["classes"], **drawn["flags"])
     ids = (3, 7, 8, 90) if drawn["sparse"] else (1, 2, 3, 4)
     return Dataset(
-        name="drawn", format="x", source="", class_map=ClassMap(NAMES, ids), sample_ids=["a", "b", "ç d"], files=files, sizes=SIZES,
-        labelled=drawn["labelled"], objects=table, splits=drawn["splits"],
+        name="drawn",
+        format="x",
+        source="",
+        class_map=ClassMap(NAMES, ids),
+        sample_ids=["a", "b", "ç d"],
+        files=files,
+        sizes=SIZES,
+        labelled=drawn["labelled"],
+        objects=table,
+        splits=drawn["splits"],
     )
 
 
@@ -80,7 +107,12 @@ def by_stem(dataset: Dataset) -> dict[str, int]:
 
 @pytest.mark.parametrize("second", WRITERS)
 @pytest.mark.parametrize("first", WRITERS)
-@settings(max_examples=3, deadline=None, phases=[Phase.generate], suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=3,
+    deadline=None,
+    phases=[Phase.generate],
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
 @given(drawn=datasets())
 def test_pair(first, second, files, drawn):
     source = build(drawn, files)
@@ -103,16 +135,22 @@ def compare(source: Dataset, back: Dataset, formats: set[str], lost: Counter) ->
     old, new = by_stem(source), by_stem(back)
     wanted = {stem for stem, i in old.items() if source.labelled[i] or not dropped}
     assert set(new) == wanted and lost["unlabelled picture"] == (len(old) - len(wanted) if dropped else 0)
-    assert dict(zip(back.class_map.names, back.class_map.external_ids)) == dict(zip(source.class_map.names, source.class_map.external_ids))
+    assert dict(zip(back.class_map.names, back.class_map.external_ids)) == dict(
+        zip(source.class_map.names, source.class_map.external_ids)
+    )
     for stem in wanted:
         i, j = old[stem], new[stem]
-        assert back.splits[j] == source.splits[i] and picture_bytes(back.files[j]) == picture_bytes(source.files[i])
+        assert back.splits[j] == source.splits[i] and picture_bytes(back.files[j]) == picture_bytes(
+            source.files[i]
+        )
         one, two = source.annotations(i), back.annotations(j)
         assert (one is None) == (two is None)
         if one is None:
             continue
         assert len(one) == len(two) and np.abs(one.xyxy - two.xyxy).max(initial=0) <= bound
-        assert [source.class_map.names[k] for k in one.class_ids] == [back.class_map.names[k] for k in two.class_ids]
+        assert [source.class_map.names[k] for k in one.class_ids] == [
+            back.class_map.names[k] for k in two.class_ids
+        ]
         for flag in kept:
             assert np.array_equal(getattr(one, flag), getattr(two, flag)), flag
         for flag in set(FLAGS) - kept:

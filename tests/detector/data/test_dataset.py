@@ -19,10 +19,21 @@ def three_images(**changes) -> Dataset:
         crowd=[True, False, False],
     )
     fields = dict(
-        name="three", format="coco", source="here", class_map=ClassMap(("cat", "dog"), (17, 18)),
-        sample_ids=["139", "x", "285"], files=["", "", ""], sizes=[[97, 41], [0, 0], [0, 0]],
-        labelled=[True, False, True], objects=objects, splits=["train", None, "val"],
-        problems=[Problem("zero-area box", "box 3", sample_id="285"), Problem("odd", "whole file"), Problem("odd", "139", sample_id="139")],
+        name="three",
+        format="coco",
+        source="here",
+        class_map=ClassMap(("cat", "dog"), (17, 18)),
+        sample_ids=["139", "x", "285"],
+        files=["", "", ""],
+        sizes=[[97, 41], [0, 0], [0, 0]],
+        labelled=[True, False, True],
+        objects=objects,
+        splits=["train", None, "val"],
+        problems=[
+            Problem("zero-area box", "box 3", sample_id="285"),
+            Problem("odd", "whole file"),
+            Problem("odd", "139", sample_id="139"),
+        ],
         loader=lambda i: np.full((41, 97, 3), i, np.uint8),
     )
     return Dataset(**{**fields, **changes})
@@ -35,7 +46,10 @@ def test_empty():
 
 def test_objects_are_grouped_by_image_in_their_order():
     d = three_images()
-    assert d["285"].annotations.ids.tolist() == [501, 502] and d["285"].annotations.crowd.tolist() == [True, False]
+    assert d["285"].annotations.ids.tolist() == [501, 502] and d["285"].annotations.crowd.tolist() == [
+        True,
+        False,
+    ]
     assert d[0].annotations.xyxy.tolist() == [[1, 1, 9, 5]]
 
 
@@ -56,7 +70,7 @@ def test_subset_renumbers_rows_and_keeps_pixels_and_problems_with_their_sample()
     assert d.sample_ids == ["x", "285"] and d["285"].annotations.ids.tolist() == [501, 502]
     assert d["285"].load()[0, 0, 0] == 2
     assert sorted(p.message for p in d.problems) == ["box 3", "whole file"]
-    assert len(three_images().subset([]) ) == 0
+    assert len(three_images().subset([])) == 0
     assert three_images().split("val").sample_ids == ["285"]
 
 
@@ -88,7 +102,13 @@ def test_the_fingerprint_sees_every_column_but_not_the_place(tmp_path):
 
     first = fingerprint(tmp_path / "a")
     assert first == fingerprint(tmp_path / "b", name="other name")
-    moved = ObjectTable.build([2, 0, 2], [[0, 0, 20, 30], [1, 1, 9, 5.5], [3, 3, 4, 4]], [1, 0, 0], ids=[501, 0, 502], crowd=[1, 0, 0])
+    moved = ObjectTable.build(
+        [2, 0, 2],
+        [[0, 0, 20, 30], [1, 1, 9, 5.5], [3, 3, 4, 4]],
+        [1, 0, 0],
+        ids=[501, 0, 502],
+        crowd=[1, 0, 0],
+    )
     assert first != fingerprint(tmp_path / "c", objects=moved)
     assert first != fingerprint(tmp_path / "d", labelled=[True, True, True])
     assert first != fingerprint(tmp_path / "e", class_map=ClassMap(("cat", "fox"), (17, 18)))

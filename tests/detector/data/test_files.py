@@ -18,7 +18,13 @@ def test_inside_resolves_links_and_dots(tmp_path):
     assert inside(root, [root]) == root
     assert inside(root / "way_in", [other, root]) == root / "a"
     assert inside(root / "a" / ".." / "a", [root]) == root / "a"
-    for out in (root / "way_out", root / "a" / ".." / ".." / "other", tmp_path / "rootlike", "/etc/passwd", "a\0b"):
+    for out in (
+        root / "way_out",
+        root / "a" / ".." / ".." / "other",
+        tmp_path / "rootlike",
+        "/etc/passwd",
+        "a\0b",
+    ):
         with pytest.raises(DataError):
             inside(out, [root])
     with pytest.raises(DataError, match="none"):
@@ -37,7 +43,15 @@ def test_walk_is_sorted_skips_hidden_and_ends_in_a_circle(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "split"),
-    [("instances_val2017.json", "val"), ("train_labels.csv", "train"), ("valid", "val"), ("Test", "test"), ("my_data", None), ("training.json", "train"), ("trainer", None)],
+    [
+        ("instances_val2017.json", "val"),
+        ("train_labels.csv", "train"),
+        ("valid", "val"),
+        ("Test", "test"),
+        ("my_data", None),
+        ("training.json", "train"),
+        ("trainer", None),
+    ],
 )
 def test_split_of(name, split):
     assert split_of(name) == split

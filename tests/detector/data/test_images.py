@@ -49,7 +49,9 @@ def test_modes_become_what_a_viewer_shows():
     palette = Image.fromarray(np.array([[0, 1, 1]], np.uint8), "P")
     palette.putpalette([255, 0, 0, 0, 0, 255])
     assert read_image(encoded(palette)).tolist() == [[[255, 0, 0], [0, 0, 255], [0, 0, 255]]]
-    assert read_image(encoded(palette, transparency=0)).tolist() == [[[255, 255, 255], [0, 0, 255], [0, 0, 255]]]
+    assert read_image(encoded(palette, transparency=0)).tolist() == [
+        [[255, 255, 255], [0, 0, 255], [0, 0, 255]]
+    ]
     one_bit = Image.fromarray(np.array([[True, False, True]]))
     assert read_image(encoded(one_bit))[0, :, 2].tolist() == [255, 0, 255]
     half = np.float32([[0.0, 0.5, 1.0]])
@@ -94,7 +96,10 @@ def test_a_truncated_photo_with_an_embedded_thumbnail_is_still_noticed():
 def test_faults_are_named_in_one_sentence(tmp_path):
     cases = {
         "empty.jpg": (b"", "empty"),
-        "pointer.jpg": (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n", "Git LFS pointer"),
+        "pointer.jpg": (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n",
+            "Git LFS pointer",
+        ),
         "page.jpg": (b"<!DOCTYPE html><html></html>", "web page"),
         "text.png": (b"hello", "no decoder"),
     }
@@ -113,7 +118,13 @@ def test_a_claim_of_too_many_pixels_is_refused_before_decoding_and_the_bound_can
     data = encoded(np.zeros((300, 400), np.uint8))
     with pytest.raises(ImageError, match="at most 100,000 pixels, the header claims 400x300"):
         read_image(data, max_pixels=100_000)
-    bomb = b"GIF89a" + (65535).to_bytes(2, "little") * 2 + b"\0\0\0,\0\0\0\0" + (65535).to_bytes(2, "little") * 2 + b"\0\2\2\1\0\0;"
+    bomb = (
+        b"GIF89a"
+        + (65535).to_bytes(2, "little") * 2
+        + b"\0\0\0,\0\0\0\0"
+        + (65535).to_bytes(2, "little") * 2
+        + b"\0\2\2\1\0\0;"
+    )
     with pytest.raises(ImageError, match="max_pixels"):
         read_image(bomb)
     assert image_size(bomb, max_pixels=5_000_000_000) == (65535, 65535)
@@ -139,7 +150,13 @@ def test_thumbnail_shrinks_and_never_enlarges():
 
 def test_odd_images_as_their_manifest_says(shared):
     folder = shared / "data" / "odd_images"
-    bad = {"broken.png", "unknown_compression_method.png", "png_decompression_dos.png", "lfs_pointer_image1.jpg", "decompression_bomb.gif"}
+    bad = {
+        "broken.png",
+        "unknown_compression_method.png",
+        "png_decompression_dos.png",
+        "lfs_pointer_image1.jpg",
+        "decompression_bomb.gif",
+    }
     bad |= {"truncated_jpeg.jpg", "ultrahdr.jpg", "truncated_image.png", "broken_data_stream.png"}
     rows = list(csv.DictReader((folder / "MANIFEST.csv").read_text(encoding="utf-8").splitlines()))
     assert len(rows) == 71
@@ -153,7 +170,9 @@ def test_odd_images_as_their_manifest_says(shared):
         got = read_image(file)
         assert got.dtype == np.uint8 and got.shape[2] == 3, row["file"]
         assert image_size(file) == (got.shape[1], got.shape[0]), row["file"]
-        width, height = (int(v) for v in next(w for w in said.split() if w[0].isdigit() and "x" in w).split("x"))
+        width, height = (
+            int(v) for v in next(w for w in said.split() if w[0].isdigit() and "x" in w).split("x")
+        )
         if any(f"orient={k}" in said for k in (5, 6, 7, 8)):
             width, height = height, width
         assert (got.shape[1], got.shape[0]) == (width, height), row["file"]

@@ -44,7 +44,9 @@ def test_an_index_is_the_folder(pictures, tmp_path, monkeypatch):
     path = write_index(pictures, tmp_path / "i.parquet", progress=told.append)
     made, folder = load_dataset(path), load_dataset(pictures)
     assert isinstance(made, IndexedDataset) and len(made) == 5 and told == [2, 4, 5]
-    assert list(made.sample_ids) == folder.sample_ids == ["a/c d.png", "a/z.jpg", "a-b/1.png", "b.png", "ä.png"]
+    assert (
+        list(made.sample_ids) == folder.sample_ids == ["a/c d.png", "a/z.jpg", "a-b/1.png", "b.png", "ä.png"]
+    )
     assert list(made.files) == folder.files
     assert made.fingerprint == folder.fingerprint, "a run of one is found from the other"
     assert made[3].load().shape == (13, 21, 3) and made["b.png"].annotations is None
@@ -60,11 +62,16 @@ def test_an_index_is_the_folder(pictures, tmp_path, monkeypatch):
 def test_rows_hold_size_time_and_a_fingerprint_that_changes(pictures, tmp_path):
     path = write_index(pictures, tmp_path / "i.parquet")
     before = pq.read_table(path)
-    assert before.column("size").to_pylist() == [os.path.getsize(pictures / n) for n in before.column("sample").to_pylist()]
+    assert before.column("size").to_pylist() == [
+        os.path.getsize(pictures / n) for n in before.column("sample").to_pylist()
+    ]
     assert before.column("modified")[3].as_py() == (pictures / "b.png").stat().st_mtime_ns
     os.utime(pictures / "b.png", ns=(1, 1))
     after = pq.read_table(write_index(pictures, path))
-    changed = [a != b for a, b in zip(before.column("fingerprint").to_pylist(), after.column("fingerprint").to_pylist())]
+    changed = [
+        a != b
+        for a, b in zip(before.column("fingerprint").to_pylist(), after.column("fingerprint").to_pylist())
+    ]
     assert changed == [False, False, False, True, False]
 
 
@@ -83,7 +90,11 @@ def test_circles_of_links_and_refused_names(pictures, tmp_path):
     with open(os.fsencode(pictures) + b"/\xff.png", "wb") as file:
         file.write(b"x")
     made = load_dataset(write_index(pictures, tmp_path / "i.parquet"))
-    assert len(made) == 5 and [p.kind for p in made.problems] == ["unreadable folder or name"] and made.problems[0].left_out
+    assert (
+        len(made) == 5
+        and [p.kind for p in made.problems] == ["unreadable folder or name"]
+        and made.problems[0].left_out
+    )
 
 
 def test_listing_and_opening_hold_no_list(tmp_path):
@@ -95,7 +106,9 @@ def test_listing_and_opening_hold_no_list(tmp_path):
         path = write_index("s3://bucket/pictures", tmp_path / "many.parquet", entries=entries)
         made = IndexedDataset(path)
         assert made.sample_ids[count - 1] == f"{(count - 1) // 1000:04d}/{count - 1:08d}.jpg"
-        assert made.files[7] == "s3://bucket/pictures/0000/00000007.jpg" and sum(1 for _ in made.files) == count
+        assert (
+            made.files[7] == "s3://bucket/pictures/0000/00000007.jpg" and sum(1 for _ in made.files) == count
+        )
         most = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return most
@@ -109,10 +122,21 @@ def test_listing_and_opening_hold_no_list(tmp_path):
 
 
 def test_lazy_texts(tmp_path):
-    path = write_index("s3://b/p", tmp_path / "i.parquet", entries=(Entry(f"{i}.png", i, i) for i in range(10)))
+    path = write_index(
+        "s3://b/p", tmp_path / "i.parquet", entries=(Entry(f"{i}.png", i, i) for i in range(10))
+    )
     texts = ParquetTexts(path, "sample")
-    assert len(texts) == 10 and texts[-1] == "9.png" and texts[2:4] == ["2.png", "3.png"] and texts[::-4] == ["9.png", "5.png", "1.png"]
-    assert texts.take(np.array([5, 0, 5])) == ["5.png", "0.png", "5.png"] and texts.find("7.png") == 7 and texts.find("x") is None
+    assert (
+        len(texts) == 10
+        and texts[-1] == "9.png"
+        and texts[2:4] == ["2.png", "3.png"]
+        and texts[::-4] == ["9.png", "5.png", "1.png"]
+    )
+    assert (
+        texts.take(np.array([5, 0, 5])) == ["5.png", "0.png", "5.png"]
+        and texts.find("7.png") == 7
+        and texts.find("x") is None
+    )
     assert list(pickle.loads(pickle.dumps(texts))) == list(texts)
     assert Prefixed("x/", texts)[1:3] == ["x/1.png", "x/2.png"] and take(["a", "b"], np.array([1])) == ["b"]
     assert list(Same(None, 3)) == [None] * 3 and Same(1, 4)[1:3] == [1, 1]
@@ -158,7 +182,11 @@ def test_a_run_over_a_bucket_is_the_run_over_the_folder(s3_bucket, pictures, tmp
     client.put_object(Bucket=bucket, Key="set/torn.png", Body=(pictures / "b.png").read_bytes()[:60])
     (pictures / "torn.png").write_bytes((pictures / "b.png").read_bytes()[:60])
     (pictures / "a" / "z.jpg").unlink()
-    remote = detect_run(StubDetector(), load_dataset(write_index(f"s3://{bucket}/set", tmp_path / "i.parquet")), tmp_path / "remote")
+    remote = detect_run(
+        StubDetector(),
+        load_dataset(write_index(f"s3://{bucket}/set", tmp_path / "i.parquet")),
+        tmp_path / "remote",
+    )
     local = detect_run(StubDetector(), load_dataset(pictures), tmp_path / "local")
     assert list(remote.failed) == ["torn.png"] == list(local.failed)
     at = [remote.position(s) for s in local.sample_ids]

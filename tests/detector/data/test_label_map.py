@@ -17,8 +17,11 @@ def written(tmp_path, text, name="map.pbtxt"):
     "text",
     [
         "item {\n  id: 1\n  name: 'cat'\n}\nitem {\n  id: 3\n  name: 'big dog'\n}\n",
-        "# made by hand\nitem{id:3 name:\"big dog\"}item{name:\"cat\",id:1}",
-        "item {\n name: \"/m/01yrx\"\n id: 1\n display_name: \"cat\"\n}\n\n\nitem\n{ id :3 , display_name : 'big dog' keypoints { id: 7 label: 'nose' } }",
+        '# made by hand\nitem{id:3 name:"big dog"}item{name:"cat",id:1}',
+        (
+            'item {\n name: "/m/01yrx"\n id: 1\n display_name: "cat"\n}\n\n\nitem\n{ id :3 , display_name'
+            " : 'big dog' keypoints { id: 7 label: 'nose' } }"
+        ),
         "item: {\n  name: 'cat'\n  id: 1\n}\nitem: {\n  name: 'big dog'\n  id: 3\n}",
     ],
 )
@@ -27,9 +30,15 @@ def test_pbtxt_however_spaced(tmp_path, text):
 
 
 def test_text_lists(tmp_path):
-    assert read_label_map(written(tmp_path, "cat\n\n big  dog \n", "labelmap.txt")) == ClassMap(("cat", "big dog"), (0, 1))
-    assert read_label_map(written(tmp_path, "???\ncat\n???\ndog\n", "labelmap.txt")) == ClassMap(("cat", "dog"), (1, 3))
-    assert read_label_map(written(tmp_path, "0 cat\n5: big dog\n", "labelmap.txt")) == ClassMap(("cat", "big dog"), (0, 5))
+    assert read_label_map(written(tmp_path, "cat\n\n big  dog \n", "labelmap.txt")) == ClassMap(
+        ("cat", "big dog"), (0, 1)
+    )
+    assert read_label_map(written(tmp_path, "???\ncat\n???\ndog\n", "labelmap.txt")) == ClassMap(
+        ("cat", "dog"), (1, 3)
+    )
+    assert read_label_map(written(tmp_path, "0 cat\n5: big dog\n", "labelmap.txt")) == ClassMap(
+        ("cat", "big dog"), (0, 5)
+    )
 
 
 @pytest.mark.parametrize(
@@ -56,6 +65,10 @@ def test_round_trip_with_quotes(tmp_path):
 
 
 def test_label_maps_of_real_networks(shared):
-    assert read_label_map(shared / "data" / "raccoon" / "training" / "object-detection.pbtxt") == ClassMap(("raccoon",), (1,))
+    assert read_label_map(shared / "data" / "raccoon" / "training" / "object-detection.pbtxt") == ClassMap(
+        ("raccoon",), (1,)
+    )
     folder = shared / "weights" / "ssd_mobilenet_v2_fpnlite_drowsiness"
-    assert set(read_label_map(folder / "labelmap.pbtxt").names) == set(read_label_map(folder / "labelmap.txt").names)
+    assert set(read_label_map(folder / "labelmap.pbtxt").names) == set(
+        read_label_map(folder / "labelmap.txt").names
+    )

@@ -16,7 +16,11 @@ def test_a_plain_folder_and_a_single_picture(tmp_path):
     (tmp_path / "in" / "cut.png").write_bytes(encoded(pixels(90, 60))[:120])
     (tmp_path / "in" / "notes.txt").write_text("x")
     dataset = load_dataset(tmp_path)
-    assert dataset.format == "folder" and dataset.sample_ids == ["b.jpg", "in/a.png", "in/cut.png"] and not dataset.labelled.any()
+    assert (
+        dataset.format == "folder"
+        and dataset.sample_ids == ["b.jpg", "in/a.png", "in/cut.png"]
+        and not dataset.labelled.any()
+    )
     assert dataset["in/a.png"].image_size == (20, 10) and dataset["in/a.png"].annotations is None
     assert kinds(dataset) == ["truncated image"] and dataset.problems[0].path.endswith("cut.png")
     one = load_dataset(tmp_path / "b.jpg")
@@ -27,8 +31,12 @@ def test_nothing_there_lists_what_was_looked_for(tmp_path):
     (tmp_path / "readme.txt").write_text("x")
     with pytest.raises(DataError) as caught:
         load_dataset(tmp_path)
-    assert all(word in caught.value.message for word in ("COCO", "Pascal VOC", "YOLO", "CSV", "plain pictures"))
-    with pytest.raises(DataError, match=r"no such file or folder, nor a sample set of this name \(demo, coco-2017-val"):
+    assert all(
+        word in caught.value.message for word in ("COCO", "Pascal VOC", "YOLO", "CSV", "plain pictures")
+    )
+    with pytest.raises(
+        DataError, match=r"no such file or folder, nor a sample set of this name \(demo, coco-2017-val"
+    ):
         load_dataset(tmp_path / "nowhere")
     with pytest.raises(DataError, match="looked for"):
         load_dataset(tmp_path / "readme.txt")
@@ -37,10 +45,17 @@ def test_nothing_there_lists_what_was_looked_for(tmp_path):
 def test_two_possible_readings_ask_which(tmp_path):
     picture(tmp_path / "images" / "a.jpg", 40, 30)
     voc_xml(tmp_path / "annotations" / "a.xml", [("dog", 1, 1, 9, 9)])
-    coco_json(tmp_path / "annotations" / "instances.json", [{"id": 1, "file_name": "a.jpg", "width": 40, "height": 30}], [])
+    coco_json(
+        tmp_path / "annotations" / "instances.json",
+        [{"id": 1, "file_name": "a.jpg", "width": 40, "height": 30}],
+        [],
+    )
     with pytest.raises(DataError, match="coco .* and as voc .*format='coco'"):
         load_dataset(tmp_path)
-    assert load_dataset(tmp_path, format="voc").format == "voc" and load_dataset(tmp_path, format="coco").format == "coco"
+    assert (
+        load_dataset(tmp_path, format="voc").format == "voc"
+        and load_dataset(tmp_path, format="coco").format == "coco"
+    )
     assert load_dataset(tmp_path, format="folder").sample_ids == ["images/a.jpg"]
     with pytest.raises(InputError, match="expected one of"):
         load_dataset(tmp_path, format="kitti")
@@ -62,7 +77,11 @@ def test_check_images_finds_what_only_decoding_shows(tmp_path):
     (tmp_path / "c.jpg").unlink()
     seen = []
     found = check_images(dataset, lambda done, total: seen.append((done, total)))
-    assert [(p.sample_id, p.kind) for p in found] == [("a.png", "unreadable image"), ("b.jpg", "wrong size"), ("c.jpg", "missing image")]
+    assert [(p.sample_id, p.kind) for p in found] == [
+        ("a.png", "unreadable image"),
+        ("b.jpg", "wrong size"),
+        ("c.jpg", "missing image"),
+    ]
     assert seen == [(1, 3), (2, 3), (3, 3)]
 
 
@@ -82,5 +101,13 @@ def test_the_package_offers_the_calls_without_importing_a_picture_library():
     import subprocess
     import sys
 
-    code = "import sys, detector, detector.data; print([m for m in ('PIL', 'cv2', 'tensorflow', 'fiftyone') if m in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    code = (
+        "import sys, detector, detector.data; print([m for m in ('PIL', 'cv2', 'tensorflow', 'fiftyone') if m"
+        " in sys.modules])"
+    )
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        == "[]"
+    )

@@ -19,8 +19,13 @@ GRID = anchors(CONFIG).boxes
 
 def batches(dataset=None, **changes) -> TrainingBatches:
     settings = {
-        "anchors": GRID, "preprocess": lambda image: preprocess(image, CONFIG), "num_classes": 3, "batch_size": 3,
-        "augment": ("random_horizontal_flip", "ssd_random_crop"), "seed": 7, "workers": 2,
+        "anchors": GRID,
+        "preprocess": lambda image: preprocess(image, CONFIG),
+        "num_classes": 3,
+        "batch_size": 3,
+        "augment": ("random_horizontal_flip", "ssd_random_crop"),
+        "seed": 7,
+        "workers": 2,
     }
     return TrainingBatches(dataset or drawn_dataset(), **(settings | changes))
 
@@ -76,7 +81,12 @@ def test_a_data_set_smaller_than_a_batch():
 
 
 def test_crowd_boxes_weigh_nothing_and_empty_boxes_are_left_out():
-    table = ObjectTable.build([0, 0, 0], [[20, 30, 120, 130], [150, 20, 150, 80], [100, 40, 190, 150]], [0, 1, 2], crowd=[False, False, True])
+    table = ObjectTable.build(
+        [0, 0, 0],
+        [[20, 30, 120, 130], [150, 20, 150, 80], [100, 40, 190, 150]],
+        [0, 1, 2],
+        crowd=[False, False, True],
+    )
     source = batches(drawn_dataset(SCENES[:1], objects=table), batch_size=1, augment=())
     summary = source.summary
     assert (summary.objects, summary.empty_boxes, summary.crowd, summary.unlabelled) == (1, 1, 1, 0)
@@ -88,7 +98,9 @@ def test_crowd_boxes_weigh_nothing_and_empty_boxes_are_left_out():
 
 
 def test_unlabelled_pictures_are_left_out_and_counted():
-    dataset = drawn_dataset(labelled=np.array([True, False, True, True]), objects=ObjectTable.build([0], [[20, 30, 80, 100]], [0]))
+    dataset = drawn_dataset(
+        labelled=np.array([True, False, True, True]), objects=ObjectTable.build([0], [[20, 30, 80, 100]], [0])
+    )
     source = batches(dataset)
     assert source.summary.unlabelled == 1
     assert {row for step in range(4) for row, _ in source.places(step)} == {0, 2, 3}
@@ -100,13 +112,22 @@ def test_a_picture_known_to_be_empty_is_background():
     assert targets["classes"][1].any()
 
 
-@pytest.mark.parametrize("dataset, words", [
-    (drawn_dataset(objects=None), "none of the 4 images has an annotation"),
-    (drawn_dataset(((), ())), "got none in 2 labelled images"),
-    (drawn_dataset(objects=ObjectTable.build([0], [[5, 5, 5, 9]], [0])), r"1 boxes have no area"),
-    (drawn_dataset(source="cars.json", class_map=ClassMap((*CLASSES.names, "lorry")), objects=ObjectTable.build([0, 1], [[5, 5, 9, 9]] * 2, [0, 3])),
-     r"cars.json: expected class ids 0 to 2.*of class 3 \('lorry'\), and 1 objects in all"),
-])
+@pytest.mark.parametrize(
+    "dataset, words",
+    [
+        (drawn_dataset(objects=None), "none of the 4 images has an annotation"),
+        (drawn_dataset(((), ())), "got none in 2 labelled images"),
+        (drawn_dataset(objects=ObjectTable.build([0], [[5, 5, 5, 9]], [0])), r"1 boxes have no area"),
+        (
+            drawn_dataset(
+                source="cars.json",
+                class_map=ClassMap((*CLASSES.names, "lorry")),
+                objects=ObjectTable.build([0, 1], [[5, 5, 9, 9]] * 2, [0, 3]),
+            ),
+            r"cars.json: expected class ids 0 to 2.*of class 3 \('lorry'\), and 1 objects in all",
+        ),
+    ],
+)
 def test_refusals(dataset, words):
     with pytest.raises(DataError, match=words):
         check_training_set(dataset, 3)
@@ -119,8 +140,14 @@ def test_an_unreadable_picture_is_named_when_its_turn_comes():
         return np.zeros((160, 200, 3), np.uint8)
 
     dataset = Dataset(
-        name="d", format="memory", source="", class_map=CLASSES, sample_ids=list("abcd"), files=[""] * 4,
-        objects=ObjectTable.build([0], [[5, 5, 50, 90]], [0]), loader=load,
+        name="d",
+        format="memory",
+        source="",
+        class_map=CLASSES,
+        sample_ids=list("abcd"),
+        files=[""] * 4,
+        objects=ObjectTable.build([0], [[5, 5, 50, 90]], [0]),
+        loader=load,
     )
     source = batches(dataset, shuffle=False, batch_size=2, augment=())
     taken = []

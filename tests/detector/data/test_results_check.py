@@ -1,4 +1,6 @@
-"""The bare mistakes, planted one at a time in a sound results file, are called by their names; sound files are not accused."""
+"""The bare mistakes, planted one at a time in a sound results file, are called by their names; sound files
+are not accused.
+"""
 
 from __future__ import annotations
 
@@ -19,12 +21,18 @@ def sound(seed=0, images=20, scores=(0.3, 1.0)):
     xywh = np.hstack([low, rng.uniform(25, 120, (m, 2))])
     kinds = rng.integers(0, len(CATEGORIES), m)
     truth = {
-        "truth_xywh": xywh, "truth_rows": rows, "truth_kinds": kinds, "truth_image_ids": [100 + 7 * i for i in range(images)],
-        "truth_category_ids": CATEGORIES, "sizes": np.tile([640, 426], (images, 1)),
+        "truth_xywh": xywh,
+        "truth_rows": rows,
+        "truth_kinds": kinds,
+        "truth_image_ids": [100 + 7 * i for i in range(images)],
+        "truth_category_ids": CATEGORIES,
+        "sizes": np.tile([640, 426], (images, 1)),
     }
     found = {
-        "xywh": xywh + rng.uniform(-3, 3, (m, 4)), "scores": rng.uniform(*scores, m),
-        "image_ids": [100 + 7 * int(r) for r in rows], "category_ids": [CATEGORIES[k] for k in kinds],
+        "xywh": xywh + rng.uniform(-3, 3, (m, 4)),
+        "scores": rng.uniform(*scores, m),
+        "image_ids": [100 + 7 * int(r) for r in rows],
+        "category_ids": [CATEGORIES[k] for k in kinds],
     }
     return truth, found
 
@@ -123,7 +131,11 @@ def test_a_few_strays_are_counted_and_not_fatal():
     found["category_ids"][7] = 4
     found["scores"][0] = 97
     mistakes = find_mistakes(**found, **truth)
-    assert [m.kind for m in mistakes] == ["unknown image ids", "unknown categories", "scores above 1"] and not any(m.fatal for m in mistakes)
+    assert [m.kind for m in mistakes] == [
+        "unknown image ids",
+        "unknown categories",
+        "scores above 1",
+    ] and not any(m.fatal for m in mistakes)
     assert mistakes[0].message.startswith("1 of 60 detections name an image")
 
 

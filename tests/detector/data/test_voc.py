@@ -14,7 +14,13 @@ def test_a_devkit_with_splits_flags_and_one_based_pixels(tmp_path):
     year = tmp_path / "VOCdevkit" / "VOC2007"
     for stem in ("000001", "000002", "000003"):
         picture(year / "JPEGImages" / f"{stem}.jpg", 40, 30)
-    voc_xml(year / "Annotations" / "000001.xml", [("dog", 1, 1, 40, 30, {"truncated": 1, "difficult": 0, "occluded": 1}), ("car", 5, 6, 9, 12, {"difficult": 1})])
+    voc_xml(
+        year / "Annotations" / "000001.xml",
+        [
+            ("dog", 1, 1, 40, 30, {"truncated": 1, "difficult": 0, "occluded": 1}),
+            ("car", 5, 6, 9, 12, {"difficult": 1}),
+        ],
+    )
     voc_xml(year / "Annotations" / "000002.xml", [])
     sets = year / "ImageSets" / "Main"
     sets.mkdir(parents=True)
@@ -28,7 +34,11 @@ def test_a_devkit_with_splits_flags_and_one_based_pixels(tmp_path):
         assert dataset.class_map.names == ("car", "dog") and dataset.splits == ["train", "test", None]
         truth = dataset["000001"].annotations
         assert truth.xyxy.tolist() == [[0, 0, 40, 30], [4, 5, 9, 12]]
-        assert truth.truncated.tolist() == [True, False] and truth.difficult.tolist() == [False, True] and truth.occluded.tolist() == [True, False]
+        assert (
+            truth.truncated.tolist() == [True, False]
+            and truth.difficult.tolist() == [False, True]
+            and truth.occluded.tolist() == [True, False]
+        )
         assert len(dataset["000002"].annotations) == 0 and dataset["000003"].annotations is None
         assert count_problems(dataset.problems) == {"no annotation": 1, "missing image": 1}
 
@@ -48,7 +58,18 @@ def test_problems_carry_the_true_line(tmp_path):
     images, labels = tmp_path / "images", tmp_path / "annotations"
     for name in ("a.jpg", "b.jpg", "real.jpg"):
         picture(images / name, 40, 30)
-    voc_xml(labels / "a.xml", [("dog", 2, 3, 9, 9), ("dog", 5, 5, 5, 9), ("dog", 30, 3, 60, 9), ("dog", "x", 3, 9, 9), (" Dog ", 1, 1, 9, 9), ("", 1, 1, 9, 9)], size=(80, 60))
+    voc_xml(
+        labels / "a.xml",
+        [
+            ("dog", 2, 3, 9, 9),
+            ("dog", 5, 5, 5, 9),
+            ("dog", 30, 3, 60, 9),
+            ("dog", "x", 3, 9, 9),
+            (" Dog ", 1, 1, 9, 9),
+            ("", 1, 1, 9, 9),
+        ],
+        size=(80, 60),
+    )
     voc_xml(labels / "b.xml", [("dog", 2, 3, 9, 9)], filename="other.jpg")
     voc_xml(labels / "c.xml", [("dog", 2, 3, 9, 9)], filename="real.png")
     voc_xml(labels / "d.xml", [("dog", 2, 3, 9, 9)])
@@ -57,18 +78,37 @@ def test_problems_carry_the_true_line(tmp_path):
     dataset = load_dataset(tmp_path)
     found = {(p.path.rsplit("/", 1)[1], p.kind): p.line for p in dataset.problems}
     assert found == {
-        ("a.xml", "unknown class"): 44, ("a.xml", "wrong size"): 3, ("a.xml", "zero-area box"): 12, ("a.xml", "box past border"): 20,
-        ("a.xml", "malformed box"): 28, ("b.xml", "names another file"): 2, ("c.xml", "names another file"): 2,
-        ("d.xml", "missing image"): 3, ("e.xml", "unreadable annotation"): 3, ("e.xml", "missing image"): None,
-        ("f.xml", "unreadable annotation"): None, ("f.xml", "missing image"): None, (tmp_path.name, "similar class names"): None,
+        ("a.xml", "unknown class"): 44,
+        ("a.xml", "wrong size"): 3,
+        ("a.xml", "zero-area box"): 12,
+        ("a.xml", "box past border"): 20,
+        ("a.xml", "malformed box"): 28,
+        ("b.xml", "names another file"): 2,
+        ("c.xml", "names another file"): 2,
+        ("d.xml", "missing image"): 3,
+        ("e.xml", "unreadable annotation"): 3,
+        ("e.xml", "missing image"): None,
+        ("f.xml", "unreadable annotation"): None,
+        ("f.xml", "missing image"): None,
+        (tmp_path.name, "similar class names"): None,
     }
-    assert dataset["a"].image_size == (40, 30) and dataset["a"].annotations.xyxy.tolist() == [[1, 2, 9, 9], [29, 2, 40, 9], [0, 0, 9, 9]]
+    assert dataset["a"].image_size == (40, 30) and dataset["a"].annotations.xyxy.tolist() == [
+        [1, 2, 9, 9],
+        [29, 2, 40, 9],
+        [0, 0, 9, 9],
+    ]
     assert dataset["c"].path.name == "real.jpg" and dataset["e"].annotations is None
 
 
 ATTACKS = {
-    "entities": '<?xml version="1.0"?><!DOCTYPE a [<!ENTITY x "ha"><!ENTITY y "&x;&x;&x;">]><annotation><filename>&y;</filename></annotation>',
-    "outside": '<?xml version="1.0"?><!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]><annotation><filename>&x;</filename></annotation>',
+    "entities": (
+        '<?xml version="1.0"?><!DOCTYPE a [<!ENTITY x "ha"><!ENTITY y'
+        ' "&x;&x;&x;">]><annotation><filename>&y;</filename></annotation>'
+    ),
+    "outside": (
+        '<?xml version="1.0"?><!DOCTYPE a [<!ENTITY x SYSTEM'
+        ' "file:///etc/passwd">]><annotation><filename>&x;</filename></annotation>'
+    ),
 }
 
 

@@ -22,19 +22,25 @@ def export(
     input_shape: tuple[int | None, ...] = (None, None, 3),
     padded_scores: float = 0.7,
 ) -> Path:
-    """Write one. `padded_scores`: what stands in rows past num_detections. `raw`: what raw_detection_scores hold ("probabilities with background", "logits"), or None."""
+    """Write one. `padded_scores`: what stands in rows past num_detections. `raw`: what raw_detection_scores
+    hold ("probabilities with background", "logits"), or None.
+    """
     import numpy as np
     import tensorflow as tf
 
     y, x = np.meshgrid(np.arange(ROWS) / ROWS, np.arange(COLUMNS) / COLUMNS, indexing="ij")
-    grid = np.stack([y.ravel(), x.ravel(), y.ravel() + 1 / ROWS, x.ravel() + 1 / COLUMNS], axis=1).astype(np.float32)
+    grid = np.stack([y.ravel(), x.ravel(), y.ravel() + 1 / ROWS, x.ravel() + 1 / COLUMNS], axis=1).astype(
+        np.float32
+    )
 
     class Cells(tf.Module):
         def __init__(self):
             super().__init__()
             self.gain = tf.Variable(0.9)
 
-        @tf.function(input_signature=[tf.TensorSpec([batch, *input_shape], getattr(tf, dtype), name="input_tensor")])
+        @tf.function(
+            input_signature=[tf.TensorSpec([batch, *input_shape], getattr(tf, dtype), name="input_tensor")]
+        )
         def serve(self, input_tensor):
             image = tf.cast(input_tensor, tf.float32) / 255
             n = tf.shape(image)[0]
@@ -49,14 +55,20 @@ def export(
                 "detection_scores": tf.where(valid > 0, best, padded_scores),
                 "detection_classes": tf.cast(kind, tf.float32) * valid + 1,
                 "num_detections": count,
-                "detection_multiclass_scores": tf.gather(tf.pad(scores, [[0, 0], [0, 0], [1, 0]]), anchor, batch_dims=1),
+                "detection_multiclass_scores": tf.gather(
+                    tf.pad(scores, [[0, 0], [0, 0], [1, 0]]), anchor, batch_dims=1
+                ),
             }
             if anchors:
                 out["detection_anchor_indices"] = tf.cast(anchor, tf.float32) * valid
             if raw:
                 out["raw_detection_boxes"] = tf.tile(tf.constant(grid)[None], [n, 1, 1])
                 logits = tf.math.log(scores / (1 - scores))
-                out["raw_detection_scores"] = logits if raw == "logits" else tf.pad(scores, [[0, 0], [0, 0], [1, 0]], constant_values=0.5)
+                out["raw_detection_scores"] = (
+                    logits
+                    if raw == "logits"
+                    else tf.pad(scores, [[0, 0], [0, 0], [1, 0]], constant_values=0.5)
+                )
             return {(rename or {}).get(key, key): value for key, value in out.items()}
 
     module = Cells()

@@ -1,4 +1,6 @@
-"""The demo's detector as it is shipped: whole, small, made by configs/demo.yaml, and as good and bad as the page says."""
+"""The demo's detector as it is shipped: whole, small, made by configs/demo.yaml, and as good and bad as the
+page says.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,11 @@ def test_it_is_what_the_recipe_made():
     state = folder.read_json("state.json")
     assert state["state"] == "done" and state["step"] == recipe.steps and state["best"]["figure"] == "AP"
     config, classes, _ = folder.read_detector()
-    assert classes.names == DEMO_CLASSES.names and (config.width, config.height, config.alpha) == (320, 320, 0.35)
+    assert classes.names == DEMO_CLASSES.names and (config.width, config.height, config.alpha) == (
+        320,
+        320,
+        0.35,
+    )
 
 
 def test_its_folder_is_small_and_names_no_ones_machine():
@@ -41,14 +47,20 @@ def test_its_litert_build_is_of_these_weights():
     config, _, weights = TrainFolder(DEMO).read_detector()
     digest = weights_digest(load_arrays(weights)[0])
     builds = list(DEMO.glob("*.tflite"))
-    assert SHIPPED == DEMO and [b.name for b in builds] == [f"{config.architecture}-{network_digest(config, digest)[:24]}.tflite"]
-    assert litert_file(config, load_arrays(weights)[0], digest) == builds[0], "the first start needs no TensorFlow"
+    assert SHIPPED == DEMO and [b.name for b in builds] == [
+        f"{config.architecture}-{network_digest(config, digest)[:24]}.tflite"
+    ]
+    assert litert_file(config, load_arrays(weights)[0], digest) == builds[0], (
+        "the first start needs no TensorFlow"
+    )
 
 
 @pytest.mark.slow
 def test_its_litert_build_answers_as_keras_does():
     images = [scene(DEMO_SEED * MOST_SCENES + k)[0] for k in range(4)]
-    quick, sure = (load_detector("demo", runtime=runtime).candidates(images) for runtime in ("litert", "keras"))
+    quick, sure = (
+        load_detector("demo", runtime=runtime).candidates(images) for runtime in ("litert", "keras")
+    )
     for a, b in zip(quick, sure):
         assert np.abs(a.scores - b.scores).max() < 1e-3 and np.abs(a.xyxy - b.xyxy).max() < 0.5
 
@@ -63,15 +75,20 @@ def test_what_it_finds_in_the_demos_first_scenes():
         assert len(keep) == len(rows), k
         for name, score, *box in rows:
             same = [
-                n for n in keep
-                if DEMO_CLASSES.names[found.class_ids[n]] == name and abs(found.scores[n] - score) < 0.01 and np.abs(found.xyxy[n] - box).max() < 1
+                n
+                for n in keep
+                if DEMO_CLASSES.names[found.class_ids[n]] == name
+                and abs(found.scores[n] - score) < 0.01
+                and np.abs(found.xyxy[n] - box).max() < 1
             ]
             assert len(same) == 1, (k, name, score)
 
 
 @pytest.mark.slow
 def test_it_is_good_and_not_perfect(tmp_path):
-    """On the 120 scenes of the demo, none of which it was trained on: AP50 between 0.6 and 0.85, worse on small objects."""
+    """On the 120 scenes of the demo, none of which it was trained on: AP50 between 0.6 and 0.85, worse on
+    small objects.
+    """
     from analysis.validation import average_precision
     from detector.data.scenes import demo_dataset
 

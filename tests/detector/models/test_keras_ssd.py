@@ -16,7 +16,13 @@ from detector.nms import replay
 from detector.ssd import litert
 from tests.detector.contract import DetectorContract, patterned
 from tests.detector.ssd import small_zoo
-from tests.detector.ssd.small_zoo import export_saved_model, published, small_arrays, small_config, write_zoo_folder
+from tests.detector.ssd.small_zoo import (
+    export_saved_model,
+    published,
+    small_arrays,
+    small_config,
+    write_zoo_folder,
+)
 
 CLASSES = ClassMap(("cat", "dog", "owl"), (1, 2, 3))
 
@@ -62,10 +68,20 @@ class TestKerasKeepsTheContract(DetectorContract):
 
 def test_it_says_what_it_is(built, folder):
     info = built.info
-    assert (info.name, info.kind, info.input_size, info.source) == ("my_detector", "keras_ssd", (128, 96), str(folder))
+    assert (info.name, info.kind, info.input_size, info.source) == (
+        "my_detector",
+        "keras_ssd",
+        (128, 96),
+        str(folder),
+    )
     assert info.class_map == CLASSES
     assert info.capabilities == {"candidates", "anchors", "gradients", "low_scores"}
-    assert dict(info.settings) == {"score_threshold": 1e-8, "iou_threshold": 0.6, "max_detections_per_class": 100, "max_total_detections": 100}
+    assert dict(info.settings) == {
+        "score_threshold": 1e-8,
+        "iou_threshold": 0.6,
+        "max_detections_per_class": 100,
+        "max_total_detections": 100,
+    }
     assert info.notes == ("Its weights are none of the published zoo's, as after any own training.",)
 
 
@@ -93,7 +109,9 @@ def test_settings_replace_the_file_s_and_change_the_hash(folder, in_keras):
     image = patterned(61, 83, 1)
     (usual,) = in_keras.detect([image])
     cut = float(usual.scores[40])
-    other = load_zoo(folder, runtime="keras", score_threshold=cut, max_detections_per_class=3, max_total_detections=7)
+    other = load_zoo(
+        folder, runtime="keras", score_threshold=cut, max_detections_per_class=3, max_total_detections=7
+    )
     assert other.info.settings["score_threshold"] == cut
     assert other.info.weights_hash != in_keras.info.weights_hash
     (found,) = other.detect([image])
@@ -138,17 +156,25 @@ def test_a_checkpoint_that_is_not_what_its_config_says(tmp_path, arrays):
 
     with pytest.raises(ModelError, match="num_classes 5, its class head has 3"):
         load_zoo(with_config("classes", "num_classes: 3", "num_classes: 5"))
-    missing = {key: value for key, value in arrays.items() if "_coarse_feature_layers/1/0/pointwise" not in key}
-    with pytest.raises(ModelError, match="it lacks model/_feature_extractor/_coarse_feature_layers/1/0/pointwise_kernel"):
+    missing = {
+        key: value for key, value in arrays.items() if "_coarse_feature_layers/1/0/pointwise" not in key
+    }
+    with pytest.raises(
+        ModelError, match="it lacks model/_feature_extractor/_coarse_feature_layers/1/0/pointwise_kernel"
+    ):
         load_zoo(write_zoo_folder(tmp_path / "lacks", missing))
-    narrow = load_zoo(with_config("narrow", "depth_multiplier: 0.25", "depth_multiplier: 0.5"), runtime="keras")
+    narrow = load_zoo(
+        with_config("narrow", "depth_multiplier: 0.25", "depth_multiplier: 0.5"), runtime="keras"
+    )
     with pytest.raises(ModelError, match="of shape"):
         narrow.detect([patterned(30, 40)])
 
 
 def test_broken_weights_are_said(arrays):
     key = next(k for k in arrays if "_class_predictor_layers/0/bias" in k)
-    broken = KerasSSD(small_config(), {**arrays, key: arrays[key] * np.float32(np.nan)}, CLASSES, runtime="keras")
+    broken = KerasSSD(
+        small_config(), {**arrays, key: arrays[key] * np.float32(np.nan)}, CLASSES, runtime="keras"
+    )
     with pytest.raises(ModelError, match="not finite"):
         broken.detect([patterned(30, 40)])
 
@@ -164,7 +190,10 @@ def test_an_archive_is_unpacked(folder, tmp_path):
 def test_loading_imports_no_network_library(folder):
     from tests.conftest import ROOT
 
-    code = f"import sys; from detector.models.keras_ssd import load_zoo; load_zoo({str(folder)!r}); print({{'tensorflow', 'keras', 'torch'}} & set(sys.modules))"
+    code = (
+        f"import sys; from detector.models.keras_ssd import load_zoo; load_zoo({str(folder)!r});"
+        " print({'tensorflow', 'keras', 'torch'} & set(sys.modules))"
+    )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
 
@@ -220,11 +249,15 @@ class TestSavedModels:
         import tensorflow as tf
 
         image = patterned(61, 83, 1)
-        out = tf.saved_model.load(str(exported)).signatures["serving_default"](input_tensor=tf.constant(image[None]))
+        out = tf.saved_model.load(str(exported)).signatures["serving_default"](
+            input_tensor=tf.constant(image[None])
+        )
         (found,) = in_keras.detect([image])
         count = int(out["num_detections"][0])
         assert len(found) == count
-        assert np.array_equal(found.anchor_ids, out["detection_anchor_indices"][0, :count].numpy().astype(int))
+        assert np.array_equal(
+            found.anchor_ids, out["detection_anchor_indices"][0, :count].numpy().astype(int)
+        )
         assert np.array_equal(found.class_ids + 1, out["detection_classes"][0, :count].numpy().astype(int))
         assert np.abs(found.scores - out["detection_scores"][0, :count].numpy()).max() < 1e-5
 
@@ -239,10 +272,15 @@ class TestSavedModels:
     def test_the_same_names_around_another_network_stay_a_black_box(self, exported, tmp_path, caplog):
         """Its config says other scales than its graph has: every variable fits, the answers do not."""
         made = shutil.copytree(exported, tmp_path / "saved_model")
-        (tmp_path / "pipeline.config").write_text(small_zoo.PIPELINE.replace("height_scale: 5.0", "height_scale: 3.0"))
+        (tmp_path / "pipeline.config").write_text(
+            small_zoo.PIPELINE.replace("height_scale: 5.0", "height_scale: 3.0")
+        )
         with caplog.at_level(logging.INFO):
             assert try_from_saved_model(made) is None
         assert "answers differently" in caplog.text
 
     def test_why_not_is_a_sentence(self, tmp_path):
-        assert why_not_open(tmp_path) == "It stays a black box: it has no variables/variables.index to take weights from."
+        assert (
+            why_not_open(tmp_path)
+            == "It stays a black box: it has no variables/variables.index to take weights from."
+        )

@@ -16,8 +16,17 @@ IDS = (3, 18, 38)  # category ids of small_dataset's car, dog, kite
 def results_of(data: Dataset, score=0.9) -> list[dict]:
     """Every object of the data set as a detection, 1 pixel to the right."""
     entries = []
-    for row, (x1, y1, x2, y2), k in zip(data.objects.rows, data.objects.xyxy.tolist(), data.objects.class_ids):
-        entries.append({"image_id": data.sample_ids[row], "category_id": IDS[k], "bbox": [x1 + 1, y1, x2 - x1 - 2, y2 - y1], "score": score})
+    for row, (x1, y1, x2, y2), k in zip(
+        data.objects.rows, data.objects.xyxy.tolist(), data.objects.class_ids
+    ):
+        entries.append(
+            {
+                "image_id": data.sample_ids[row],
+                "category_id": IDS[k],
+                "bbox": [x1 + 1, y1, x2 - x1 - 2, y2 - y1],
+                "score": score,
+            }
+        )
     return entries
 
 
@@ -61,14 +70,24 @@ def test_no_detections_at_all(tmp_path):
 
 def test_boxes_past_the_edge_are_clipped_and_those_outside_left_out_both_counted(tmp_path):
     width, height = SIZES[0]
-    boxes = [[-4, 0, 20, 10], [width - 10, 5, 30, 10], [width + 5, 5, 10, 10], [1, 1, 5, -3], [1, 1, width - 0.9, 5]]
+    boxes = [
+        [-4, 0, 20, 10],
+        [width - 10, 5, 30, 10],
+        [width + 5, 5, 10, 10],
+        [1, 1, 5, -3],
+        [1, 1, width - 0.9, 5],
+    ]
     entries = [{"image_id": "s0", "category_id": 3, "bbox": b, "score": 0.9} for b in boxes]
     detector = PredictionsDetector(write(tmp_path / "r.json", entries), dataset=small_dataset())
     assert (detector.clipped, detector.outside, len(detector)) == (2, 1, 3)
     (found,) = detector.detect_samples(["s0"])
     assert found.xyxy[:2].tolist() == [[0, 0, 16, 10], [width - 10, 5, width, 15]]
     said = " ".join(detector.info.notes)
-    assert "2 boxes reach past" in said and "1 boxes lie wholly outside" in said and "1 boxes have a negative" in said
+    assert (
+        "2 boxes reach past" in said
+        and "1 boxes lie wholly outside" in said
+        and "1 boxes have a negative" in said
+    )
 
 
 @pytest.mark.parametrize(
@@ -82,10 +101,18 @@ def test_boxes_past_the_edge_are_clipped_and_those_outside_left_out_both_counted
 def test_images_by_file_name(tmp_path, write_id, how):
     plain = small_dataset()
     data = Dataset(
-        name="named", format="voc", source="", class_map=plain.class_map, sample_ids=[f"train/s{i}" for i in range(4)],
-        files=[f"/pictures/00{i + 139}.jpg" for i in range(4)], sizes=plain.sizes, objects=plain.objects,
+        name="named",
+        format="voc",
+        source="",
+        class_map=plain.class_map,
+        sample_ids=[f"train/s{i}" for i in range(4)],
+        files=[f"/pictures/00{i + 139}.jpg" for i in range(4)],
+        sizes=plain.sizes,
+        objects=plain.objects,
     )
-    entries = [{"image_id": write_id(i), "category_id": 3, "bbox": [i, i, 5, 5], "score": 0.9} for i in range(4)]
+    entries = [
+        {"image_id": write_id(i), "category_id": 3, "bbox": [i, i, 5, 5], "score": 0.9} for i in range(4)
+    ]
     detector = PredictionsDetector(write(tmp_path / "r.json", entries), dataset=data)
     assert detector.info.settings["images_by"] == how
     assert [d.xyxy[0, 0] for d in detector.detect_samples(data.sample_ids)] == [0, 1, 2, 3]
@@ -95,13 +122,22 @@ def test_a_dict_with_its_own_images_and_categories(tmp_path):
     """Ids that count otherwise than the data set's: the file's own lists of images and categories decide."""
     plain = small_dataset()
     data = Dataset(
-        name="named", format="voc", source="", class_map=plain.class_map, sample_ids=["1", "0", "3", "2"],
-        files=[f"/pictures/{n}.jpg" for n in "abcd"], sizes=plain.sizes, objects=plain.objects,
+        name="named",
+        format="voc",
+        source="",
+        class_map=plain.class_map,
+        sample_ids=["1", "0", "3", "2"],
+        files=[f"/pictures/{n}.jpg" for n in "abcd"],
+        sizes=plain.sizes,
+        objects=plain.objects,
     )
     content = {
         "images": [{"id": i, "file_name": f"elsewhere/{n}.jpg"} for i, n in enumerate("abcd")],
         "categories": [{"id": 0, "name": "dog"}, {"id": 7, "name": "unicorn"}],
-        "annotations": [{"image_id": 3, "category_id": 0, "bbox": [1, 1, 5, 5], "score": 0.4}, {"image_id": 0, "category_id": 7, "bbox": [1, 1, 5, 5], "score": 0.3}],
+        "annotations": [
+            {"image_id": 3, "category_id": 0, "bbox": [1, 1, 5, 5], "score": 0.4},
+            {"image_id": 0, "category_id": 7, "bbox": [1, 1, 5, 5], "score": 0.3},
+        ],
     }
     detector = PredictionsDetector(write(tmp_path / "r.json", content), dataset=data)
     assert detector.info.class_map == ClassMap(("dog", "unicorn"), (0, 7))
@@ -114,8 +150,19 @@ def many() -> Dataset:
 
 
 FAULTS = {
-    "look normalised": lambda e, size: {**e, "bbox": [e["bbox"][0] / size[0], e["bbox"][1] / size[1], e["bbox"][2] / size[0], e["bbox"][3] / size[1]]},
-    "read as x1, y1, x2, y2 they fit": lambda e, size: {**e, "bbox": [*e["bbox"][:2], e["bbox"][0] + e["bbox"][2], e["bbox"][1] + e["bbox"][3]]},
+    "look normalised": lambda e, size: {
+        **e,
+        "bbox": [
+            e["bbox"][0] / size[0],
+            e["bbox"][1] / size[1],
+            e["bbox"][2] / size[0],
+            e["bbox"][3] / size[1],
+        ],
+    },
+    "read as x1, y1, x2, y2 they fit": lambda e, size: {
+        **e,
+        "bbox": [*e["bbox"][:2], e["bbox"][0] + e["bbox"][2], e["bbox"][1] + e["bbox"][3]],
+    },
     "has an image id of the truth: they say 'x-": lambda e, size: {**e, "image_id": f"x-{e['image_id']}"},
     "category ids are positions 0, 1, 2": lambda e, size: {**e, "category_id": IDS.index(e["category_id"])},
     "smallest is -2; apply a sigmoid": lambda e, size: {**e, "score": -2},
@@ -162,9 +209,21 @@ def test_what_is_no_results_file(tmp_path):
 def test_hash_follows_file_and_data(tmp_path):
     data, entries = small_dataset(), results_of(small_dataset())
     one = PredictionsDetector(write(tmp_path / "r.json", entries), dataset=data).info.weights_hash
-    assert PredictionsDetector(write(tmp_path / "r.json", entries), dataset=small_dataset()).info.weights_hash == one
+    assert (
+        PredictionsDetector(write(tmp_path / "r.json", entries), dataset=small_dataset()).info.weights_hash
+        == one
+    )
     assert PredictionsDetector(write(tmp_path / "r.json", entries[1:]), dataset=data).info.weights_hash != one
-    other = Dataset(name="o", format="m", source="", class_map=data.class_map, sample_ids=data.sample_ids, files=[""] * 4, sizes=data.sizes, objects=ObjectTable.empty())
+    other = Dataset(
+        name="o",
+        format="m",
+        source="",
+        class_map=data.class_map,
+        sample_ids=data.sample_ids,
+        files=[""] * 4,
+        sizes=data.sizes,
+        objects=ObjectTable.empty(),
+    )
     assert PredictionsDetector(tmp_path / "r.json", dataset=other).info.weights_hash != one
 
 

@@ -6,8 +6,11 @@ from detector.models.raw_scores import read_layout
 
 def outputs(raw, *, anchors=(2, 0), classes=(2, 1), scores=(0.8, 0.3), **more):
     probe = {
-        "raw_detection_scores": np.array(raw, np.float32), "raw_detection_boxes": np.zeros((len(raw), 4), np.float32),
-        "detection_scores": np.array(scores), "detection_classes": np.array(classes, float), "num_detections": np.float32(len(scores)),
+        "raw_detection_scores": np.array(raw, np.float32),
+        "raw_detection_boxes": np.zeros((len(raw), 4), np.float32),
+        "detection_scores": np.array(scores),
+        "detection_classes": np.array(classes, float),
+        "num_detections": np.float32(len(scores)),
     }
     if anchors is not None:
         probe["detection_anchor_indices"] = np.array(anchors, float)
@@ -22,7 +25,10 @@ def logit(p):
     return np.log(np.maximum(p, 1e-6) / (1 - p))
 
 
-@pytest.mark.parametrize("raw, background, logits", [(PLAIN, False, False), (BEHIND, True, False), (logit(PLAIN), False, True), (logit(BEHIND), True, True)])
+@pytest.mark.parametrize(
+    "raw, background, logits",
+    [(PLAIN, False, False), (BEHIND, True, False), (logit(PLAIN), False, True), (logit(BEHIND), True, True)],
+)
 def test_the_layout_is_proven_by_value(raw, background, logits):
     layout = read_layout(outputs(raw))
     assert (layout.background, layout.logits, layout.usable, layout.classes) == (background, logits, True, 2)

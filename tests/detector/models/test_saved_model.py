@@ -75,7 +75,9 @@ def test_candidates_are_the_raw_rows_without_background(which, request):
 
 def test_labels_beside_the_model_and_ids_without_a_name(cells_model, tmp_path):
     folder = shutil.copytree(cells_model, tmp_path / "saved_model")
-    (tmp_path / "label_map.pbtxt").write_text("item { id: 1 name: 'r' }\nitem { id: 3 name: 'b' display_name: 'blue thing' }")
+    (tmp_path / "label_map.pbtxt").write_text(
+        "item { id: 1 name: 'r' }\nitem { id: 3 name: 'b' display_name: 'blue thing' }"
+    )
     detector = SavedModelDetector(folder)
     assert detector.info.class_map.names == ("r", "blue thing")
     assert detector.info.name == tmp_path.name
@@ -120,18 +122,31 @@ def test_several_threads_get_their_own_answers(cells):
 
 def test_fixed_input_without_raw_outputs_or_count(tmp_path):
     """The barest interface: a fixed input size, three outputs."""
-    folder = export(tmp_path / "m", raw=None, anchors=False, input_shape=(24, 32, 3), padded_scores=0.0, rename={"num_detections": "count"})
+    folder = export(
+        tmp_path / "m",
+        raw=None,
+        anchors=False,
+        input_shape=(24, 32, 3),
+        padded_scores=0.0,
+        rename={"num_detections": "count"},
+    )
     detector = SavedModelDetector(folder, labels=LABELS)
     assert detector.info.input_size == (32, 24) and any("fixed at 32x24" in n for n in detector.info.notes)
     (found,) = detector.detect([lit_cell(1, 2, 2)])
-    assert found.xyxy[0].tolist() == pytest.approx([40, 20, 60, 40], abs=1e-3) and len(found) == 1 and found.anchor_ids is None
+    assert (
+        found.xyxy[0].tolist() == pytest.approx([40, 20, 60, 40], abs=1e-3)
+        and len(found) == 1
+        and found.anchor_ids is None
+    )
     with pytest.raises(CapabilityError, match="no raw_detection_boxes"):
         detector.candidates([lit_cell(1, 2, 2)])
 
 
 def test_other_outputs_are_named(tmp_path):
     folder = export(tmp_path / "m", rename={"detection_boxes": "output_0", "detection_scores": "output_1"})
-    with pytest.raises(ModelError, match=r"detection_boxes, detection_scores is missing, found .*output_0 \[1, 10, 4\]"):
+    with pytest.raises(
+        ModelError, match=r"detection_boxes, detection_scores is missing, found .*output_0 \[1, 10, 4\]"
+    ):
         SavedModelDetector(folder)
 
 
@@ -147,7 +162,9 @@ def test_what_is_no_saved_model(tmp_path, cells_model):
 
 
 def test_two_dogs(shared):
-    """A COCO network on the Object Detection API's first test picture: two dogs above 0.8, a person at 0.27."""
+    """A COCO network on the Object Detection API's first test picture: two dogs above 0.8, a person at
+    0.27.
+    """
     from detector.data.images import read_image
 
     detector = SavedModelDetector(shared / "weights" / "yolox_nano_coco" / "saved_model")

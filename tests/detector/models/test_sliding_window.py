@@ -31,7 +31,9 @@ def classifier() -> keras.Model:
 
 @pytest.fixture(scope="module")
 def folder(classifier, tmp_path_factory):
-    return save_sliding_window(tmp_path_factory.mktemp("made") / "bars", classifier, BAR, SETTINGS, name="Bars")
+    return save_sliding_window(
+        tmp_path_factory.mktemp("made") / "bars", classifier, BAR, SETTINGS, name="Bars"
+    )
 
 
 class TestKeepsTheContract(DetectorContract):
@@ -72,27 +74,53 @@ def test_a_window_lies_where_its_first_pixel_is():
 
 def test_padding_moves_no_window_and_lets_it_reach_over_the_border():
     network, geometry = bright_corner((10, 5), 1)
-    detector = SlidingWindow(network, geometry, BAR, SlidingWindowSettings((10,), score_threshold=0.5, pad=0.4, refine_iou=1.0, iou_threshold=1.0, inside_threshold=1.0))
+    detector = SlidingWindow(
+        network,
+        geometry,
+        BAR,
+        SlidingWindowSettings(
+            (10,), score_threshold=0.5, pad=0.4, refine_iou=1.0, iou_threshold=1.0, inside_threshold=1.0
+        ),
+    )
     image = picture(9, 14, (6, 3))
     [found], [whole] = detector.detect([image]), detector.windows([image])
     assert whole.xyxy.tolist() == [[6, 3, 16, 8]] and found.xyxy.tolist() == [[6, 3, 14, 8]]
-    corner = detector.windows([picture(9, 14, (0, 0))])[0]  # the repeated edge is white too: windows from (-4, -2) on
-    assert corner.xyxy.min(axis=0).tolist() == [-4, -2, 6, 3] and corner.xyxy.max(axis=0).tolist() == [0, 0, 10, 5]
+    corner = detector.windows([picture(9, 14, (0, 0))])[
+        0
+    ]  # the repeated edge is white too: windows from (-4, -2) on
+    assert corner.xyxy.min(axis=0).tolist() == [-4, -2, 6, 3] and corner.xyxy.max(axis=0).tolist() == [
+        0,
+        0,
+        10,
+        5,
+    ]
 
 
 def test_windows_of_other_sizes_are_found_in_the_resized_picture():
     network, geometry = bright_corner((8, 6), 2)
     seen = scan(network, geometry, np.zeros((21, 31), np.uint8), 16, 0.0)
-    assert seen.margins.shape == (3, 5)  # 31x21 becomes 16x10 (rounded half to even), each way by its own factor
+    assert seen.margins.shape == (
+        3,
+        5,
+    )  # 31x21 becomes 16x10 (rounded half to even), each way by its own factor
     np.testing.assert_allclose(seen.xyxy[0], [0, 0, 8 * 31 / 16, 6 * 21 / 10], rtol=1e-6)
     np.testing.assert_allclose(seen.xyxy[-1], [8 * 31 / 16, 4 * 21 / 10, 16 * 31 / 16, 21], rtol=1e-6)
     none = scan(network, geometry, np.zeros((21, 31), np.uint8), 200, 0.0)
     assert none.margins.shape == (0, 0) and none.xyxy.shape == (0, 4)
-    assert len(SlidingWindow(network, geometry, BAR, SlidingWindowSettings((200,), pad=0.0)).detect([picture(21, 31)])[0]) == 0
+    assert (
+        len(
+            SlidingWindow(network, geometry, BAR, SlidingWindowSettings((200,), pad=0.0)).detect(
+                [picture(21, 31)]
+            )[0]
+        )
+        == 0
+    )
 
 
 def test_a_scan_equals_the_classifier_on_the_windows_it_names(classifier):
-    """Position by position, at a scale of its own, on a picture that is not square, with the border repeated."""
+    """Position by position, at a scale of its own, on a picture that is not square, with the border
+    repeated.
+    """
     network, geometry = to_fully_convolutional(classifier)
     grey = patterned(63, 101, 4)[..., 0]
     for width in (36.0, 27.0):
@@ -100,9 +128,18 @@ def test_a_scan_equals_the_classifier_on_the_windows_it_names(classifier):
         import cv2
 
         size = (round(101 * 36 / width), round(63 * 36 / width))
-        padded = cv2.copyMakeBorder(cv2.resize(grey, size, interpolation=cv2.INTER_LINEAR) if width != 36 else grey, 4, 4, 7, 7, cv2.BORDER_REPLICATE)
+        padded = cv2.copyMakeBorder(
+            cv2.resize(grey, size, interpolation=cv2.INTER_LINEAR) if width != 36 else grey,
+            4,
+            4,
+            7,
+            7,
+            cv2.BORDER_REPLICATE,
+        )
         windows = (seen.xyxy * np.tile([size[0] / 101, size[1] / 63], 2) + [7, 4, 7, 4]).round().astype(int)
-        patches = np.stack([padded[y1:y2, x1:x2] for x1, y1, x2, y2 in windows])[..., None].astype(np.float32) / 255
+        patches = (
+            np.stack([padded[y1:y2, x1:x2] for x1, y1, x2, y2 in windows])[..., None].astype(np.float32) / 255
+        )
         logits = np.asarray(classifier(patches))
         scores = 1 / (1 + np.exp(logits[:, 0] - logits[:, 1]))
         np.testing.assert_allclose(seen.scores.reshape(-1), scores, atol=1e-5)
@@ -112,27 +149,50 @@ def test_a_scan_equals_the_classifier_on_the_windows_it_names(classifier):
 def test_cut_out_takes_the_pixels_of_the_window():
     grey = np.random.default_rng(0).integers(0, 256, (21, 31), np.uint8)
     assert np.array_equal(cut_out(grey, [[4, 3, 12, 9]], (8, 6))[0], grey[3:9, 4:12])
-    assert np.array_equal(cut_out(grey, [[-2, 0, 6, 6]], (8, 6))[0][:, :3], np.repeat(grey[:6, :1], 3, axis=1))
+    assert np.array_equal(
+        cut_out(grey, [[-2, 0, 6, 6]], (8, 6))[0][:, :3], np.repeat(grey[:6, :1], 3, axis=1)
+    )
     assert cut_out(grey, np.zeros((0, 4)), (8, 6)).shape == (0, 6, 8)
 
 
 def of(rows: list[tuple[list[float], float]], size: tuple[int, int] = (300, 100)) -> Candidates:
-    boxes, margins = np.array([r[0] for r in rows], np.float32).reshape(-1, 4), np.array([[r[1]] for r in rows], np.float32).reshape(-1, 1)
-    return Candidates(boxes, 1 / (1 + np.exp(-margins.astype(np.float64))), size, anchors=boxes, levels=np.zeros(len(rows)), logits=margins)
+    boxes, margins = (
+        np.array([r[0] for r in rows], np.float32).reshape(-1, 4),
+        np.array([[r[1]] for r in rows], np.float32).reshape(-1, 1),
+    )
+    return Candidates(
+        boxes,
+        1 / (1 + np.exp(-margins.astype(np.float64))),
+        size,
+        anchors=boxes,
+        levels=np.zeros(len(rows)),
+        logits=margins,
+    )
 
 
 def test_refinement_weighs_neighbours_by_their_odds_by_hand():
     rows = [([100, 20, 200, 60], np.log(3)), ([104, 20, 204, 60], 0.0), ([250, 20, 350, 60], 0.0)]
     found = find_windows(of(rows), SlidingWindowSettings(score_threshold=0.1))
-    np.testing.assert_allclose(found.xyxy, [[101, 20, 201, 60], [250, 20, 350, 60]])  # (3 * 100 + 1 * 104) / 4
+    np.testing.assert_allclose(
+        found.xyxy, [[101, 20, 201, 60], [250, 20, 350, 60]]
+    )  # (3 * 100 + 1 * 104) / 4
     assert found.rows.tolist() == [0, 2]
     as_found = find_windows(of(rows), SlidingWindowSettings(score_threshold=0.1, refine_iou=1.0))
     assert as_found.xyxy.tolist() == [[100, 20, 200, 60], [250, 20, 350, 60]]
-    assert windows_to_detections(of(rows), SlidingWindowSettings(score_threshold=0.1)).xyxy[1].tolist() == [250, 20, 300, 60]
+    assert windows_to_detections(of(rows), SlidingWindowSettings(score_threshold=0.1)).xyxy[1].tolist() == [
+        250,
+        20,
+        300,
+        60,
+    ]
 
 
 def test_a_part_of_the_object_at_another_scale_is_suppressed():
-    rows = [([0, 0, 200, 80], 3.0), ([20, 20, 100, 52], 2.0), ([210, 0, 290, 32], 1.0)]  # the second has an IoU of 0.16
+    rows = [
+        ([0, 0, 200, 80], 3.0),
+        ([20, 20, 100, 52], 2.0),
+        ([210, 0, 290, 32], 1.0),
+    ]  # the second has an IoU of 0.16
     assert find_windows(of(rows), SlidingWindowSettings()).rows.tolist() == [0, 2]
     assert find_windows(of(rows), SlidingWindowSettings(inside_threshold=1.0)).rows.tolist() == [0, 1, 2]
 
@@ -157,11 +217,24 @@ def test_more_than_one_class_is_refused():
 
 def test_the_folder_opens_with_its_settings_and_takes_others(folder):
     detector = load_detector(folder)
-    assert (detector.info.name, detector.info.kind, detector.info.class_map.names) == ("Bars", "sliding_window", ("bar",))
+    assert (detector.info.name, detector.info.kind, detector.info.class_map.names) == (
+        "Bars",
+        "sliding_window",
+        ("bar",),
+    )
     assert detector.settings == SETTINGS and detector.geometry == WindowGeometry((36, 20), 4)
     other = load_detector(folder, window_widths=[40], labels=["pole"])
     assert other.settings.window_widths == (40.0,) and other.info.class_map.names == ("pole",)
-    assert len({detector.info.weights_hash, other.info.weights_hash, load_detector(folder, pad=0.1).info.weights_hash}) == 3
+    assert (
+        len(
+            {
+                detector.info.weights_hash,
+                other.info.weights_hash,
+                load_detector(folder, pad=0.1).info.weights_hash,
+            }
+        )
+        == 3
+    )
     assert load_detector(folder).info.weights_hash == detector.info.weights_hash
     with pytest.raises(ConfigError, match="pad"):
         load_detector(folder, pad=0.9)
@@ -186,5 +259,7 @@ def test_a_broken_folder_says_what_is_wrong(folder, tmp_path):
         load(settings={"colour": 1})
     three = keras.Sequential([keras.Input((20, 36, 1)), keras.layers.Flatten(), keras.layers.Dense(3)])
     save_sliding_window(tmp_path / "three", three, BAR)
-    with pytest.raises(ModelError, match=r"two logits \(background, object\), it takes 1 channels and gives 3"):
+    with pytest.raises(
+        ModelError, match=r"two logits \(background, object\), it takes 1 channels and gives 3"
+    ):
         load_detector(tmp_path / "three")

@@ -28,7 +28,10 @@ class TestTFLiteKeepsTheContract(DetectorContract):
 class TestRawOutputsKeepTheContract(DetectorContract):
     @pytest.fixture(scope="class")
     def detector(self, tmp_path_factory):
-        return TFLiteDetector(build(tmp_path_factory.mktemp("raw") / "raw.tflite", postprocess=False, kind="float32"), labels=LABELS)
+        return TFLiteDetector(
+            build(tmp_path_factory.mktemp("raw") / "raw.tflite", postprocess=False, kind="float32"),
+            labels=LABELS,
+        )
 
 
 @pytest.mark.parametrize("kind", ["uint8", "int8", "float32"])
@@ -38,7 +41,8 @@ def test_a_lit_cell_is_found_with_its_class_score_and_box(tmp_path, kind, backgr
     (found,) = detector.detect([cell_picture(1, 2, channel=2)])
     assert detector.info.class_map.names[found.class_ids[0]] == "blue"
     assert found.xyxy[0].tolist() == pytest.approx([32, 16, 48, 32], abs=1e-3)
-    # the mean of the lit cell is 1 in the input's range -1..1, but for the half pixel of neighbours the resize lets in
+    # the mean of the lit cell is 1 in the input's range -1..1, but for the half pixel of neighbours the
+    # resize lets in
     assert found.scores[0] == pytest.approx(sigmoid(4 - 1), abs=0.02)
     assert found.scores[1] < 0.05
 
@@ -55,10 +59,18 @@ def test_the_resize_is_the_callers_choice(tmp_path):
     """Halved, TF1's rule takes every other pixel as it is; at pixel centres two are averaged."""
     picture = np.zeros((48, 64, 3), np.uint8)
     picture[::2, ::2] = 200
-    made = {rule: TFLiteDetector(build(tmp_path / "m.tflite"), labels=LABELS, resize=rule) for rule in ("legacy", "half-pixel")}
-    assert set(np.unique(made["legacy"].resized(picture))) == {200} and set(np.unique(made["half-pixel"].resized(picture))) == {50}
+    made = {
+        rule: TFLiteDetector(build(tmp_path / "m.tflite"), labels=LABELS, resize=rule)
+        for rule in ("legacy", "half-pixel")
+    }
+    assert set(np.unique(made["legacy"].resized(picture))) == {200} and set(
+        np.unique(made["half-pixel"].resized(picture))
+    ) == {50}
     assert made["legacy"].info.weights_hash != made["half-pixel"].info.weights_hash
-    assert TFLiteDetector(build(tmp_path / "m.tflite"), labels=LABELS).info.settings["resize"] == "bilinear, half-pixel centres"
+    assert (
+        TFLiteDetector(build(tmp_path / "m.tflite"), labels=LABELS).info.settings["resize"]
+        == "bilinear, half-pixel centres"
+    )
     with pytest.raises(InputError, match="half-pixel, legacy, letterbox, got 'nearest'"):
         TFLiteDetector(build(tmp_path / "m.tflite"), labels=LABELS, resize="nearest")
 
@@ -88,13 +100,17 @@ def test_candidates_leave_the_background_out(tmp_path):
 def test_a_label_map_longer_than_the_network(tmp_path):
     detector = TFLiteDetector(build(tmp_path / "m.tflite"), labels=[*LABELS, "cyan", "pink"])
     (shown,) = detector.candidates([cell_picture(2, 0, channel=2)])
-    assert shown.scores.shape == (12, 5) and shown.scores[8].argmax() == 2 and (shown.scores[:, 3:] == 0).all()
+    assert (
+        shown.scores.shape == (12, 5) and shown.scores[8].argmax() == 2 and (shown.scores[:, 3:] == 0).all()
+    )
     assert any("another model's" in note for note in detector.info.notes)
 
 
 def test_decoding_is_the_reference_rule():
     scales = {"y_scale": 10.0, "x_scale": 10.0, "h_scale": 5.0, "w_scale": 5.0}
-    got = decode_boxes(np.array([[1.0, 2.0, 5 * np.log(2), 5 * np.log(3)]]), np.array([[0.5, 0.4, 0.2, 0.1]]), scales)
+    got = decode_boxes(
+        np.array([[1.0, 2.0, 5 * np.log(2), 5 * np.log(3)]]), np.array([[0.5, 0.4, 0.2, 0.1]]), scales
+    )
     assert got[0].tolist() == pytest.approx([0.52 - 0.2, 0.42 - 0.15, 0.52 + 0.2, 0.42 + 0.15])
 
 
@@ -143,7 +159,11 @@ def test_input_range_from_metadata_from_the_user_or_by_default(tmp_path):
     picture = [cell_picture(1, 2, channel=0)]
 
     def best(**options):
-        detector = TFLiteDetector(build(tmp_path / "m.tflite", kind="float32", mean_std=options.pop("mean_std", None)), labels=LABELS, **options)
+        detector = TFLiteDetector(
+            build(tmp_path / "m.tflite", kind="float32", mean_std=options.pop("mean_std", None)),
+            labels=LABELS,
+            **options,
+        )
         return detector.detect(picture)[0].scores[0], detector.info
 
     score, info = best()
@@ -156,7 +176,9 @@ def test_input_range_from_metadata_from_the_user_or_by_default(tmp_path):
 
 def test_facts_of_a_file(tmp_path):
     facts = read_facts(build(tmp_path / "m.tflite", mean_std=(127.5, 128.0), packed={"labels.txt": "a\nb"}))
-    assert facts.postprocess["max_detections"] == 10 and facts.postprocess["nms_iou_threshold"] == pytest.approx(0.6)
+    assert facts.postprocess["max_detections"] == 10 and facts.postprocess[
+        "nms_iou_threshold"
+    ] == pytest.approx(0.6)
     assert (facts.mean, facts.std) == ((127.5,), (128.0,))
     assert facts.labels.names == ("a", "b")
 
@@ -167,7 +189,9 @@ def test_hash_follows_weights_labels_and_settings(tmp_path):
     others = [
         TFLiteDetector(tmp_path / "a.tflite", labels=["x", "y", "z"]).info.weights_hash,
         TFLiteDetector(tmp_path / "a.tflite", labels=LABELS, input_range=(0, 1)).info.weights_hash,
-        TFLiteDetector(build(tmp_path / "c.tflite", kind="float32", max_detections=5), labels=LABELS).info.weights_hash,
+        TFLiteDetector(
+            build(tmp_path / "c.tflite", kind="float32", max_detections=5), labels=LABELS
+        ).info.weights_hash,
     ]
     assert one == same and len({one, *others}) == 4
 
@@ -199,13 +223,20 @@ def details(*rows):
     return [{"index": i, "name": name, "shape": shape} for i, (name, shape) in enumerate(rows)]
 
 
-PROBE = {"boxes": np.tile([0.1, 0.2, 0.5, 0.6], (1, 10, 1)), "classes": np.tile([0.0, 2, 1, 0, 0], (1, 2)), "scores": np.linspace(0.9, 0.02, 10)[None], "count": np.array([10.0])}
+PROBE = {
+    "boxes": np.tile([0.1, 0.2, 0.5, 0.6], (1, 10, 1)),
+    "classes": np.tile([0.0, 2, 1, 0, 0], (1, 2)),
+    "scores": np.linspace(0.9, 0.02, 10)[None],
+    "count": np.array([10.0]),
+}
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(PROBE)))
 def test_roles_by_shape_and_value_in_every_order(order):
     outputs = details(*[(f"StatefulPartitionedCall:{i}", PROBE[role].shape) for i, role in enumerate(order)])
-    layout = find_layout(NoOperations(), outputs, (), {i: PROBE[role] for i, role in enumerate(order)}, "m.tflite")
+    layout = find_layout(
+        NoOperations(), outputs, (), {i: PROBE[role] for i, role in enumerate(order)}, "m.tflite"
+    )
     assert layout.tensors == {role: i for i, role in enumerate(order)}
     assert layout.decided_by == "shapes and values"
 
@@ -215,21 +246,35 @@ def test_names_decide_where_values_cannot():
     shapes = [PROBE["boxes"].shape, (1, 10), (1, 10), (1,)]
     named = details(*zip(["location", "score", "category", "number of detections"], shapes))
     layout = find_layout(NoOperations(), named, (), flat, "m.tflite")
-    assert (layout.tensors["scores"], layout.tensors["classes"], layout.decided_by) == (1, 2, "the outputs' names")
+    assert (layout.tensors["scores"], layout.tensors["classes"], layout.decided_by) == (
+        1,
+        2,
+        "the outputs' names",
+    )
     with pytest.raises(ModelError, match="expected the four outputs"):
-        find_layout(NoOperations(), details(*[(f"o{i}", s) for i, s in enumerate(shapes)]), (), flat, "m.tflite")
+        find_layout(
+            NoOperations(), details(*[(f"o{i}", s) for i, s in enumerate(shapes)]), (), flat, "m.tflite"
+        )
 
 
 def test_other_networks_are_refused_with_what_they_have():
     with pytest.raises(ModelError, match=r"found Identity \[1, 84, 8400\]"):
-        find_layout(NoOperations(), details(("Identity", (1, 84, 8400))), (), {0: np.zeros((1, 84, 8400))}, "yolo.tflite")
+        find_layout(
+            NoOperations(),
+            details(("Identity", (1, 84, 8400))),
+            (),
+            {0: np.zeros((1, 84, 8400))},
+            "yolo.tflite",
+        )
 
 
 def test_real_files(shared):
     """The cat and raccoon network on its own kind of picture: 19 of the first 20 have a raccoon above 0.9."""
     from detector.data.images import read_image
 
-    detector = TFLiteDetector(shared / "weights" / "ssd_mobilenet_v2_fpnlite_cat_raccoon" / "detect_quant.tflite")
+    detector = TFLiteDetector(
+        shared / "weights" / "ssd_mobilenet_v2_fpnlite_cat_raccoon" / "detect_quant.tflite"
+    )
     assert detector.info.class_map.names == ("cat", "raccoon")
     pictures = sorted((shared / "data" / "raccoon" / "images").glob("*.jpg"))[:20]
     found = detector.detect([read_image(p) for p in pictures])
@@ -249,11 +294,22 @@ def test_drowsiness_on_its_forty_pictures(shared):
     tp = fp = fn = 0
     for xml in sorted((folder / "test_images").glob("*.xml")):
         objects = ElementTree.parse(xml).getroot().findall("object")
-        truth = [(o.findtext("name").lower(), [float(o.findtext(f"bndbox/{k}")) for k in ("xmin", "ymin", "xmax", "ymax")]) for o in objects]
+        truth = [
+            (
+                o.findtext("name").lower(),
+                [float(o.findtext(f"bndbox/{k}")) for k in ("xmin", "ymin", "xmax", "ymax")],
+            )
+            for o in objects
+        ]
         found = detector.detect([read_image(xml.with_suffix(".jpg"))])[0].above(0.5)
         free = list(range(len(truth)))
         for box, class_id in zip(found.xyxy, found.class_ids):
-            fits = [k for k in free if truth[k][0] == detector.info.class_map.names[class_id] and boxes.iou(box, np.array(truth[k][1]))[0, 0] >= 0.5]
+            fits = [
+                k
+                for k in free
+                if truth[k][0] == detector.info.class_map.names[class_id]
+                and boxes.iou(box, np.array(truth[k][1]))[0, 0] >= 0.5
+            ]
             tp, fp = tp + bool(fits), fp + (not fits)
             free = [k for k in free if k not in fits[:1]]
         fn += len(free)
@@ -262,12 +318,16 @@ def test_drowsiness_on_its_forty_pictures(shared):
 
 @pytest.mark.parametrize("asked", [None, 1, 2, 3])
 def test_per_class_suppression_keeps_every_class_whatever_the_threads(tmp_path, asked):
-    """LiteRT 2.3 loses a class of three on two threads; cells do not overlap, so the best twelve scores must come back."""
+    """LiteRT 2.3 loses a class of three on two threads; cells do not overlap, so the best twelve scores must
+    come back.
+    """
     file = build(tmp_path / "m.tflite", kind="float32", per_class=True, max_detections=12)
     detector = TFLiteDetector(file, labels=LABELS, num_threads=asked)
     picture = np.random.default_rng(0).integers(0, 256, (3, 4, 3), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
     (found,), (shown,) = detector.detect([picture]), detector.candidates([picture])
-    cells, classes = np.unravel_index(np.argsort(-shown.scores, axis=None, kind="stable")[:12], shown.scores.shape)
+    cells, classes = np.unravel_index(
+        np.argsort(-shown.scores, axis=None, kind="stable")[:12], shown.scores.shape
+    )
     assert found.class_ids.tolist() == classes.tolist() and set(classes) == {0, 1, 2}
     np.testing.assert_allclose(found.scores, shown.scores[cells, classes], atol=1e-6)
     np.testing.assert_allclose(found.xyxy, shown.xyxy[cells], atol=1e-3)
@@ -275,4 +335,7 @@ def test_per_class_suppression_keeps_every_class_whatever_the_threads(tmp_path, 
 
 
 def test_fast_suppression_uses_the_threads_it_is_given(tmp_path):
-    assert PER_CLASS_NOTE not in TFLiteDetector(build(tmp_path / "m.tflite"), labels=LABELS, num_threads=2).info.notes
+    assert (
+        PER_CLASS_NOTE
+        not in TFLiteDetector(build(tmp_path / "m.tflite"), labels=LABELS, num_threads=2).info.notes
+    )

@@ -17,7 +17,13 @@ from detector.two_head.folder import TwoHeadFolder, TwoHeadSettings
 from tests.detector.contract import DetectorContract, patterned
 
 CONFIG = TwoHeadConfig(
-    backbone="MobileNet", alpha=0.25, input_size=(96, 64), num_classes=3, box_channels=8, box_widths=(8,), dropout=0.0,
+    backbone="MobileNet",
+    alpha=0.25,
+    input_size=(96, 64),
+    num_classes=3,
+    box_channels=8,
+    box_widths=(8,),
+    dropout=0.0,
 )
 CLASSES = ClassMap(("car", "bus", "van"))
 
@@ -57,8 +63,14 @@ class TestTwoHeadKeepsTheContract(DetectorContract):
 def test_its_one_candidate_becomes_the_top_classes_on_one_box(arrays, made):
     image = patterned(61, 83, 4)
     (shown,), (found,) = made.candidates([image]), made.detect([image])
-    assert shown.scores.shape == (1, 3) and shown.scores.sum() == pytest.approx(1, abs=1e-5) and len(found) == 3
-    assert (found.xyxy == found.xyxy[0]).all() and sorted(found.class_ids.tolist()) == [0, 1, 2] and found.anchor_ids.tolist() == [0, 0, 0]
+    assert (
+        shown.scores.shape == (1, 3) and shown.scores.sum() == pytest.approx(1, abs=1e-5) and len(found) == 3
+    )
+    assert (
+        (found.xyxy == found.xyxy[0]).all()
+        and sorted(found.class_ids.tolist()) == [0, 1, 2]
+        and found.anchor_ids.tolist() == [0, 0, 0]
+    )
     (one,) = TwoHeadDetector(CONFIG, arrays, CLASSES, TwoHeadSettings(top_k=1)).detect([image])
     assert len(one) == 1 and one.class_ids[0] == shown.scores[0].argmax()
 
@@ -73,13 +85,23 @@ def test_the_letterbox_maps_boxes_back(arrays):
     share = np.asarray(detector.answering().predict_on_batch(pixels[None])["boxes"])[0]
     (shown,) = detector.candidates([image])
     wide = 100 * 96 / 64
-    assert shown.xyxy[0] == pytest.approx([share[0] * wide - (wide - 60) / 2, share[1] * 100, share[2] * wide - (wide - 60) / 2, share[3] * 100], abs=1e-3)
+    assert shown.xyxy[0] == pytest.approx(
+        [
+            share[0] * wide - (wide - 60) / 2,
+            share[1] * 100,
+            share[2] * wide - (wide - 60) / 2,
+            share[3] * 100,
+        ],
+        abs=1e-3,
+    )
 
 
 def test_the_mirror_average_is_that_of_both_pictures(arrays, made):
     both = TwoHeadDetector(CONFIG, arrays, CLASSES, TwoHeadSettings(flip_average=True))
     image = patterned(64, 96, 6)
-    (one,), (other,), (mean,) = (d.candidates([i]) for d, i in ((made, image), (made, image[:, ::-1].copy()), (both, image)))
+    (one,), (other,), (mean,) = (
+        d.candidates([i]) for d, i in ((made, image), (made, image[:, ::-1].copy()), (both, image))
+    )
     x1, y1, x2, y2 = other.xyxy[0]
     assert mean.xyxy[0] == pytest.approx((one.xyxy[0] + np.array([96 - x2, y1, 96 - x1, y2])) / 2, abs=1e-2)
     assert mean.scores == pytest.approx((one.scores + other.scores) / 2, abs=1e-4)
@@ -102,7 +124,11 @@ def test_a_folder_without_weights_and_wrong_names_are_refused(tmp_path, arrays):
         load_detector(tmp_path)
     save_arrays(tmp_path / "weights.npz", arrays, {"step": 7})
     detector = load_detector(tmp_path, top_k=1)
-    assert detector.info.name == "three" and detector.info.settings["max_total_detections"] == 1 and "Weights of step 7." in detector.info.notes
+    assert (
+        detector.info.name == "three"
+        and detector.info.settings["max_total_detections"] == 1
+        and "Weights of step 7." in detector.info.notes
+    )
     assert load_detector(tmp_path, labels=["a", "b", "c"]).info.class_map.names == ("a", "b", "c")
     with pytest.raises(ModelError, match="expected names for the network's 3 classes, got 2"):
         load_detector(tmp_path, classes=ClassMap(("a", "b")))
@@ -118,7 +144,9 @@ def test_weights_of_another_network_are_refused(arrays):
     import dataclasses
 
     detector = TwoHeadDetector(dataclasses.replace(CONFIG, box_widths=(9,)), arrays, CLASSES)
-    with pytest.raises(ModelError, match=r"expected box_hidden1/kernel of shape \[48, 9\], the weights have \[48, 8\]"):
+    with pytest.raises(
+        ModelError, match=r"expected box_hidden1/kernel of shape \[48, 9\], the weights have \[48, 8\]"
+    ):
         detector.detect([patterned(61, 83)])
 
 
@@ -129,11 +157,18 @@ def test_gradients_of_both_heads_agree_with_small_steps(made):
     assert frame.inputs.shape == (64, 96, 3) and frame.window == (0, 0, 96, 64) and frame.count == 1
     rng = np.random.default_rng(0)
     way = rng.normal(0, 1, frame.inputs.shape).astype(np.float32)
-    for column, read in ((1, lambda logits, boxes: logits[0, 0, 1]), (4, lambda logits, boxes: boxes[0, 0, 1] / 61)):
+    for column, read in (
+        (1, lambda logits, boxes: logits[0, 0, 1]),
+        (4, lambda logits, boxes: boxes[0, 0, 1] / 61),
+    ):
         got = made.gradients(frame, frame.inputs[None], [0], [column], [1.0])
         step = 0.05
-        ahead, behind = (read(*made.answer(frame, (frame.inputs + s * way)[None], boxes=True)) for s in (step, -step))
-        assert float((got.inputs[0] * way).sum()) == pytest.approx((ahead - behind) / (2 * step), rel=0.1, abs=1e-4)
+        ahead, behind = (
+            read(*made.answer(frame, (frame.inputs + s * way)[None], boxes=True)) for s in (step, -step)
+        )
+        assert float((got.inputs[0] * way).sum()) == pytest.approx(
+            (ahead - behind) / (2 * step), rel=0.1, abs=1e-4
+        )
 
 
 def test_evidence_is_read_at_two_maps(made):

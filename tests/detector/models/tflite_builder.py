@@ -22,7 +22,9 @@ GAIN = 4.0  # score = sigmoid(GAIN * mean of the cell in that channel - 1), the 
 def cell_anchors() -> np.ndarray:
     """float32 [12, 4]: centre y, centre x, height, width, normalised; rows first."""
     y, x = np.meshgrid((np.arange(ROWS) + 0.5) / ROWS, (np.arange(COLUMNS) + 0.5) / COLUMNS, indexing="ij")
-    return np.stack([y.ravel(), x.ravel(), np.full(12, 1 / ROWS), np.full(12, 1 / COLUMNS)], axis=1).astype(np.float32)
+    return np.stack([y.ravel(), x.ravel(), np.full(12, 1 / ROWS), np.full(12, 1 / COLUMNS)], axis=1).astype(
+        np.float32
+    )
 
 
 class _Graph:
@@ -45,7 +47,11 @@ class _Graph:
 
     def op(self, code, inputs, outputs, options_type=0, options=None, custom=None):
         c = fb.OperatorCodeT()
-        c.builtinCode, c.deprecatedBuiltinCode, c.version = code, min(code, 127), 2 if code == fb.BuiltinOperator.DEQUANTIZE else 1
+        c.builtinCode, c.deprecatedBuiltinCode, c.version = (
+            code,
+            min(code, 127),
+            2 if code == fb.BuiltinOperator.DEQUANTIZE else 1,
+        )
         o = fb.OperatorT()
         if custom:
             c.customCode, c.version = custom[0], 1
@@ -71,16 +77,32 @@ def build(
     custom_op: str = "TFLite_Detection_PostProcess",
     per_class: bool = False,
 ) -> Path:
-    """Write one. `kind` is the input's type; `order` the outputs' order in the file; `packed` files in its zip."""
+    """Write one. `kind` is the input's type; `order` the outputs' order in the file; `packed` files in its
+    zip.
+    """
     g = _Graph()
     types = {"uint8": fb.TensorType.UINT8, "int8": fb.TensorType.INT8, "float32": fb.TensorType.FLOAT32}
     quantised = {"uint8": (2 / 255, 127), "int8": (2 / 255, -1), "float32": (None, 0)}[kind]
-    x = image = g.tensor("image", (1, HEIGHT, WIDTH, 3), kind=types[kind], scale=quantised[0], zero=quantised[1])
+    x = image = g.tensor(
+        "image", (1, HEIGHT, WIDTH, 3), kind=types[kind], scale=quantised[0], zero=quantised[1]
+    )
     if kind != "float32":
         x = g.tensor("real", (1, HEIGHT, WIDTH, 3))
-        g.op(fb.BuiltinOperator.DEQUANTIZE, [image], [x], fb.BuiltinOptions.DequantizeOptions, fb.DequantizeOptionsT())
+        g.op(
+            fb.BuiltinOperator.DEQUANTIZE,
+            [image],
+            [x],
+            fb.BuiltinOptions.DequantizeOptions,
+            fb.DequantizeOptionsT(),
+        )
     pool = fb.Pool2DOptionsT()
-    pool.padding, pool.strideW, pool.strideH, pool.filterWidth, pool.filterHeight = fb.Padding.VALID, 8, 8, 8, 8
+    pool.padding, pool.strideW, pool.strideH, pool.filterWidth, pool.filterHeight = (
+        fb.Padding.VALID,
+        8,
+        8,
+        8,
+        8,
+    )
     cells = g.tensor("cells", (1, ROWS, COLUMNS, 3))
     g.op(fb.BuiltinOperator.AVERAGE_POOL_2D, [x], [cells], fb.BuiltinOptions.Pool2DOptions, pool)
     k = 3 + background
@@ -102,23 +124,52 @@ def build(
     g.op(fb.BuiltinOperator.RESHAPE, [mixed, shape], [flat], fb.BuiltinOptions.ReshapeOptions, reshape)
     scores = g.tensor("class_scores", (1, 12, k))
     g.op(fb.BuiltinOperator.LOGISTIC, [flat], [scores])
-    encodings = np.zeros((1, 12, 4), np.float32) if encodings is None else encodings.reshape(1, 12, 4).astype(np.float32)
+    encodings = (
+        np.zeros((1, 12, 4), np.float32)
+        if encodings is None
+        else encodings.reshape(1, 12, 4).astype(np.float32)
+    )
     anchors = cell_anchors()
     if postprocess:
         made = {
-            "boxes": g.tensor("out:a", (1, max_detections, 4)), "classes": g.tensor("out:b", (1, max_detections)),
-            "scores": g.tensor("out:c", (1, max_detections)), "count": g.tensor("out:d", (1,)),
+            "boxes": g.tensor("out:a", (1, max_detections, 4)),
+            "classes": g.tensor("out:b", (1, max_detections)),
+            "scores": g.tensor("out:c", (1, max_detections)),
+            "count": g.tensor("out:d", (1,)),
         }
-        options = flexbuffers.Dumps({
-            "max_detections": max_detections, "max_classes_per_detection": 1, "num_classes": 3, "nms_score_threshold": 1e-8,
-            "nms_iou_threshold": 0.6, "y_scale": 10.0, "x_scale": 10.0, "h_scale": 5.0, "w_scale": 5.0, "use_regular_nms": per_class,
-            "detections_per_class": 12,
-        })
+        options = flexbuffers.Dumps(
+            {
+                "max_detections": max_detections,
+                "max_classes_per_detection": 1,
+                "num_classes": 3,
+                "nms_score_threshold": 1e-8,
+                "nms_iou_threshold": 0.6,
+                "y_scale": 10.0,
+                "x_scale": 10.0,
+                "h_scale": 5.0,
+                "w_scale": 5.0,
+                "use_regular_nms": per_class,
+                "detections_per_class": 12,
+            }
+        )
         inputs = [g.tensor("encodings", (1, 12, 4), encodings), scores, g.tensor("anchors", (12, 4), anchors)]
-        g.op(fb.BuiltinOperator.CUSTOM, inputs, [made[r] for r in ("boxes", "classes", "scores", "count")], custom=(custom_op, options))
+        g.op(
+            fb.BuiltinOperator.CUSTOM,
+            inputs,
+            [made[r] for r in ("boxes", "classes", "scores", "count")],
+            custom=(custom_op, options),
+        )
         outputs = [made[role] for role in order]
     else:
-        corners = np.stack([anchors[:, 0] - anchors[:, 2] / 2, anchors[:, 1] - anchors[:, 3] / 2, anchors[:, 0] + anchors[:, 2] / 2, anchors[:, 1] + anchors[:, 3] / 2], axis=1)
+        corners = np.stack(
+            [
+                anchors[:, 0] - anchors[:, 2] / 2,
+                anchors[:, 1] - anchors[:, 3] / 2,
+                anchors[:, 0] + anchors[:, 2] / 2,
+                anchors[:, 1] + anchors[:, 3] / 2,
+            ],
+            axis=1,
+        )
         rows = corners if raw_decoded else np.random.default_rng(0).normal(0, 2, (12, 4)).astype(np.float32)
         add = fb.AddOptionsT()
         boxes = g.tensor("boxes", (1, 12, 4))
@@ -129,7 +180,13 @@ def build(
         g.op(fb.BuiltinOperator.MEAN, [scores, axes], [first], fb.BuiltinOptions.ReducerOptions, mean)
         none = g.tensor("none", (1,))
         g.op(fb.BuiltinOperator.MUL, [first, zero], [none], fb.BuiltinOptions.MulOptions, fb.MulOptionsT())
-        g.op(fb.BuiltinOperator.ADD, [g.tensor("grid", (1, 12, 4), rows), none], [boxes], fb.BuiltinOptions.AddOptions, add)
+        g.op(
+            fb.BuiltinOperator.ADD,
+            [g.tensor("grid", (1, 12, 4), rows), none],
+            [boxes],
+            fb.BuiltinOptions.AddOptions,
+            add,
+        )
         outputs = [boxes, scores]
     graph = fb.SubGraphT()
     graph.tensors, graph.inputs, graph.outputs, graph.operators = g.tensors, [image], outputs, g.operators
@@ -156,7 +213,9 @@ def build(
 
 
 def _metadata(mean: float, std: float) -> bytes:
-    """ModelMetadata > SubGraphMetadata > TensorMetadata > ProcessUnit > NormalizationOptions, by field number."""
+    """ModelMetadata > SubGraphMetadata > TensorMetadata > ProcessUnit > NormalizationOptions, by field
+    number.
+    """
     b = flatbuffers.Builder(256)
 
     def floats(value):

@@ -1,4 +1,6 @@
-"""Small patches and pictures whose object is easy to tell: a bright bar with two dark wheels, 28x20 pixels."""
+"""Small patches and pictures whose object is easy to tell: a bright bar with two dark wheels, 28x20
+pixels.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +11,31 @@ from detector.sliding.recipe import SlidingRecipe
 
 SIZE = (28, 20)  # (W, H)
 QUICK = SlidingRecipe(
-    class_name="bar", widths=(4, 6), dense=12, steps=14, batch_size=16, rounds=2, mosaics=3, hard_negatives=50, held_out=0.25,
-    evaluate_every=5, checkpoint_every=3, seed=5, window_widths=(28.0, 40.0), learning_rate=0.01, shift=1.0, label_smoothing=0.05,
+    class_name="bar",
+    widths=(4, 6),
+    dense=12,
+    steps=14,
+    batch_size=16,
+    rounds=2,
+    mosaics=3,
+    hard_negatives=50,
+    held_out=0.25,
+    evaluate_every=5,
+    checkpoint_every=3,
+    seed=5,
+    window_widths=(28.0, 40.0),
+    learning_rate=0.01,
+    shift=1.0,
+    label_smoothing=0.05,
 )
 
 
 def ground(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
     """Grey with a slope and noise, uint8."""
-    slope = np.linspace(0, rng.uniform(-30, 30), width)[None, :] + np.linspace(0, rng.uniform(-30, 30), height)[:, None]
+    slope = (
+        np.linspace(0, rng.uniform(-30, 30), width)[None, :]
+        + np.linspace(0, rng.uniform(-30, 30), height)[:, None]
+    )
     return np.clip(110 + slope + rng.normal(0, 12, (height, width)), 0, 255).astype(np.uint8)
 
 

@@ -1,4 +1,6 @@
-"""A sliding-window detector opened for heat maps: a frame a scale, margins as logits, gradients of one window."""
+"""A sliding-window detector opened for heat maps: a frame a scale, margins as logits, gradients of one
+window.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,11 @@ IMAGE = patterned(61, 83, 1)
 def detector(tmp_path_factory):
     classifier = shaken(patch_classifier((36, 20), widths=(3, 4), dense=7))
     settings = SlidingWindowSettings(window_widths=(36.0, 54.0), score_threshold=0.05)
-    return load_sliding_window(save_sliding_window(tmp_path_factory.mktemp("made") / "bars", classifier, ClassMap(("bar",)), settings))
+    return load_sliding_window(
+        save_sliding_window(
+            tmp_path_factory.mktemp("made") / "bars", classifier, ClassMap(("bar",)), settings
+        )
+    )
 
 
 def test_each_scale_is_a_frame_that_answers_for_its_windows(detector):
@@ -54,7 +60,12 @@ def test_gradients_of_one_window_stay_in_it(detector):
     outside[y1:y2, x1:x2] = 0
     assert np.abs(found.inputs).max() > 0 and not outside.any()
     layers = detector.evidence_layers([row])
-    assert np.abs(detector.gradients(frame, frame.inputs[None], [row], [0], [1.0], layers).gradients[layers[0]]).max() > 0
+    assert (
+        np.abs(
+            detector.gradients(frame, frame.inputs[None], [row], [0], [1.0], layers).gradients[layers[0]]
+        ).max()
+        > 0
+    )
     with pytest.raises(InputError, match="the windows of this scale"):
         detector.gradients(frame, frame.inputs[None], [0], [0], [1.0])
 
@@ -70,7 +81,9 @@ def test_an_objects_windows_are_of_one_scale(detector):
 
 def test_without_its_keras_model_there_are_no_gradients():
     network, geometry = bright_corner()
-    detector = SlidingWindow(network, geometry, ClassMap(("spot",)), SlidingWindowSettings(window_widths=(8.0,), pad=0.0))
+    detector = SlidingWindow(
+        network, geometry, ClassMap(("spot",)), SlidingWindowSettings(window_widths=(8.0,), pad=0.0)
+    )
     assert "gradients" not in detector.info.capabilities
     frame = detector.frame(IMAGE)
     with pytest.raises(CapabilityError, match="without its Keras model"):

@@ -37,8 +37,14 @@ def test_held_out_patches_are_a_share_of_each_kind_and_never_trained_on():
     patches = Patches(images, np.array([1] * 10 + [0] * 10 + [1] * 3))
     train, held_out = patches.split(0.3, seed=2)
     seen = {p.tobytes() for p in train.images}
-    assert not any(p.tobytes() in seen for p in held_out.images) and len(train.images) + len(held_out.images) == 23
-    assert len({p.tobytes() for p in held_out.images[held_out.labels == 1]}) == 3 and (held_out.labels == 0).sum() == 3
+    assert (
+        not any(p.tobytes() in seen for p in held_out.images)
+        and len(train.images) + len(held_out.images) == 23
+    )
+    assert (
+        len({p.tobytes() for p in held_out.images[held_out.labels == 1]}) == 3
+        and (held_out.labels == 0).sum() == 3
+    )
     again = patches.split(0.3, seed=2)[1]
     assert np.array_equal(again.images, held_out.images) and again.fingerprint == held_out.fingerprint
     assert not np.array_equal(patches.split(0.3, seed=3)[1].images, held_out.images)
@@ -47,7 +53,11 @@ def test_held_out_patches_are_a_share_of_each_kind_and_never_trained_on():
 def test_a_batch_depends_on_seed_and_step_alone():
     batches = PatchBatches(drawn_patches(), QUICK)
     images, targets = batches.batch(7)
-    assert images.shape == (16, 20, 28, 1) and images.dtype == np.float32 and 0 <= images.min() < images.max() <= 1
+    assert (
+        images.shape == (16, 20, 28, 1)
+        and images.dtype == np.float32
+        and 0 <= images.min() < images.max() <= 1
+    )
     np.testing.assert_allclose(targets, [[0.025, 0.975]] * 8 + [[0.975, 0.025]] * 8, atol=1e-6)
     batches.batch(3)
     assert np.array_equal(PatchBatches(drawn_patches(), QUICK).batch(7)[0], images)
@@ -56,7 +66,9 @@ def test_a_batch_depends_on_seed_and_step_alone():
 
 
 def test_without_augmentation_the_objects_are_the_patches_themselves():
-    plain = QUICK.with_(flip=False, shift=0.0, zoom=0.0, brightness=0.0, contrast=0.0, noise=0.0, blur=0.0, cut=0.0)
+    plain = QUICK.with_(
+        flip=False, shift=0.0, zoom=0.0, brightness=0.0, contrast=0.0, noise=0.0, blur=0.0, cut=0.0
+    )
     patches = drawn_patches()
     known = {p.tobytes() for p in patches.images[patches.labels == 1]}
     images, _ = PatchBatches(patches, plain).batch(0)
@@ -72,8 +84,22 @@ def test_hard_negatives_are_a_third_of_the_background_once_there_are_some():
 
 
 def test_where_background_begins_by_hand():
-    car = np.array([[100.0, 50, 200, 90]])  # 100 x 40; the rule ends 25 and 10 pixels away, background begins at 30.6 and 12.2
-    windows = np.array([[100, 50, 200, 90], [130, 50, 230, 90], [131, 50, 231, 90], [100, 62, 200, 102], [100, 63, 200, 103], [90, 46, 218, 97.2], [85, 44, 215, 96], [75, 40, 225, 100]], float)
+    car = np.array(
+        [[100.0, 50, 200, 90]]
+    )  # 100 x 40; the rule ends 25 and 10 pixels away, background begins at 30.6 and 12.2
+    windows = np.array(
+        [
+            [100, 50, 200, 90],
+            [130, 50, 230, 90],
+            [131, 50, 231, 90],
+            [100, 62, 200, 102],
+            [100, 63, 200, 103],
+            [90, 46, 218, 97.2],
+            [85, 44, 215, 96],
+            [75, 40, 225, 100],
+        ],
+        float,
+    )
     assert far_from(windows, car).tolist() == [False, False, True, False, True, False, False, True]
     assert far_from(windows[:2], np.zeros((0, 4))).all() and far_from(np.zeros((0, 4)), car).shape == (0,)
 
@@ -87,7 +113,9 @@ def test_the_hardest_windows_lie_apart():
 
 def test_a_mosaic_knows_where_its_objects_are():
     patches = drawn_patches()
-    patches = Patches(np.where(patches.labels[:, None, None] == 1, np.uint8(255), patches.images // 2), patches.labels)
+    patches = Patches(
+        np.where(patches.labels[:, None, None] == 1, np.uint8(255), patches.images // 2), patches.labels
+    )
     seen = 0
     for seed in range(12):
         picture = mosaic(patches, np.random.default_rng(seed))

@@ -55,7 +55,9 @@ def test_the_kind_decides_the_trainer(tmp_path):
     path.write_text("kind: sliding_window\n")
     assert isinstance(read_recipe(path), SlidingRecipe)
     path.write_text("kind: forest\n")
-    with pytest.raises(ConfigError, match="'sliding_window' or 'two_head', or no kind for an SSD network, got 'forest'"):
+    with pytest.raises(
+        ConfigError, match="'sliding_window' or 'two_head', or no kind for an SSD network, got 'forest'"
+    ):
         read_recipe(path)
     path.write_text("steps: [")
     with pytest.raises(ConfigError, match="expected YAML"):

@@ -1,4 +1,6 @@
-"""Writes small TensorFlow checkpoints, with Snappy-compressed index blocks if asked, so that reading has a second side."""
+"""Writes small TensorFlow checkpoints, with Snappy-compressed index blocks if asked, so that reading has a
+second side.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ def write_bundle(prefix: Path, tensors: Mapping[str, np.ndarray | bytes], *, sna
         dims = () if isinstance(value, bytes) else np.shape(value)
         number = 7 if isinstance(value, bytes) else _DTYPES[str(np.asarray(value).dtype)]
         shape = b"".join(_field(2, _field(1, size)) for size in dims)
-        message = _field(1, number) + (_field(2, shape) if shape else b"") + (_field(4, len(data)) if data else b"")
+        message = (
+            _field(1, number) + (_field(2, shape) if shape else b"") + (_field(4, len(data)) if data else b"")
+        )
         message += _field(5, len(raw)) + b"\x35" + struct.pack("<I", masked_crc32c(raw))
         rows.append((key.encode(), message))
         data += raw

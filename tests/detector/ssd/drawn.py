@@ -30,7 +30,16 @@ def draw(scene: tuple, size: tuple[int, int] = (200, 160), seed: int = 0) -> np.
         if kind == 0:
             cv2.rectangle(image, (x1, y1), (x2 - 1, y2 - 1), colour, -1)
         elif kind == 1:
-            cv2.ellipse(image, ((x1 + x2) // 2, (y1 + y2) // 2), ((x2 - x1) // 2, (y2 - y1) // 2), 0, 0, 360, colour, -1)
+            cv2.ellipse(
+                image,
+                ((x1 + x2) // 2, (y1 + y2) // 2),
+                ((x2 - x1) // 2, (y2 - y1) // 2),
+                0,
+                0,
+                360,
+                colour,
+                -1,
+            )
         else:
             cv2.fillPoly(image, [np.array([[(x1 + x2) // 2, y1], [x2, y2], [x1, y2]])], colour)
     return image
@@ -43,8 +52,14 @@ def drawn_dataset(scenes: tuple = SCENES, name: str = "drawn", **changes) -> Dat
     objects = [o for scene in scenes for o in scene]
     table = ObjectTable.build(rows, [o[1:] for o in objects] or np.zeros((0, 4)), [o[0] for o in objects])
     settings = {
-        "name": name, "format": "memory", "source": "", "class_map": CLASSES,
-        "sample_ids": [f"{name} {i}" for i in range(len(scenes))], "files": [""] * len(scenes),
-        "sizes": np.tile([200, 160], (len(scenes), 1)), "objects": table, "loader": lambda i: images[i],
+        "name": name,
+        "format": "memory",
+        "source": "",
+        "class_map": CLASSES,
+        "sample_ids": [f"{name} {i}" for i in range(len(scenes))],
+        "files": [""] * len(scenes),
+        "sizes": np.tile([200, 160], (len(scenes), 1)),
+        "objects": table,
+        "loader": lambda i: images[i],
     }
     return Dataset(**(settings | changes))

@@ -51,13 +51,19 @@ def answers(network, config: SSDConfig, picture: str) -> dict[str, np.ndarray]:
 
 def differences(config: SSDConfig, picture: str, got: dict[str, np.ndarray]) -> dict[str, float]:
     """The largest difference from the carried numbers, by what it is about."""
-    golden = {key.split("/", 1)[1]: value for key, value in seeded.golden(config.architecture).items() if key.startswith(f"{picture}/")}
+    golden = {
+        key.split("/", 1)[1]: value
+        for key, value in seeded.golden(config.architecture).items()
+        if key.startswith(f"{picture}/")
+    }
     stride = max(1, config.height // 32)
     out = {"preprocessed": _gap(got["image"][::stride, ::stride][::5, ::5], golden["preprocessed"])}
     for key in (key for key in golden if key.startswith("feat")):
         out[key] = _gap(feature_values(got[f"feature_map_{key.removeprefix('feat')}"]), golden[key])
     out["box_encodings"] = _gap(got["box_encodings"][golden["box_encodings_rows"]], golden["box_encodings"])
-    out["class_logits"] = _gap(got["class_logits"][golden["class_logits_rows"]][:, ::9], golden["class_logits"])
+    out["class_logits"] = _gap(
+        got["class_logits"][golden["class_logits_rows"]][:, ::9], golden["class_logits"]
+    )
     return out
 
 

@@ -1,4 +1,6 @@
-"""`python -m tests.detector.ssd.other_backend OUT`: seeded networks' outputs under whatever KERAS_BACKEND says."""
+"""`python -m tests.detector.ssd.other_backend OUT`: seeded networks' outputs under whatever KERAS_BACKEND
+says.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,11 @@ from detector.ssd.config import mobilenet_v2, mobilenet_v2_fpnlite, resnet50_fpn
 from detector.ssd.preprocess import preprocess, preprocess_tensor
 from tests.detector.ssd.networks import seeded_network
 
-CONFIGS = (mobilenet_v2(height=90, width=120), mobilenet_v2_fpnlite(height=96, width=128), resnet50_fpn(height=64, width=96))
+CONFIGS = (
+    mobilenet_v2(height=90, width=120),
+    mobilenet_v2_fpnlite(height=96, width=128),
+    resnet50_fpn(height=64, width=96),
+)
 
 
 def outputs() -> dict[str, np.ndarray]:
@@ -23,7 +29,9 @@ def outputs() -> dict[str, np.ndarray]:
         image = preprocess(picture, config)[None]
         for key, value in seeded_network(config)(image, training=False).items():
             found[f"{config.architecture}/{key}"] = keras.ops.convert_to_numpy(value)
-        found[f"{config.architecture}/preprocessed"] = keras.ops.convert_to_numpy(preprocess_tensor(picture[None], config))
+        found[f"{config.architecture}/preprocessed"] = keras.ops.convert_to_numpy(
+            preprocess_tensor(picture[None], config)
+        )
     return found
 
 

@@ -1,4 +1,6 @@
-"""A small zoo folder with seeded weights, and a SavedModel as the Object Detection API's exporter writes it."""
+"""A small zoo folder with seeded weights, and a SavedModel as the Object Detection API's exporter writes
+it.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ def small_arrays(config: SSDConfig | None = None) -> dict[str, np.ndarray]:
     return network_arrays(seeded_network(config or small_config()))
 
 
-def write_zoo_folder(folder: Path, arrays: Mapping[str, np.ndarray], *, labels: str | None = LABELS, snappy: bool = True) -> Path:
+def write_zoo_folder(
+    folder: Path, arrays: Mapping[str, np.ndarray], *, labels: str | None = LABELS, snappy: bool = True
+) -> Path:
     """`pipeline.config`, `checkpoint/ckpt-0.*` (with the extras a training leaves), and a label map."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "pipeline.config").write_text(PIPELINE)
@@ -47,7 +51,9 @@ def write_zoo_folder(folder: Path, arrays: Mapping[str, np.ndarray], *, labels: 
         "_CHECKPOINTABLE_OBJECT_GRAPH": b"graph",
         "save_counter/.ATTRIBUTES/VARIABLE_VALUE": np.int64(1),
         "optimizer/momentum/.ATTRIBUTES/VARIABLE_VALUE": np.float32(0.9),
-        next(iter(arrays)).replace("/.ATTRIBUTES/", "/.OPTIMIZER_SLOT/optimizer/momentum/.ATTRIBUTES/"): np.float32([1]),
+        next(iter(arrays)).replace(
+            "/.ATTRIBUTES/", "/.OPTIMIZER_SLOT/optimizer/momentum/.ATTRIBUTES/"
+        ): np.float32([1]),
     }
     write_bundle(folder / "checkpoint" / "ckpt-0", {**arrays, **extras}, snappy=snappy)
     return folder
@@ -58,11 +64,14 @@ def published(arrays: Mapping[str, np.ndarray]) -> ZooRecord:
     from detector.crc32c import masked_crc32c
 
     real = zoo_records()["ssd_mobilenet_v2_fpnlite_320x320_coco17_tpu-8"]
-    return ZooRecord(real.name, 1, 1, {key: masked_crc32c(arrays[key]) for key in real.masked_crcs}, real.saved_model_keys)
+    return ZooRecord(
+        real.name, 1, 1, {key: masked_crc32c(arrays[key]) for key in real.masked_crcs}, real.saved_model_keys
+    )
 
 
 def export_saved_model(folder: Path, network, config: SSDConfig, *, name: str | None = None) -> Path:
-    """The network behind the exporter's interface: uint8 [1, H, W, 3] to its eight outputs, one NMS a class in the graph.
+    """The network behind the exporter's interface: uint8 [1, H, W, 3] to its eight outputs, one NMS a class
+    in the graph.
 
     Variables lie in numbered lists, as in the published archives.
     """
@@ -106,7 +115,11 @@ def _reference_graph(tf, network, config: SSDConfig, pixels):
     rows, classes, values = [], [], []
     for c in range(config.num_classes):
         row, value = tf.image.non_max_suppression_with_scores(
-            boxes, scores[:, c + 1], settings.max_detections_per_class, settings.iou_threshold, settings.score_threshold
+            boxes,
+            scores[:, c + 1],
+            settings.max_detections_per_class,
+            settings.iou_threshold,
+            settings.score_threshold,
         )
         rows.append(row)
         classes.append(tf.fill(tf.shape(row), float(c + 1)))

@@ -6,7 +6,14 @@ import pytest
 from detector.errors import ConfigError
 from detector.ssd import anchors as module
 from detector.ssd.anchors import anchors
-from detector.ssd.config import PRESETS, MultiscaleAnchors, SSDAnchors, SSDConfig, mobilenet_v2, mobilenet_v2_fpnlite
+from detector.ssd.config import (
+    PRESETS,
+    MultiscaleAnchors,
+    SSDAnchors,
+    SSDConfig,
+    mobilenet_v2,
+    mobilenet_v2_fpnlite,
+)
 from tests.detector.ssd.seeded import golden
 from tests.golden.ssd_strides import anchor_rows
 
@@ -29,14 +36,24 @@ def test_multiscale_on_a_wide_input_by_hand():
     """64 rows, 96 columns: level 3 has 8x12 cells; level 6 (stride 64) divides the height only."""
     config = mobilenet_v2_fpnlite(height=64, width=96)
     got = anchors(config)
-    assert [int((got.levels == i).sum()) for i in range(5)] == [8 * 12 * 6, 4 * 6 * 6, 2 * 3 * 6, 1 * 2 * 6, 1 * 1 * 6]
+    assert [int((got.levels == i).sum()) for i in range(5)] == [
+        8 * 12 * 6,
+        4 * 6 * 6,
+        2 * 3 * 6,
+        1 * 2 * 6,
+        1 * 1 * 6,
+    ]
     # Level 3, row 1, column 2, ratio 1, scale 1: 32 pixels square around (y 12, x 20).
     row = (1 * 12 + 2) * 6
     assert got.boxes[row] == pytest.approx([(12 - 16) / 64, (20 - 16) / 96, (12 + 16) / 64, (20 + 16) / 96])
     # The next one is sqrt(2) as large; the third has ratio 2: wide, height 32 / sqrt 2.
     side, flat = 16 * 2**0.5, 16 / 2**0.5
-    assert got.boxes[row + 1] == pytest.approx([(12 - side) / 64, (20 - side) / 96, (12 + side) / 64, (20 + side) / 96])
-    assert got.boxes[row + 2] == pytest.approx([(12 - flat) / 64, (20 - side) / 96, (12 + flat) / 64, (20 + side) / 96])
+    assert got.boxes[row + 1] == pytest.approx(
+        [(12 - side) / 64, (20 - side) / 96, (12 + side) / 64, (20 + side) / 96]
+    )
+    assert got.boxes[row + 2] == pytest.approx(
+        [(12 - flat) / 64, (20 - side) / 96, (12 + flat) / 64, (20 + side) / 96]
+    )
     # Level 6: 64 divides 64 but not 96, so rows start at 32 and columns at 0.
     first = int(np.flatnonzero(got.levels == 3)[0])
     centre = (got.boxes[first, :2] + got.boxes[first, 2:]) / 2
@@ -54,13 +71,19 @@ def test_ssd_scales_on_a_wide_input_by_hand():
     second = 7 * 13 * 3  # map 1, first cell: scale 0.35, ratios 1, 2, 0.5, 3, 0.3333 and the scale between
     height, width = 0.35 / 2**0.5, 0.35 * 2**0.5 / 2
     y, x = 0.5 / 4, 0.5 / 7
-    assert got.boxes[second + 1] == pytest.approx([y - height / 2, x - width / 2, y + height / 2, x + width / 2], abs=1e-6)
+    assert got.boxes[second + 1] == pytest.approx(
+        [y - height / 2, x - width / 2, y + height / 2, x + width / 2], abs=1e-6
+    )
     between = (0.35 * 0.5) ** 0.5
-    assert got.boxes[second + 5] == pytest.approx([y - between / 2, x - between / 4, y + between / 2, x + between / 4], abs=1e-6)
+    assert got.boxes[second + 5] == pytest.approx(
+        [y - between / 2, x - between / 4, y + between / 2, x + between / 4], abs=1e-6
+    )
 
 
 def test_a_lowest_layer_that_is_not_reduced_has_all_types():
-    config = mobilenet_v2(anchors=SSDAnchors(reduce_boxes_in_lowest_layer=False, interpolated_scale_aspect_ratio=0.0))
+    config = mobilenet_v2(
+        anchors=SSDAnchors(reduce_boxes_in_lowest_layer=False, interpolated_scale_aspect_ratio=0.0)
+    )
     assert config.anchors_per_cell() == [5] * 6
     assert len(anchors(config)) == sum(rows * columns for rows, columns in config.grids()) * 5
 
@@ -73,7 +96,9 @@ def test_level_seven_of_320_starts_at_zero_and_reaches_far_out():
 
 @pytest.mark.parametrize("wrong", ["offset", "order"])
 def test_deliberate_errors_are_seen(monkeypatch, wrong):
-    """A half-stride offset on level 7, and scale slow instead of ratio slow: detections alone would not tell."""
+    """A half-stride offset on level 7, and scale slow instead of ratio slow: detections alone would not
+    tell.
+    """
     if wrong == "offset":
         monkeypatch.setattr(module, "grid_offset", lambda side, stride: stride / 2)
     else:

@@ -5,7 +5,14 @@ import pytest
 
 from detector.errors import ConfigError
 from detector.ssd import augment
-from detector.ssd.augment import Labelled, compose, crop_to, flip_horizontally, random_crop_image, sample_window
+from detector.ssd.augment import (
+    Labelled,
+    compose,
+    crop_to,
+    flip_horizontally,
+    random_crop_image,
+    sample_window,
+)
 
 WIDTH, HEIGHT = 210, 90
 
@@ -96,8 +103,10 @@ def test_the_window_keeps_its_promises():
         assert 0.5 - 1 / h <= w / h <= 2 + 1 / h
         assert h * w >= 0.1 * HEIGHT * WIDTH
         covered = [
-            max(min(b[2] * HEIGHT, y + h) - max(b[0] * HEIGHT, y), 0) * max(min(b[3] * WIDTH, x + w) - max(b[1] * WIDTH, x), 0)
-            / ((b[2] - b[0]) * HEIGHT * (b[3] - b[1]) * WIDTH) for b in boxes
+            max(min(b[2] * HEIGHT, y + h) - max(b[0] * HEIGHT, y), 0)
+            * max(min(b[3] * WIDTH, x + w) - max(b[1] * WIDTH, x), 0)
+            / ((b[2] - b[0]) * HEIGHT * (b[3] - b[1]) * WIDTH)
+            for b in boxes
         ]
         assert max(covered) >= 0.7 - 0.02
 
@@ -106,7 +115,12 @@ def test_a_window_that_cannot_cover_anything_is_the_whole_picture():
     # the object is as wide as the picture, no window of ratio 0.5 to 0.6 covers nine tenths of it
     boxes = np.array([[0.1, 0.0, 0.9, 1.0]])
     got = sample_window(
-        (WIDTH, HEIGHT), boxes, np.random.default_rng(0), min_object_covered=0.9, aspect_ratio=(0.5, 0.6), area=(0.1, 1.0)
+        (WIDTH, HEIGHT),
+        boxes,
+        np.random.default_rng(0),
+        min_object_covered=0.9,
+        aspect_ratio=(0.5, 0.6),
+        area=(0.1, 1.0),
     )
     assert got == (0, 0, HEIGHT, WIDTH)
 
@@ -114,7 +128,14 @@ def test_a_window_that_cannot_cover_anything_is_the_whole_picture():
 def test_without_objects_the_picture_itself_must_be_covered():
     rng = np.random.default_rng(1)
     for _ in range(50):
-        _, _, h, w = sample_window((WIDTH, HEIGHT), np.zeros((0, 4)), rng, min_object_covered=0.3, aspect_ratio=(0.5, 2), area=(0.1, 1))
+        _, _, h, w = sample_window(
+            (WIDTH, HEIGHT),
+            np.zeros((0, 4)),
+            rng,
+            min_object_covered=0.3,
+            aspect_ratio=(0.5, 2),
+            area=(0.1, 1),
+        )
         assert h * w >= 0.3 * WIDTH * HEIGHT
     got = compose(["ssd_random_crop"])(Labelled.of(np.zeros((HEIGHT, WIDTH, 3), np.uint8), []), rng)
     assert got.boxes.shape == (0, 4)
@@ -122,7 +143,10 @@ def test_without_objects_the_picture_itself_must_be_covered():
 
 def test_keep_original():
     rng, sample = np.random.default_rng(2), marked((15, 10, 75, 70))
-    kept = sum(random_crop_image(sample, rng, area=(0.1, 0.2), min_object_covered=0.0, keep_original=0.15) is sample for _ in range(1000))
+    kept = sum(
+        random_crop_image(sample, rng, area=(0.1, 0.2), min_object_covered=0.0, keep_original=0.15) is sample
+        for _ in range(1000)
+    )
     assert 110 < kept < 190
 
 

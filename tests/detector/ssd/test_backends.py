@@ -27,11 +27,17 @@ print(json.dumps(parts[0]))
 
 def first_step(backend: str, start: Path, out: Path, devices: int = 1) -> list[float]:
     environment = {
-        **os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3",
+        **os.environ,
+        "KERAS_BACKEND": backend,
+        "TF_CPP_MIN_LOG_LEVEL": "3",
         "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}" if backend == "jax" else "",
     }
     done = subprocess.run(
-        [sys.executable, "-c", STEP, str(start), str(out), str(devices)], cwd=ROOT, env=environment, capture_output=True, text=True,
+        [sys.executable, "-c", STEP, str(start), str(out), str(devices)],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]

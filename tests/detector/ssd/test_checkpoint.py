@@ -30,7 +30,10 @@ def test_crc_of_the_standard_strings():
     assert crc32c(b"\xff" * 32) == 0x62A8AB43
 
 
-@pytest.mark.parametrize("size", [1, 3, 4, 5, 127, 128, 129, 199, 200, 4095, 16383, 16385, 65535, 70001, (1 << 18) + 1, (1 << 18) + 16383])
+@pytest.mark.parametrize(
+    "size",
+    [1, 3, 4, 5, 127, 128, 129, 199, 200, 4095, 16383, 16385, 65535, 70001, (1 << 18) + 1, (1 << 18) + 16383],
+)
 def test_lanes_equal_one_byte_after_another(size):
     data = np.random.default_rng(size).integers(0, 256, size, dtype=np.uint8)
     assert crc32c(data) == crc_module._by_byte(data)
@@ -38,14 +41,29 @@ def test_lanes_equal_one_byte_after_another(size):
 
 
 def test_snappy_by_hand():
-    """Literal "abcd", copy of 7 from 4 back (running into itself), literal "X", a copy with a two-byte offset."""
-    stream = bytes([16, (4 - 1) << 2]) + b"abcd" + bytes([((7 - 4) << 2) | 1, 4, 0 << 2]) + b"X" + bytes([((4 - 1) << 2) | 2, 12, 0])
+    """Literal "abcd", copy of 7 from 4 back (running into itself), literal "X", a copy with a two-byte
+    offset.
+    """
+    stream = (
+        bytes([16, (4 - 1) << 2])
+        + b"abcd"
+        + bytes([((7 - 4) << 2) | 1, 4, 0 << 2])
+        + b"X"
+        + bytes([((4 - 1) << 2) | 2, 12, 0])
+    )
     assert decompress(stream) == b"abcdabcdabcXabcd"
 
 
 def test_snappy_of_a_long_literal_and_a_four_byte_offset():
     text = bytes(range(256)) * 2
-    stream = b"\x84\x04" + bytes([61 << 2]) + (len(text) - 1).to_bytes(2, "little") + text + bytes([((4 - 1) << 2) | 3]) + (512).to_bytes(4, "little")
+    stream = (
+        b"\x84\x04"
+        + bytes([61 << 2])
+        + (len(text) - 1).to_bytes(2, "little")
+        + text
+        + bytes([((4 - 1) << 2) | 3])
+        + (512).to_bytes(4, "little")
+    )
     assert decompress(stream) == text + text[:4]
 
 

@@ -21,7 +21,9 @@ def test_by_hand_with_uneven_scales():
     box = np.float32([[0.5, -0.1, 0.6, 0.7]])
     coder = BoxCoder((10.0, 8.0, 5.0, 4.0))
     code = coder.encode(box, anchor)
-    assert code[0] == pytest.approx([10 * 0.05 / 0.2, 8 * -0.1 / 0.4, 5 * math.log(0.5), 4 * math.log(2)], rel=1e-5)
+    assert code[0] == pytest.approx(
+        [10 * 0.05 / 0.2, 8 * -0.1 / 0.4, 5 * math.log(0.5), 4 * math.log(2)], rel=1e-5
+    )
     assert coder.decode(code, anchor)[0] == pytest.approx(box[0], abs=1e-6)
 
 

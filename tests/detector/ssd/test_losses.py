@@ -49,7 +49,8 @@ def test_huber_loss_by_hand():
 def batch(class_weights, box_weights, classes):
     shape = (1, len(classes))
     return {
-        "classes": np.array(classes, np.int32).reshape(shape), "boxes": np.zeros((*shape, 4), np.float32),
+        "classes": np.array(classes, np.int32).reshape(shape),
+        "boxes": np.zeros((*shape, 4), np.float32),
         "class_weights": np.array(class_weights, np.float32).reshape(shape),
         "box_weights": np.array(box_weights, np.float32).reshape(shape),
     }
@@ -61,7 +62,8 @@ def test_the_normaliser_and_the_weights():
     logits, codes = np.zeros((1, 4, 3), np.float32), np.full((1, 4, 4), 2.0, np.float32)
     negative, positive = 0.75 * 0.25 * np.log(2), 0.25 * 0.25 * np.log(2)  # one column each, alpha 0.25
     got = values(*detection_loss(codes, logits, batch([1, 1, 1, 0], [1, 2, 0, 0], [1, 2, 0, 0]), alpha=0.25))
-    # the last anchor weighs nothing; columns of an object: one positive, two negative (the background among them)
+    # the last anchor weighs nothing; columns of an object: one positive, two negative (the background among
+    # them)
     want = (2 * (positive + 2 * negative) + 3 * negative) / 3
     np.testing.assert_allclose(got[0], want, rtol=1e-5)
     np.testing.assert_allclose(got[1], 4 * 1.5 * 3 / (3 * 4), rtol=1e-5)
@@ -120,7 +122,10 @@ class Seeded:
             if half_weight and i == 1:
                 weights[2] = 0.5
             rows.append(assign_targets(grid, boxes, classes, weights))
-        return {n: np.stack([getattr(r, n) for r in rows]) for n in ("classes", "boxes", "class_weights", "box_weights")}
+        return {
+            n: np.stack([getattr(r, n) for r in rows])
+            for n in ("classes", "boxes", "class_weights", "box_weights")
+        }
 
     def loss(self, outputs, targets: dict) -> dict[str, float]:
         self.trainer.reset_metrics()
@@ -159,9 +164,14 @@ def test_training_mode_equals_the_reference(seeded_network):
         assert got["classification"] == pytest.approx(want["Loss/classification_loss"], rel=1e-3)
         assert float(seeded_network.total) == pytest.approx(expected["total_loss"], rel=1e-3)
 
-        assert float(tf.linalg.global_norm(gradients)) == pytest.approx(expected["global_grad_norm"], rel=0.05)
+        assert float(tf.linalg.global_norm(gradients)) == pytest.approx(
+            expected["global_grad_norm"], rel=0.05
+        )
         key_of = {id(v): key for key, v in variables.items()}
-        pairs = [(float(tf.norm(g)), expected["grad_norms"][key_of[id(v)]]) for v, g in zip(network.trainable_variables, gradients)]
+        pairs = [
+            (float(tf.norm(g)), expected["grad_norms"][key_of[id(v)]])
+            for v, g in zip(network.trainable_variables, gradients)
+        ]
         relative = [abs(a - b) / b for a, b in pairs if b > 1e-6]
         assert len(relative) > 100
         assert np.median(relative) < 0.02

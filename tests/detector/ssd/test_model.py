@@ -22,12 +22,17 @@ def numpy(tensor) -> np.ndarray:
     return keras.ops.convert_to_numpy(tensor)
 
 
-@pytest.mark.parametrize(("name", "entries", "parameters", "l2_terms"), zip(PRESETS, (324, 384, 463), (6_103_999, 2_667_002, 32_916_218), (72, 63, 70)))
+@pytest.mark.parametrize(
+    ("name", "entries", "parameters", "l2_terms"),
+    zip(PRESETS, (324, 384, 463), (6_103_999, 2_667_002, 32_916_218), (72, 63, 70)),
+)
 def test_it_holds_exactly_the_variables_of_the_published_checkpoint(name, entries, parameters, l2_terms):
     network = build_ssd(PRESETS[name]())
     keys = checkpoint_variables(network)
     assert set(keys) == set(zoo_records()[name].masked_crcs) and len(keys) == entries
-    assert len({id(v) for v in keys.values()}) == len(network.weights) == entries, "every weight has a key of its own"
+    assert len({id(v) for v in keys.values()}) == len(network.weights) == entries, (
+        "every weight has a key of its own"
+    )
     assert network.count_params() == parameters
     assert len(network.losses) == l2_terms
 
@@ -75,7 +80,11 @@ def test_a_layer_name_says_where_its_weights_lie():
     assert checkpoint_prefix("backbone_17") == f"{root}/classification_backbone/layer_with_weights-17"
     assert checkpoint_prefix("fpn_smooth_1_0") == f"{root}/_fpn_features_generator/conv_layers/1/0"
     shared = checkpoint_prefix("shared_tower_norm_4_10")
-    assert shared == checkpoint_prefix("box_tower_norm_4_10") == "model/_box_predictor/_base_tower_layers_for_heads/box_encodings/4/10"
+    assert (
+        shared
+        == checkpoint_prefix("box_tower_norm_4_10")
+        == "model/_box_predictor/_base_tower_layers_for_heads/box_encodings/4/10"
+    )
     assert checkpoint_prefix("feature_map_0") is None and checkpoint_prefix("backbone_") is None
 
 
@@ -128,4 +137,7 @@ def test_a_saved_network_comes_back(tmp_path):
 
 
 def test_a_narrow_network_is_smaller():
-    assert build_ssd(mobilenet_v2_fpnlite(alpha=0.25, num_classes=3, predictor_depth=32)).count_params() < 250_000
+    assert (
+        build_ssd(mobilenet_v2_fpnlite(alpha=0.25, num_classes=3, predictor_depth=32)).count_params()
+        < 250_000
+    )

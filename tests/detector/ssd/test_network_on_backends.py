@@ -19,7 +19,12 @@ def test_another_backend_gives_the_same_numbers(tmp_path, backend):
     from tests.detector.ssd.other_backend import outputs
 
     here = outputs()
-    environment = {**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": "-1"}
+    environment = {
+        **os.environ,
+        "KERAS_BACKEND": backend,
+        "PYTHONPATH": str(ROOT),
+        "CUDA_VISIBLE_DEVICES": "-1",
+    }
     done = subprocess.run(
         [sys.executable, "-m", "tests.detector.ssd.other_backend", str(tmp_path / "out.npz")],
         env=environment, cwd=ROOT, capture_output=True, text=True, check=False,

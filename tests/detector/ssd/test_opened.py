@@ -1,4 +1,6 @@
-"""An SSD opened for heat maps: the same answers as it gives closed, gradients that predict what a small change does."""
+"""An SSD opened for heat maps: the same answers as it gives closed, gradients that predict what a small
+change does.
+"""
 
 from __future__ import annotations
 
@@ -18,14 +20,26 @@ IMAGE = patterned(61, 83, 1)
 @pytest.fixture(scope="module")
 def detector() -> KerasSSD:
     # The second and third output swapped, so that a column taken for a class id shows.
-    return KerasSSD(small_config(), small_arrays(), ClassMap(("cat", "owl", "dog"), (1, 3, 2)), outputs=[0, 2, 1], runtime="keras")
+    return KerasSSD(
+        small_config(),
+        small_arrays(),
+        ClassMap(("cat", "owl", "dog"), (1, 3, 2)),
+        outputs=[0, 2, 1],
+        runtime="keras",
+    )
 
 
 def test_its_frame_answers_as_the_detector_does(detector):
     assert isinstance(detector, OpenDetector) and "gradients" in detector.info.capabilities
     frame = detector.frame(IMAGE)
-    assert frame.inputs.shape == (96, 128, 3) and frame.window == (0, 0, 128, 96) and frame.image_size == (83, 61)
-    np.testing.assert_allclose(frame.to_frame([[0, 0, 83, 61], [41.5, 0, 83, 30.5]]), [[0, 0, 128, 96], [64, 0, 128, 48]])
+    assert (
+        frame.inputs.shape == (96, 128, 3)
+        and frame.window == (0, 0, 128, 96)
+        and frame.image_size == (83, 61)
+    )
+    np.testing.assert_allclose(
+        frame.to_frame([[0, 0, 83, 61], [41.5, 0, 83, 30.5]]), [[0, 0, 128, 96], [64, 0, 128, 48]]
+    )
     logits, boxes = detector.answer(frame, np.stack([frame.inputs] * 11), boxes=True)
     closed = detector.candidates([IMAGE])[0]
     assert logits.shape == (11, len(closed), 3) and detector.answer(frame, frame.inputs[None])[1] is None
@@ -50,10 +64,20 @@ def test_layers_of_evidence_and_the_wrong_one(detector):
     frame = detector.frame(IMAGE)
     coarse = int(np.flatnonzero(detector.anchors.levels == 2)[0])
     names = detector.evidence_layers([coarse])
-    assert names == ("stride_8", "feature_map_2") and detector.evidence_layers([0, coarse]) == ("stride_8", "feature_map_0", "feature_map_2")
+    assert names == ("stride_8", "feature_map_2") and detector.evidence_layers([0, coarse]) == (
+        "stride_8",
+        "feature_map_0",
+        "feature_map_2",
+    )
     found = detector.gradients(frame, frame.inputs[None], [coarse], [0], [1.0], (*names, "feature_map_4"))
-    assert found.inputs is None and found.features["stride_8"].shape[1:3] == (12, 16) and found.features["feature_map_2"].shape[1:3] == (3, 4)
-    assert np.abs(found.gradients["stride_8"]).max() > 0 and np.abs(found.gradients["feature_map_2"]).max() > 0
+    assert (
+        found.inputs is None
+        and found.features["stride_8"].shape[1:3] == (12, 16)
+        and found.features["feature_map_2"].shape[1:3] == (3, 4)
+    )
+    assert (
+        np.abs(found.gradients["stride_8"]).max() > 0 and np.abs(found.gradients["feature_map_2"]).max() > 0
+    )
     assert not found.gradients["feature_map_4"].any(), "level 4 does not feed level 2"
     with pytest.raises(InputError, match="No layer is named 'conv5'.*stride_8"):
         detector.gradients(frame, frame.inputs[None], [0], [0], [1.0], ("conv5",))

@@ -1,7 +1,8 @@
 """Raw outputs, feature maps and detections of the three networks against the reference implementation.
 
-Weights and pictures follow a rule, so that only the reference's answers are carried (`tests/golden`). The deliberate
-errors show that the comparison can fail: each is small in the code and leaves shapes, keys and often detections alone.
+Weights and pictures follow a rule, so that only the reference's answers are carried (`tests/golden`). The
+deliberate errors show that the comparison can fail: each is small in the code and leaves shapes, keys and
+often detections alone.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ MAKERS = [
 
 
 def assert_detections(config, picture: str, got: dict[str, np.ndarray]) -> None:
-    """The same (anchor, class) pairs but for two swaps, scores to 2e-5, boxes to 1e-5 where a pair is in both."""
+    """The same (anchor, class) pairs but for two swaps, scores to 2e-5, boxes to 1e-5 where a pair is in
+    both.
+    """
     want = golden(config.architecture)
     trace = postprocess(got["box_encodings"], got["class_logits"], anchors(config).boxes, config.postprocess)
     rows = trace.kept()
@@ -96,7 +99,9 @@ def _same_conv1(monkeypatch):
 
     monkeypatch.setattr(keras.layers, "ZeroPadding2D", lambda _: lambda x: x)
     real = layers.Blocks.conv
-    monkeypatch.setattr(layers.Blocks, "conv", lambda self, x, *a, padding="same", **k: real(self, x, *a, **k))
+    monkeypatch.setattr(
+        layers.Blocks, "conv", lambda self, x, *a, padding="same", **k: real(self, x, *a, **k)
+    )
 
 
 def _symmetric_pool(monkeypatch):
@@ -122,18 +127,48 @@ def _swap_where_shapes_allow(monkeypatch):
 
 # What is done wrong, on which network, and at least how far the raw outputs move.
 ERRORS = {
-    "half-pixel resize": (mobilenet_v2, 1.0, lambda m: m.setattr(preprocessing, "sample_points", _half_pixel)),
-    "epsilon 1e-5, SSD": (mobilenet_v2, 0.1, {"batch_norm": BatchNorm(0.97, 1e-5), "predictor_batch_norm": BatchNorm(0.97, 1e-5)}),
-    "epsilon 1e-5, FPNLite": (mobilenet_v2_fpnlite, 0.2, {"batch_norm": BatchNorm(0.997, 1e-5), "predictor_batch_norm": BatchNorm(0.997, 1e-5)}),
+    "half-pixel resize": (
+        mobilenet_v2,
+        1.0,
+        lambda m: m.setattr(preprocessing, "sample_points", _half_pixel),
+    ),
+    "epsilon 1e-5, SSD": (
+        mobilenet_v2,
+        0.1,
+        {"batch_norm": BatchNorm(0.97, 1e-5), "predictor_batch_norm": BatchNorm(0.97, 1e-5)},
+    ),
+    "epsilon 1e-5, FPNLite": (
+        mobilenet_v2_fpnlite,
+        0.2,
+        {"batch_norm": BatchNorm(0.997, 1e-5), "predictor_batch_norm": BatchNorm(0.997, 1e-5)},
+    ),
     "ReLU without the 6": (mobilenet_v2, 1.0, lambda m: m.setattr(layers, "relu6", _relu)),
-    "one batch norm for all levels, FPNLite": (mobilenet_v2_fpnlite, 0.5, lambda m: m.setattr(heads, "norm_level", lambda level: 0)),
-    "P6 from ReLU6(P5), FPNLite": (mobilenet_v2_fpnlite, 0.3, lambda m: m.setattr(necks, "coarse_input", lambda p5: layers.relu6(p5))),
-    "bilinear upsampling, FPNLite": (mobilenet_v2_fpnlite, 0.5, lambda m: m.setattr(necks, "double", _double_smoothly)),
+    "one batch norm for all levels, FPNLite": (
+        mobilenet_v2_fpnlite,
+        0.5,
+        lambda m: m.setattr(heads, "norm_level", lambda level: 0),
+    ),
+    "P6 from ReLU6(P5), FPNLite": (
+        mobilenet_v2_fpnlite,
+        0.3,
+        lambda m: m.setattr(necks, "coarse_input", lambda p5: layers.relu6(p5)),
+    ),
+    "bilinear upsampling, FPNLite": (
+        mobilenet_v2_fpnlite,
+        0.5,
+        lambda m: m.setattr(necks, "double", _double_smoothly),
+    ),
 }
 RESNET_ERRORS = {
-    "epsilon 1e-5": (0.01, {"batch_norm": BatchNorm(0.997, 1e-5), "predictor_batch_norm": BatchNorm(0.997, 1e-5)}),
+    "epsilon 1e-5": (
+        0.01,
+        {"batch_norm": BatchNorm(0.997, 1e-5), "predictor_batch_norm": BatchNorm(0.997, 1e-5)},
+    ),
     "ReLU in the ResNet": (1.0, lambda m: m.setattr(layers, "relu6", _relu)),
-    "stride on the 3x3": (0.3, lambda m: m.setattr(backbones, "bottleneck_strides", lambda stride: (1, stride))),
+    "stride on the 3x3": (
+        0.3,
+        lambda m: m.setattr(backbones, "bottleneck_strides", lambda stride: (1, stride)),
+    ),
     "shortcut and main convolution swapped": (0.3, _swap_where_shapes_allow),
     "first convolution SAME": (0.3, _same_conv1),
     "pooling padded on all sides": (0.3, _symmetric_pool),
@@ -170,6 +205,10 @@ def test_the_rule_of_the_weights_has_not_changed():
     from tests.detector.ssd.seeded import SUFFIX, weight
 
     box = "model/_box_predictor/_prediction_heads/box_encodings/0/_box_encoder_layers/0"
-    assert weight(f"{box}/bias{SUFFIX}", (12,)).astype(np.float64).sum() == pytest.approx(0.34783700824482366, abs=1e-12)
-    assert weight(f"{box}/kernel{SUFFIX}", (1, 1, 576, 12)).astype(np.float64).sum() == pytest.approx(-0.055459144369820024, abs=1e-12)
+    assert weight(f"{box}/bias{SUFFIX}", (12,)).astype(np.float64).sum() == pytest.approx(
+        0.34783700824482366, abs=1e-12
+    )
+    assert weight(f"{box}/kernel{SUFFIX}", (1, 1, 576, 12)).astype(np.float64).sum() == pytest.approx(
+        -0.055459144369820024, abs=1e-12
+    )
     assert pictures(300)["smooth"].shape == (480, 640, 3)

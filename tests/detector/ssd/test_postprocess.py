@@ -19,7 +19,10 @@ def test_exactly_the_reference_s_detections(name, kind):
     codes, logits = predictions(len(boxes), kind)
     trace = postprocess(codes, logits, boxes, config.postprocess)
     rows, want = trace.kept(), golden(config.architecture)
-    assert np.column_stack([trace.anchor_ids[rows], trace.class_ids[rows]]).tolist() == want[f"{kind}/detections"].tolist()
+    assert (
+        np.column_stack([trace.anchor_ids[rows], trace.class_ids[rows]]).tolist()
+        == want[f"{kind}/detections"].tolist()
+    )
     assert np.abs(trace.scores[rows] - want[f"{kind}/scores"]).max() < 1e-6
     assert np.abs(np.clip(trace.boxes[rows], 0, 1) - want[f"{kind}/boxes"]).max() < 1e-6
 
@@ -37,7 +40,15 @@ def test_the_full_trace_keeps_the_same_and_explains_the_rest():
     assert (full.scores[hit] <= full.scores[full.suppressed_by[hit]]).all()
 
 
-@pytest.mark.parametrize("changes", [{}, {"score_threshold": 0.3}, {"iou_threshold": 0.3}, {"max_detections_per_class": 1, "max_total_detections": 20}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"score_threshold": 0.3},
+        {"iou_threshold": 0.3},
+        {"max_detections_per_class": 1, "max_total_detections": 20},
+    ],
+)
 def test_stored_candidates_replay_to_the_network_s_own_detections(changes):
     config = mobilenet_v2_fpnlite(height=64, width=96)
     made = anchors(config)
@@ -64,7 +75,14 @@ def test_an_output_without_a_name_takes_its_place_and_is_left_out():
 
 def test_candidates_are_pixels_unclipped_with_their_logits():
     boxes = np.float32([[0.5, -0.5, 1.5, 0.5]])
-    one = candidates(np.zeros((1, 4), np.float32), np.float32([[5, -1, 2, 0]]), boxes, np.int32([3]), (200, 100), outputs=[2, 0])
+    one = candidates(
+        np.zeros((1, 4), np.float32),
+        np.float32([[5, -1, 2, 0]]),
+        boxes,
+        np.int32([3]),
+        (200, 100),
+        outputs=[2, 0],
+    )
     assert one.xyxy.tolist() == one.anchors.tolist() == [[-100, 50, 100, 150]]
     assert one.logits.tolist() == [[0, -1]] and one.scores[0] == pytest.approx([0.5, 1 / (1 + np.e)])
     assert one.levels.tolist() == [3]

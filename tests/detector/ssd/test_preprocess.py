@@ -53,7 +53,9 @@ def test_equal_to_the_reference(name, picture):
     config = PRESETS[name]()
     got = preprocess(pictures(config.height)[picture], config)
     stride = max(1, config.height // 32)
-    assert np.array_equal(got[::stride, ::stride][::5, ::5], golden(config.architecture)[f"{picture}/preprocessed"])
+    assert np.array_equal(
+        got[::stride, ::stride][::5, ::5], golden(config.architecture)[f"{picture}/preprocessed"]
+    )
 
 
 @pytest.mark.parametrize(("name", "picture"), CASES)

@@ -37,19 +37,24 @@ def test_the_keras_schedule_is_the_same(name):
 
 def test_corners():
     schedule = CosineSchedule(0.8, total_steps=10, warmup_rate=0.2, warmup_steps=4)
-    np.testing.assert_allclose(schedule([0, 1, 2, 4, 7, 10, 11, 500]), [0.2, 0.35, 0.5, 0.8, 0.4, 0, 0, 0], atol=1e-12)
+    np.testing.assert_allclose(
+        schedule([0, 1, 2, 4, 7, 10, 11, 500]), [0.2, 0.35, 0.5, 0.8, 0.4, 0, 0, 0], atol=1e-12
+    )
     assert float(CosineSchedule(0.8, 10)(0)) == 0.8  # without warm-up
     np.testing.assert_allclose(CosineSchedule(0.8, 4, 0.2, 4)([2, 3, 4, 5]), [0.5, 0.65, 0.8, 0])
 
 
-@pytest.mark.parametrize("arguments, words", [
-    ((0.1, 100, 0.2, 10), "at most the learning rate 0.1, got 0.2"),
-    ((0.1, 100, 0.0, 101), "warmup_steps: expected 0 to 100"),
-    ((0.1, 0), "at least 1 training step"),
-    ((0.0, 100), "above 0"),
-    ((float("nan"), 100), "above 0"),
-    ((0.1, 100, -0.1, 5), "at least 0"),
-])
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        ((0.1, 100, 0.2, 10), "at most the learning rate 0.1, got 0.2"),
+        ((0.1, 100, 0.0, 101), "warmup_steps: expected 0 to 100"),
+        ((0.1, 0), "at least 1 training step"),
+        ((0.0, 100), "above 0"),
+        ((float("nan"), 100), "above 0"),
+        ((0.1, 100, -0.1, 5), "at least 0"),
+    ],
+)
 def test_refusals(arguments, words):
     with pytest.raises(ConfigError, match=words):
         CosineSchedule(*arguments)

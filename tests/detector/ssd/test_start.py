@@ -24,7 +24,11 @@ def groups(config) -> dict[str, int]:
     """How many weights lie in each part."""
     from detector.ssd.weights import network_arrays
 
-    parts = {"backbone": "/classification_backbone/", "class head": "/_prediction_heads/class_", "box predictor": "/_box_predictor/"}
+    parts = {
+        "backbone": "/classification_backbone/",
+        "class head": "/_prediction_heads/class_",
+        "box predictor": "/_box_predictor/",
+    }
     counts = dict.fromkeys((*parts, "neck"), 0)
     for key in network_arrays(network(config, 0)):
         counts[next((part for part, text in parts.items() if text in key), "neck")] += 1
@@ -46,7 +50,10 @@ def test_each_fine_tune_type_takes_its_part(tmp_path):
         after = network_arrays(fresh)
         taken[kind] = {key for key in after if np.array_equal(after[key], donor[key])}
         kept = {key for key in after if np.array_equal(after[key], before[key])}
-        assert not taken[kind] & kept and len(taken[kind]) + len(kept) == len(after) == start.restored + start.fresh
+        assert (
+            not taken[kind] & kept
+            and len(taken[kind]) + len(kept) == len(after) == start.restored + start.fresh
+        )
         assert start.restored == len(taken[kind])
     assert len(taken["classification"]) == count["backbone"] == 52 * 5
     assert len(taken["detection"]) == count["backbone"] + count["neck"]
@@ -61,10 +68,14 @@ def test_a_detector_of_other_classes_gives_everything_but_its_class_head(tmp_pat
 
     config, wider = mobilenet_v2(**SMALL), mobilenet_v2(**(SMALL | {"num_classes": 5}))
     save_arrays(tmp_path / "weights.npz", network_arrays(network(wider, 1)))
-    assert start_from(network(config, 0), config, str(tmp_path), "few_shot").fresh == 12  # six maps, kernel and bias
+    assert (
+        start_from(network(config, 0), config, str(tmp_path), "few_shot").fresh == 12
+    )  # six maps, kernel and bias
     kept = network(config, 0)
     before = network_arrays(kept)
-    with pytest.raises(ModelError, match=r"class_predictions_with_background.* of shape \[.*12\], the weights have \[.*18\]"):
+    with pytest.raises(
+        ModelError, match=r"class_predictions_with_background.* of shape \[.*12\], the weights have \[.*18\]"
+    ):
         start_from(kept, config, str(tmp_path), "full")
     assert all(np.array_equal(before[k], v) for k, v in network_arrays(kept).items())
 
@@ -101,10 +112,17 @@ def test_an_archive_is_unpacked_and_a_classifier_s_checkpoint_gives_the_backbone
 
     suffix, value = "/.ATTRIBUTES/VARIABLE_VALUE", np.arange(6, dtype=np.float32).reshape(2, 3)
     kernel = "layer_with_weights-0/kernel" + suffix
-    write_bundle(tmp_path / "zoo" / "checkpoint" / "ckpt-0", {BACKBONE + kernel: value, "save_counter" + suffix: np.int64(1)})
-    write_bundle(tmp_path / "classifier" / "ckpt-1", {CLASSIFIER + kernel: value + 1, "other/" + kernel: value})
+    write_bundle(
+        tmp_path / "zoo" / "checkpoint" / "ckpt-0",
+        {BACKBONE + kernel: value, "save_counter" + suffix: np.int64(1)},
+    )
+    write_bundle(
+        tmp_path / "classifier" / "ckpt-1", {CLASSIFIER + kernel: value + 1, "other/" + kernel: value}
+    )
     for source, want in (
-        (archived(tmp_path / "zoo", tmp_path / "zoo.tar.gz"), value), (tmp_path / "zoo", value), (tmp_path / "classifier" / "ckpt-1", value + 1),
+        (archived(tmp_path / "zoo", tmp_path / "zoo.tar.gz"), value),
+        (tmp_path / "zoo", value),
+        (tmp_path / "classifier" / "ckpt-1", value + 1),
     ):
         read = read_detector_weights(source)
         assert list(read) == [BACKBONE + kernel] and np.array_equal(read[BACKBONE + kernel], want)
@@ -167,8 +185,8 @@ def randomise(application) -> None:
 
 
 def test_a_keras_resnet_is_folded_into_ours():
-    """Biases, epsilon and BGR are moved into the weights. Compared behind the first batch norm, before any ReLU
-    could differ: everything beyond is the same arithmetic with ReLU6."""
+    """Biases, epsilon and BGR are moved into the weights. Compared behind the first batch norm, before any
+    ReLU could differ: everything beyond is the same arithmetic with ReLU6."""
     import keras
 
     from detector.ssd.start import from_keras_backbone
@@ -188,8 +206,10 @@ def test_a_keras_resnet_is_folded_into_ours():
     # deeper: one block's shortcut and main path on the same input
     rng = np.random.default_rng(1)
     for conv, norm, their_conv, their_norm in (
-        (6, 8, "conv2_block1_0_conv", "conv2_block1_0_bn"), (2, 3, "conv2_block1_1_conv", "conv2_block1_1_bn"),
-        (26, 28, "conv3_block1_0_conv", "conv3_block1_0_bn"), (104, 105, "conv5_block3_3_conv", "conv5_block3_3_bn"),
+        (6, 8, "conv2_block1_0_conv", "conv2_block1_0_bn"),
+        (2, 3, "conv2_block1_1_conv", "conv2_block1_1_bn"),
+        (26, 28, "conv3_block1_0_conv", "conv3_block1_0_bn"),
+        (104, 105, "conv5_block3_3_conv", "conv5_block3_3_bn"),
     ):
         channels = application.get_layer(their_conv).kernel.shape[2]
         y = rng.normal(size=(1, 4, 6, channels)).astype(np.float32)

@@ -23,7 +23,9 @@ ROW = np.array([[0, 0, 0.2, 0.4], [0, 0.4, 0.2, 0.8], [0.2, 0, 0.4, 0.4], [0.2, 
 
 def match(boxes, weights=None, grid=ROW, threshold=0.5):
     boxes = np.array(boxes, np.float32).reshape(-1, 4)
-    return match_anchors(grid, boxes, np.ones(len(boxes)) if weights is None else np.array(weights), threshold).tolist()
+    return match_anchors(
+        grid, boxes, np.ones(len(boxes)) if weights is None else np.array(weights), threshold
+    ).tolist()
 
 
 def test_no_objects_make_every_anchor_background():
@@ -59,7 +61,8 @@ def test_two_objects_that_want_one_anchor_leave_it_to_the_first():
 def test_an_anchor_takes_the_object_it_overlaps_most_and_of_equals_the_first():
     near, nearer = [0, 0, 0.2, 0.3], [0, 0, 0.2, 0.38]
     assert match([near, nearer, [0.2, 0.4, 0.4, 0.8]])[3] == 2
-    # anchor 0 overlaps the second more, but it is the best anchor of the first too, and force match comes last
+    # anchor 0 overlaps the second more, but it is the best anchor of the first too, and force match comes
+    # last
     assert match([near, nearer])[0] == 0
     assert match([near, nearer], weights=[0, 1])[0] == 1
     assert match([near, near], weights=[0, 0])[0] == 0
@@ -95,19 +98,24 @@ def test_targets_by_hand():
     assert not got.boxes[:3].any()
 
 
-@pytest.mark.parametrize("bad, words", [
-    ({"class_ids": [1, 2]}, "1 boxes, 2 class ids and 1 weights"),
-    ({"boxes": [[0, 0, np.nan, 1]]}, "finite"),
-    ({"class_ids": [-1]}, "0 and more"),
-])
+@pytest.mark.parametrize(
+    "bad, words",
+    [
+        ({"class_ids": [1, 2]}, "1 boxes, 2 class ids and 1 weights"),
+        ({"boxes": [[0, 0, np.nan, 1]]}, "finite"),
+        ({"class_ids": [-1]}, "0 and more"),
+    ],
+)
 def test_refusals(bad, words):
     with pytest.raises(InputError, match=words):
         assign_targets(ROW, **({"boxes": [[0, 0, 0.5, 0.5]], "class_ids": [0]} | bad))
 
 
-boxes_in_unit = st.lists(
-    st.tuples(*[st.integers(0, 900)] * 2, *[st.integers(60, 500)] * 2), max_size=6
-).map(lambda rows: np.array([(y, x, y + h, x + w) for y, x, h, w in rows], np.float32).reshape(-1, 4) / np.float32(1000))
+boxes_in_unit = st.lists(st.tuples(*[st.integers(0, 900)] * 2, *[st.integers(60, 500)] * 2), max_size=6).map(
+    lambda rows: (
+        np.array([(y, x, y + h, x + w) for y, x, h, w in rows], np.float32).reshape(-1, 4) / np.float32(1000)
+    )
+)
 
 
 @settings(max_examples=60, deadline=None)
@@ -135,7 +143,9 @@ def test_the_reference_assigns_the_same(name, case):
     model, want = GOLDEN[name], GOLDEN[name]["targets"][case]
     boxes, classes = model["boxes"][want["image"]], model["classes"][want["image"]]
     weights = np.ones(len(boxes))
-    if want["variant"] == "padded_weighted":  # the reference pads; the second picture's third object weighs half
+    if (
+        want["variant"] == "padded_weighted"
+    ):  # the reference pads; the second picture's third object weighs half
         weights = np.append(weights, 0)
         boxes, classes = [*boxes, [0, 0, 0, 0]], [*classes, 0]
         weights[2] = 0.5 if want["image"] else 0
@@ -153,7 +163,9 @@ def test_the_reference_assigns_the_same(name, case):
 def test_every_box_target_of_the_reference(shared, name):
     stored = np.load(shared / "golden" / name / "targets.npz")
     for image in range(2):
-        got = assign_targets(anchors(PRESETS[name]()).boxes, GOLDEN[name]["boxes"][image], GOLDEN[name]["classes"][image])
+        got = assign_targets(
+            anchors(PRESETS[name]()).boxes, GOLDEN[name]["boxes"][image], GOLDEN[name]["classes"][image]
+        )
         at = stored[f"plain_img{image}_matched_anchor_idx"]
         assert np.flatnonzero(got.matched >= 0).tolist() == at.tolist()
         np.testing.assert_allclose(got.boxes[at], stored[f"plain_img{image}_reg_targets"], rtol=0, atol=1e-6)

@@ -12,7 +12,16 @@ from detector.ssd.preprocess import preprocess
 from tests.detector.ssd.drawn import drawn_dataset
 
 NORM = BatchNorm(decay=0.9)
-CONFIG = mobilenet_v2(num_classes=3, height=64, width=96, alpha=0.25, l2=0.0, predictor_l2=0.0, batch_norm=NORM, predictor_batch_norm=NORM)
+CONFIG = mobilenet_v2(
+    num_classes=3,
+    height=64,
+    width=96,
+    alpha=0.25,
+    l2=0.0,
+    predictor_l2=0.0,
+    batch_norm=NORM,
+    predictor_batch_norm=NORM,
+)
 
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
@@ -25,7 +34,11 @@ def test_fit_learns(policy):
     from detector.ssd.trainer import LOSS_PARTS, SSDTrainer, precision
 
     batches = TrainingBatches(
-        drawn_dataset(), anchors=anchors(CONFIG).boxes, preprocess=lambda image: preprocess(image, CONFIG), num_classes=3, batch_size=2,
+        drawn_dataset(),
+        anchors=anchors(CONFIG).boxes,
+        preprocess=lambda image: preprocess(image, CONFIG),
+        num_classes=3,
+        batch_size=2,
     )
     keras.utils.set_random_seed(4)
     with precision(policy):
@@ -39,6 +52,8 @@ def test_fit_learns(policy):
     np.testing.assert_allclose(sum(np.array(said[part]) for part in LOSS_PARTS), loss, rtol=1e-4)
     assert int(model.optimizer.iterations) == 6 * 2
     assert {keras.backend.standardize_dtype(v.dtype) for v in model.trainable_variables} == {"float32"}
-    computed = {layer.compute_dtype for layer in model.network.layers if isinstance(layer, keras.layers.Conv2D)}
+    computed = {
+        layer.compute_dtype for layer in model.network.layers if isinstance(layer, keras.layers.Conv2D)
+    }
     assert computed == {"float32" if policy == "float32" else "bfloat16"}
     assert keras.config.dtype_policy().name == "float32"  # what was set for the building is undone

@@ -20,7 +20,9 @@ def arrays():
     return small_arrays()
 
 
-@pytest.mark.parametrize(("name", "data", "index"), zip(PRESETS, (24_484_350, 10_752_177, 131_768_450), (6_121, 6_856, 7_524)))
+@pytest.mark.parametrize(
+    ("name", "data", "index"), zip(PRESETS, (24_484_350, 10_752_177, 131_768_450), (6_121, 6_856, 7_524))
+)
 def test_records_name_every_variable_once(name, data, index):
     record = zoo_records()[name]
     assert (record.data_bytes, record.index_bytes) == (data, index)
@@ -32,7 +34,9 @@ def test_records_name_every_variable_once(name, data, index):
 def test_records_are_what_the_real_indexes_say(shared, name):
     record, folder = zoo_records()[name], shared / "golden" / name
     index = json.loads((folder / "zoo_index.json").read_text())["entries"]
-    assert dict(record.masked_crcs) == {key: e["masked_crc32c"] for key, e in index.items() if key.startswith("model/")}
+    assert dict(record.masked_crcs) == {
+        key: e["masked_crc32c"] for key, e in index.items() if key.startswith("model/")
+    }
     positions = json.loads((folder / "saved_model_map.json").read_text())["saved_model_to_checkpoint"]
     assert dict(record.saved_model_keys) == positions
 
@@ -70,7 +74,9 @@ def test_published_weights_are_proved_and_altered_ones_named(tmp_path, arrays, m
 def test_own_weights_are_taken_unless_the_published_ones_are_demanded(tmp_path, arrays):
     folder = write_zoo_folder(tmp_path / "own", arrays)
     assert restore_checkpoint(folder).record is None
-    with pytest.raises(ModelError, match="not the one published in ssd_mobilenet_v2_fpnlite.* 384 of 384 differ"):
+    with pytest.raises(
+        ModelError, match="not the one published in ssd_mobilenet_v2_fpnlite.* 384 of 384 differ"
+    ):
         restore_checkpoint(folder, verify=True)
 
 
@@ -103,7 +109,9 @@ def numbered(arrays, **changes) -> dict[str, np.ndarray]:
 def test_a_saved_model_s_numbered_variables_get_their_names(tmp_path, arrays, monkeypatch):
     record = published(arrays)
     monkeypatch.setattr(zoo, "zoo_records", lambda: {record.name: record})
-    write_bundle(tmp_path / "variables" / "variables", {**numbered(arrays), "_CHECKPOINTABLE_OBJECT_GRAPH": b"graph"})
+    write_bundle(
+        tmp_path / "variables" / "variables", {**numbered(arrays), "_CHECKPOINTABLE_OBJECT_GRAPH": b"graph"}
+    )
     restored = restore_saved_model(tmp_path)
     assert restored.record is record and restored.config.num_classes == 3
     assert all(np.array_equal(restored.arrays[key], value) for key, value in arrays.items())
@@ -111,15 +119,21 @@ def test_a_saved_model_s_numbered_variables_get_their_names(tmp_path, arrays, mo
 
 def test_another_saved_model_is_said_to_be_another(tmp_path, arrays):
     assert "no variables/variables.index" in restore_saved_model(tmp_path)
-    write_bundle(tmp_path / "variables" / "variables", numbered(arrays, **{"_model/one_more/0": np.float32([1])}))
+    write_bundle(
+        tmp_path / "variables" / "variables", numbered(arrays, **{"_model/one_more/0": np.float32([1])})
+    )
     assert "not those of the three zoo networks" in restore_saved_model(tmp_path)
 
 
 def test_a_real_saved_model_of_another_network(shared):
-    assert "not those of the three" in restore_saved_model(Path(shared) / "weights" / "yolox_nano_coco" / "saved_model")
+    assert "not those of the three" in restore_saved_model(
+        Path(shared) / "weights" / "yolox_nano_coco" / "saved_model"
+    )
 
 
-@pytest.mark.parametrize(("config", "size", "classes"), [(mobilenet_v2(), 3 * 91, 90), (resnet50_fpn(), 6 * 2, 1)])
+@pytest.mark.parametrize(
+    ("config", "size", "classes"), [(mobilenet_v2(), 3 * 91, 90), (resnet50_fpn(), 6 * 2, 1)]
+)
 def test_the_class_head_says_how_many_classes(config, size, classes):
     key = "model/_box_predictor/_prediction_heads/class_predictions_with_background/0/_class_predictor_layers/0/bias/.ATTRIBUTES/VARIABLE_VALUE"
     assert class_outputs({key: np.zeros(size, np.float32)}, config) == classes

@@ -11,7 +11,9 @@ from detector.two_head.recipe import Stage, TwoHeadRecipe
 COLOURS = {"red": (230, 30, 30), "blue": (30, 30, 230)}
 
 
-def rectangle(width: int, height: int, box: tuple[float, float, float, float], colour=(255, 255, 255), ground=0) -> np.ndarray:
+def rectangle(
+    width: int, height: int, box: tuple[float, float, float, float], colour=(255, 255, 255), ground=0
+) -> np.ndarray:
     """A filled box, xyxy in whole pixels, on a plain ground."""
     image = np.full((height, width, 3), ground, np.uint8)
     x1, y1, x2, y2 = (int(v) for v in box)
@@ -33,13 +35,38 @@ def drawn_pictures(count: int, seed: int = 0) -> Dataset:
         sizes.append((width, height))
     objects = ObjectTable.build(np.arange(count), np.array(boxes, np.float32), [i % 2 for i in range(count)])
     return Dataset(
-        name="drawn", format="demo", source="drawn", class_map=ClassMap(tuple(COLOURS)), sample_ids=[f"{i:03d}" for i in range(count)],
-        files=[""] * count, sizes=np.array(sizes), objects=objects, loader=lambda i: images[i],
+        name="drawn",
+        format="demo",
+        source="drawn",
+        class_map=ClassMap(tuple(COLOURS)),
+        sample_ids=[f"{i:03d}" for i in range(count)],
+        files=[""] * count,
+        sizes=np.array(sizes),
+        objects=objects,
+        loader=lambda i: images[i],
     )
 
 
 SMALL = TwoHeadRecipe(
-    name="drawn", backbone="MobileNet", alpha=0.25, input_size=(64, 32), start="none", freeze_batchnorm=False, class_widths=(8,),
-    box_channels=8, box_widths=(16,), dropout=0.1, stages=(Stage(4, 0.3, 0.003), Stage(4, 1.0, 0.002)), batch_size=4, held_out=5, average=0.5,
-    flip=True, crop=0.2, zoom_out=0.1, evaluate_every=3, checkpoint_every=2, workers=2, seed=3,
+    name="drawn",
+    backbone="MobileNet",
+    alpha=0.25,
+    input_size=(64, 32),
+    start="none",
+    freeze_batchnorm=False,
+    class_widths=(8,),
+    box_channels=8,
+    box_widths=(16,),
+    dropout=0.1,
+    stages=(Stage(4, 0.3, 0.003), Stage(4, 1.0, 0.002)),
+    batch_size=4,
+    held_out=5,
+    average=0.5,
+    flip=True,
+    crop=0.2,
+    zoom_out=0.1,
+    evaluate_every=3,
+    checkpoint_every=2,
+    workers=2,
+    seed=3,
 )

@@ -13,14 +13,18 @@ WIDTH, HEIGHT = 203, 131
 
 
 def found(pixels: np.ndarray) -> np.ndarray:
-    """The box of what is bright in a picture, xyxy in pixels, to a fraction of one: edges at half brightness."""
+    """The box of what is bright in a picture, xyxy in pixels, to a fraction of one: edges at half
+    brightness.
+    """
     bright = np.clip((pixels[..., 0].astype(float) - GREY) / (255 - GREY), 0, 1)
     columns, rows = bright.max(axis=0), bright.max(axis=1)
 
     def ends(line):
         inside = np.flatnonzero(line > 0.5)
         first, last = inside[0], inside[-1]
-        return first + 1 - min(1, line[first] + (line[first - 1] if first else 0)), last + min(1, line[last] + (line[last + 1] if last + 1 < len(line) else 0))
+        return first + 1 - min(1, line[first] + (line[first - 1] if first else 0)), last + min(
+            1, line[last] + (line[last + 1] if last + 1 < len(line) else 0)
+        )
 
     (x1, x2), (y1, y2) = ends(columns), ends(rows)
     return np.array([x1, y1, x2, y2])
@@ -50,7 +54,10 @@ def test_a_stretched_picture_is_opencvs_resize():
     import cv2
 
     image = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
-    assert np.array_equal(whole((WIDTH, HEIGHT), (96, 64), "stretch").pixels(image), cv2.resize(image, (96, 64), interpolation=cv2.INTER_LINEAR))
+    assert np.array_equal(
+        whole((WIDTH, HEIGHT), (96, 64), "stretch").pixels(image),
+        cv2.resize(image, (96, 64), interpolation=cv2.INTER_LINEAR),
+    )
 
 
 def test_a_window_samples_at_the_pixels_it_covers():
@@ -61,10 +68,14 @@ def test_a_window_samples_at_the_pixels_it_covers():
 
 @pytest.mark.parametrize("resize", ["stretch", "letterbox"])
 def test_augmented_pixels_and_box_move_together(resize):
-    recipe = SMALL.with_(input_size=(192, 128), resize=resize, crop=0.3, zoom_out=0.2, colour=0.0, min_visible=0.6)
+    recipe = SMALL.with_(
+        input_size=(192, 128), resize=resize, crop=0.3, zoom_out=0.2, colour=0.0, min_visible=0.6
+    )
     box, sides = np.array([70.0, 40, 160, 100]), set()
     for seed in range(60):
-        shown = augmented(rectangle(WIDTH, HEIGHT, box, ground=GREY), box, recipe, np.random.default_rng(seed))
+        shown = augmented(
+            rectangle(WIDTH, HEIGHT, box, ground=GREY), box, recipe, np.random.default_rng(seed)
+        )
         assert shown.pixels.shape == (128, 192, 3) and shown.pixels.dtype == np.uint8
         assert found(shown.pixels) == pytest.approx(shown.box * [192, 128, 192, 128], abs=1.0), seed
         sides.add((bool(shown.box[0] < 1 - shown.box[2]), bool(shown.box[2] - shown.box[0] > 0.5)))
@@ -88,12 +99,19 @@ def test_a_window_keeps_enough_of_the_object():
     for _ in range(200):
         x1, y1, x2, y2 = random_window((WIDTH, HEIGHT), box, rng, crop=0.45, zoom_out=0.1, min_visible=0.8)
         assert (min(60, x2) - max(0, x1)) * (min(50, y2) - max(0, y1)) >= 0.8 * 3000 - 1e-6
-        assert x1 >= -0.1 * WIDTH - 1e-6 and x2 <= 1.1 * WIDTH + 1e-6 and x1 <= 0.45 * WIDTH and x2 >= 0.55 * WIDTH
+        assert (
+            x1 >= -0.1 * WIDTH - 1e-6
+            and x2 <= 1.1 * WIDTH + 1e-6
+            and x1 <= 0.45 * WIDTH
+            and x2 >= 0.55 * WIDTH
+        )
 
 
 def test_where_no_window_keeps_enough_the_picture_stays_whole():
     box = np.array([0.0, 0, WIDTH, HEIGHT])
-    assert random_window((WIDTH, HEIGHT), box, np.random.default_rng(0), crop=0.4, zoom_out=0.0, min_visible=1.0) == (0, 0, WIDTH, HEIGHT)
+    assert random_window(
+        (WIDTH, HEIGHT), box, np.random.default_rng(0), crop=0.4, zoom_out=0.0, min_visible=1.0
+    ) == (0, 0, WIDTH, HEIGHT)
 
 
 def test_colour_changes_no_place_and_none_at_strength_0():
@@ -101,4 +119,6 @@ def test_colour_changes_no_place_and_none_at_strength_0():
     assert np.array_equal(recoloured(image, np.random.default_rng(0), 0.0), image)
     grey = np.full((4, 5, 3), 100, np.uint8)
     changed = recoloured(grey, np.random.default_rng(1), 0.5)
-    assert len(np.unique(changed)) == 1 and changed[0, 0, 0] == round(100 * np.random.default_rng(1).uniform(0.5, 1.5, 3)[0])
+    assert len(np.unique(changed)) == 1 and changed[0, 0, 0] == round(
+        100 * np.random.default_rng(1).uniform(0.5, 1.5, 3)[0]
+    )

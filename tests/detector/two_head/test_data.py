@@ -14,20 +14,34 @@ from tests.detector.two_head.drawn import SMALL, drawn_pictures
 
 
 def mixed() -> Dataset:
-    """Six pictures: one object; none; two (the second larger); a crowd beside one; not labelled; one without area."""
+    """Six pictures: one object; none; two (the second larger); a crowd beside one; not labelled; one without
+    area.
+    """
     rows = [0, 2, 2, 3, 3, 5]
     xyxy = [[1, 1, 5, 4], [0, 0, 2, 2], [0, 0, 8, 6], [0, 0, 9, 6], [3, 3, 6, 6], [4, 2, 4, 6]]
     objects = ObjectTable.build(rows, xyxy, [0, 0, 1, 1, 0, 1], crowd=[0, 0, 0, 1, 0, 0])
     return Dataset(
-        name="mixed", format="demo", source="mixed", class_map=ClassMap(("a", "b")), sample_ids=list("uvwxyz"), files=[""] * 6,
-        sizes=np.tile([10, 7], (6, 1)), objects=objects, labelled=np.array([1, 1, 1, 1, 0, 1], bool), loader=lambda i: np.zeros((7, 10, 3), np.uint8),
+        name="mixed",
+        format="demo",
+        source="mixed",
+        class_map=ClassMap(("a", "b")),
+        sample_ids=list("uvwxyz"),
+        files=[""] * 6,
+        sizes=np.tile([10, 7], (6, 1)),
+        objects=objects,
+        labelled=np.array([1, 1, 1, 1, 0, 1], bool),
+        loader=lambda i: np.zeros((7, 10, 3), np.uint8),
     )
 
 
 def test_pictures_with_one_object():
     chosen = one_object(mixed())
     assert chosen.rows.tolist() == [0, 3] and chosen.objects.tolist() == [0, 4]
-    assert chosen.left_out == {"unlabelled pictures": 1, "pictures without an object": 2, "pictures with several objects": 1}
+    assert chosen.left_out == {
+        "unlabelled pictures": 1,
+        "pictures without an object": 2,
+        "pictures with several objects": 1,
+    }
 
 
 def test_the_largest_of_several():
@@ -41,7 +55,13 @@ def test_a_class_alone_needs_no_area():
 
 def test_nothing_to_train_on_says_why():
     empty = mixed().subset(["v", "w", "y"])
-    with pytest.raises(DataError, match=r"found none among 3 \(1 unlabelled pictures, 1 pictures without an object, 1 pictures with several"):
+    with pytest.raises(
+        DataError,
+        match=(
+            r"found none among 3 \(1 unlabelled pictures, 1 pictures without an object, 1 pictures with"
+            r" several"
+        ),
+    ):
         one_object(empty)
 
 
@@ -69,7 +89,9 @@ def test_another_data_set_to_judge_by_needs_the_same_classes():
     with pytest.raises(DataError, match="expected objects of the classes red, blue"):
         load_split(SMALL, dataset, other)
     split = load_split(SMALL, dataset, drawn_pictures(5, seed=1))
-    assert len(split.train.rows) == 8 and len(split.held_out.rows) == 5 and split.validation is not split.dataset
+    assert (
+        len(split.train.rows) == 8 and len(split.held_out.rows) == 5 and split.validation is not split.dataset
+    )
 
 
 def test_batches_are_functions_of_their_number():
@@ -96,10 +118,18 @@ def test_without_augmentation_every_picture_is_whole():
 def test_a_box_outside_its_picture_is_refused_unless_the_class_alone_is_wanted():
     objects = ObjectTable.build([0], [[20, 3, 30, 6]], [0])
     dataset = Dataset(
-        name="crops", format="demo", source="crops", class_map=ClassMap(("a",)), sample_ids=["u"], files=["u.jpg"], objects=objects,
+        name="crops",
+        format="demo",
+        source="crops",
+        class_map=ClassMap(("a",)),
+        sample_ids=["u"],
+        files=["u.jpg"],
+        objects=objects,
         loader=lambda i: np.zeros((7, 10, 3), np.uint8),
     )
-    with pytest.raises(DataError, match=r"inside the picture of 10x7, got \[20.0, 3.0, 30.0, 6.0\]") as caught:
+    with pytest.raises(
+        DataError, match=r"inside the picture of 10x7, got \[20.0, 3.0, 30.0, 6.0\]"
+    ) as caught:
         TwoHeadBatches(dataset, one_object(dataset), SMALL).batch(0)
     assert caught.value.path == "u.jpg"
     recipe = SMALL.with_(heads="class")

@@ -1,4 +1,6 @@
-"""Exported two-head detectors answer as the network does: SavedModel and TFLite, stretched and letterboxed."""
+"""Exported two-head detectors answer as the network does: SavedModel and TFLite, stretched and
+letterboxed.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ def agree(a, b, pixels: float, shares: float) -> None:
 @pytest.fixture(scope="module", params=["stretch", "letterbox"])
 def detector(request):
     config = dataclasses.replace(CONFIG, resize=request.param)
-    return TwoHeadDetector(config, arrays_for(config), CLASSES, TwoHeadSettings(top_k=2, flip_average=request.param == "stretch"))
+    return TwoHeadDetector(
+        config, arrays_for(config), CLASSES, TwoHeadSettings(top_k=2, flip_average=request.param == "stretch")
+    )
 
 
 @pytest.mark.slow
@@ -50,7 +54,9 @@ def test_a_saved_model_says_the_same(detector, tmp_path):
     assert again.info.class_map.names == CLASSES.names and "candidates" in again.info.capabilities
     agree(detector, again, 1.0, 0.03)
     (shown,) = again.candidates(IMAGES[:1])
-    assert shown.scores.shape == (1, 3) and shown.scores == pytest.approx(detector.candidates(IMAGES[:1])[0].scores, abs=0.03)
+    assert shown.scores.shape == (1, 3) and shown.scores == pytest.approx(
+        detector.candidates(IMAGES[:1])[0].scores, abs=0.03
+    )
 
 
 def test_four_classes_are_not_taken_for_a_box_and_the_letterbox_travels(tmp_path):
@@ -64,13 +70,22 @@ def test_four_classes_are_not_taken_for_a_box_and_the_letterbox_travels(tmp_path
 @pytest.mark.slow
 def test_eight_bits_are_near(tmp_path):
     detector = TwoHeadDetector(CONFIG, arrays_for(CONFIG), CLASSES)
-    again = load_detector(export_tflite(detector, tmp_path / "int8.tflite", precision="int8", images=IMAGES * 5))
+    again = load_detector(
+        export_tflite(detector, tmp_path / "int8.tflite", precision="int8", images=IMAGES * 5)
+    )
     assert again.info.input_size == (96, 64)
     for one, other in zip(detector.candidates(IMAGES), again.candidates(IMAGES)):
         assert np.abs(one.xyxy - other.xyxy).max() < 12 and np.abs(one.scores - other.scores).max() < 0.2
 
 
-@pytest.mark.parametrize("options, message", [({"precision": "int4"}, "precision"), ({"precision": "int8"}, "expected pictures"), ({"name": "x.bin"}, "ending in .tflite")])
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"precision": "int4"}, "precision"),
+        ({"precision": "int8"}, "expected pictures"),
+        ({"name": "x.bin"}, "ending in .tflite"),
+    ],
+)
 def test_refusals(tmp_path, options, message):
     detector = TwoHeadDetector(CONFIG, {}, CLASSES)
     with pytest.raises(ConfigError, match=message):

@@ -44,9 +44,21 @@ def test_refusals(values, message):
 
 def test_batch_norms_go_by_the_starting_weights():
     fresh, known = TwoHeadRecipe(start="none"), TwoHeadRecipe(start="imagenet")
-    assert (fresh.keeps_statistics, fresh.statistics_decay, known.keeps_statistics, known.statistics_decay) == (False, 0.97, True, None)
-    assert not TwoHeadRecipe(freeze_batchnorm=False).keeps_statistics and TwoHeadRecipe(start="none", batch_norm_decay=0.9).statistics_decay == 0.9
-    assert known.hash == TwoHeadRecipe(start="imagenet", batch_norm_decay=None).hash != TwoHeadRecipe(start="imagenet", batch_norm_decay=0.9).hash
+    assert (
+        fresh.keeps_statistics,
+        fresh.statistics_decay,
+        known.keeps_statistics,
+        known.statistics_decay,
+    ) == (False, 0.97, True, None)
+    assert (
+        not TwoHeadRecipe(freeze_batchnorm=False).keeps_statistics
+        and TwoHeadRecipe(start="none", batch_norm_decay=0.9).statistics_decay == 0.9
+    )
+    assert (
+        known.hash
+        == TwoHeadRecipe(start="imagenet", batch_norm_decay=None).hash
+        != TwoHeadRecipe(start="imagenet", batch_norm_decay=0.9).hash
+    )
 
 
 def test_stages_follow_each_other():
@@ -57,9 +69,16 @@ def test_stages_follow_each_other():
 
 def test_a_file_is_read_by_its_kind_and_comes_back_as_it_was(tmp_path):
     path = tmp_path / "r.yaml"
-    path.write_text("kind: two_head\nbackbone: ResNet50\nstages:\n  - {steps: 7}\n  - {steps: 3, unfrozen: 1.0, learning_rate: 0.01}\nclass_widths: [32, 16]\n")
+    path.write_text(
+        "kind: two_head\nbackbone: ResNet50\nstages:\n  - {steps: 7}\n  - {steps: 3, unfrozen: 1.0,"
+        " learning_rate: 0.01}\nclass_widths: [32, 16]\n"
+    )
     recipe = read_recipe(path)
-    assert isinstance(recipe, TwoHeadRecipe) and recipe.stages == (Stage(7), Stage(3, 1.0, 0.01)) and recipe.class_widths == (32, 16)
+    assert (
+        isinstance(recipe, TwoHeadRecipe)
+        and recipe.stages == (Stage(7), Stage(3, 1.0, 0.01))
+        and recipe.class_widths == (32, 16)
+    )
     assert TwoHeadRecipe.from_dict(recipe.as_dict()) == recipe
     assert changed(recipe, {"stages": [{"steps": 2}], "dropout": 0.5}).stages == (Stage(2),)
 
@@ -75,7 +94,13 @@ def test_an_error_in_a_file_names_its_line(tmp_path):
 def test_the_hash_knows_what_decides_the_result():
     recipe = TwoHeadRecipe()
     assert recipe.with_(name="other", workers=7, checkpoint_every=3, data="elsewhere").hash == recipe.hash
-    for change in ({"seed": 1}, {"stages": (Stage(5),)}, {"box_loss": "huber"}, {"held_out": 0.1}, {"start": "none"}):
+    for change in (
+        {"seed": 1},
+        {"stages": (Stage(5),)},
+        {"box_loss": "huber"},
+        {"held_out": 0.1},
+        {"start": "none"},
+    ):
         assert recipe.with_(**change).hash != recipe.hash, change
 
 
