@@ -17,8 +17,9 @@ import numpy as np
 
 from detector.core import ClassMap
 from detector.errors import ConfigError
+from detector.paths import CONFIGS
 
-ALIASES_FILE = Path(__file__).resolve().parent.parent / "configs" / "class_aliases.yaml"
+ALIASES_FILE = CONFIGS / "class_aliases.yaml"
 
 
 def normalise_name(name: str) -> str:

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from analysis.run_lock import is_locked
 from app.roots import roots
+from detector.paths import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 STARTING = 5.0  # seconds in which a process of another server may be without its lock
 _children: dict[str, subprocess.Popen] = {}
 

@@ -20,15 +20,14 @@ import time
 from collections.abc import Sequence
 from functools import cache
 from multiprocessing.connection import Connection, Listener
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from detector import errors
 from detector.core import Candidates, Detections, DetectorInfo
+from detector.paths import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 60.0
 
 Spec = dict[str, Any]

@@ -17,14 +17,12 @@ from detector.archive import Progress, is_archive, unpack
 from detector.config import Config, load_config
 from detector.core import ClassMap, Detector
 from detector.errors import ConfigError, DownloadError, InputError, ModelError
-from detector.paths import data_dir
+from detector.paths import CONFIGS, DEMO_DETECTOR, data_dir
 
 if TYPE_CHECKING:
     from detector.data.dataset import Dataset
 
-BUILT_IN = Path(__file__).resolve().parent.parent / "configs" / "catalogue.yaml"
-DEMO = Path(__file__).resolve().parent / "models" / "demo"
-"""The folder of the training of the demo's detector, which comes with Boxscope."""
+BUILT_IN = CONFIGS / "catalogue.yaml"
 
 
 class EntryConfig(Config):
@@ -378,7 +376,7 @@ def _load_entry(entry: Entry, request: _Request) -> Detector:
 def _load_demo(request: _Request) -> Detector:
     from detector.models.trained_ssd import load_trained
 
-    return _make(load_trained, DEMO, **{**request.common(), "source": "demo"})
+    return _make(load_trained, DEMO_DETECTOR, **{**request.common(), "source": "demo"})
 
 
 def _from_source(source: str, request: _Request) -> Detector:

@@ -10,6 +10,13 @@ from pathlib import Path
 
 from detector.errors import InputError, reason_of
 
+ROOT = Path(__file__).resolve().parent.parent
+"""The folder that holds `app/`, `analysis/`, `detector/` and `configs/`: a checkout, or site-packages."""
+
+CONFIGS = ROOT / "configs"
+DEMO_DETECTOR = ROOT / "detector" / "models" / "demo"
+"""The training folder of the demo's detector, which comes with Boxscope."""
+
 
 def data_dir(*parts: str) -> Path:
     """A folder under the data directory, made if need be.

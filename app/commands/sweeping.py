@@ -14,11 +14,11 @@ import typer
 from app import sweeps
 from app.commands.common import JsonFlag, print_json, say, training_bar, without_native_chatter
 from app.commands.training import parsed
+from detector.paths import ROOT
 
 if TYPE_CHECKING:
     from detector.sweep import SweepState
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 SHOWN = 15  # rows of the leaderboard
 
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from analysis.style import GREY, STROKES
+from detector.paths import ROOT
 
 VERDICTS = ("correct", "wrong", "missed", "duplicate", "ignored", "found")
-HERE = Path(__file__).resolve().parent
+HERE = ROOT / "app" / "viewer"
 
 
 def _nothing() -> None:

@@ -18,9 +18,9 @@ from pathlib import Path
 
 from detector.data.dataset import Dataset
 from detector.errors import ConfigError, DataError, DownloadError, InputError
-from detector.paths import data_dir
+from detector.paths import CONFIGS, data_dir
 
-CATALOGUE = Path(__file__).resolve().parents[2] / "configs" / "datasets.yaml"
+CATALOGUE = CONFIGS / "datasets.yaml"
 _KEYS = {"title", "size", "zoo", "split", "partial", "needs", "by_hand"}
 _CHILD = """
 import json, sys

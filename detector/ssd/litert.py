@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from detector.errors import ModelError, UnavailableError
-from detector.paths import data_dir
+from detector.paths import DEMO_DETECTOR, ROOT, data_dir
 
 if TYPE_CHECKING:
     from detector.ssd.config import SSDConfig
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
-SHIPPED = Path(__file__).resolve().parent.parent / "models" / "demo"
+SHIPPED = DEMO_DETECTOR
 """Holds the build of the demo's detector, so that the first start needs no TensorFlow."""
 
 BUILD = 1
@@ -77,8 +77,7 @@ def litert_file(config: SSDConfig, arrays: Mapping[str, np.ndarray], digest: str
         job = Path(folder) / "job.npz"
         np.savez(job, __config__=np.frombuffer(pickle.dumps(config), np.uint8), **arrays)
         built = Path(folder) / "network.tflite"
-        root = str(Path(__file__).resolve().parent.parent.parent)
-        paths = os.pathsep.join(p for p in (root, os.environ.get("PYTHONPATH")) if p)
+        paths = os.pathsep.join(p for p in (str(ROOT), os.environ.get("PYTHONPATH")) if p)
         environment = {
             **os.environ,
             "KERAS_BACKEND": "tensorflow",

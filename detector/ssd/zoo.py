@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from detector.errors import ConfigError, ModelError
+from detector.paths import ROOT
 from detector.ssd.checkpoint import Checkpoint, latest_checkpoint
 from detector.ssd.config import PRESETS, SSDConfig
 from detector.ssd.pipeline_config import PipelineConfig, read_pipeline_config
@@ -51,7 +52,7 @@ class ZooRecord:
 @functools.cache
 def zoo_records() -> dict[str, ZooRecord]:
     """The three published networks by name."""
-    folder, records = Path(__file__).parent / "zoo_data", {}
+    folder, records = ROOT / "detector" / "ssd" / "zoo" / "zoo_data", {}
     for name in PRESETS:
         stored = json.loads((folder / f"{name}.json").read_text())
         crcs, positions = {}, {}

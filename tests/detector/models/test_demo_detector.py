@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from detector import load_detector
-from detector.catalogue import DEMO
 from detector.data.scenes import DEMO_CLASSES, DEMO_SEED, MOST_SCENES, scene
+from detector.paths import DEMO_DETECTOR as DEMO
 from detector.recipe import load_recipe
 from detector.ssd.litert import SHIPPED, litert_file, network_digest, weights_digest
 from detector.ssd.weights import load_arrays
