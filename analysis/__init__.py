@@ -10,24 +10,24 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from analysis.autopsy_run import autopsy, autopsy_columns
+    from analysis.drawing.plots import plot_detections
     from analysis.fiftyone_bridge import push_to_fiftyone
-    from analysis.matching import match
-    from analysis.metrics import evaluate
-    from analysis.plots import plot_detections
+    from analysis.matching.match import match
+    from analysis.metrics.evaluate import evaluate
+    from analysis.misses.run import autopsy, autopsy_columns
     from analysis.queries import find_images_with_classes
+    from analysis.runs.store import open_run
     from analysis.saliency.confidence import confidence_map
-    from analysis.store import open_run
 
 _HOME = {
-    "autopsy": "analysis.autopsy_run",
-    "autopsy_columns": "analysis.autopsy_run",
+    "autopsy": "analysis.misses.run",
+    "autopsy_columns": "analysis.misses.run",
     "confidence_map": "analysis.saliency.confidence",
-    "evaluate": "analysis.metrics",
+    "evaluate": "analysis.metrics.evaluate",
     "find_images_with_classes": "analysis.queries",
-    "match": "analysis.matching",
-    "open_run": "analysis.store",
-    "plot_detections": "analysis.plots",
+    "match": "analysis.matching.match",
+    "open_run": "analysis.runs.store",
+    "plot_detections": "analysis.drawing.plots",
     "push_to_fiftyone": "analysis.fiftyone_bridge",
 }
 

@@ -11,12 +11,12 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from analysis.fiftyone.changes import ChangeList
-from analysis.fiftyone.client import push_in_process
-from analysis.fiftyone.links import DEFAULT_PAGES, app_link, page_link
-from analysis.fiftyone.report import PushProgress, PushReport
-from analysis.fiftyone.server import Connection, start_app, start_database, status, stop
-from analysis.fiftyone.source import dataset_from_fiftyone
+from analysis.fiftyone.pull.changes import ChangeList
+from analysis.fiftyone.pull.dataset import dataset_from_fiftyone
+from analysis.fiftyone.push.client import push_in_process
+from analysis.fiftyone.push.report import PushProgress, PushReport
+from analysis.fiftyone.service.links import DEFAULT_PAGES, app_link, page_link
+from analysis.fiftyone.service.server import Connection, start_app, start_database, status, stop
 
 __all__ = [
     "ChangeList",
@@ -108,11 +108,11 @@ def push_to_fiftyone(
     if path is not None:
         return push_in_process(path, **options)
     if "fiftyone" not in sys.modules:
-        from analysis.fiftyone.environment import child_environment, with_timeout
+        from analysis.fiftyone.service.environment import child_environment, with_timeout
 
         changed = child_environment(with_timeout(start_database(stage)))
         os.environ.update({k: v for k, v in changed.items() if k.startswith(("FIFTYONE_", "BOXSCOPE_"))})
-    from analysis.fiftyone.push_run import push_run
+    from analysis.fiftyone.push.run import push_run
 
     return push_run(run, **options)
 
@@ -123,7 +123,7 @@ def pull_from_fiftyone(
     """What people tagged, corrected, added and deleted in FiftyOne since the run was pushed.
 
     Reads the database directly; FiftyOne is not imported, and nothing is changed. `ChangeList.save`, and
-    `analysis.fiftyone.changes` (`write_changed`, `rescore`) and `analysis.fiftyone.promises` go on from
+    `analysis.fiftyone.pull.changes` (`write_changed`, `rescore`) and `analysis.fiftyone.pull.expectations` go on from
     there.
 
     Args:
@@ -134,8 +134,8 @@ def pull_from_fiftyone(
         UnavailableError: FiftyOne or its database cannot be had.
         InputError: no such data set, or it belongs to other annotations.
     """
-    from analysis.fiftyone.pull import pull
-    from analysis.store import open_run
+    from analysis.fiftyone.pull.run import pull
+    from analysis.runs.store import open_run
 
     uri = start_database(say)
     return pull(open_run(run) if isinstance(run, (str, os.PathLike)) else run, name=name, uri=uri)

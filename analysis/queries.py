@@ -11,8 +11,8 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from analysis.matching import Verdicts
-from analysis.operating_point import Threshold, class_cuts
+from analysis.matching.match import Verdicts
+from analysis.matching.operating_point import Threshold, class_cuts
 from detector.core import FLAGS, ClassMap
 from detector.data.dataset import ObjectTable
 from detector.errors import InputError

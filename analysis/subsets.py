@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from analysis.matches import Matches
-from analysis.operating_point import Threshold, class_cuts
+from analysis.matching.matches import Matches
+from analysis.matching.operating_point import Threshold, class_cuts
 from analysis.queries import MODES, having
 from detector.errors import InputError
 

@@ -13,9 +13,10 @@ if str(ROOT) not in sys.path:
 
 import streamlit as st  # noqa: E402
 
-from app import controls, demo, state  # noqa: E402
-from app.components import errors_said, frame_style  # noqa: E402
-from app.garbage import freeze_modules  # noqa: E402
+from app.files import demo  # noqa: E402
+from app.frame import controls, state  # noqa: E402
+from app.frame.components import errors_said, frame_style  # noqa: E402
+from app.frame.garbage import freeze_modules  # noqa: E402
 
 st.set_page_config(
     page_title="Boxscope",
@@ -29,7 +30,7 @@ frame_style()
 # In the order of the work; a page that is not there yet drops in as one line.
 PAGES = [
     st.Page(
-        "views/gallery.py",
+        "views/gallery/page.py",
         title="Gallery",
         icon=":material/grid_view:",
         default=True,
@@ -37,56 +38,56 @@ PAGES = [
         help="Images with their verdicts, worst first.",
     ),
     st.Page(
-        "views/image.py",
+        "views/image/page.py",
         title="Image",
         icon=":material/frame_inspect:",
         url_path="image",
         help="One image, its boxes and what became of each object.",
     ),
     st.Page(
-        "views/mistakes.py",
+        "views/mistakes/page.py",
         title="Mistakes",
         icon=":material/rule:",
         url_path="mistakes",
         help="What kinds of mistakes there are, what each costs, and their boxes.",
     ),
     st.Page(
-        "views/thresholds.py",
+        "views/thresholds/page.py",
         title="Thresholds",
         icon=":material/tune:",
         url_path="thresholds",
         help="Which confidence to keep, for all or each class; calibration; average precision.",
     ),
     st.Page(
-        "views/compare.py",
+        "views/compare/page.py",
         title="Compare",
         icon=":material/compare:",
         url_path="compare",
         help="Two runs, or two settings: which objects are gained and lost.",
     ),
     st.Page(
-        "views/data.py",
+        "views/data/page.py",
         title="Data",
         icon=":material/dataset:",
         url_path="data",
         help="What is in a data set, what is odd in it, what no anchor reaches.",
     ),
     st.Page(
-        "views/detect.py",
+        "views/detect/page.py",
         title="Detect",
         icon=":material/play_circle:",
         url_path="detect",
         help="Run a detector over pictures; upload your own.",
     ),
     st.Page(
-        "views/train.py",
+        "views/train/page.py",
         title="Train",
         icon=":material/model_training:",
         url_path="train",
         help="Make a detector from your labelled pictures.",
     ),
     st.Page(
-        "views/fiftyone.py",
+        "views/fiftyone/page.py",
         title="FiftyOne",
         icon=":material/hub:",
         url_path="fiftyone",

@@ -184,11 +184,11 @@ def recognise(path: Path) -> str:
         ModelError: nothing Boxscope can read; the message says what it is and what would work.
     """
     if path.is_dir():
-        from detector.sliding.folder import is_sliding_window
+        from detector.training.sliding.folder import is_sliding_window
 
         if is_sliding_window(path):
             return "sliding_window"
-        from detector.two_head.folder import is_two_head
+        from detector.training.two_head.folder import is_two_head
 
         if is_two_head(path):
             return "two_head"
@@ -331,7 +331,7 @@ def _try_white_box(folder: Path, request: _Request) -> tuple[Detector | None, st
 
 def _load_fake(path: str, request: _Request) -> Detector:
     from detector.data import load_dataset
-    from detector.fake import FakeDetector
+    from detector.models.fake import FakeDetector
 
     dataset = load_dataset(path) if path else request.dataset
     if dataset is None:

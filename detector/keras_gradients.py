@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from detector.differentiable import Gradients
 from detector.errors import CapabilityError, InputError
-from detector.opened import Gradients
 
 if TYPE_CHECKING:
     import keras
@@ -56,7 +56,7 @@ class KerasGradients:
         layers: Sequence[str] = (),
     ) -> Gradients:
         """Of the sum of `weights[k]` * logits[rows[k], columns[k]], see
-        `detector.opened.OpenDetector.gradients`.
+        `detector.differentiable.OpenDetector.gradients`.
         """
         import tensorflow as tf
 

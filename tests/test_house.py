@@ -73,7 +73,8 @@ def test_version_is_in_the_changelog():
 
 
 @pytest.mark.parametrize(
-    "module", ["detector", "detector.core", "detector.catalogue", "analysis", "analysis.store", "app.cli"]
+    "module",
+    ["detector", "detector.core", "detector.catalogue", "analysis", "analysis.runs.store", "app.cli"],
 )
 def test_importing_a_module_loads_nothing_heavy(module):
     """TensorFlow takes about 10 s to import and FiftyOne several: neither may ride along."""

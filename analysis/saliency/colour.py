@@ -9,8 +9,8 @@ from functools import cache
 import cv2
 import numpy as np
 
+from analysis.drawing.style import CONFIDENCE_MAP, EVIDENCE_MAP
 from analysis.saliency.confidence import ALMOST
-from analysis.style import CONFIDENCE_MAP, EVIDENCE_MAP
 from detector.errors import InputError
 
 

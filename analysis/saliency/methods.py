@@ -21,8 +21,8 @@ from analysis.saliency.layer_cam import layer_cam
 from analysis.saliency.targets import Target, contrast_target, target_from_detection, target_from_truth
 from analysis.saliency.views import OpenView, open_view
 from detector.core import Candidates, DetectorInfo
+from detector.differentiable import OpenDetector
 from detector.errors import CapabilityError, InputError
-from detector.opened import OpenDetector
 
 EVIDENCE_METHODS = ("d_rise", "integrated_gradients", "layer_cam")
 """In the order they are offered: by insertion less deletion over a Gaussian on the box (the table in

@@ -7,12 +7,12 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from analysis.render import add_caption, draw_marks
+from analysis.drawing.render import add_caption, draw_marks
+from analysis.drawing.scene import Mark
+from analysis.drawing.style import STROKES
 from analysis.saliency.colour import confidence_rgba, evidence_rgba, evidence_scale, over
 from analysis.saliency.heatmap import HeatMap
 from analysis.saliency.targets import SIDES
-from analysis.scene import Mark
-from analysis.style import STROKES
 
 AROUND = 3.0
 """Sides of the part of the image that is shown, in units of the object's: what D-RISE masks."""
@@ -71,7 +71,7 @@ def heat_picture(
         image: RGB uint8 [H, W, 3] of the map's `image_size`.
         opacity: of the strongest evidence. A map on the way is drawn as faint as it is unreliable.
         part: of the image, pixels; None is all of it. width: enlarge or shrink it to this; None keeps it.
-        box: to draw; None takes the target's. verdict: one of `analysis.style.STROKES`, decides the line.
+        box: to draw; None takes the target's. verdict: one of `analysis.drawing.style.STROKES`, decides the line.
         threshold: of a confidence map: drawn as a contour.
         caption: a line beneath, in small type.
     """

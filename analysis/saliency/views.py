@@ -19,8 +19,8 @@ import numpy as np
 from analysis.saliency.targets import Target, logits_of
 from detector.boxes import iou as box_iou
 from detector.core import Candidates, Detections
+from detector.differentiable import Frame, OpenDetector
 from detector.errors import CapabilityError
-from detector.opened import Frame, OpenDetector
 
 BATCH = 8
 LONGEST = 1024
@@ -98,7 +98,7 @@ class View:
 
 
 class OpenView(View):
-    """Of a detector with gradients; see `detector.opened`."""
+    """Of a detector with gradients; see `detector.differentiable`."""
 
     def __init__(self, detector: OpenDetector, image: np.ndarray, targets: Sequence[Target] = ()):
         first = next((t.anchor_ids[:1] for t in targets if len(t.anchor_ids)), ())

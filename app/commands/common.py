@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.sources import open_source
+from app.files.sources import open_source
 from detector.errors import BoxscopeError, InputError
 
 if TYPE_CHECKING:
-    from analysis.store import Run
-    from analysis.streamed import StreamedRun
+    from analysis.runs.store import Run
+    from analysis.runs.streamed import StreamedRun
     from detector.data.dataset import Dataset, Problem
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON alone on standard output.")]
@@ -42,7 +42,7 @@ def find_run(name: Path) -> Path:
     """The folder of a run given as a path, as a name under the data directory's `runs/`, or as `boxscope
     runs` names it.
     """
-    from app.noted_runs import known_runs, noted_runs
+    from app.files.run_list import known_runs, noted_runs
 
     if (folder := _folder_of(name)) is not None:
         return folder
@@ -70,14 +70,14 @@ def _folder_of(name: Path) -> Path | None:
 
 
 def read_run(name: Path) -> Run:
-    from analysis.store import open_run
+    from analysis.runs.store import open_run
 
     return open_run(find_run(name))
 
 
 def read_stored(name: Path) -> Run | StreamedRun:
     """A run in memory, or in windows where it is too large for that; for the commands that take both."""
-    from analysis.streamed import StreamedRun, open_stored
+    from analysis.runs.streamed import StreamedRun, open_stored
 
     run = open_stored(find_run(name))
     if isinstance(run, StreamedRun):
@@ -93,8 +93,8 @@ def chosen_threshold(threshold: float, thresholds: Path | None, run: Path) -> fl
     """One number, or one for every class of the run from a thresholds file."""
     if thresholds is None:
         return threshold
-    from analysis.manifest import read_manifest
-    from analysis.threshold_files import load_thresholds
+    from analysis.runs.manifest import read_manifest
+    from analysis.thresholds.files import load_thresholds
     from detector.core import ClassMap
 
     record = read_manifest(run).classes
@@ -107,7 +107,7 @@ def class_thresholds(threshold: float, thresholds: Path | None, run: Run) -> flo
     """The same as numbers by class id, as the analysis takes them."""
     if thresholds is None:
         return threshold
-    from analysis.threshold_files import load_thresholds
+    from analysis.thresholds.files import load_thresholds
 
     return load_thresholds(thresholds).cuts(run.class_map)
 
@@ -191,7 +191,7 @@ def progress_bar(what: str) -> Iterator[Any]:
 @contextmanager
 def training_bar(what: str) -> Iterator[Any]:
     """A bar on standard error with loss, learning rate and time left; yields
-    update(detector.train.TrainProgress).
+    update(detector.training.ssd.training.TrainProgress).
     """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn

@@ -15,7 +15,7 @@ from app.commands.common import (
     say,
     say_problems,
 )
-from app.sources import FIFTYONE, open_source
+from app.files.sources import FIFTYONE, open_source
 from detector.errors import InputError
 from detector.paths import refuse_unwritable
 
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from detector.data.splits import Splits
 
 WRITERS = {
-    "coco": "detector.data.coco:write_coco",
-    "voc": "detector.data.voc:write_voc",
-    "yolo": "detector.data.yolo:write_yolo",
-    "csv": "detector.data.csv_table:write_csv",
-    "tfrecord": "detector.data.tfrecord:write_tfrecord",
+    "coco": "detector.data.formats.coco:write_coco",
+    "voc": "detector.data.formats.voc:write_voc",
+    "yolo": "detector.data.formats.yolo:write_yolo",
+    "csv": "detector.data.formats.csv_table:write_csv",
+    "tfrecord": "detector.data.formats.tfrecord:write_tfrecord",
 }
 SPLITS_FILE = "splits.json"
 MOST = 30

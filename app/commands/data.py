@@ -64,7 +64,7 @@ def fetch(
     """Download a public sample set (COCO 2017 validation, VOC 2007 or 2012); its size is said first. Needs a
     network.
     """
-    from detector.data.sample_sets import fetch_sample_set, find_sample_set, list_sample_sets
+    from detector.data.samples.sets import fetch_sample_set, find_sample_set, list_sample_sets
 
     if name is None:
         for entry in list_sample_sets():

@@ -21,13 +21,13 @@ from app.commands.common import (
     without_native_chatter,
 )
 from app.commands.indexing import index
-from app.sources import open_source
+from app.files.sources import open_source
 from detector.errors import InputError
 from detector.paths import os_sentence, refuse_unwritable
 
 if TYPE_CHECKING:
-    from analysis.store import Run
-    from analysis.streamed import StreamedRun
+    from analysis.runs.store import Run
+    from analysis.runs.streamed import StreamedRun
     from detector.core import Detector, DetectorInfo
     from detector.data.dataset import Dataset
 
@@ -118,7 +118,7 @@ def detect(
     signal.signal(signal.SIGINT, lambda number, frame: stopping.append(number))
     common = {"floor": floor, "limit": limit, "batch_size": batch_size, "should_stop": lambda: bool(stopping)}
     if engine == "ray":
-        from analysis.run_ray import detect_on_ray
+        from analysis.runs.ray import detect_on_ray
 
         if model == "demo" or model.endswith(".json"):
             options["dataset"] = dataset  # the only detectors that answer from the data set itself
@@ -165,7 +165,7 @@ def detect(
 
 def _note(out: Path) -> None:
     """Remember the run for `boxscope runs` and the app; that it cannot be is no reason not to make it."""
-    from app.noted_runs import note_run
+    from app.files.run_list import note_run
 
     try:
         note_run(out)
@@ -181,8 +181,8 @@ def _say_notes(info: DetectorInfo) -> None:
 def _detect_here(
     load: Callable[..., Detector], dataset: Dataset, out: Path | None, common: dict[str, Any]
 ) -> Run | StreamedRun:
-    from analysis.runs import detect_run
-    from detector.side_by_side import load_side_by_side
+    from analysis.runs.detect import detect_run
+    from detector.models.replicas import load_side_by_side
 
     with without_native_chatter():
         detectors = load_side_by_side(load)
@@ -198,7 +198,7 @@ def runs(json: JsonFlag = False) -> None:
     """The stored runs, newest first: those of the data directory, and those that `boxscope detect --out` made
     elsewhere.
     """
-    from app.noted_runs import known_runs
+    from app.files.run_list import known_runs
 
     found = known_runs()
     if json:

@@ -16,16 +16,16 @@ from app.commands.common import (
     progress_bar,
     say,
 )
-from app.networks import DEFAULT, anchor_set, chosen_network, remedies
-from app.sources import open_source
+from app.files.sources import open_source
+from app.views.data.networks import DEFAULT, anchor_set, chosen_network, remedies
 from detector.errors import InputError
 from detector.paths import refuse_unwritable
 
 if TYPE_CHECKING:
-    from analysis.anchor_reach import Reach
-    from analysis.dataset_fix import Change
-    from analysis.doctor import Diagnosis
-    from analysis.duplicates import Look
+    from analysis.datasets.anchor_reach import Reach
+    from analysis.datasets.doctor import Diagnosis
+    from analysis.datasets.duplicates import Look
+    from analysis.datasets.fix import Change
     from detector.data.dataset import Dataset
 
 MOST = 5
@@ -91,8 +91,8 @@ def doctor(
 
     Exits with 1 where there is an error or a warning; notes do not count.
     """
-    from analysis.dataset_fix import write_fixed
-    from analysis.doctor import Settings, diagnose
+    from analysis.datasets.doctor import Settings, diagnose
+    from analysis.datasets.fix import write_fixed
     from detector.data.dataset import count_problems
     from detector.data.label_map import read_label_map
 
@@ -176,7 +176,7 @@ def doctor(
 
 
 def _look(dataset: Dataset) -> Look:
-    from analysis.duplicates import look_at_pictures
+    from analysis.datasets.duplicates import look_at_pictures
 
     with progress_bar("reading pictures") as update:
         return look_at_pictures(dataset, progress=update)
@@ -255,9 +255,9 @@ def eda(
     json: JsonFlag = False,
 ) -> None:
     """Explore a data set: classes, sizes, shapes, positions, samples, copies, leaks, as one HTML file."""
-    from analysis.dataset_summary import summarise
-    from analysis.doctor import diagnose
-    from analysis.eda_report import build_eda, eda_dict
+    from analysis.datasets.doctor import diagnose
+    from analysis.datasets.eda_report import build_eda, eda_dict
+    from analysis.datasets.summary import summarise
 
     chosen = chosen_network(network, input_size)
     refuse_unwritable(out, file=True)

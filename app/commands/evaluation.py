@@ -98,9 +98,9 @@ def evaluate(
         _parity(run, truth, predictions, json)
         return
     if run is not None and truth is None and predictions is None:
-        from analysis.counts import counts
-        from analysis.matching import match_run
-        from analysis.operating_point import operating_point
+        from analysis.matching.counts import counts
+        from analysis.matching.match import match_run
+        from analysis.matching.operating_point import operating_point
         from analysis.queries import class_ids_of
         from analysis.subsets import narrow
 
@@ -147,7 +147,7 @@ def evaluate(
 
 
 def _parity(run: Path | None, truth: Path | None, predictions: Path | None, json: bool) -> None:
-    from analysis.parity import parity
+    from analysis.metrics.pycocotools_check import parity
 
     found = parity(read_run(run) if run is not None else None, truth=truth, predictions=predictions)
     if json:
@@ -168,7 +168,7 @@ def _parity(run: Path | None, truth: Path | None, predictions: Path | None, json
 
 def _excused(run):
     """The run without the objects that people excused in FiftyOne, and how many those are."""
-    from analysis.fiftyone.promises import excuse, load_promises, promises_file
+    from analysis.fiftyone.pull.expectations import excuse, load_promises, promises_file
 
     return excuse(run, load_promises(promises_file(run.manifest.dataset.source)))
 
@@ -181,7 +181,7 @@ def _evaluate_locations(
     plot: Path | None,
     json: bool,
 ) -> None:
-    from analysis.location_run import evaluate_locations, plot_locations
+    from analysis.locations.run import evaluate_locations, plot_locations
 
     if run is None or truth is not None or predictions is not None:
         raise InputError("--rule uiuc: expected a RUN alone.")

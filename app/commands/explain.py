@@ -25,8 +25,8 @@ from detector.paths import refuse_unwritable
 
 if TYPE_CHECKING:
     from analysis.saliency.heatmap import HeatMap
-    from app.evidence_asks import Question
-    from app.objects import Row
+    from app.views.image.objects import Row
+    from app.views.image.questions import Question
 
 METHOD_NAMES = ("confidence_map", "integrated_gradients", "layer_cam", "d_rise")
 
@@ -89,11 +89,11 @@ def explain(
     """Heat maps of what the detector believes and of the evidence for single objects, found or missed."""
     from types import SimpleNamespace
 
-    from analysis.matching import match_run
-    from analysis.operating_point import class_cuts
+    from analysis.matching.match import match_run
+    from analysis.matching.operating_point import class_cuts
     from analysis.saliency.targets import SIDES
-    from app import objects
-    from app.evidence_asks import Question
+    from app.views.image import objects
+    from app.views.image.questions import Question
 
     refuse_unwritable(out)
     stored = read_run(run)
@@ -204,7 +204,7 @@ def _chosen(stored: Any, i: int, rows: list[Row], wanted: list[str] | None) -> l
     """
     if not wanted:
         return [r for r in rows if r.verdict in ("missed", "wrong")]
-    from app.evidence_files import object_name
+    from app.views.image.evidence_files import object_name
 
     by_name = {object_name(stored, i, row): row for row in rows}
     chosen = []
@@ -237,9 +237,9 @@ def _one(
     question: Question,
 ) -> dict[str, Any]:
     from analysis.saliency.picture import figures, reading
-    from app import evidence_files
-    from app.evidence_asks import asked_of, rival_of
-    from app.evidence_job import EvidenceJob
+    from app.model.evidence_job import EvidenceJob
+    from app.views.image import evidence_files
+    from app.views.image.questions import asked_of, rival_of
 
     run = s.run
     picture, name = run.load_image(i), evidence_files.object_name(run, i, row)

@@ -22,7 +22,7 @@ from app.commands.common import (
     read_run,
     say,
 )
-from app.sources import open_source
+from app.files.sources import open_source
 from detector.errors import InputError
 
 
@@ -67,7 +67,7 @@ def push(
     updates.
     """
     from analysis.fiftyone_bridge import launch, push_in_process
-    from app.pushes import note_pushed
+    from app.views.fiftyone.pushes import note_pushed
 
     folder = find_run(run)
     with progress_bar("pushing to FiftyOne") as update:
@@ -126,8 +126,8 @@ def pull(
     """What people corrected and tagged in FiftyOne since the push, what it is worth, and a corrected copy on
     request.
     """
-    from analysis.fiftyone.changes import ChangeList, as_dataset, rescore, write_changed
-    from analysis.fiftyone.promises import promises_file, promises_of, save_promises
+    from analysis.fiftyone.pull.changes import ChangeList, as_dataset, rescore, write_changed
+    from analysis.fiftyone.pull.expectations import promises_file, promises_of, save_promises
     from analysis.fiftyone_bridge import pull_from_fiftyone
 
     stored = read_run(run)
@@ -197,7 +197,7 @@ def check(
     """Hold a run against the promises tagged in FiftyOne (must-detect, ok-to-miss, label-wrong). Exits with 1
     on a broken one.
     """
-    from analysis.fiftyone.promises import check_promises, load_promises, promises_file
+    from analysis.fiftyone.pull.expectations import check_promises, load_promises, promises_file
 
     stored = read_run(run)
     promises = load_promises(promises_file(stored.manifest.dataset.source))

@@ -30,7 +30,7 @@ def index(
     """List the pictures of a folder or bucket once, with sizes and fingerprints; the index is a data set for
     every command.
     """
-    from detector.data.index import IndexedDataset, write_index
+    from detector.data.indexed.index import IndexedDataset, write_index
 
     out = out or Path(f"{source.rstrip('/').rsplit('/', 1)[-1] or 'pictures'}.parquet")
     with progress_bar(f"listing {source}") as update:

@@ -47,7 +47,7 @@ def list_(
     """The boxes behind one cell of the confusion matrix, the most confident first: sample, score, x1 y1 x2
     y2.
     """
-    from analysis.confusion import Confusions, list_cell
+    from analysis.mistakes.confusion import Confusions, list_cell
 
     stored = read_run(run)
     rows = list_cell(
@@ -89,7 +89,7 @@ def compare(
     """Which objects changed state between two runs or two settings: gained, lost, by class, one line a
     flip.
     """
-    from analysis.compare import compare as compare_runs
+    from analysis.mistakes.compare import compare as compare_runs
 
     if after is None and threshold_after is None and nms_after is None:
         raise InputError(
@@ -164,10 +164,10 @@ def thresholds(
     """Suggest a confidence threshold for every class: best F1, or by the goal given."""
     import numpy as np
 
-    from analysis import thresholds as rules
-    from analysis.matching import match_run
-    from analysis.operating_point import operating_point
-    from analysis.threshold_files import save_thresholds, thresholds_for
+    from analysis.matching.match import match_run
+    from analysis.matching.operating_point import operating_point
+    from analysis.thresholds import curves as rules
+    from analysis.thresholds.files import save_thresholds, thresholds_for
 
     given = [recall is not None, precision is not None, cost_wrong is not None or cost_missed is not None]
     if sum(given) > 1 or (given[2] and (cost_wrong is None or cost_missed is None)):
@@ -227,7 +227,7 @@ def kinds(run: RunArgument, iou: IouOption = 0.5, json: JsonFlag = False) -> Non
     """How many mistakes of each of TIDE's six kinds there are, and what AP mending each kind alone would
     gain.
     """
-    from analysis.errors import KINDS, NOT_ADDITIVE, SENTENCES, find_errors
+    from analysis.mistakes.errors import KINDS, NOT_ADDITIVE, SENTENCES, find_errors
 
     stored = read_stored(run)
     if not stored.usable.any():

@@ -18,7 +18,7 @@ from app.commands.common import (
     say_problems,
     without_native_chatter,
 )
-from app.sources import open_source
+from app.files.sources import open_source
 from detector.errors import InputError
 
 
@@ -80,10 +80,10 @@ def parity(
     """Which objects B loses, gains, moves and rescores against A, and why each is lost. Exits with 1 past a
     stated bound.
     """
-    from analysis.pair_causes import explain_lost
-    from analysis.pair_report import Bounds, report, text
-    from analysis.pairs import BOX_STEP, SCORE_STEP, pair_runs
-    from app.parity_sides import both_runs
+    from analysis.parity.causes import explain_lost
+    from analysis.parity.pairs import BOX_STEP, SCORE_STEP, pair_runs
+    from analysis.parity.report import Bounds, report, text
+    from app.views.compare.parity_sides import both_runs
 
     bounds = Bounds.parse(
         max_lost, every_object=every_object, score=max_score_difference, box=max_box_difference
@@ -135,7 +135,7 @@ def parity(
 
 
 def _stored(a: str, b: str, ask: bool) -> tuple[Any, Any]:
-    from app.parity_sides import stored_side
+    from app.views.compare.parity_sides import stored_side
 
     return stored_side(Path(a), ask), stored_side(Path(b), ask)
 
@@ -149,7 +149,7 @@ def _detected(
     options: list[dict[str, Any]],
     floor: float,
 ) -> tuple[Any, Any]:
-    from app.parity_sides import detect_side
+    from app.views.compare.parity_sides import detect_side
 
     dataset = open_source(data, say=say)
     if split:

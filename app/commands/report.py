@@ -39,7 +39,7 @@ def report(
     """One self-contained HTML file (figures, tables, worst images, settings, hashes), and the tables as CSV
     and COCO json.
     """
-    from analysis.report import build_report, page_path
+    from analysis.report.build import build_report, page_path
 
     stored = read_run(run)
     page = page_path(out or Path(f"{stored.path.name}-report.html"))

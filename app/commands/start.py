@@ -63,12 +63,12 @@ def demo(
             "expected --scenes and --out together: how many scenes to draw, and into which folder."
         )
     if scenes is not None and out is not None:
-        from detector.data.scenes import write_scenes
+        from detector.data.samples.scenes import write_scenes
 
         with progress_bar("drawing scenes") as update:
             print(write_scenes(out, scenes, seed, progress=update))
         return
-    from app.demo import demo_run
+    from app.files.demo import demo_run
 
     with progress_bar("the demo") as update:
         run = demo_run(lambda what, done, total: update(done, total))

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app import sweeps
 from app.commands.common import JsonFlag, print_json, say, training_bar, without_native_chatter
 from app.commands.training import parsed
+from app.views.train import sweeps
 from detector.paths import ROOT
 
 if TYPE_CHECKING:
-    from detector.sweep import SweepState
+    from detector.sweep.state import SweepState
 
 SHOWN = 15  # rows of the leaderboard
 
@@ -61,9 +61,9 @@ def sweep(
     """
     from detector.errors import InputError
     from detector.paths import data_dir
-    from detector.sweep import read_sweep
-    from detector.sweep_recipe import load_sweep
-    from detector.sweep_run import add_best_to_catalogue, prepare
+    from detector.sweep.recipe import load_sweep
+    from detector.sweep.run import add_best_to_catalogue, prepare
+    from detector.sweep.state import read_sweep
 
     wanted = load_sweep(recipe)
     given = {key: value for key, value in (("data", data), ("start", start)) if value is not None} | parsed(
@@ -118,7 +118,7 @@ def sweep(
 
 def _show(state: SweepState, name: str, json: bool) -> None:
     """The leaderboard."""
-    from detector.sweep import as_json
+    from detector.sweep.state import as_json
 
     if json:
         print_json(as_json(state))

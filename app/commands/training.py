@@ -66,9 +66,9 @@ def train(
     """Train a detector by a recipe. Killed or stopped (Ctrl-C), the same command with --resume goes on where
     it was.
     """
-    from app.trainings import run_training
+    from app.views.train.trainings import run_training
     from detector.paths import data_dir
-    from detector.recipes import changed, read_recipe, training_state
+    from detector.training.recipes import changed, read_recipe, training_state
 
     wanted = read_recipe(recipe)
     given = {

@@ -26,10 +26,10 @@ from detector.errors import BoxscopeError, InputError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from analysis.autopsy_again import Again
-    from analysis.autopsy_prices import Rescue
-    from analysis.autopsy_run import Autopsy
-    from analysis.store import Run
+    from analysis.misses.prices import Rescue
+    from analysis.misses.retries import Again
+    from analysis.misses.run import Autopsy
+    from analysis.runs.store import Run
     from detector.core import Candidates, Detector
 
 
@@ -87,7 +87,7 @@ def why(
     import numpy as np
 
     from analysis import autopsy
-    from analysis.matching import match_run
+    from analysis.matching.match import match_run
 
     if again and image is None:
         raise InputError("--again runs the network again on one image: give --image ID with it.")
@@ -128,7 +128,7 @@ def why(
         value |= {"images_replayed": len(found.replays), "images_shown": len(found.shown)}
         value["again"] = [r.to_dict(stored.class_map.names) for r in anew]
         if position in found.replays:
-            from analysis.suppressors import graph_of
+            from analysis.misses.suppressors import graph_of
 
             replay = found.replays[position]
             value["suppressor_graph"] = graph_of(replay, float(found.cuts.min())).to_dict(
@@ -148,7 +148,7 @@ def _detector_of(
     stored: Run, otherwise: str = "the verdicts rest on the detections the run kept"
 ) -> Detector | None:
     """The run's own detector, or why it is not to be had, and what that means."""
-    from app.detector_spec import spec_of
+    from app.model.spec import spec_of
 
     record, spec = stored.manifest.detector, spec_of(stored.manifest)
     if spec is None:
@@ -186,7 +186,7 @@ def _candidates_of(stored: Run, detector: Detector | None) -> Callable[[int], Ca
 
 def _price_again(found: Autopsy, detector: Detector) -> list[Rescue]:
     """The prices of running the network again, over every judged image of the run."""
-    from analysis.autopsy_again_prices import AGAIN, price_again
+    from analysis.misses.retry_prices import AGAIN, price_again
 
     run, prices = found.run, []
     own = [link.class_id for link in run.manifest.classes.links]
@@ -204,7 +204,7 @@ def _again(found: Autopsy, detector: Detector, position: int, chosen: list[int])
     """
     import numpy as np
 
-    from analysis.autopsy_again import try_again
+    from analysis.misses.retries import try_again
 
     run, image = found.run, found.run.load_image(position)
     own = {link.class_id: k for k, link in enumerate(run.manifest.classes.links)}
@@ -282,7 +282,7 @@ def _print(
             else "no misses here"
         )
     if summary:
-        from analysis.counts import counts
+        from analysis.matching.counts import counts
 
         now = counts(found.matches, found.cuts)
         say(f"{len(found):,} of {now.objects:,} {plural(now.objects, 'object')} missed at {found.point}")

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from analysis.style import GREY, STROKES
+from analysis.drawing.style import GREY, STROKES
 from detector.paths import ROOT
 
 VERDICTS = ("correct", "wrong", "missed", "duplicate", "ignored", "found")
@@ -22,7 +22,7 @@ def _nothing() -> None:
 
 
 def colours() -> str:
-    """The verdicts' colours as CSS variables; they stand in one place, `analysis.style`."""
+    """The verdicts' colours as CSS variables; they stand in one place, `analysis.drawing.style`."""
     unjudged = STROKES["unlabelled"].colour
     pairs = {"grey": GREY, "below": GREY, "unjudged": unjudged} | {v: STROKES[v].colour for v in VERDICTS}
     return ":host, .boxscope { " + " ".join(f"--{name}: {colour};" for name, colour in pairs.items()) + " }"

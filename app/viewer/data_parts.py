@@ -20,5 +20,5 @@ def finding_list(data: dict[str, Any], *, key: str, on_pick: Callable[[], None] 
 
 
 def drawing(svg: str, *, key: str) -> Any:
-    """A chart of `analysis.drawings`; it takes the page's text colour."""
+    """A chart of `analysis.drawing.svg`; it takes the page's text colour."""
     return _mount("drawing")(key=key, data={"svg": svg})

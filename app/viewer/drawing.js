@@ -1,4 +1,4 @@
-// A chart drawn by the server as SVG text (analysis.drawings, which escapes every label); st.html would strip it.
+// A chart drawn by the server as SVG text (analysis.drawing.svg, which escapes every label); st.html would strip it.
 
 export default function (component) {
   const root = component.parentElement.querySelector(".drawing");

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from urllib.parse import quote
 
-from analysis.style import STROKES
+from analysis.drawing.style import STROKES
 
 _PATHS = {
     "correct": '<path d="M2.6 6.4 5 8.8 9.6 3.4"/>',

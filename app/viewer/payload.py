@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from analysis.matching import Matches, counts
-from app.pictures import name_of
+from analysis.matching.match import Matches, counts
+from app.files.pictures import name_of
 from detector.core import FLAGS
 
 TILE_BOXES = 60

@@ -12,13 +12,13 @@ import numpy as np
 
 from detector.core import ClassMap
 from detector.data.dataset import Dataset, Problem
-from detector.data.draft import Draft, assemble
 from detector.data.files import is_picture, walk_pictures
-from detector.data.index import IndexedDataset, is_index
+from detector.data.formats.draft import Draft, assemble
+from detector.data.formats.tfrecord import find_tfrecord, is_record_file
+from detector.data.indexed.index import IndexedDataset, is_index
 from detector.data.label_map import read_label_map
 from detector.data.remote import is_remote
 from detector.data.splits_file import apply_splits, is_splits_file, read_splits
-from detector.data.tfrecord import find_tfrecord, is_record_file
 from detector.errors import DataError, InputError
 
 FORMATS = (
@@ -48,13 +48,13 @@ def recognise(path: Path) -> list[Reading]:
     """The formats a path can be read as, labelled ones before the plain folder; [] where there is nothing to
     read.
     """
-    from detector.data.coco import find_coco
-    from detector.data.csv_table import find_csv
-    from detector.data.stanford_cars import find_stanford_cars
-    from detector.data.tiny_imagenet import find_tiny_imagenet
-    from detector.data.uiuc import PARTS, find_uiuc
-    from detector.data.voc import find_voc
-    from detector.data.yolo import find_yolo
+    from detector.data.formats.coco import find_coco
+    from detector.data.formats.csv_table import find_csv
+    from detector.data.formats.stanford_cars import find_stanford_cars
+    from detector.data.formats.tiny_imagenet import find_tiny_imagenet
+    from detector.data.formats.uiuc import PARTS, find_uiuc
+    from detector.data.formats.voc import find_voc
+    from detector.data.formats.yolo import find_yolo
 
     if path.is_file():
         return _recognise_file(path)
@@ -135,7 +135,7 @@ def load_dataset(
         split: only this split ("train", "val", "test").
         limit: only the first so many samples.
         boxes: "keep", or "ignore" for the classes alone: the whole picture stands in for every box, which the
-            data set's problems say and `detector.data.draft.boxes_ignored` tells. For networks that learn to
+            data set's problems say and `detector.data.formats.draft.boxes_ignored` tells. For networks that learn to
             name, not to place.
         label_map: a label_map.pbtxt or labelmap.txt that decides which classes there are, in which order and
             with which outside ids; objects are matched by name. Without it a `label_map.pbtxt` in the folder
@@ -216,7 +216,7 @@ def _through_splits(
 
 def _named(name: str, place: Path) -> Path:
     """The folder of a sample set of this name."""
-    from detector.data.sample_sets import find_sample_set, list_sample_sets, sample_set_path
+    from detector.data.samples.sets import find_sample_set, list_sample_sets, sample_set_path
 
     entry = find_sample_set(name)
     if entry is None:
@@ -282,15 +282,15 @@ def lay_over(draft: Draft, place: Path, label_map: str | os.PathLike | None) -> 
 
 
 def _drafts(boxes: str, label_map: str | os.PathLike | None) -> dict[str, Callable[..., Draft]]:
-    from detector.data.coco import coco_draft
-    from detector.data.csv_table import csv_draft
-    from detector.data.folder import folder_draft
-    from detector.data.stanford_cars import stanford_cars_draft
-    from detector.data.tfrecord import tfrecord_draft
-    from detector.data.tiny_imagenet import tiny_imagenet_draft
-    from detector.data.uiuc import uiuc_draft
-    from detector.data.voc import voc_draft
-    from detector.data.yolo import yolo_draft
+    from detector.data.formats.coco import coco_draft
+    from detector.data.formats.csv_table import csv_draft
+    from detector.data.formats.folder import folder_draft
+    from detector.data.formats.stanford_cars import stanford_cars_draft
+    from detector.data.formats.tfrecord import tfrecord_draft
+    from detector.data.formats.tiny_imagenet import tiny_imagenet_draft
+    from detector.data.formats.uiuc import uiuc_draft
+    from detector.data.formats.voc import voc_draft
+    from detector.data.formats.yolo import yolo_draft
 
     return {
         "coco": lambda path, images, split: coco_draft(path, images=images, split=split),

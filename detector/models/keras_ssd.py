@@ -26,10 +26,16 @@ from detector.ssd import postprocess
 from detector.ssd.anchors import Anchors, anchors
 from detector.ssd.coder import BoxCoder
 from detector.ssd.config import SSDConfig
+from detector.ssd.gradients import OpenedSSD
 from detector.ssd.litert import LiteRTRunner, litert_file, network_digest, weights_digest
-from detector.ssd.opened import OpenedSSD
 from detector.ssd.preprocess import preprocess, stretch
-from detector.ssd.zoo import CLASS_BIAS, Restored, class_outputs, restore_checkpoint, restore_saved_model
+from detector.ssd.zoo.restore import (
+    CLASS_BIAS,
+    Restored,
+    class_outputs,
+    restore_checkpoint,
+    restore_saved_model,
+)
 
 if TYPE_CHECKING:
     import keras
@@ -286,7 +292,7 @@ def load_zoo(
     Args:
         classes, labels: the class map, or a label map's path, or the names; else found in the folder, else
             COCO's.
-        verify: see `detector.ssd.zoo.restore_checkpoint`.
+        verify: see `detector.ssd.zoo.restore.restore_checkpoint`.
         source: where it came from, for `info.source`; the path without it.
         score_threshold, ...: replace the pipeline.config's.
 
@@ -458,7 +464,7 @@ def _check_keys(detector: KerasSSD, restored: Restored) -> None:
 
 def weight_keys(config: SSDConfig) -> set[str]:
     """The checkpoint keys of a network. They depend on the architecture (and tower length) only."""
-    from detector.ssd.zoo import zoo_records
+    from detector.ssd.zoo.restore import zoo_records
 
     record = next(r for r in zoo_records().values() if r.config().architecture == config.architecture)
     if config.tower_layers == record.config().tower_layers:

@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 
 from detector import boxes
-from detector.by_pixels import PixelIndex
 from detector.core import Candidates, ClassMap, Detections, DetectorInfo, check_images
 from detector.data.dataset import Dataset
 from detector.data.results import Results, read_results
 from detector.data.results_check import find_mistakes
 from detector.errors import CapabilityError, DataError
 from detector.models.hashing import hash_answers, hash_files
+from detector.models.pixel_index import PixelIndex
 
 EDGE = 0.5  # pixels a box may reach past the image without being counted; files round
 

@@ -19,11 +19,11 @@ import numpy as np
 
 from detector import boxes
 from detector.core import Candidates, ClassMap, Detections, DetectorInfo, check_images
-from detector.data.uiuc import to_grey
+from detector.data.formats.uiuc import to_grey
 from detector.errors import ModelError
 from detector.models.hashing import hash_answers
 from detector.sliding.convert import WindowGeometry
-from detector.sliding.opened import OpenedWindows
+from detector.sliding.gradients import OpenedWindows
 from detector.sliding.scan import ConfidenceMap, Network, probability, scan
 from detector.sliding.settings import SlidingWindowSettings
 
@@ -211,8 +211,8 @@ def load_sliding_window(
         ConfigError: a setting out of range.
     """
     from detector.sliding.convert import to_fully_convolutional
-    from detector.sliding.folder import read_folder
     from detector.sliding.scan import compiled
+    from detector.training.sliding.folder import read_folder
 
     given = locals()
     stored = read_folder(folder)

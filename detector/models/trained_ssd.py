@@ -1,4 +1,4 @@
-"""The result of a training as a detector: the folder `detector.train.train` returned."""
+"""The result of a training as a detector: the folder `detector.training.ssd.training.train` returned."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from detector.core import ClassMap
 from detector.labels import choose_labels
 from detector.models.keras_ssd import KerasSSD
 from detector.ssd.weights import load_arrays
-from detector.train_folder import TrainFolder
+from detector.training.common.folder import TrainFolder
 
 
 def is_trained(folder: str | os.PathLike) -> bool:

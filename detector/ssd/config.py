@@ -11,7 +11,7 @@ from detector.errors import ConfigError
 from detector.nms import PostprocessSettings
 
 if TYPE_CHECKING:
-    from detector.ssd.pipeline_config import PipelineConfig
+    from detector.ssd.pipeline.config import PipelineConfig
 
 
 @dataclass(frozen=True)

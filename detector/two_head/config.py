@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, get_type_hints
 
 from detector.errors import ConfigError
-from detector.recipe import checked
+from detector.training.ssd.recipe import checked
 
 NORMALISATIONS = ("-1..1", "0..255", "caffe", "deviations")
 """How a backbone wants its RGB pixels: scaled to -1..1, as they are, as BGR less ImageNet's channel means, or

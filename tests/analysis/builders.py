@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from analysis.tables import DetectionTable
+from analysis.runs.tables import DetectionTable
 from detector.core import ClassMap
 from detector.data.dataset import ObjectTable
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.fiftyone import environment, processes, server
+from analysis.fiftyone.service import environment, processes, server
 from detector.errors import UnavailableError
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from analysis.store import Run, run_from_detections
+from analysis.runs.store import Run, run_from_detections
 from detector.core import ClassMap, Detections, DetectorInfo
 from detector.data.dataset import Dataset, ObjectTable
 
@@ -102,7 +102,7 @@ def random_run(
 
 def store_run(folder: Path, pictures: Path, **options) -> Path:
     """A stored run on disk, detected by replaying `random_run`'s detections; returns its folder."""
-    from analysis.runs import detect_run
+    from analysis.runs.detect import detect_run
     from detector.data.dataset import Dataset as Data
 
     run = random_run(pictures, **options)

@@ -4,7 +4,7 @@ DELAY.
 
 import sys
 
-from analysis.runs import detect_run
+from analysis.runs.detect import detect_run
 from tests.analysis.run_builders import StubDetector, numbered
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.run_writer import RunWriter, create_run
+from analysis.runs.writer import RunWriter, create_run
 from detector.core import ClassMap, Detections, DetectorInfo
 from detector.data.dataset import Dataset, ObjectTable
 

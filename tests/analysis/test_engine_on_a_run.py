@@ -5,16 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analysis.calibration import calibrated_run, fit_calibration
-from analysis.compare import compare
-from analysis.confusion import Confusions
-from analysis.errors import find_errors
-from analysis.matching import counts, match
-from analysis.metrics import evaluate
-from analysis.parity import parity
-from analysis.slices import slice_run
-from analysis.store import RunWriter, create_run, open_run
-from analysis.voc import evaluate_voc
+from analysis.matching.match import counts, match
+from analysis.metrics.evaluate import evaluate
+from analysis.metrics.pycocotools_check import parity
+from analysis.metrics.voc import evaluate_voc
+from analysis.mistakes.compare import compare
+from analysis.mistakes.confusion import Confusions
+from analysis.mistakes.errors import find_errors
+from analysis.mistakes.slices import slice_run
+from analysis.runs.store import RunWriter, create_run, open_run
+from analysis.thresholds.calibration import calibrated_run, fit_calibration
 from detector.core import ClassMap, Detections, DetectorInfo
 from detector.data.dataset import Dataset
 from tests.analysis.builders import random_run

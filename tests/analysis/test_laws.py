@@ -12,16 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import analysis
-from analysis.calibration import run_reliability
-from analysis.confusion import Confusions
-from analysis.errors import find_errors
-from analysis.matching import counts, match_run
-from analysis.metrics import evaluate
+from analysis.matching.match import counts, match_run
+from analysis.metrics.evaluate import evaluate
+from analysis.metrics.voc import evaluate_voc
+from analysis.mistakes.confusion import Confusions
+from analysis.mistakes.errors import find_errors
+from analysis.mistakes.slices import slice_run
 from analysis.queries import find_images_with_classes
-from analysis.slices import slice_run
-from analysis.tables import DetectionTable
-from analysis.thresholds import best_f1, exact_curve
-from analysis.voc import evaluate_voc
+from analysis.runs.tables import DetectionTable
+from analysis.thresholds.calibration import run_reliability
+from analysis.thresholds.curves import best_f1, exact_curve
 from detector.data.dataset import ObjectTable
 from tests.analysis.builders import random_run
 
@@ -76,8 +76,8 @@ def test_permuting_images_objects_and_detections_changes_nothing(seed):
 
 def test_importing_analysis_and_matching_loads_nothing_heavy():
     code = (
-        "import sys, analysis, analysis.matching, analysis.queries, analysis.counts, analysis.metrics,"
-        " analysis.thresholds;heavy = {'tensorflow', 'keras', 'streamlit', 'fiftyone', 'matplotlib', 'cv2',"
+        "import sys, analysis, analysis.matching.match, analysis.queries, analysis.matching.counts, analysis.metrics.evaluate,"
+        " analysis.thresholds.curves;heavy = {'tensorflow', 'keras', 'streamlit', 'fiftyone', 'matplotlib', 'cv2',"
         " 'pycocotools', 'hotcoco', 'sklearn', 'scipy'} & set(sys.modules);print(sorted(heavy))"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.matching import match_run, verdicts
+from analysis.matching.match import match_run, verdicts
 from analysis.queries import (
     find_images_with_classes,
     images_with_classes,

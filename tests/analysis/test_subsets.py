@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from analysis.matching import counts, image_counts, match_columns
+from analysis.matching.match import counts, image_counts, match_columns
+from analysis.runs.tables import DetectionTable
 from analysis.subsets import images_showing, narrow
-from analysis.tables import DetectionTable
 from detector.core import ClassMap
 from detector.data.dataset import ObjectTable
 from detector.errors import InputError

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-ROOT = Path(__file__).resolve().parents[2]
+from detector.paths import ROOT
+
 APP = ROOT / "app" / "streamlit_app.py"
 SIZES = {"a.png": (90, 60), "b.png": (60, 110), "c.png": (131, 77), "d.png": (50, 40)}
 # file, class, x, y, width, height
@@ -64,7 +65,7 @@ def pictures(boxscope_home: Path) -> Path:
 
 
 def write_run(dataset, folder: Path, name: str = "hand-made") -> Path:
-    from analysis.store import RunWriter, create_run
+    from analysis.runs.store import RunWriter, create_run
     from detector.core import ClassMap, Detections, DetectorInfo
 
     classes = ClassMap(("cat", "dog"))
@@ -97,7 +98,7 @@ def tiny_run(pictures: Path, boxscope_home: Path) -> Path:
 
 @pytest.fixture
 def app():
-    """Start the app on a page: app("views/image.py", conf="0.25") -> AppTest, run once."""
+    """Start the app on a page: app("views/image/page.py", conf="0.25") -> AppTest, run once."""
     from streamlit.testing.v1 import AppTest
 
     def start(page: str | None = None, **query):

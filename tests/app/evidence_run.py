@@ -19,7 +19,7 @@ def write(home: Path, name: str = "cells") -> Path:
     """The run's folder under the data directory: one picture with a green cell that is found and a red one
     that is missed.
     """
-    from analysis.store import RunWriter, create_run
+    from analysis.runs.store import RunWriter, create_run
     from detector import load_dataset
     from detector.models.tflite import TFLiteDetector
     from tests.detector.models.tflite_builder import build, cell_picture

@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 
 from app import cli
 from detector.errors import InputError
+from detector.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 CATEGORIES = [{"id": 3, "name": "car"}, {"id": 18, "name": "dog"}]
 BOXES = {1: [(18, [10, 10, 60, 40])], 2: [(3, [5, 20, 70, 30]), (18, [80, 10, 30, 60])], 7: []}
 

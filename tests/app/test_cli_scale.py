@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from analysis import streamed
-from analysis.errors import find_errors
-from analysis.metrics import evaluate
-from analysis.run_ray import ABSENT
-from analysis.store import open_run
+from analysis.metrics.evaluate import evaluate
+from analysis.mistakes.errors import find_errors
+from analysis.runs import streamed
+from analysis.runs.ray import ABSENT
+from analysis.runs.store import open_run
 from app import cli
 from detector.errors import InputError, UnavailableError
 from tests.analysis.streamed_builders import crowded, store

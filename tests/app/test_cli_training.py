@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from app import cli
 from detector.errors import ConfigError, InputError, RunError
 from tests.detector.sliding.drawn import QUICK, drawn_patches, scene
-from tests.detector.test_recipe_pipeline import FILE
+from tests.detector.training.ssd.test_recipe_pipeline import FILE
 
 
 def invoke(*arguments: object):
@@ -103,7 +103,7 @@ def test_a_pipeline_config_is_a_recipe(tmp_path, monkeypatch):
     """
     given = {}
     monkeypatch.setattr(
-        "app.trainings.train_by", lambda recipe, out, **rest: given.update(recipe=recipe, out=out)
+        "app.views.train.trainings.train_by", lambda recipe, out, **rest: given.update(recipe=recipe, out=out)
     )
     file = tmp_path / "my_zoo_network" / "pipeline.config"
     file.parent.mkdir()
@@ -127,7 +127,9 @@ def test_splits_are_no_setting_of_a_sliding_window_detector(recipe, patches, tmp
 
 def test_any_key_is_set_on_the_command_line(tmp_path, monkeypatch):
     given = {}
-    monkeypatch.setattr("app.trainings.train_by", lambda recipe, out, **rest: given.update(recipe=recipe))
+    monkeypatch.setattr(
+        "app.views.train.trainings.train_by", lambda recipe, out, **rest: given.update(recipe=recipe)
+    )
     file = tmp_path / "own.yaml"
     file.write_text("steps: 30\nname: Own\n")
     asked = (

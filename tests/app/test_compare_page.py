@@ -8,12 +8,12 @@ import io
 import numpy as np
 import pytest
 
-from analysis.compare import compare
-from analysis.store import open_run
-from app import comparisons
+from analysis.mistakes.compare import compare
+from analysis.runs.store import open_run
+from app.views.compare import changes as comparisons
 from tests.app.conftest import component, no_trouble, write_run
 
-PAGE = "views/compare.py"
+PAGE = "views/compare/page.py"
 
 
 @pytest.fixture

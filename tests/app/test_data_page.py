@@ -10,12 +10,12 @@ import time
 
 import pytest
 
-from app import looks
-from app.datasets import boxes_of_finding, dataset_of_run, images_of_finding, key_of
+from app.views.data import picture_scan as looks
+from app.views.data.payloads import boxes_of_finding, dataset_of_run, images_of_finding, key_of
 from detector import load_dataset
 from tests.app.conftest import component, no_trouble
 
-PAGE = "views/data.py"
+PAGE = "views/data/page.py"
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +61,7 @@ def test_findings_and_a_link_to_one(app, tiny_run):
 
 def test_many_pictures_are_read_only_when_asked(app, tiny_run, pictures, monkeypatch):
     (pictures / "images" / "c.png").write_bytes((pictures / "images" / "a.png").read_bytes())
-    monkeypatch.setattr("app.looks.AT_ONCE", 3)
+    monkeypatch.setattr("app.views.data.picture_scan.AT_ONCE", 3)
     at = app(PAGE, part="Findings")
     no_trouble(at)
     assert "copy" not in " ".join(kinds(at))
@@ -84,8 +84,8 @@ def test_reading_can_be_stopped_and_asked_for_again(app, tiny_run, monkeypatch):
             progress(k % 4, 4)
             waiting.wait(0.01)
 
-    monkeypatch.setattr("app.looks.AT_ONCE", 3)
-    monkeypatch.setattr("app.looks.look_at_pictures", slow)
+    monkeypatch.setattr("app.views.data.picture_scan.AT_ONCE", 3)
+    monkeypatch.setattr("app.views.data.picture_scan.look_at_pictures", slow)
     at = app(PAGE, part="Findings")
     next(b for b in at.button if b.label == "Read 4 pictures").click().run()
     no_trouble(at)
@@ -123,7 +123,7 @@ def test_another_data_set_within_the_roots_only(app, tiny_run, pictures, tmp_pat
 
 
 def test_without_a_run_a_data_set_can_be_named(app, monkeypatch):
-    monkeypatch.setattr("app.demo.make_on_first_start", lambda: None)
+    monkeypatch.setattr("app.files.demo.make_on_first_start", lambda: None)
     at = app(PAGE)
     no_trouble(at)
     assert at.text_input(key="folder").value == ""
@@ -146,7 +146,7 @@ def test_the_fixed_copy_is_written_beside_the_data(app, tiny_run, pictures, boxs
 
 
 def test_a_run_whose_files_changed_shows_what_it_remembers(tiny_run, pictures):
-    from analysis.store import open_run
+    from analysis.runs.store import open_run
 
     run = open_run(tiny_run)
     own = dataset_of_run(run)
@@ -157,7 +157,7 @@ def test_a_run_whose_files_changed_shows_what_it_remembers(tiny_run, pictures):
 
 
 def test_what_a_finding_shows(pictures):
-    from analysis.doctor import Finding, Place
+    from analysis.datasets.doctor import Finding, Place
 
     dataset = load_dataset(pictures / "instances.json")
     pair = Finding("labelled twice", "warning", 1, "", "", (Place("", "", None, (0,), (0, 1)),))

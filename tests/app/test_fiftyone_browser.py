@@ -39,8 +39,8 @@ def stopped_afterwards(boxscope_home):
 
 def in_fiftyone(code: str, dataset: str) -> str:
     """Run code in a process that imports FiftyOne, connected to the running database."""
-    from analysis.fiftyone import environment
-    from analysis.fiftyone.server import start_database
+    from analysis.fiftyone.service import environment
+    from analysis.fiftyone.service.server import start_database
 
     uri = environment.with_timeout(start_database())
     env = os.environ | environment.child_environment(uri)

@@ -12,14 +12,14 @@ import pytest
 from tests.app.conftest import APP, ROOT, component, no_trouble
 
 PAGES = [
-    "views/gallery.py",
-    "views/image.py",
-    "views/mistakes.py",
-    "views/thresholds.py",
-    "views/compare.py",
-    "views/data.py",
-    "views/detect.py",
-    "views/fiftyone.py",
+    "views/gallery/page.py",
+    "views/image/page.py",
+    "views/mistakes/page.py",
+    "views/thresholds/page.py",
+    "views/compare/page.py",
+    "views/data/page.py",
+    "views/detect/page.py",
+    "views/fiftyone/page.py",
 ]
 
 
@@ -82,7 +82,7 @@ def test_a_class_narrows_counts_and_images(app, tiny_run):
 
 
 def test_gallery_is_worst_first_and_says_what_it_leaves_out(app, tiny_run):
-    at = app("views/gallery.py")
+    at = app("views/gallery/page.py")
     assert [t["name"] for t in component(at, "grid")["tiles"]] == ["b.png", "a.png", "c.png", "d.png"]
     at.pills(key="show").set_value(["missed"]).run()
     no_trouble(at)
@@ -93,7 +93,7 @@ def test_gallery_is_worst_first_and_says_what_it_leaves_out(app, tiny_run):
 
 
 def test_a_filter_without_a_match_says_so(app, tiny_run):
-    at = app("views/gallery.py")
+    at = app("views/gallery/page.py")
     at.text_input(key="name").set_value("zebra").run()
     no_trouble(at)
     assert any("No image matches" in m.value for m in at.markdown)
@@ -101,7 +101,7 @@ def test_a_filter_without_a_match_says_so(app, tiny_run):
 
 def test_a_link_restores_the_view(app, tiny_run):
     at = app(
-        "views/image.py",
+        "views/image/page.py",
         run="tiny",
         conf="0.25",
         iou="0.8",
@@ -119,7 +119,7 @@ def test_a_link_restores_the_view(app, tiny_run):
 
 def test_an_unreadable_link_is_no_trouble(app, tiny_run):
     at = app(
-        "views/image.py",
+        "views/image/page.py",
         run="gone",
         conf="lots",
         iou="7",
@@ -134,7 +134,7 @@ def test_an_unreadable_link_is_no_trouble(app, tiny_run):
 
 def test_a_sentence_reads_as_it_was_meant():
     """Stars of a file name are no italics, and a user's text starts no directive; code stays code."""
-    from app.components import plain
+    from app.frame.components import plain
 
     assert (
         plain("annotations/*.json (`boxscope doctor *.json`)")
@@ -156,12 +156,12 @@ def test_two_sessions_do_not_disturb_each_other(app, tiny_run):
 
 
 def test_image_page_tells_what_became_of_an_object(app, tiny_run):
-    at = app("views/image.py", image="nowhere.jpg")
+    at = app("views/image/page.py", image="nowhere.jpg")
     no_trouble(at)
     assert "names the image nowhere.jpg, which this run does not have" in at.warning[0].value
     at.run()
     assert not at.warning, "said once"
-    at = app("views/image.py", image="1")
+    at = app("views/image/page.py", image="1")
     no_trouble(at)
     at.session_state["selected"] = {"side": "truth", "index": 1}
     at.run()
@@ -175,10 +175,10 @@ def test_image_page_tells_what_became_of_an_object(app, tiny_run):
 
 def test_a_broken_picture_is_a_sentence(app, tiny_run, pictures):
     (pictures / "images" / "b.png").write_bytes(b"not a picture")
-    at = app("views/image.py", image="2")
+    at = app("views/image/page.py", image="2")
     no_trouble(at)
     assert "cannot be shown" in component(at, "viewer")["error"]
-    at = app("views/gallery.py")
+    at = app("views/gallery/page.py")
     no_trouble(at)
     assert component(at, "grid")["urls"][0] == "" and component(at, "grid")["errors"][0]
 
@@ -196,20 +196,20 @@ def test_a_broken_run_leaves_the_page_standing(app, tiny_run):
 def test_fiftyone_page_says_what_is_missing(app, tiny_run, monkeypatch):
     import streamlit as st
 
-    from analysis.fiftyone.server import Connection
+    from analysis.fiftyone.service.server import Connection
 
     st.cache_data.clear()
     monkeypatch.setattr(
         "analysis.fiftyone_bridge.status", lambda: Connection("unavailable", "FiftyOne is not installed; x.")
     )
-    at = app("views/fiftyone.py")
+    at = app("views/fiftyone/page.py")
     no_trouble(at)
     assert any("not installed" in m.value for m in at.markdown)
     assert all(b.disabled for b in at.button if "Push" in b.label or "Start" in b.label)
 
 
 def test_without_a_run_every_page_says_what_fills_it(app, monkeypatch):
-    monkeypatch.setattr("app.demo.make_on_first_start", lambda: None)
+    monkeypatch.setattr("app.files.demo.make_on_first_start", lambda: None)
     for page in PAGES:
         at = app(page)
         no_trouble(at)

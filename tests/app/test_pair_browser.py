@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.app.test_browser import CHROMIUM, page, server, url_says  # noqa: F401 (fixtures)
-from tests.app.test_pair_section import other_run  # noqa: F401 (fixture)
+from tests.app.views.compare.test_pair_section import other_run  # noqa: F401 (fixture)
 
 pytestmark = [
     pytest.mark.browser,

@@ -5,16 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analysis import thresholds as rules
-from analysis.matching import counts, match_run
-from analysis.metrics import evaluate
-from analysis.store import open_run
-from analysis.threshold_files import load_thresholds, save_thresholds, thresholds_for
-from app import choices, evaluation_panel, threshold_table
+from analysis.matching.match import counts, match_run
+from analysis.metrics.evaluate import evaluate
+from analysis.runs.store import open_run
+from analysis.thresholds import curves as rules
+from analysis.thresholds.files import load_thresholds, save_thresholds, thresholds_for
+from app.frame import choices
+from app.views.thresholds import evaluation_panel
+from app.views.thresholds import table as threshold_table
 from detector.errors import BoxscopeError
 from tests.app.conftest import component, no_trouble
 
-PAGE = "views/thresholds.py"
+PAGE = "views/thresholds/page.py"
 
 
 @pytest.fixture
@@ -134,7 +136,7 @@ def test_suggest_save_and_every_page_follows(app, tiny_run, boxscope_home):
         None,
     ) and "night shift" in now["point"]
     assert component(at, "curves")["fixed"]["precision"] == 1.0
-    for page, name in (("views/gallery.py", "grid"), ("views/image.py", "viewer")):
+    for page, name in (("views/gallery/page.py", "grid"), ("views/image/page.py", "viewer")):
         at.switch_page(page).run()
         no_trouble(at)
         data = component(at, name)
@@ -146,7 +148,7 @@ def test_suggest_save_and_every_page_follows(app, tiny_run, boxscope_home):
 
 
 def test_saved_thresholds_of_other_classes_are_a_sentence(app, tiny_run, boxscope_home):
-    from analysis.operating_point import operating_point
+    from analysis.matching.operating_point import operating_point
     from detector.core import ClassMap
 
     file = thresholds_for(ClassMap(("cat", "unicorn")), np.float32([0.2, 0.3]), operating_point(None))
@@ -216,7 +218,7 @@ def test_the_parity_panel_stands_beside_or_says_how(app, tiny_run, monkeypatch):
         )
 
     st.cache_resource.clear()
-    monkeypatch.setattr("analysis.parity.parity", missing)
+    monkeypatch.setattr("analysis.metrics.pycocotools_check.parity", missing)
     at = app(PAGE, measure="Average precision")
     next(b for b in at.button if "pycocotools" in b.label).click().run()
     no_trouble(at)

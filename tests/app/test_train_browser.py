@@ -7,9 +7,10 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from app import background, trainings
+from app.jobs import process as background
+from app.views.train import trainings
 from tests.app.test_browser import CHROMIUM, page, server  # noqa: F401 (fixtures)
-from tests.app.test_trainings import voc_folder
+from tests.app.views.train.test_trainings import voc_folder
 
 pytestmark = [
     pytest.mark.browser,

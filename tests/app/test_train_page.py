@@ -6,11 +6,11 @@ import json
 
 import pytest
 
-from app import exports, trainings
-from detector.recipe import TrainRecipe
-from detector.train_folder import TrainFolder
+from app.views.train import exports, trainings
+from detector.training.common.folder import TrainFolder
+from detector.training.ssd.recipe import TrainRecipe
 from tests.app.conftest import component, no_trouble
-from tests.app.test_trainings import voc_folder
+from tests.app.views.train.test_trainings import voc_folder
 
 
 def folder_in(home, name: str, state: str, step: int, **more) -> TrainFolder:
@@ -44,7 +44,7 @@ def folder_in(home, name: str, state: str, step: int, **more) -> TrainFolder:
 
 
 def test_with_nothing_yet_it_asks_for_recipe_and_data(app, tiny_run, boxscope_home):
-    at = app("views/train.py")
+    at = app("views/train/page.py")
     no_trouble(at)
     assert [h.value for h in at.subheader][:2] == ["1 · Recipe", "2 · Data"]
     assert next(b for b in at.button if "Start training" in b.label).disabled
@@ -57,7 +57,7 @@ def test_with_nothing_yet_it_asks_for_recipe_and_data(app, tiny_run, boxscope_ho
 
 def test_the_recipe_s_checks_are_applied_at_once(app, tiny_run, boxscope_home, monkeypatch):
     voc_folder(boxscope_home / "drawn")
-    at = app("views/train.py")
+    at = app("views/train/page.py")
     at.selectbox(key="recipe").set_value("demo").run()
     key = next(t.key for t in at.text_input if t.key.endswith("-data"))
     at.text_input(key=key).set_value("/etc").run()
@@ -127,7 +127,7 @@ def test_a_training_in_every_state(app, tiny_run, boxscope_home, state, words, b
         ).save()
         (done.folder / "mine-float16.tflite").write_bytes(b"0" * 2**20)
         exports.Export(str(folder.path), "int8", "failed", error="int8: expected pictures.").save()
-    at = app("views/train.py")
+    at = app("views/train/page.py")
     assert not at.exception
     texts = [p.proto.text for p in at.get("progress")] + [
         getattr(p, "value", "") for p in at.get("progress") if not hasattr(p, "proto")
@@ -164,14 +164,14 @@ def one_object_each(folder):
 
 
 def test_a_sweep_is_set_up_and_started(app, tiny_run, boxscope_home, monkeypatch):
-    from app import background
-    from detector.sweep_recipe import load_sweep
+    from app.jobs import process as background
+    from detector.sweep.recipe import load_sweep
 
     data, spawned = one_object_each(boxscope_home / "cars"), []
     monkeypatch.setattr(
         background, "spawn", lambda module, argument, folder: spawned.append((module, argument))
     )
-    at = app("views/train.py")
+    at = app("views/train/page.py")
     at.segmented_control(key="train_view").set_value("Sweeps").run()
     next(b for b in at.button if b.label == "Set one up").click().run()
     no_trouble(at)
@@ -196,7 +196,7 @@ def test_a_sweep_is_set_up_and_started(app, tiny_run, boxscope_home, monkeypatch
     at.text_input(key="sweep-name").set_value("My cars").run()
     next(b for b in at.button if b.label == "Start the sweep").click().run()
     folder = boxscope_home / "sweeps" / "my_cars"
-    assert spawned == [("app.sweep_job", str(folder))]
+    assert spawned == [("app.views.train.sweep_job", str(folder))]
     sweep = load_sweep(folder / "sweep.yaml")
     assert (
         (sweep.name, sweep.trials) == ("My cars", 3)
@@ -207,17 +207,17 @@ def test_a_sweep_is_set_up_and_started(app, tiny_run, boxscope_home, monkeypatch
 
 
 def test_a_sweep_s_trials(app, tiny_run, boxscope_home, tmp_path, monkeypatch):
-    import detector.two_head.training
-    from detector.sweep_recipe import load_sweep
-    from detector.sweep_run import run_sweep
+    import detector.training.two_head.training
+    from detector.sweep.recipe import load_sweep
+    from detector.sweep.run import run_sweep
     from tests.detector.drawn_training import pretend
-    from tests.detector.test_sweep import SEARCH, written
+    from tests.detector.sweep.test_state import SEARCH, written
 
-    monkeypatch.setattr(detector.two_head.training, "train_two_head", pretend(0))
+    monkeypatch.setattr(detector.training.two_head.training, "train_two_head", pretend(0))
     run_sweep(
         load_sweep(written(tmp_path, f"name: Heads\ntrials: 3\n{SEARCH}")), boxscope_home / "sweeps" / "heads"
     )
-    at = app("views/train.py")
+    at = app("views/train/page.py")
     at.segmented_control(key="train_view").set_value("Sweeps").run()
     no_trouble(at)
     assert any("**Heads** · 3 of 3 trials · done · best: trial" in p.proto.text for p in at.get("progress"))

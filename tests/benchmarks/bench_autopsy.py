@@ -11,9 +11,9 @@ import sys
 import numpy as np
 
 from analysis import autopsy
-from analysis.autopsy_causes import run_evidence
-from analysis.matching import match_run
-from analysis.operating_point import class_cuts
+from analysis.matching.match import match_run
+from analysis.matching.operating_point import class_cuts
+from analysis.misses.causes import run_evidence
 from detector.boxes import iou
 from tests.benchmarks.generated import big_run
 from tests.benchmarks.timing import compare, seconds

@@ -25,14 +25,15 @@ import time
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from analysis.runs import detect_run
+from analysis.runs.detect import detect_run
 from detector.core import ClassMap
 from detector.data.dataset import Dataset
+from detector.paths import ROOT
 from tests.benchmarks.timing import compare
 
 PROMISED = 1.3
 IMAGES = 60
-SHARED = Path(os.environ.get("BOXSCOPE_SHARED", Path(__file__).resolve().parents[2].parent / "shared"))
+SHARED = Path(os.environ.get("BOXSCOPE_SHARED", ROOT.parent / "shared"))
 MODEL = SHARED / "weights" / "yolox_nano_coco" / "saved_model"
 PICTURES = SHARED / "data" / "coco_mini" / "val2017"
 

@@ -22,15 +22,16 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.ray_worker import DetectWorker, found_columns
-from analysis.run_writer import FoundColumns, RunWriter, create_run
-from analysis.runs import detect_run
+from analysis.runs.detect import detect_run
+from analysis.runs.ray_worker import DetectWorker, found_columns
+from analysis.runs.writer import FoundColumns, RunWriter, create_run
 from detector import load_dataset
 from detector.core import Detector
 from detector.data.dataset import Dataset
+from detector.paths import ROOT
 from tests.benchmarks.blobs import draw, load_blobs
 
-SHARED = Path(os.environ.get("BOXSCOPE_SHARED", Path(__file__).resolve().parents[2].parent / "shared"))
+SHARED = Path(os.environ.get("BOXSCOPE_SHARED", ROOT.parent / "shared"))
 BOUNDS = (0.75, 1.33)
 
 

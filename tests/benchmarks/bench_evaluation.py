@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from analysis.store import RunWriter, create_run, open_run
+from analysis.runs.store import RunWriter, create_run, open_run
 from detector.core import Detections, DetectorInfo
 from detector.data.dataset import Dataset
 from tests.benchmarks.generated import big_run
@@ -46,14 +46,14 @@ def store(folder: Path, images: int) -> None:
 
 
 def ours(folder: str) -> list[float]:
-    from analysis.metrics import FIGURES, evaluate
+    from analysis.metrics.evaluate import FIGURES, evaluate
 
     e = evaluate(open_run(folder))
     return [-1.0 if e[name] is None else e[name] for name in FIGURES]
 
 
 def theirs(folder: str) -> list[float]:
-    from analysis.parity import _dicts_of_run, _pycocotools
+    from analysis.metrics.pycocotools_check import _dicts_of_run, _pycocotools
 
     return _pycocotools(*_dicts_of_run(open_run(folder))).tolist()
 

@@ -20,10 +20,10 @@ from collections.abc import Callable
 import numpy as np
 
 from analysis import open_run
-from analysis.autopsy_causes import run_evidence
-from analysis.autopsy_replay import explain_image
-from analysis.matching import match_run
-from analysis.operating_point import class_cuts
+from analysis.matching.match import match_run
+from analysis.matching.operating_point import class_cuts
+from analysis.misses.causes import run_evidence
+from analysis.misses.image_verdicts import explain_image
 from detector import load_detector
 from tests.benchmarks.timing import seconds
 

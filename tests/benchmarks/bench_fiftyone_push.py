@@ -77,7 +77,7 @@ def main() -> int:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="boxscope-bench-") as home:
         os.environ["BOXSCOPE_HOME"] = home
-        from analysis.fiftyone import environment, server
+        from analysis.fiftyone.service import environment, server
 
         os.environ.update(environment.child_environment(environment.with_timeout(server.start_database())))
         try:
@@ -89,8 +89,8 @@ def main() -> int:
 def measure(options, home: Path) -> int:
     import fiftyone as fo
 
-    from analysis.fiftyone.judge import judge
-    from analysis.fiftyone.push import push
+    from analysis.fiftyone.push.dataset import push
+    from analysis.fiftyone.push.verdicts import judge
     from tests.analysis.fiftyone_runs import random_run
 
     def run_of(images: int):

@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from detector.data.index import Entry, IndexedDataset, write_index
+from detector.data.indexed.index import Entry, IndexedDataset, write_index
 
 PROMISED_MB = 1024
 

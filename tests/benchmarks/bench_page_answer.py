@@ -20,7 +20,8 @@ from pathlib import Path
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[2]
+from detector.paths import ROOT
+
 LIMIT_MS = 150
 MOVES = 15
 QUIET = 0.25  # seconds without a message: the answer is complete
@@ -34,7 +35,7 @@ def stored_run(home: Path, images: int = 5000, detections: int = 500_000) -> Non
     """A generated run as a stored one, over a few small pictures that repeat."""
     import cv2
 
-    from analysis.store import RunWriter, create_run
+    from analysis.runs.store import RunWriter, create_run
     from detector.core import Detections, DetectorInfo
     from detector.data.dataset import Dataset
     from tests.benchmarks.generated import big_run

@@ -22,8 +22,8 @@ import threading
 import time
 from pathlib import Path
 
-from analysis.run_progress import watch
-from analysis.runs import detect_run
+from analysis.runs.detect import detect_run
+from analysis.runs.progress import watch
 from detector import load_dataset
 from tests.benchmarks.blobs import draw, load_blobs
 
@@ -31,7 +31,7 @@ PROMISED = 0.9
 
 
 def on_ray(dataset, out: Path, progress=None):
-    from analysis.run_ray import detect_on_ray
+    from analysis.runs.ray import detect_on_ray
 
     return detect_on_ray(load_blobs, dataset, out, workers=2, progress=progress)
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.run_writer import RunWriter, create_run
-from analysis.store import DetectionTable, open_run
+from analysis.runs.store import DetectionTable, open_run
+from analysis.runs.writer import RunWriter, create_run
 from detector.core import ClassMap, Detections, DetectorInfo
 from detector.data.dataset import Dataset, ObjectTable
 from tests.benchmarks.timing import compare

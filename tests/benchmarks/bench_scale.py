@@ -25,9 +25,9 @@ PROMISED_MB = 2048
 def ask(question: str, folder: Path) -> str:
     """The answer in a few words, for the eye."""
     from analysis import evaluate, find_images_with_classes, match
-    from analysis.errors import find_errors
-    from analysis.streamed import open_streamed
-    from analysis.thresholds import suggest
+    from analysis.mistakes.errors import find_errors
+    from analysis.runs.streamed import open_streamed
+    from analysis.thresholds.curves import suggest
 
     run = open_streamed(folder)
     if question == "open":

@@ -11,9 +11,9 @@ import sys
 
 import numpy as np
 
-from analysis.confusion import Confusions
-from analysis.matching import CORRECT, DUPLICATE, WRONG, counts, image_counts, match_run, verdicts
-from analysis.thresholds import grid_curves
+from analysis.matching.match import CORRECT, DUPLICATE, WRONG, counts, image_counts, match_run, verdicts
+from analysis.mistakes.confusion import Confusions
+from analysis.thresholds.curves import grid_curves
 from tests.benchmarks.generated import big_run
 from tests.benchmarks.timing import compare, seconds
 

@@ -55,8 +55,8 @@ def main() -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import tensorflow as tf
 
-    from detector.two_head import data
-    from detector.two_head.recipe import TwoHeadRecipe
+    from detector.training.two_head import data
+    from detector.training.two_head.recipe import TwoHeadRecipe
 
     with tempfile.TemporaryDirectory() as folder:
         dataset = pictures(Path(folder), count)

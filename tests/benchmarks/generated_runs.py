@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from analysis import run_files as files
-from analysis.manifest import Counts, now, write_manifest
-from analysis.run_writer import create_run
+from analysis.runs import files
+from analysis.runs.manifest import Counts, now, write_manifest
+from analysis.runs.writer import create_run
 from detector.core import ClassMap, DetectorInfo
 from detector.data.dataset import Dataset
 from tests.benchmarks.generated import big_run

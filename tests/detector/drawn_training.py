@@ -11,10 +11,10 @@ import sys
 import time
 from pathlib import Path
 
-import detector.two_head.training
-from detector.sweep_recipe import load_sweep
-from detector.sweep_run import run_sweep
-from detector.two_head.folder import TwoHeadFolder
+import detector.training.two_head.training
+from detector.sweep.recipe import load_sweep
+from detector.sweep.run import run_sweep
+from detector.training.two_head.folder import TwoHeadFolder
 
 
 def pretend(seconds: float):
@@ -44,5 +44,5 @@ def pretend(seconds: float):
 
 
 if __name__ == "__main__":
-    detector.two_head.training.train_two_head = pretend(float(sys.argv[3]))
+    detector.training.two_head.training.train_two_head = pretend(float(sys.argv[3]))
     run_sweep(load_sweep(Path(sys.argv[1])), sys.argv[2])

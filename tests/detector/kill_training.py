@@ -6,8 +6,8 @@ import os
 import signal
 import sys
 
-from detector.recipe import TrainRecipe
-from detector.train import train
+from detector.training.ssd.recipe import TrainRecipe
+from detector.training.ssd.training import train
 from tests.detector.ssd.drawn import SCENES, drawn_dataset
 
 RECIPE = TrainRecipe(

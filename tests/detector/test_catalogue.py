@@ -14,8 +14,8 @@ from detector import catalogue, download, load_detector
 from detector.catalogue import list_catalogue, recognise
 from detector.core import ClassMap, DetectorInfo
 from detector.errors import ConfigError, DownloadError, InputError, ModelError
-from detector.fake import FakeDetector
-from detector.paths import data_dir
+from detector.models.fake import FakeDetector
+from detector.paths import ROOT, data_dir
 from tests.detector.builders import small_dataset
 from tests.detector.models.tflite_builder import build
 from tests.detector.test_archive import tar
@@ -64,7 +64,7 @@ def test_importing_it_imports_no_network_library():
         [sys.executable, "-c", code],
         capture_output=True,
         text=True,
-        cwd=Path(__file__).parents[2],
+        cwd=ROOT,
         check=True,
     )
     lines = done.stdout.strip().splitlines()

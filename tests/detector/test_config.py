@@ -1,12 +1,12 @@
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from pydantic import Field, ValidationError, field_validator
 
 from detector.config import Config, load_config, parse_config, stable_hash
 from detector.errors import ConfigError
+from detector.paths import ROOT
 
 
 class Schedule(Config):
@@ -84,7 +84,7 @@ def test_hash_is_stable_across_processes_and_follows_values():
         [sys.executable, "-c", code],
         capture_output=True,
         text=True,
-        cwd=Path(__file__).parents[2],
+        cwd=ROOT,
         check=True,
     )
     assert done.stdout.strip() == stable_hash(one)

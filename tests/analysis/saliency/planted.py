@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from detector.core import Candidates, ClassMap, Detections, DetectorInfo
-from detector.opened import Frame
+from detector.differentiable import Frame
 
 SIZE = (96, 64)
 SIDE, DOT, GAP = 16, 4, 4
@@ -103,7 +103,7 @@ def trained(steps: int = 500, seed: int = 0):
 
 
 class PlantedDetector:
-    """The network as an open detector; see `detector.opened.OpenDetector`."""
+    """The network as an open detector; see `detector.differentiable.OpenDetector`."""
 
     def __init__(self, model):
         from detector.keras_gradients import KerasGradients

@@ -7,7 +7,7 @@ from __future__ import annotations
 import numpy as np
 
 from detector.core import Candidates, ClassMap, Detections, DetectorInfo
-from detector.opened import Frame, Gradients
+from detector.differentiable import Frame, Gradients
 
 SIZE = (46, 30)
 PAD = (5, 3)

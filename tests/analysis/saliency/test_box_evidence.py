@@ -15,8 +15,8 @@ from analysis.saliency.picture import reading
 from analysis.saliency.targets import OUTWARD, SIDES, Target, box_target
 from analysis.saliency.views import CandidatesView, OpenView, open_view
 from detector.core import Candidates
+from detector.differentiable import Gradients
 from detector.errors import CapabilityError, InputError
-from detector.opened import Gradients
 from tests.analysis.saliency.probes import PAD, SIZE, LinearDetector, no_weights, spot
 
 W, H = SIZE

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 
 from detector.core import FLAGS, ClassMap
 from detector.data import Dataset, ObjectTable, load_dataset
+from detector.data.formats.tfrecord import write_tfrecord
+from detector.data.formats.writing import write_coco, write_csv, write_voc, write_yolo
 from detector.data.images import picture_bytes
 from detector.data.label_map import write_label_map
-from detector.data.tfrecord import write_tfrecord
-from detector.data.writers import write_coco, write_csv, write_voc, write_yolo
+from detector.paths import ROOT
 from tests.detector.data.builders import picture
 
 WRITERS = {
@@ -161,6 +162,6 @@ def compare(source: Dataset, back: Dataset, formats: set[str], lost: Counter) ->
 
 def test_the_table_of_what_is_carried_is_the_one_in_the_documents():
     """docs/data.md promises what this file proves."""
-    text = (Path(__file__).resolve().parents[3] / "docs" / "data.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
     for name in ("COCO", "VOC", "YOLO", "CSV", "TFRecord"):
         assert f"\n| {name} |" in text, name

@@ -86,7 +86,7 @@ def test_check_images_finds_what_only_decoding_shows(tmp_path):
 
 
 def test_beyond_the_limit_headers_are_left_alone(tmp_path, monkeypatch):
-    from detector.data import draft
+    from detector.data.formats import draft
 
     picture(tmp_path / "a.jpg", 40, 30)
     file = coco_json(tmp_path / "x.json", [{"id": 1, "file_name": "a.jpg", "width": 80, "height": 60}], [])

@@ -7,8 +7,8 @@ import pytest
 
 from detector.core import ClassMap
 from detector.data import Dataset, ObjectTable, load_dataset
+from detector.data.formats.tfrecord import write_tfrecord
 from detector.data.images import read_image
-from detector.data.tfrecord import write_tfrecord
 from tests.detector.data.builders import encoded, picture, pixels
 
 

@@ -5,20 +5,18 @@ page says.
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from detector import load_detector
-from detector.data.scenes import DEMO_CLASSES, DEMO_SEED, MOST_SCENES, scene
+from detector.data.samples.scenes import DEMO_CLASSES, DEMO_SEED, MOST_SCENES, scene
 from detector.paths import DEMO_DETECTOR as DEMO
-from detector.recipe import load_recipe
+from detector.paths import ROOT
 from detector.ssd.litert import SHIPPED, litert_file, network_digest, weights_digest
 from detector.ssd.weights import load_arrays
-from detector.train_folder import TrainFolder
-
-ROOT = Path(__file__).resolve().parents[3]
+from detector.training.common.folder import TrainFolder
+from detector.training.ssd.recipe import load_recipe
 
 
 def test_it_is_what_the_recipe_made():
@@ -89,8 +87,8 @@ def test_it_is_good_and_not_perfect(tmp_path):
     """On the 120 scenes of the demo, none of which it was trained on: AP50 between 0.6 and 0.85, worse on
     small objects.
     """
-    from analysis.validation import average_precision
-    from detector.data.scenes import demo_dataset
+    from analysis.metrics.validation import average_precision
+    from detector.data.samples.scenes import demo_dataset
 
     figures = average_precision(load_detector("demo", runtime="litert"), demo_dataset(tmp_path))
     assert 0.6 <= figures["AP50"] <= 0.85

@@ -263,7 +263,7 @@ class TestSavedModels:
 
     def test_published_weights_are_opened_by_their_crc_alone(self, exported, arrays, monkeypatch):
         record = published(arrays)
-        monkeypatch.setattr("detector.ssd.zoo.zoo_records", lambda: {record.name: record})
+        monkeypatch.setattr("detector.ssd.zoo.restore.zoo_records", lambda: {record.name: record})
         monkeypatch.setattr(keras_ssd, "_difference", lambda *_: pytest.fail("compared though proved"))
         monkeypatch.setattr(type(record), "config", lambda self: small_config())
         opened = try_from_saved_model(exported)

@@ -229,7 +229,7 @@ def test_hash_follows_file_and_data(tmp_path):
 
 def test_real_results(shared):
     """COCO's own fake detections: all 734 rows find their image and class."""
-    from detector.data.coco import read_coco
+    from detector.data.formats.coco import read_coco
 
     folder = shared / "data" / "detection_metrics" / "coco_val2014_fakebbox100"
     data = read_coco(folder / "instances_val2014_100.json")

@@ -13,10 +13,10 @@ from detector.core import Candidates, ClassMap
 from detector.errors import ConfigError, ModelError
 from detector.models.sliding_window import SlidingWindow, find_windows, windows_to_detections
 from detector.sliding.convert import WindowGeometry, to_fully_convolutional
-from detector.sliding.folder import is_sliding_window, save_sliding_window
 from detector.sliding.network import patch_classifier
 from detector.sliding.scan import compiled, cut_out, scan
 from detector.sliding.settings import SlidingWindowSettings
+from detector.training.sliding.folder import is_sliding_window, save_sliding_window
 from tests.detector.contract import DetectorContract, patterned
 from tests.detector.sliding.test_convert import shaken
 

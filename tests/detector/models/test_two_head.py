@@ -9,11 +9,11 @@ import pytest
 
 from detector import load_detector
 from detector.core import ClassMap, Staged
+from detector.differentiable import OpenDetector
 from detector.errors import CapabilityError, ConfigError, InputError, ModelError
 from detector.models.two_head import TwoHeadDetector
-from detector.opened import OpenDetector
+from detector.training.two_head.folder import TwoHeadFolder, TwoHeadSettings
 from detector.two_head.config import TwoHeadConfig
-from detector.two_head.folder import TwoHeadFolder, TwoHeadSettings
 from tests.detector.contract import DetectorContract, patterned
 
 CONFIG = TwoHeadConfig(
@@ -117,7 +117,7 @@ def test_resized_pictures_stand_in_for_pictures(made):
 
 def test_a_folder_without_weights_and_wrong_names_are_refused(tmp_path, arrays):
     from detector.ssd.weights import save_arrays
-    from detector.two_head.recipe import TwoHeadRecipe
+    from detector.training.two_head.recipe import TwoHeadRecipe
 
     TwoHeadFolder(tmp_path).write_two_head(CONFIG, CLASSES, TwoHeadRecipe(name="three", top_k=2))
     with pytest.raises(ModelError, match="there are none yet"):

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from detector.sliding.patches import Patches
-from detector.sliding.recipe import SlidingRecipe
+from detector.training.sliding.patches import Patches
+from detector.training.sliding.recipe import SlidingRecipe
 
 SIZE = (28, 20)  # (W, H)
 QUICK = SlidingRecipe(

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 
-from detector.sliding.training import train_sliding_window
+from detector.training.sliding.training import train_sliding_window
 from tests.detector.sliding.drawn import QUICK, drawn_patches
 
 

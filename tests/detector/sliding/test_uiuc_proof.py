@@ -7,14 +7,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analysis.location_rule import location_curve
-from analysis.location_run import evaluate_locations
-from analysis.store import run_from_detections
+from analysis.locations.rule import location_curve
+from analysis.locations.run import evaluate_locations
+from analysis.runs.store import run_from_detections
 from detector import load_dataset, load_detector
-from detector.data.uiuc import whole_windows
-from detector.recipes import read_recipe, train_by
+from detector.data.formats.uiuc import whole_windows
 from detector.sliding.convert import to_fully_convolutional
-from detector.sliding.folder import SlidingFolder, read_folder
+from detector.training.recipes import read_recipe, train_by
+from detector.training.sliding.folder import SlidingFolder, read_folder
 from tests.conftest import ROOT
 
 BEST_F1 = {"single_scale": 0.985, "multi_scale": 0.955}

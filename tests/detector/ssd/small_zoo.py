@@ -12,12 +12,12 @@ import numpy as np
 from detector.ssd.anchors import anchors
 from detector.ssd.coder import BoxCoder
 from detector.ssd.config import SSDConfig
-from detector.ssd.pipeline_config import parse_pipeline_config
+from detector.ssd.pipeline.config import parse_pipeline_config
 from detector.ssd.preprocess import CHANNEL_MEANS, subtracts_means
-from detector.ssd.zoo import ZooRecord, zoo_records
+from detector.ssd.zoo.restore import ZooRecord, zoo_records
 from tests.detector.ssd.bundle import write_bundle
 from tests.detector.ssd.networks import seeded_network
-from tests.detector.ssd.test_pipeline_config import FPNLITE
+from tests.detector.ssd.pipeline.test_config import FPNLITE
 
 # An FPNLite of 128x96 pixels, a quarter as wide, with three classes.
 PIPELINE = (

@@ -9,13 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from detector.paths import ROOT
 from detector.ssd.weights import save_arrays
-
-ROOT = Path(__file__).resolve().parents[3]
 
 STEP = """
 import json, sys
-from detector.train import train
+from detector.training.ssd.training import train
 from tests.detector.kill_training import RECIPE, datasets
 start, out, devices = sys.argv[1:]
 recipe = RECIPE.with_(batch_size=4, steps=1, start=start, fine_tune_type="full", devices=int(devices))

@@ -7,7 +7,7 @@ from detector.ssd.anchors import anchors
 from detector.ssd.config import PRESETS, BatchNorm, mobilenet_v2, mobilenet_v2_fpnlite, resnet50_fpn
 from detector.ssd.layers import checkpoint_prefix, checkpoint_variables
 from detector.ssd.model import build_ssd, feature_maps, split_at_features, with_features
-from detector.ssd.zoo import zoo_records
+from detector.ssd.zoo.restore import zoo_records
 
 SMALL = [
     mobilenet_v2(height=70, width=100, alpha=0.25, num_classes=2),

@@ -1,7 +1,6 @@
 """Anchor matching and targets: by hand, and against the reference."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,12 +9,13 @@ from hypothesis import strategies as st
 
 from detector.boxes import iou
 from detector.errors import InputError
+from detector.paths import ROOT
 from detector.ssd.anchors import anchors
 from detector.ssd.coder import BoxCoder
 from detector.ssd.config import PRESETS
 from detector.ssd.targets import assign_targets, match_anchors
 
-GOLDEN = json.loads((Path(__file__).parents[2] / "golden" / "ssd_training.json").read_text())["models"]
+GOLDEN = json.loads((ROOT / "tests" / "golden" / "ssd_training.json").read_text())["models"]
 
 # yxyx, twice as wide as tall: none of these numbers is right with x and y exchanged
 ROW = np.array([[0, 0, 0.2, 0.4], [0, 0.4, 0.2, 0.8], [0.2, 0, 0.4, 0.4], [0.2, 0.4, 0.4, 0.8]], np.float32)

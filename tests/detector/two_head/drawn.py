@@ -6,7 +6,7 @@ import numpy as np
 
 from detector.core import ClassMap
 from detector.data.dataset import Dataset, ObjectTable
-from detector.two_head.recipe import Stage, TwoHeadRecipe
+from detector.training.two_head.recipe import Stage, TwoHeadRecipe
 
 COLOURS = {"red": (230, 30, 30), "blue": (30, 30, 230)}
 

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 
-from detector.two_head.training import train_two_head
+from detector.training.two_head.training import train_two_head
 from tests.detector.two_head.drawn import SMALL, drawn_pictures
 
 

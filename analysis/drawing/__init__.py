@@ -1,0 +1,1 @@
+"""Boxes on pictures: style, label placement, scene, rendering, plots, SVG."""

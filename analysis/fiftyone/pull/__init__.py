@@ -1,0 +1,1 @@
+"""Corrections and data sets back from FiftyOne."""

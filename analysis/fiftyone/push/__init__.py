@@ -1,0 +1,1 @@
+"""Run or data set to FiftyOne."""

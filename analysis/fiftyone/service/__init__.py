@@ -1,0 +1,1 @@
+"""FiftyOne itself: environment, database, App, processes, plugin, links."""

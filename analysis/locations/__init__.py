@@ -1,0 +1,1 @@
+"""The UIUC location rule and runs scored by it."""

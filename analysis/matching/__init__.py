@@ -1,0 +1,1 @@
+"""Detections against objects: pairs, matches, counts at an operating point."""

@@ -1,0 +1,1 @@
+"""Figures: COCO, VOC, the streamed evaluation, the check against pycocotools, validation."""

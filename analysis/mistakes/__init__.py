@@ -1,0 +1,1 @@
+"""Error kinds (TIDE), confusion, slices, comparing two runs, lists of boxes, export of them."""

@@ -1,0 +1,1 @@
+"""Two detectors that should agree: pairs of outputs, causes, replay, report."""

@@ -1,0 +1,1 @@
+"""Making, storing and reading a run: detect, write parts, manifest, open, stream."""

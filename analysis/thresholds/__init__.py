@@ -1,0 +1,1 @@
+"""Curves over confidence, suggested thresholds, threshold files, calibration."""

@@ -1,0 +1,1 @@
+"""Work in another process: starting it, following it, cancelling it, and the detection and match jobs."""

@@ -1,0 +1,1 @@
+"""The resident model process and the questions that are put to it."""

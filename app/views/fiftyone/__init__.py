@@ -1,0 +1,1 @@
+"""The FiftyOne page: pushes and corrections that come back."""

@@ -1,0 +1,1 @@
+"""The Gallery page: which images, in which order."""

@@ -1,0 +1,1 @@
+"""The Image page: objects, misses, exact autopsy, heat maps, suppression, evidence."""

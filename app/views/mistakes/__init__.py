@@ -1,0 +1,1 @@
+"""The Mistakes page: kinds, confusion matrix, slices."""

@@ -1,0 +1,1 @@
+"""The Thresholds page: the table of suggestions and the evaluation panel."""

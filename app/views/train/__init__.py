@@ -1,0 +1,1 @@
+"""The Train page: forms, trainings, exports, sweeps and their jobs."""

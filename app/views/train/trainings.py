@@ -1,0 +1,296 @@
+"""Trainings as pages and commands see them: each a folder, and while it runs a process that holds its lock.
+
+FOLDER/               what `detector.training.common.folder` lists: recipe.yaml, state.json, history.jsonl, the weights,
+... FOLDER/asked.yaml     the recipe a page asked for, until the training has written its own
+FOLDER/progress.json  how far the process is, and why it ended early FOLDER/lock-train     held by the living
+process;  FOLDER/stop  the wish to stop;  FOLDER/log.txt  what it printed
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from app.files.roots import roots
+from app.jobs import detection as jobs
+from app.jobs import process as background
+from detector.errors import BoxscopeError, RunError
+from detector.locks import WorkerLock
+from detector.paths import data_dir, write_atomically
+from detector.training.common.session import TrainProgress
+from detector.training.preview import HeldOut
+from detector.training.recipes import Recipe, read_recipe, train_by, training_state
+
+LOCK, ASKED, PROGRESS, STOP = "train", "asked.yaml", "progress.json", "stop"
+LIVE = ("starting", "running", "stopping")
+TELL = 0.5  # seconds between two writes of progress.json
+LOOK = 10.0  # seconds between two looks through the roots
+_looked: dict[str, Any] = {}
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a training stands.
+
+    Args:
+        stage: "starting" (no step yet), "running", "stopping", "done", "stopped", "failed", or "interrupted":
+            its process is gone without a word.
+        step, steps: done, and in all (0 while unknown).
+        rate: images a second; seconds_left: at that rate, without the evaluations to come; None where
+            unknown.
+        figures: of the newest look at the held-out images; best: {"figure", "value", "step"} or None.
+        error: why it failed, one sentence; file: the file that is about.
+        begun: Unix time at which it was asked for.
+    """
+
+    folder: Path
+    stage: str
+    step: int = 0
+    steps: int = 0
+    rate: float = 0.0
+    seconds_left: float | None = None
+    figures: dict[str, float] = field(default_factory=dict)
+    best: dict[str, Any] | None = None
+    error: str = ""
+    file: str = ""
+    begun: float = 0.0
+
+    @property
+    def live(self) -> bool:
+        return self.stage in LIVE
+
+    @property
+    def fraction(self) -> float:
+        """0..1."""
+        return min(1.0, self.step / self.steps) if self.steps else 0.0
+
+    def recipe(self) -> Recipe:
+        """Raises ConfigError: it was edited into nonsense."""
+        return read_recipe(recipe_file(self.folder))
+
+
+def recipe_file(folder: Path) -> Path:
+    """The training's own recipe, or while there is none the one that was asked for."""
+    own = folder / "recipe.yaml"
+    return own if own.is_file() else folder / ASKED
+
+
+def start(recipe: Recipe, stem: str) -> Path:
+    """Start a training in the background, in a new folder under the data directory's `models/`; returns the
+    folder.
+
+    Args:
+        stem: the folder's name; a number is added where that is taken.
+    """
+    import yaml
+
+    folder, number = data_dir("models") / slug(stem), 2
+    while folder.exists():
+        folder, number = folder.with_name(f"{slug(stem)}-{number}"), number + 1
+    folder.mkdir()
+    text = yaml.safe_dump(recipe.resolved().as_dict(), sort_keys=False, allow_unicode=True)
+    write_atomically(folder / ASKED, text.encode())
+    resume(folder)
+    return folder
+
+
+def slug(text: str) -> str:
+    """A folder's name from what a person typed: "My cars, 2" gives "my-cars-2"."""
+    return re.sub(r"[^\w.]+", "-", text.strip()).strip("-.").lower()[:60] or "training"
+
+
+def resume(folder: Path) -> None:
+    """Go on with a training in the background, from its newest checkpoint, or from the start where there is
+    none.
+    """
+    (folder / STOP).unlink(missing_ok=True)
+    _tell(folder, started=time.time())
+    background.spawn("app.views.train.train_job", str(folder), folder)
+
+
+def stop(folder: Path) -> None:
+    """Ask a training to stop after the step in hand; its checkpoint is written first. Before its first step
+    it ends at once.
+    """
+    (folder / STOP).touch()
+    if read(folder).stage == "starting":
+        background.terminate(folder, LOCK)
+
+
+def try_on(folder: Path, name: str, held_out: HeldOut) -> jobs.Job:
+    """Run the training's detector, in the background, on images it was not trained with."""
+    ids = None if held_out.ids is None else list(held_out.ids)
+    return jobs.start(
+        f"{name} on {held_out.words}", str(folder), held_out.data, split=held_out.split, ids=ids
+    )
+
+
+def tried(folder: Path) -> jobs.Job | None:
+    """The newest detection with this training's weights as they are now, asked for by `try_on` or on the page
+    Detect.
+    """
+    made = training_state(folder).get("written", 0.0)
+    return next((job for job in jobs.jobs() if job.model == str(folder) and job.started >= made), None)
+
+
+def read(folder: Path) -> Training:
+    """How the training in this folder stands, whichever process runs it."""
+    told = _told(folder)
+    # The lock is looked at before the state: a training writes its end before it lets go.
+    lives = background.alive(folder, told.get("started", 0.0))
+    state, told = training_state(folder), _told(folder)
+    step = max(state.get("step") or 0, told.get("step") or 0) if lives else state.get("step") or 0
+    common = {
+        "step": step,
+        "steps": told.get("steps") or state.get("steps") or 0,
+        "figures": told.get("figures") or state.get("figures") or {},
+        "best": state.get("best"),
+        "begun": _begun(folder),
+    }
+    if lives and state.get("state") == "done" and not {"started", "step"} & told.keys():
+        lives = False  # its process only has to end yet
+    if lives:
+        stage = "stopping" if (folder / STOP).exists() else "running" if told.get("step") else "starting"
+        return Training(
+            folder, stage, rate=told.get("rate", 0.0), seconds_left=told.get("seconds_left"), **common
+        )
+    if told.get("error"):
+        return Training(folder, "failed", error=told["error"], file=told.get("file", ""), **common)
+    if state.get("state") == "failed":
+        return Training(folder, "failed", error=state.get("error", ""), **common)
+    if state.get("state") in ("done", "stopped"):
+        return Training(folder, state["state"], **common)
+    return Training(folder, "stopped" if (folder / STOP).exists() else "interrupted", **common)
+
+
+def trainings() -> list[Training]:
+    """Those under the data directory and in the roots, the newest first."""
+    found = {path.resolve(): None for path in [*_in(data_dir("models")), *_in_roots()]}
+    return sorted((read(path) for path in found), key=lambda t: -t.begun)
+
+
+def _begun(folder: Path) -> float:
+    for name in (ASKED, "start.json", "recipe.yaml"):  # none of them is written again
+        try:
+            return (folder / name).stat().st_mtime
+        except OSError:
+            continue
+    return 0.0
+
+
+def _in(place: Path) -> list[Path]:
+    try:
+        with os.scandir(place) as entries:
+            folders = [Path(e.path) for e in entries if e.is_dir() and not e.name.startswith(".")]
+    except OSError:
+        return []
+    return [
+        f
+        for f in [*folders, place]
+        if (f / ASKED).is_file() or ((f / "recipe.yaml").is_file() and (f / "state.json").is_file())
+    ]
+
+
+def _in_roots() -> list[Path]:
+    # A user's folder may hold a hundred thousand pictures; it is looked through now and then, not at every
+    # rerun.
+    key, now = tuple(roots()[1:]), time.monotonic()
+    if _looked.get("roots") != key or now - _looked["at"] > LOOK:
+        _looked.update(roots=key, at=now, found=[folder for place in key for folder in _in(place)])
+    return _looked["found"]
+
+
+# ---- the process that trains
+
+
+def run_training(
+    recipe: Recipe,
+    folder: Path,
+    *,
+    resume: bool = False,
+    progress: Callable[[TrainProgress], None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> Path:
+    """Train in this process, as the command does and the page's process; pages see how far it is and may stop
+    it.
+
+    Raises:
+        RunError: another process trains in this folder. Whatever `detector.training.recipes.train_by` raises.
+    """
+    from analysis.metrics.validation import average_precision
+
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        lock = WorkerLock(folder, LOCK)
+    except RunError:
+        raise RunError(
+            "another process trains in this folder; wait for it, stop it, or name another folder.",
+            path=folder,
+        ) from None
+    told = 0.0
+
+    def tell(p: TrainProgress) -> None:
+        nonlocal told
+        if time.monotonic() - told > TELL:
+            told = time.monotonic()
+            _tell(
+                folder,
+                step=p.step,
+                steps=p.steps,
+                rate=p.images_per_second,
+                seconds_left=p.seconds_left,
+                figures=dict(p.figures),
+            )
+        if progress is not None:
+            progress(p)
+
+    def wished() -> bool:
+        return (should_stop is not None and should_stop()) or (folder / STOP).exists()
+
+    try:
+        (folder / STOP).unlink(missing_ok=True)
+        _tell(folder)
+        train_by(recipe, folder, progress=tell, should_stop=wished, validate=average_precision, resume=resume)
+        _tell(folder)
+    except BoxscopeError as error:
+        if not isinstance(
+            error, RunError
+        ):  # the wrong command in the right folder: the training in it stays as it is
+            _tell(folder, error=error.message, file=error.path or "")
+        raise
+    except Exception as error:
+        _tell(folder, error=background.sentence(error, "The training", folder))
+        raise
+    finally:
+        lock.release()
+    return folder
+
+
+def say_failed(folder: Path, error: BoxscopeError) -> None:
+    """Why the training in this folder went no further, for pages."""
+    told = _told(folder)
+    _tell(
+        folder,
+        **{k: v for k, v in told.items() if k != "started"}
+        | {"error": error.message, "file": error.path or "", "written": time.time()},
+    )
+
+
+def _tell(folder: Path, **words: Any) -> None:
+    """`started` is said by who starts a process, and no more once that holds its lock: from then on the lock
+    tells whether it lives.
+    """
+    write_atomically(folder / PROGRESS, json.dumps({"written": time.time()} | words).encode())
+
+
+def _told(folder: Path) -> dict[str, Any]:
+    try:
+        return json.loads((folder / PROGRESS).read_bytes())
+    except (OSError, ValueError):
+        return {}

@@ -1,0 +1,493 @@
+"""TFRecord data sets of the TensorFlow Object Detection API: pictures and boxes in
+`train.record-00000-of-00010`.
+
+Keys: research/object_detection/data_decoders/tf_example_decoder.py and
+dataset_tools/create_{pascal,coco}_tf_record.py. Boxes are fractions of the picture *as stored*: TensorFlow's
+decoders do not apply EXIF, so only in that frame do boxes and pixels agree in its training. They are turned
+upright here, as everywhere. The class text wins over the label, as in the OD API. Read without TensorFlow;
+pictures stay in the file until they are asked for.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from detector.core import ClassMap
+from detector.data import members
+from detector.data.dataset import Dataset, Problem
+from detector.data.files import is_picture, split_of
+from detector.data.formats.box_checks import Place
+from detector.data.formats.class_names import look_alikes
+from detector.data.formats.draft import Draft, assemble
+from detector.data.formats.record_file import Record, read_records
+from detector.data.formats.tf_example import BYTES, Feature, parse_example
+from detector.data.formats.tfrecord_writer import write_tfrecord
+from detector.data.images import Header, read_header, turn_boxes
+from detector.data.label_map import find_label_map, read_label_map
+from detector.errors import DataError, ImageError
+
+__all__ = ["find_tfrecord", "is_record_file", "read_tfrecord", "tfrecord_draft", "write_tfrecord"]
+
+_SHARD = re.compile(r"(?P<base>.+)-(?P<number>\d{5})-of-(?P<total>\d{5})(?P<end>\.tfrecords?|\.record)?")
+_PLAIN = re.compile(r".+\.(tfrecords?|record|records)", re.I)
+_CORNERS = ("xmin", "ymin", "xmax", "ymax")
+_FLAGS = {
+    "difficult": ("image/object/difficult",),
+    "truncated": ("image/object/truncated",),
+    "crowd": ("image/object/is_crowd", "image/object/group_of"),
+}
+
+
+@dataclass(frozen=True)
+class RecordSet:
+    """The files of one name: its shards in order, or a single file. `total` is how many there should be."""
+
+    name: str
+    files: tuple[Path, ...]
+    total: int
+
+
+def is_record_file(name: str) -> bool:
+    """Whether a file name is one of TFRecords: x.record, x.tfrecord, x.record-00000-of-00010,
+    x-00000-of-00010.tfrecord.
+    """
+    match = _SHARD.fullmatch(name)
+    return bool(_PLAIN.fullmatch(name)) or (
+        match is not None and bool(match["end"] or _PLAIN.fullmatch(match["base"]))
+    )
+
+
+def find_tfrecord(path: Path) -> list[RecordSet]:
+    """The record sets of a folder, a file, a shard pattern (train.record-?????-of-00010) or a base name
+    (train.record).
+    """
+    if path.is_dir():
+        names = sorted(name for name in os.listdir(path) if is_record_file(name) and not name.startswith("."))
+        return _sets([path / name for name in names])
+    if path.is_file():
+        return [RecordSet(path.name, (path,), 1)] if is_record_file(path.name) else []
+    pattern = str(path) if any(c in path.name for c in "*?[") else f"{glob.escape(str(path))}-?????-of-?????"
+    return _sets(
+        [Path(name) for name in sorted(glob.glob(pattern)) if is_record_file(os.path.basename(name))]
+    )
+
+
+def _sets(files: Sequence[Path]) -> list[RecordSet]:
+    shards: dict[tuple[str, int], list[Path]] = {}
+    for file in files:
+        match = _SHARD.fullmatch(file.name)
+        key = (match["base"] + (match["end"] or ""), int(match["total"])) if match else (file.name, 1)
+        shards.setdefault(key, []).append(file)
+    return [RecordSet(name, tuple(found), total) for (name, total), found in shards.items()]
+
+
+def read_tfrecord(path: str | Path, *, label_map: str | Path | None = None) -> Dataset:
+    """The data set in record files. Sample ids are `image/source_id`, splits come from the files' names.
+
+    Shards that were dealt out in turn (as the OD API and `write_tfrecord` do) come back in their first order.
+    Classes are those of `label_map`, of a label map beside the files (`label_map.pbtxt`, any
+    `*label_map*.pbtxt`, or the only .pbtxt), or of the records themselves. `Dataset.files` holds addresses of
+    `detector.data.members`.
+
+    Raises:
+        DataError: there are no record files, they hold no pictures, or are compressed.
+    """
+    return assemble(tfrecord_draft(Path(path), label_map=label_map))
+
+
+@dataclass
+class _Entry:
+    """One record as it will become a sample."""
+
+    sample_id: str
+    file: str
+    size: tuple[int, int]
+    split: str | None
+    where: str
+    number: int
+    boxes: np.ndarray
+    texts: list[str]
+    labels: list[int]
+    flags: dict[str, list[int]] = field(default_factory=dict)
+    area: list[float] = field(default_factory=list)
+
+
+def tfrecord_draft(path: Path, *, label_map: str | Path | None = None) -> Draft:
+    path = Path(os.path.abspath(path))
+    sets = find_tfrecord(path)
+    if not sets:
+        raise DataError(
+            "expected TFRecord files (train.record, train.record-00000-of-00010, train.tfrecord), there are"
+            " none.",
+            path=path,
+        )
+    problems: list[Problem] = []
+    entries: list[_Entry] = []
+    for group in sets:
+        _check_shards(group, problems)
+        numbered = []
+        for shard, file in enumerate(group.files):
+            for record in read_records(file, problems):
+                entry = _read_entry(record, file, split_of(group.name), problems)
+                if entry is not None:
+                    numbered.append((record.number, shard, entry))
+        entries += [entry for _, _, entry in sorted(numbered, key=lambda n: n[:2])]
+    if not entries:
+        why = f"; {problems[0].message}" if problems else "."
+        raise DataError(
+            f"expected TFRecords with pictures (image/encoded), none could be read{why}", path=path
+        )
+    _distinct_ids(entries, problems)
+    folder = sets[0].files[0].parent
+    beside = Path(label_map) if label_map is not None else find_label_map(folder)
+    class_map, class_ids = _classes(
+        entries, read_label_map(beside) if beside else None, str(beside or path), problems
+    )
+    problems += look_alikes(class_map.names, str(beside or path))
+    rows = np.repeat(np.arange(len(entries)), [len(e.boxes) for e in entries])
+    first = np.searchsorted(rows, np.arange(len(entries)))
+
+    def place(k: int) -> Place:
+        entry = entries[rows[k]]
+        return Place(
+            f"record {entry.number}, object {k - first[rows[k]] + 1} ({class_map.names[class_ids[k]]!r})",
+            entry.file,
+            None,
+            entry.sample_id,
+        )
+
+    return Draft(
+        name=path.stem if not path.is_dir() else path.name,
+        format="tfrecord",
+        source=str(path),
+        class_map=class_map,
+        sample_ids=[e.sample_id for e in entries],
+        files=[e.file for e in entries],
+        sizes=np.array([e.size for e in entries], np.int64),
+        labelled=np.ones(len(entries), bool),
+        splits=[e.split for e in entries],
+        rows=rows,
+        xyxy=np.concatenate([e.boxes for e in entries]),
+        class_ids=class_ids,
+        place=place,
+        area=np.array([v for e in entries for v in e.area], np.float64),
+        flags={f: np.array([v for e in entries for v in e.flags[f]], bool) for f in _FLAGS},
+        numbers=("xmin, ymin, xmax, ymax", "pixels"),
+        examined=True,
+        problems=problems,
+        annotation_file=lambda i: (entries[i].where, None),
+    )
+
+
+def _check_shards(group: RecordSet, problems: list[Problem]) -> None:
+    match = _SHARD.fullmatch(group.files[0].name)
+    if len(group.files) == 1 and group.total == 1 and match and int(match["total"]) > 1:
+        problems.append(
+            Problem(
+                "missing shard",
+                f"it is one of {int(match['total'])} shards and was named alone; the others are not read.",
+                str(group.files[0]),
+            )
+        )
+    elif len(group.files) < group.total:
+        there = {int(m["number"]) for f in group.files if (m := _SHARD.fullmatch(f.name))}
+        lacking = [n for n in range(group.total) if n not in there]
+        said = ", ".join(f"{n:05d}" for n in lacking[:5]) + (", ..." if len(lacking) > 5 else "")
+        problems.append(
+            Problem(
+                "missing shard",
+                f"{len(lacking)} of {group.total} shards are not there ({said}); their pictures are missing.",
+                str(group.files[0]),
+                None,
+                None,
+                True,
+            )
+        )
+
+
+def _read_entry(record: Record, file: Path, split: str | None, problems: list[Problem]) -> _Entry | None:
+    where, number = str(file), record.number
+
+    def left_out(kind: str, why: str) -> None:
+        problems.append(Problem(kind, f"record {number} {why}; it is left out.", where, None, None, True))
+
+    try:
+        features = parse_example(record.content)
+    except (ValueError, UnicodeDecodeError) as error:
+        return left_out("damaged record", f"is no tf.train.Example ({error})")
+    spans = features.get("image/encoded", Feature(0, [])).values
+    if not spans or features["image/encoded"].kind != BYTES or spans[0][0] == spans[0][1]:
+        return left_out(
+            "missing image", f"holds no image/encoded (it has {', '.join(sorted(features)[:4]) or 'nothing'})"
+        )
+    start, end = spans[0]
+
+    def text(key: str) -> str:
+        found = features.get(key, Feature(0, []))
+        return (
+            record.content[slice(*found.values[0])].decode("utf-8", "replace")
+            if found.kind == BYTES and found.values
+            else ""
+        )
+
+    name = os.path.basename(text("image/filename").replace("\\", "/"))
+    sample_id = text("image/source_id") or name or f"{file.name}:{number}"
+    if not is_picture(name):
+        kind = ".png" if record.content[start : start + 4] == b"\x89PNG" else ".jpg"
+        name = (name or sample_id.replace("/", "_")) + kind
+    address = members.address(file, record.offset + start, end - start, name)
+    stated = tuple(
+        int(v[0]) if (v := features.get(f"image/{side}", Feature(0, [])).values) else 0
+        for side in ("width", "height")
+    )
+    try:
+        header = read_header(record.content[start:end])
+    except ImageError as error:
+        problems.append(
+            Problem("unreadable image", f"record {number}: {error.message}", where, None, sample_id)
+        )
+        header = Header(stated, stated, 1)
+    fractions = _fractions(features, number, where, sample_id, problems)
+    boxes = _pixels(fractions, header, stated, number, where, sample_id, problems)
+    count = len(boxes)
+    texts = [
+        record.content[slice(*span)].decode("utf-8", "replace").strip()
+        for span in features.get("image/object/class/text", Feature(0, [])).values
+    ]
+    entry = _Entry(
+        sample_id,
+        address,
+        header.size,
+        split,
+        where,
+        number,
+        boxes,
+        texts[:count],
+        [int(v) for v in _column(features, "image/object/class/label")][:count],
+    )
+    for flag, keys in _FLAGS.items():
+        columns = [c for key in keys if len(c := _column(features, key)) == count]
+        entry.flags[flag] = [int(any(values)) for values in zip(*columns)] if columns else [0] * count
+    area = _column(features, "image/object/area")
+    entry.area = area if len(area) == count else [np.nan] * count
+    lacking = [n for n in (len(entry.texts), len(entry.labels)) if 0 < n < count]
+    if lacking or (count and not entry.texts and not entry.labels):
+        problems.append(
+            Problem(
+                "unknown class",
+                f"record {number} has {count} boxes, {len(entry.texts)} class texts and {len(entry.labels)}"
+                " labels; its boxes are left out.",
+                where,
+                None,
+                sample_id,
+                True,
+            )
+        )
+        entry.boxes, entry.texts, entry.labels, entry.area, entry.flags = (
+            np.zeros((0, 4)),
+            [],
+            [],
+            [],
+            {f: [] for f in _FLAGS},
+        )
+    return entry
+
+
+def _column(features: dict[str, Feature], key: str) -> list:
+    found = features.get(key, Feature(0, []))
+    return [] if found.kind == BYTES else found.values
+
+
+def _fractions(
+    features: dict[str, Feature], number: int, where: str, sample_id: str, problems: list[Problem]
+) -> np.ndarray:
+    """float64 [N, 4] xyxy as stated; none, with a problem, where the four lists do not fit together or hold
+    pixels.
+    """
+    columns = [_column(features, f"image/object/bbox/{corner}") for corner in _CORNERS]
+    lengths = {len(c) for c in columns}
+    if len(lengths) > 1:
+        problems.append(
+            Problem(
+                "malformed box",
+                f"record {number} has corner lists of different lengths"
+                f" ({', '.join(str(len(c)) for c in columns)}); its boxes are left out.",
+                where,
+                None,
+                sample_id,
+                True,
+            )
+        )
+        return np.zeros((0, 4))
+    fractions = np.array(columns, np.float64).T.reshape(-1, 4)
+    if len(fractions) and np.nanmax(fractions, initial=0) > 2:
+        problems.append(
+            Problem(
+                "pixels where fractions are due",
+                f"record {number} has corners up to {np.nanmax(fractions):g}, expected fractions of the"
+                " picture (0 to 1); its boxes are left out.",
+                where,
+                None,
+                sample_id,
+                True,
+            )
+        )
+        return np.zeros((0, 4))
+    return fractions
+
+
+def _pixels(
+    fractions: np.ndarray,
+    header: Header,
+    stated: tuple[int, ...],
+    number: int,
+    where: str,
+    sample_id: str,
+    problems: list[Problem],
+) -> np.ndarray:
+    """Fractions of the stored picture to pixels of the upright one, float64 [N, 4]."""
+    size, turned = header.stored_size, header.orientation
+    if 0 not in stated and stated != size:
+        if stated == header.size:
+            size, turned = header.size, 1
+            if len(fractions):
+                problems.append(
+                    Problem(
+                        "annotated upright",
+                        f"record {number} states the upright {stated[0]}x{stated[1]} pixels and so do its"
+                        " boxes; the OD API does not turn pictures and would see them misplaced. Write it"
+                        " anew with `boxscope convert`.",
+                        where,
+                        None,
+                        sample_id,
+                    )
+                )
+        else:
+            problems.append(
+                Problem(
+                    "wrong size",
+                    f"record {number} states {stated[0]}x{stated[1]} pixels, the picture has"
+                    f" {size[0]}x{size[1]}; the picture's own size is used.",
+                    where,
+                    None,
+                    sample_id,
+                )
+            )
+    boxes = unround(fractions, np.array([*size, *size], np.float64))
+    return turn_boxes(boxes, size, turned) if turned != 1 and len(boxes) else boxes
+
+
+def unround(fractions: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """float32 fractions [N, 4] times size [4], without what rounding them to float32 added.
+
+    A coordinate is known to size x 2**-24 only. Where a number of two decimals lies that near, it is what was
+    meant (annotations are whole pixels or, in COCO, hundredths); so these come back equal. Law, for x within
+    0..size: |unround(float32(x / size), size) - x| <= size * 2**-23.
+    """
+    pixels = fractions * size
+    near = np.round(pixels, 2)
+    return np.where((np.abs(near - pixels) <= size * 2.0**-24) & (size < 40_000), near, pixels)
+
+
+def _distinct_ids(entries: list[_Entry], problems: list[Problem]) -> None:
+    """Sample ids made distinct: with their split before them where two splits use one, else with a number
+    after.
+    """
+    several = {sample_id for sample_id, count in Counter(e.sample_id for e in entries).items() if count > 1}
+    if not several:
+        return
+    apart = len({(e.split, e.sample_id) for e in entries}) == len(entries)
+    taken = {e.sample_id for e in entries}
+    seen: set[str] = set()
+    for entry in entries:
+        if apart:
+            entry.sample_id = f"{entry.split}/{entry.sample_id}"
+        elif entry.sample_id in seen:
+            old, k = entry.sample_id, 2
+            while (new := f"{old}+{k}") in taken:
+                k += 1
+            taken.add(new)
+            entry.sample_id = new
+            problems.append(
+                Problem(
+                    "duplicate id",
+                    f"record {entry.number}: a second picture is named {old!r}; its sample id is {new!r}.",
+                    entry.where,
+                    None,
+                    new,
+                )
+            )
+        seen.add(entry.sample_id)
+
+
+def _classes(
+    entries: list[_Entry], label_map: ClassMap | None, source: str, problems: list[Problem]
+) -> tuple[ClassMap, np.ndarray]:
+    """The class map, and int64 [M] class ids of all objects in order. The text decides; the label where there
+    is none.
+    """
+    pairs: Counter[tuple[str, int | None]] = Counter()
+    objects: list[tuple[str, int | None]] = []
+    for entry in entries:
+        for k in range(len(entry.boxes)):
+            pair = (
+                " ".join(entry.texts[k].split()) if entry.texts else "",
+                entry.labels[k] if entry.labels else None,
+            )
+            objects.append(pair)
+            pairs[pair] += 1
+    names = list(label_map.names) if label_map else []
+    ids = list(label_map.external_ids) if label_map else []
+    known = {name: k for k, name in enumerate(names)}
+    by_label = {number: k for k, number in enumerate(ids)}
+    chosen: dict[tuple[str, int | None], int] = {}
+    for pair in sorted(pairs, key=lambda p: (p[1] is None, p[1] or 0, p[0])):
+        text, label = pair
+        if not text and label in by_label:
+            chosen[pair] = by_label[label]
+            continue
+        if text not in known and label_map is not None and label in by_label:
+            chosen[pair] = by_label[label]
+            problems.append(
+                Problem(
+                    "class names differ",
+                    f"{pairs[pair]} objects say {text!r} and label {label}, which the label map calls"
+                    f" {names[by_label[label]]!r}; the label decides.",
+                    source,
+                )
+            )
+            continue
+        name = text or f"class {label}"
+        if name not in known:
+            fresh = label if label is not None and label > 0 and label not in by_label else max([0, *ids]) + 1
+            known[name], by_label[fresh] = len(names), len(names)
+            names.append(name)
+            ids.append(fresh)
+            if label_map is not None:
+                problems.append(
+                    Problem(
+                        "class not in the label map",
+                        f"{pairs[pair]} objects are of class {name!r}, which the label map lacks; it got the"
+                        f" id {fresh}.",
+                        source,
+                    )
+                )
+        chosen[pair] = known[name]
+        if label is not None and ids[known[name]] != label:
+            problems.append(
+                Problem(
+                    "label differs",
+                    f"{pairs[pair]} objects say {text!r} and label {label}, the class has the id"
+                    f" {ids[known[name]]}; the text decides.",
+                    source,
+                )
+            )
+    return ClassMap(tuple(names), tuple(ids)), np.array([chosen[pair] for pair in objects], np.int64)

@@ -1,0 +1,1 @@
+"""Writing SavedModel and TFLite files."""

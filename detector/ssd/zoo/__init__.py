@@ -1,0 +1,1 @@
+"""Reading a TF Object Detection API checkpoint."""

@@ -1,0 +1,1 @@
+"""Many trainings over a search space."""

@@ -1,0 +1,1 @@
+"""`recipes.py` is the door: it reads any recipe and starts the training it asks for."""

@@ -1,0 +1,1 @@
+"""What all trainings share: recipe base, session, folder, batches, schedules, augmentation."""

@@ -1,0 +1,1 @@
+"""Training a sliding-window classifier."""
