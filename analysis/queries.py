@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from analysis.matching.match import Verdicts
-from analysis.matching.operating_point import Threshold, class_cuts
+from analysis.matching.operating_point import Threshold, class_thresholds
 from detector.core import FLAGS, ClassMap
 from detector.data.dataset import ObjectTable
 from detector.errors import InputError
@@ -108,7 +108,7 @@ def _index_of(source: Any, side: str, threshold: Threshold) -> ClassIndex:
             _TRUTH_INDEX[table] = class_index(table.rows, table.class_ids, n, k)
         return _TRUTH_INDEX[table]
     table = source.detections
-    kept = table.scores >= class_cuts(threshold, k)[table.class_ids]
+    kept = table.scores >= class_thresholds(threshold, k)[table.class_ids]
     return class_index(table.rows[kept], table.class_ids[kept], n, k)
 
 

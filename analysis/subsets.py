@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from analysis.matching.matches import Matches
-from analysis.matching.operating_point import Threshold, class_cuts
+from analysis.matching.operating_point import Threshold, class_thresholds
 from analysis.queries import MODES, having
 from detector.errors import InputError
 
@@ -81,7 +81,7 @@ def images_showing(
         return np.concatenate(shown) if shown else np.zeros(0, bool)
     n, k = len(run.sample_ids), len(run.class_map)
     d, t = run.detections, run.truth
-    kept = d.scores >= class_cuts(threshold, k)[d.class_ids]
+    kept = d.scores >= class_thresholds(threshold, k)[d.class_ids]
 
     def there(wanted: list[int]) -> np.ndarray:
         of = np.zeros(k, bool)

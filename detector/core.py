@@ -206,8 +206,8 @@ class Detections:
 
         Compared in float32, as scores are kept: a score written as 0.7 passes the threshold 0.7.
         """
-        cut = np.asarray(threshold, dtype=np.float32)
-        return self[self.scores >= (cut if cut.ndim == 0 else cut[self.class_ids])]
+        least = np.asarray(threshold, dtype=np.float32)
+        return self[self.scores >= (least if least.ndim == 0 else least[self.class_ids])]
 
     def of_classes(self, class_ids: Iterable[int]) -> Detections:
         return self[np.isin(self.class_ids, list(class_ids))]

@@ -59,7 +59,7 @@ class Gradients:
 
 
 @runtime_checkable
-class OpenDetector(Protocol):
+class DifferentiableDetector(Protocol):
     """A detector with the capability "gradients". Class ids are its own, 0..K-1; anchor ids are rows of its
     candidates.
     """

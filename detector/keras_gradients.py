@@ -56,7 +56,7 @@ class KerasGradients:
         layers: Sequence[str] = (),
     ) -> Gradients:
         """Of the sum of `weights[k]` * logits[rows[k], columns[k]], see
-        `detector.differentiable.OpenDetector.gradients`.
+        `detector.differentiable.DifferentiableDetector.gradients`.
         """
         import tensorflow as tf
 

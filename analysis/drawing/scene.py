@@ -12,7 +12,7 @@ import numpy as np
 
 from analysis.drawing.style import STROKES, Stroke, detection_stroke, label_text, object_stroke
 from analysis.matching.match import match, verdicts
-from analysis.matching.operating_point import OperatingPoint, Threshold, class_cuts
+from analysis.matching.operating_point import OperatingPoint, Threshold, class_thresholds
 from analysis.queries import class_ids_of
 from detector.core import Annotations, ClassMap, Detections
 from detector.errors import InputError
@@ -84,18 +84,18 @@ def build_scene(
         len(class_map) if class_map is not None else 0,
         0 if np.ndim(threshold) == 0 else len(np.atleast_1d(threshold)),
     )
-    cuts = class_cuts(threshold, k)
+    thresholds = class_thresholds(threshold, k)
     wanted = _wanted(classes, class_map, k)
     names = [
         class_map.names[c] if class_map is not None and c < len(class_map) else f"class {c}" for c in range(k)
     ]
-    kept = detections.scores >= cuts[detections.class_ids]
+    kept = detections.scores >= thresholds[detections.class_ids]
     if annotations is None:
         judged = np.where(kept, "unlabelled", "below")
         found = np.zeros(0, str)
     else:
         m = match(detections, annotations, iou=iou)
-        judged, found = verdicts(m, cuts[: m.num_classes])
+        judged, found = verdicts(m, thresholds[: m.num_classes])
     marks = []
     for i in np.flatnonzero((kept | show_below) & wanted[detections.class_ids]).tolist():
         stroke = detection_stroke(str(judged[i]))
@@ -113,7 +113,7 @@ def build_scene(
             )
             marks.append(Mark(tuple(annotations.xyxy[i].tolist()), stroke, text, "truth", str(found[i]), i))
     marks.sort(key=lambda mark: _ORDER.get(mark.verdict, 5))
-    point = threshold if np.ndim(threshold) == 0 else tuple(cuts.tolist())
+    point = threshold if np.ndim(threshold) == 0 else tuple(thresholds.tolist())
     return marks, OperatingPoint(point, iou)
 
 

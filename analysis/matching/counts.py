@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from analysis.matching.matches import CORRECT, DUPLICATE, IGNORED, UNLABELLED, WRONG, Matches
-from analysis.matching.operating_point import Threshold, class_cuts
+from analysis.matching.operating_point import Threshold, class_thresholds
 from detector.errors import InputError, LawError
 
 
@@ -87,9 +87,9 @@ class SortedScores:
             self.keys, np.arange(1, num_classes + 1, dtype=np.uint64) << np.uint64(32)
         )
 
-    def at_least(self, cuts: np.ndarray) -> np.ndarray:
+    def at_least(self, thresholds: np.ndarray) -> np.ndarray:
         """int64 [K] for thresholds float32 [K]."""
-        return self.ends - np.searchsorted(self.keys, _keys(np.arange(len(cuts)), cuts))
+        return self.ends - np.searchsorted(self.keys, _keys(np.arange(len(thresholds)), thresholds))
 
 
 def _keys(classes: np.ndarray, scores: np.ndarray) -> np.ndarray:
@@ -187,10 +187,10 @@ def counts(matches: Matches, threshold: Threshold = 0.5) -> Counts:
             of a matching that ignores the class.
         LawError: the two sides do not add up.
     """
-    cuts = _cuts(matches, threshold)
+    thresholds = _cuts(matches, threshold)
     index = _kept_with(matches, _Index)
-    k = {kind: scores.at_least(cuts) for kind, scores in index.kinds.items()}
-    found = index.found.at_least(cuts)
+    k = {kind: scores.at_least(thresholds) for kind, scores in index.kinds.items()}
+    found = index.found.at_least(thresholds)
     per_class = Counts(
         tp=k[CORRECT],
         fp=k[WRONG] + k[DUPLICATE],
@@ -199,7 +199,7 @@ def counts(matches: Matches, threshold: Threshold = 0.5) -> Counts:
         ignored=k[IGNORED],
         unlabelled=k[UNLABELLED],
         objects=index.objects,
-        detections=index.all.at_least(cuts),
+        detections=index.all.at_least(thresholds),
     )
     total = Counts(
         **{f.name: int(getattr(per_class, f.name).sum()) for f in fields(Counts) if f.name != "per_class"},
@@ -235,7 +235,7 @@ def _cuts(matches: Matches, threshold: Threshold) -> np.ndarray:
             "threshold: thresholds per class need class-aware matching; "
             "a detection below its own could take another's object."
         )
-    return class_cuts(threshold, matches.num_classes)
+    return class_thresholds(threshold, matches.num_classes)
 
 
 def image_counts(matches: Matches, threshold: Threshold = 0.5) -> Counts:
@@ -244,13 +244,13 @@ def image_counts(matches: Matches, threshold: Threshold = 0.5) -> Counts:
     Raises:
         InputError, LawError: as `counts`.
     """
-    cuts, n = _cuts(matches, threshold), matches.num_images
+    thresholds, n = _cuts(matches, threshold), matches.num_images
     index = _kept_with(matches, _ImageIndex)
-    kept = prefix_at_least(index.scores, index.classes, cuts)
+    kept = prefix_at_least(index.scores, index.classes, thresholds)
     table = (
         np.bincount(index.places[kept], minlength=5 * n).reshape(5, n) if n else np.zeros((5, 0), np.int64)
     )
-    missed = matches.truth_counted & ~found_objects(matches, cuts)
+    missed = matches.truth_counted & ~found_objects(matches, thresholds)
     result = Counts(
         tp=table[CORRECT],
         fp=table[WRONG] + table[DUPLICATE],
@@ -265,24 +265,24 @@ def image_counts(matches: Matches, threshold: Threshold = 0.5) -> Counts:
     return result
 
 
-def prefix_at_least(scores: np.ndarray, classes: np.ndarray, cuts: np.ndarray) -> slice | np.ndarray:
+def prefix_at_least(scores: np.ndarray, classes: np.ndarray, thresholds: np.ndarray) -> slice | np.ndarray:
     """Which of the rows, given by falling score, reach their class's threshold: a slice where all thresholds
     are one.
     """
-    if not len(cuts) or not len(scores):
+    if not len(thresholds) or not len(scores):
         return slice(0, 0)
-    end = len(scores) - int(np.searchsorted(scores[::-1], cuts.min()))
-    if (cuts == cuts[0]).all():
+    end = len(scores) - int(np.searchsorted(scores[::-1], thresholds.min()))
+    if (thresholds == thresholds[0]).all():
         return slice(0, end)
-    return np.flatnonzero(scores[:end] >= cuts[classes[:end]])
+    return np.flatnonzero(scores[:end] >= thresholds[classes[:end]])
 
 
-def found_objects(matches: Matches, cuts: np.ndarray) -> np.ndarray:
-    """bool [M]: a detection that reaches its threshold (`cuts` float32 [K]) found the object.
+def found_objects(matches: Matches, thresholds: np.ndarray) -> np.ndarray:
+    """bool [M]: a detection that reaches its threshold (`thresholds` float32 [K]) found the object.
 
     The object's class stands for the detection's: they are the same, or all thresholds are.
     """
-    return (matches.truth_det >= 0) & (matches.truth_score >= cuts[matches.truth_classes])
+    return (matches.truth_det >= 0) & (matches.truth_score >= thresholds[matches.truth_classes])
 
 
 class Verdicts(NamedTuple):
@@ -302,9 +302,9 @@ OBJECT_VERDICTS = np.array(["missed", "found", "ignored", "unlabelled"])
 
 def verdicts(matches: Matches, threshold: Threshold = 0.5) -> Verdicts:
     """The verdict of every detection and every object at one threshold, or one a class."""
-    cuts = _cuts(matches, threshold)
-    kept = matches.det_scores >= cuts[matches.det_classes]
-    objects = np.where(found_objects(matches, cuts), 1, 0)
+    thresholds = _cuts(matches, threshold)
+    kept = matches.det_scores >= thresholds[matches.det_classes]
+    objects = np.where(found_objects(matches, thresholds), 1, 0)
     objects[matches.truth_ignored] = 2
     objects[~matches.judged[matches.truth_rows]] = 3
     return Verdicts(DETECTION_VERDICTS[np.where(kept, matches.det_kind, 5)], OBJECT_VERDICTS[objects])

@@ -17,7 +17,7 @@ from detector.errors import InputError
 Threshold = float | Sequence[float] | np.ndarray
 
 
-def class_cuts(threshold: Threshold, num_classes: int) -> np.ndarray:
+def class_thresholds(threshold: Threshold, num_classes: int) -> np.ndarray:
     """One score threshold a class, float32 [K], from one number or K of them.
 
     Scores are kept in float32 and compared in float32, so that a score written as 0.7 passes 0.7.
@@ -26,21 +26,21 @@ def class_cuts(threshold: Threshold, num_classes: int) -> np.ndarray:
         InputError: a number is missing, negative or not a number.
     """
     try:
-        cuts = np.asarray(threshold, np.float32)
+        thresholds = np.asarray(threshold, np.float32)
     except (TypeError, ValueError):
         raise InputError(f"threshold: expected a number, or one a class, got {threshold!r}.") from None
-    if cuts.ndim == 0:
-        cuts = np.full(num_classes, cuts, np.float32)
-    if cuts.shape != (num_classes,):
+    if thresholds.ndim == 0:
+        thresholds = np.full(num_classes, thresholds, np.float32)
+    if thresholds.shape != (num_classes,):
         raise InputError(
-            f"threshold: expected one number or {num_classes}, one a class, got {list(cuts.shape)}."
+            f"threshold: expected one number or {num_classes}, one a class, got {list(thresholds.shape)}."
         )
-    if len(cuts) and not (cuts >= 0).all():
+    if len(thresholds) and not (thresholds >= 0).all():
         raise InputError(
-            f"threshold: expected 0 and more, class {int(np.argmin(cuts >= 0))} has"
-            f" {cuts[np.argmin(cuts >= 0)]}."
+            f"threshold: expected 0 and more, class {int(np.argmin(thresholds >= 0))} has"
+            f" {thresholds[np.argmin(thresholds >= 0)]}."
         )
-    return cuts + np.float32(0)  # -0.0 becomes 0.0, whose bits sort as numbers do
+    return thresholds + np.float32(0)  # -0.0 becomes 0.0, whose bits sort as numbers do
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,8 @@ class OperatingPoint:
     weights_hash: str = ""
 
     def __post_init__(self) -> None:
-        cuts = np.asarray(self.threshold, float)
-        value = float(cuts) if cuts.ndim == 0 else tuple(float(v) for v in cuts)
+        thresholds = np.asarray(self.threshold, float)
+        value = float(thresholds) if thresholds.ndim == 0 else tuple(float(v) for v in thresholds)
         object.__setattr__(self, "threshold", value)
 
     def __str__(self) -> str:

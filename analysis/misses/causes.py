@@ -132,20 +132,20 @@ def known_classes(run: Any) -> np.ndarray:
     return known
 
 
-def missed_objects(m: Matches, cuts: np.ndarray) -> np.ndarray:
+def missed_objects(m: Matches, thresholds: np.ndarray) -> np.ndarray:
     """int64 [Q], truth rows of the counted objects that nothing finds at these thresholds (float32 [K])."""
-    return np.flatnonzero(m.truth_counted & ~found_objects(m, cuts))
+    return np.flatnonzero(m.truth_counted & ~found_objects(m, thresholds))
 
 
-def run_evidence(run: Any, m: Matches, cuts: np.ndarray) -> Evidence:
+def run_evidence(run: Any, m: Matches, thresholds: np.ndarray) -> Evidence:
     """The causes of all misses, from the stored detections alone.
 
     Args:
         run: a Run.
         m: its class-aware matches.
-        cuts: float32 [K], the threshold of each class.
+        thresholds: float32 [K], the threshold of each class.
     """
-    missed = missed_objects(m, cuts)
+    missed = missed_objects(m, thresholds)
     place = np.full(len(m.truth_rows), -1, np.int64)
     place[missed] = np.arange(len(missed))
     d, t = run.detections, run.truth
@@ -164,7 +164,7 @@ def run_evidence(run: Any, m: Matches, cuts: np.ndarray) -> Evidence:
 
     pairs = overlapping(place >= 0, d.rows, t.rows, bound)
     own = m.det_classes[pairs.det] == m.truth_classes[pairs.truth]
-    kept = m.det_scores[pairs.det] >= cuts[m.det_classes[pairs.det]]
+    kept = m.det_scores[pairs.det] >= thresholds[m.det_classes[pairs.det]]
     e = _blank(missed, m)
 
     # Pairs come best score first within an image, so the first of an object is the best scored on it.

@@ -34,11 +34,11 @@ from analysis.misses.replay import (
     CLASS_CAP,
     KEPT,
     SETTINGS,
-    Bench,
     Boxes,
     Change,
     Proof,
     Replay,
+    TrialRun,
     agrees,
     settings_in,
 )
@@ -76,7 +76,10 @@ def columns_of(run: Any, candidates: Candidates) -> np.ndarray:
 
 
 def open_replay(
-    run: Any, bench: Bench, candidates: Candidates, settings: Mapping[str, Any] | PostprocessSettings | None
+    run: Any,
+    bench: TrialRun,
+    candidates: Candidates,
+    settings: Mapping[str, Any] | PostprocessSettings | None,
 ) -> tuple[Replay, Boxes | None]:
     """(the replay of an image, its detections; None where they are not those the run stored)."""
     if settings is None:
@@ -110,7 +113,7 @@ def _expected(
 def explain_image(
     run: Any,
     m: Matches,
-    cuts: np.ndarray,
+    thresholds: np.ndarray,
     i: int,
     evidence: Evidence,
     candidates: Candidates,
@@ -120,7 +123,7 @@ def explain_image(
     """The misses of image i, from its candidates.
 
     Args:
-        run, m, cuts: the run, its class-aware matches, thresholds float32 [K].
+        run, m, thresholds: the run, its class-aware matches, thresholds float32 [K].
         evidence: of the whole run, from its stored detections.
         candidates: of this image.
         settings: of post-processing; None takes what the run's manifest states.
@@ -128,14 +131,14 @@ def explain_image(
     """
     mine = np.flatnonzero(m.truth_rows[evidence.truth] == i)
     out = ImageVerdicts()
-    bench = Bench(run, m, i)
+    bench = TrialRun(run, m, i)
     replay, found = open_replay(run, bench, candidates, settings)
     out.replay = None if found is None else replay
     mine = mine[evidence.cause[mine] != UNKNOWN_CLASS]
     if not len(mine):
         return out
     missed = [int(evidence.truth[q]) - bench.first for q in mine]
-    case = _Case(bench, replay, cuts, found, min(m.iou, 1 - 1e-10), anchor_bound, missed)
+    case = _Case(bench, replay, thresholds, found, min(m.iou, 1 - 1e-10), anchor_bound, missed)
     case.find_wrong_names(missed)
     for q in mine.tolist():
         row, proof = case.verdict(int(evidence.truth[q]) - bench.first, int(evidence.cause[q]))
@@ -150,15 +153,15 @@ class _Case:
 
     def __init__(
         self,
-        bench: Bench,
+        bench: TrialRun,
         replay: Replay,
-        cuts: np.ndarray,
+        thresholds: np.ndarray,
         found: Boxes | None,
         bound: float,
         anchor_bound: float,
         missed: list[int],
     ):
-        self.bench, self.replay, self.cuts, self.exact = bench, replay, cuts, found is not None
+        self.bench, self.replay, self.thresholds, self.exact = bench, replay, thresholds, found is not None
         self.bound, self.anchor_bound = bound, anchor_bound
         c = replay.candidates
         truth = bench.truth_xyxy[missed]
@@ -184,7 +187,7 @@ class _Case:
         overlap = box_iou(b.xyxy, self.bench.truth_xyxy[at])
         other = b.class_ids[:, None] != self.bench.truth_classes[at][None]
         # A class the data set lacks is wrong here all the same: its box stands on this object.
-        wrong = np.isin(m.det_kind, (WRONG, UNLABELLED)) & (b.scores >= self.cuts[b.class_ids])
+        wrong = np.isin(m.det_kind, (WRONG, UNLABELLED)) & (b.scores >= self.thresholds[b.class_ids])
         d, k = np.nonzero((overlap >= self.bound) & other & wrong[:, None])
         n = len(self.bench.truth_classes)
         nobody = np.zeros(n, bool)
@@ -199,7 +202,7 @@ class _Case:
             b, c = self.base, self.bench.truth_classes[j]
             self._fitting[j] = (
                 (b.class_ids == c)
-                & (b.scores >= self.cuts[c])
+                & (b.scores >= self.thresholds[c])
                 & (box_iou(b.xyxy, self.bench.truth_xyxy[j : j + 1])[:, 0] >= self.bound)
             )
         return self._fitting[j]
@@ -224,27 +227,29 @@ class _Case:
             row |= {"iou": float(self.fit[j][best]) if best >= 0 else 0.0, **self._where(best)}
             return row, self._hopeless(j, k) if "cause" in row else None
         best = int(fits[np.argmax(c.scores[fits, k])])
-        cut = float(self.cuts[self.bench.truth_classes[j]])
+        threshold = float(self.thresholds[self.bench.truth_classes[j]])
         row |= {"score": float(c.scores[best, k]), "iou": float(self.fit[j][best]), **self._where(best)}
         if not self.exact:
-            return self._shown(j, k, fits, cut, told, row)
+            return self._shown(j, k, fits, threshold, told, row)
         row |= {"det": -1, "rival": -1, "other_class": -1, "other_score": -1}
         kept = np.flatnonzero(self._kept_fits(j))
         if len(kept):
             # A box of its own may have been removed too: then that is the cause, for with it there are two
             # for two.
-            own = fits[(self.fit[j][fits] > self._rivals(fits, j)) & self.replay.bears(fits, k)]
-            if len(own) and c.scores[own, k].max() >= np.float32(cut):
-                removed, proof = self._removed(j, k, own, cut, dict(row))
+            own = fits[(self.fit[j][fits] > self._rivals(fits, j)) & self.replay.supports(fits, k)]
+            if len(own) and c.scores[own, k].max() >= np.float32(threshold):
+                removed, proof = self._removed(j, k, own, threshold, dict(row))
                 if proof.found and proof.changes[-1].rule != "rival":
                     return removed, proof
-            return self._outscored(j, int(kept[0]), cut, row)
-        own = fits[self.replay.bears(fits, k)]
-        if len(own) and c.scores[own, k].max() >= np.float32(cut):
-            return self._removed(j, k, own, cut, row)
+            return self._outscored(j, int(kept[0]), threshold, row)
+        own = fits[self.replay.supports(fits, k)]
+        if len(own) and c.scores[own, k].max() >= np.float32(threshold):
+            return self._removed(j, k, own, threshold, row)
         if j in self.named:
-            return self._misnamed(j, k, cut, row)
-        return self._low(j, k, best if not len(own) else int(own[np.argmax(c.scores[own, k])]), cut, row)
+            return self._misnamed(j, k, threshold, row)
+        return self._low(
+            j, k, best if not len(own) else int(own[np.argmax(c.scores[own, k])]), threshold, row
+        )
 
     def _where(self, anchor: int) -> dict[str, Any]:
         levels = self.replay.candidates.levels
@@ -272,9 +277,9 @@ class _Case:
         all_ = Boxes(
             self.replay.clipped[able], c.scores[able, k], np.full(len(able), self.replay.columns[k]), able
         )
-        return self.bench.hopeless(all_, j, "post-processing" if self.exact else "matching")
+        return self.bench.cannot_match(all_, j, "post-processing" if self.exact else "matching")
 
-    def _outscored(self, j: int, d: int, cut: float, row: dict) -> tuple[dict, Proof]:
+    def _outscored(self, j: int, d: int, threshold: float, row: dict) -> tuple[dict, Proof]:
         b = self.base
         rival = int(self.matched.det_truth[d])
         overlap = float(box_iou(b.xyxy[d : d + 1], self.bench.truth_xyxy[j : j + 1])[0, 0])
@@ -286,9 +291,9 @@ class _Case:
             "rival": self.bench.first + rival if rival >= 0 else -1,
             **self._where(int(b.anchors[d])),
         }
-        return row, self.bench.try_([Change("rival")], b, j, cut, "post-processing")
+        return row, self.bench.run_trial([Change("rival")], b, j, threshold, "post-processing")
 
-    def _misnamed(self, j: int, k: int, cut: float, row: dict) -> tuple[dict, Proof]:
+    def _misnamed(self, j: int, k: int, threshold: float, row: dict) -> tuple[dict, Proof]:
         b, d = self.base, self.named[j]
         anchor = int(b.anchors[d])
         c = self.replay.candidates
@@ -305,11 +310,11 @@ class _Case:
         scores = c.scores.copy()
         other = self.column[int(b.class_ids[d])]
         scores[anchor, k], scores[anchor, other] = scores[anchor, other], 0
-        least = min(cut, float(b.scores[d]))
+        least = min(threshold, float(b.scores[d]))
         changes = [Change("name")]
-        if least < cut:
-            changes.append(Change("threshold", cut, least))
-        proof = self.bench.try_(
+        if least < threshold:
+            changes.append(Change("threshold", threshold, least))
+        proof = self.bench.run_trial(
             changes, self.replay.boxes(scores=scores, at_least=least), j, least, "post-processing"
         )
         if (
@@ -317,10 +322,10 @@ class _Case:
         ):  # a box of the right name beside it suppresses it: the box itself is renamed, after NMS
             classes = b.class_ids.copy()
             classes[d] = self.bench.truth_classes[j]
-            proof = self.bench.try_(changes, b._replace(class_ids=classes), j, least, "post-processing")
+            proof = self.bench.run_trial(changes, b._replace(class_ids=classes), j, least, "post-processing")
         return row, proof
 
-    def _low(self, j: int, k: int, best: int, cut: float, row: dict) -> tuple[dict, Proof]:
+    def _low(self, j: int, k: int, best: int, threshold: float, row: dict) -> tuple[dict, Proof]:
         score, overlap = float(self.matched.truth_score[j]), float(self.matched.truth_iou[j])
         row |= {"cause": BELOW_THRESHOLD}
         if score >= 0:
@@ -331,24 +336,24 @@ class _Case:
                 "det": self._stored(self.base, d),
                 **self._where(int(self.base.anchors[d])),
             }
-            return row, self.bench.try_(
-                [Change("threshold", cut, score)], self.base, j, score, "post-processing"
+            return row, self.bench.run_trial(
+                [Change("threshold", threshold, score)], self.base, j, score, "post-processing"
             )
         value = float(self.replay.candidates.scores[best, k])
         row |= {"score": value, "iou": float(self.fit[j][best]), **self._where(best)}
         if value <= 0:
             return row, self._hopeless(j, k)
-        if not self.replay.bears(np.array([best]), k)[0]:
-            return self._outvoted(j, k, best, cut, row)
-        proof, by = self._let_through(j, k, best, value, [Change("threshold", cut, value)])
+        if not self.replay.supports(np.array([best]), k)[0]:
+            return self._outvoted(j, k, best, threshold, row)
+        proof, by = self._let_through(j, k, best, value, [Change("threshold", threshold, value)])
         return row | by, proof
 
-    def _outvoted(self, j: int, k: int, anchor: int, cut: float, row: dict) -> tuple[dict, Proof]:
+    def _outvoted(self, j: int, k: int, anchor: int, threshold: float, row: dict) -> tuple[dict, Proof]:
         """Where a box has one class only: every box that fits has a better score for another."""
         r = self.replay
         other = int(r.candidates.scores[anchor].argmax())
         value = float(r.candidates.scores[anchor, other])
-        named = value >= self.cuts[r.columns[other]]
+        named = value >= self.thresholds[r.columns[other]]
         row |= {
             "cause": WRONG_CLASS if named else BELOW_THRESHOLD,
             "other_class": int(r.columns[other]),
@@ -358,27 +363,27 @@ class _Case:
         scores[anchor, k], scores[anchor, other] = value, 0
         c = r.candidates
         renamed = Replay(Candidates(c.xyxy, scores, c.image_size), r.columns, r.settings, r.pooled)
-        least = min(cut, value)
-        changes = [Change("name"), *([Change("threshold", cut, least)] if least < cut else [])]
+        least = min(threshold, value)
+        changes = [Change("name"), *([Change("threshold", threshold, least)] if least < threshold else [])]
         proof, by = self._let_through(j, k, anchor, least, changes, renamed)
         return row | by, proof
 
-    def _removed(self, j: int, k: int, fits: np.ndarray, cut: float, row: dict) -> tuple[dict, Proof]:
+    def _removed(self, j: int, k: int, fits: np.ndarray, threshold: float, row: dict) -> tuple[dict, Proof]:
         """A box of its class fits and passes the threshold, and is not among the detections: NMS or a cap
         took it.
         """
         c = self.replay.candidates
         able = fits[
-            (c.scores[fits, k] >= np.float32(cut))
+            (c.scores[fits, k] >= np.float32(threshold))
             & (c.scores[fits, k] > self.replay.settings.score_threshold)
         ]
         if not len(able):  # the detector's own score_threshold is the higher one
-            proof, by = self._let_through(j, k, int(fits[np.argmax(c.scores[fits, k])]), cut, [])
+            proof, by = self._let_through(j, k, int(fits[np.argmax(c.scores[fits, k])]), threshold, [])
             return row | {"cause": BELOW_THRESHOLD} | by, proof
         able = able[np.argsort(-c.scores[able, k], kind="stable")][:6]
         results = []
         for anchor in able.tolist():
-            proof, by = self._let_through(j, k, anchor, cut, [])
+            proof, by = self._let_through(j, k, anchor, threshold, [])
             cause = SUPPRESSED if by else CAPPED
             here = {
                 "cause": cause,
@@ -394,7 +399,13 @@ class _Case:
         return row | here, proof
 
     def _let_through(
-        self, j: int, k: int, anchor: int, cut: float, changes: list[Change], replay: Replay | None = None
+        self,
+        j: int,
+        k: int,
+        anchor: int,
+        threshold: float,
+        changes: list[Change],
+        replay: Replay | None = None,
     ) -> tuple[Proof, dict[str, Any]]:
         """Change, one after another, the rules that stand in a candidate's way, until its object is found."""
         replay = self.replay if replay is None else replay
@@ -404,10 +415,12 @@ class _Case:
         proof = None
         for _ in range(STEPS):
             fate, suppressor, overlap = replay.fate(anchor, k, now)
-            boxes = replay.boxes(now, at_least=min(score, cut))
+            boxes = replay.boxes(now, at_least=min(score, threshold))
             there = ((boxes.anchors == anchor) & (boxes.class_ids == replay.columns[k])).any()
             if now != replay.settings or there:
-                tried = self.bench.try_([*changes, *self._changed(now)], boxes, j, cut, "post-processing")
+                tried = self.bench.run_trial(
+                    [*changes, *self._changed(now)], boxes, j, threshold, "post-processing"
+                )
                 if there or (tried.found and tried.changes[-1].rule != "rival"):
                     return tried, by
                 proof = tried if tried.found else proof
@@ -449,7 +462,7 @@ class _Case:
         return self._stored(self.base, int(at[0])) if len(at) else -1
 
     def _shown(
-        self, j: int, k: int, fits: np.ndarray, cut: float, told: int, row: dict
+        self, j: int, k: int, fits: np.ndarray, threshold: float, told: int, row: dict
     ) -> tuple[dict, Proof | None]:
         """Without a replay: what the stored detections and the candidates say together."""
         c, s = self.replay.candidates, self.bench.stored
@@ -457,7 +470,7 @@ class _Case:
             here = s.anchors[s.class_ids == self.replay.columns[k]]
             fits = fits[
                 (self.fit[j][fits] > self._rivals(fits, j))
-                & (c.scores[fits, k] >= np.float32(cut))
+                & (c.scores[fits, k] >= np.float32(threshold))
                 & ~np.isin(fits, here)
             ]
         if told not in (NOT_STORED, OUTSCORED) or not len(
@@ -481,8 +494,8 @@ class _Case:
             np.append(s.anchors, best),
         )
         changes = [Change("box")]
-        if score < np.float32(cut):
-            changes.append(Change("threshold", cut, score))
+        if score < np.float32(threshold):
+            changes.append(Change("threshold", threshold, score))
             row["cause"] = BELOW_THRESHOLD
         else:
             better = np.flatnonzero((s.class_ids == self.replay.columns[k]) & (s.scores >= np.float32(score)))
@@ -497,4 +510,4 @@ class _Case:
                 }
             else:
                 row["cause"] = CAPPED
-        return row, self.bench.try_(changes, added, j, min(score, cut), "matching")
+        return row, self.bench.run_trial(changes, added, j, min(score, threshold), "matching")

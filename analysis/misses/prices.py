@@ -114,13 +114,13 @@ def _rate(value: float | None) -> str:
     return "undefined" if value is None else f"{100 * value:.1f} %"
 
 
-def lowered(cuts: np.ndarray, rescue: Rescue) -> np.ndarray:
+def lowered(thresholds: np.ndarray, rescue: Rescue) -> np.ndarray:
     """The thresholds float32 [K] after a threshold change; a global one never raises a class's own."""
-    cuts = cuts.copy()
+    thresholds = thresholds.copy()
     if rescue.rule == "class threshold":
-        cuts[rescue.class_id] = rescue.value
-        return cuts
-    return np.minimum(cuts, np.float32(rescue.value))
+        thresholds[rescue.class_id] = rescue.value
+        return thresholds
+    return np.minimum(thresholds, np.float32(rescue.value))
 
 
 def priced(
@@ -148,13 +148,13 @@ def priced(
     )
 
 
-def threshold_rescues(m: Matches, cuts: np.ndarray, class_id: int, score: float) -> list[Rescue]:
+def threshold_rescues(m: Matches, thresholds: np.ndarray, class_id: int, score: float) -> list[Rescue]:
     """The two thresholds that let a score of a class through, its class's alone and everyone's, with their
     prices.
 
     The values are the shortest decimals with the same counts as the score itself.
     """
-    now, images, score = counts(m, cuts), int(m.judged.sum()), np.float32(score)
+    now, images, score = counts(m, thresholds), int(m.judged.sum()), np.float32(score)
     out = []
     for rule in THRESHOLDS:
         mine = m.det_scores[m.det_classes == class_id] if rule == "class threshold" else m.det_scores
@@ -164,7 +164,7 @@ def threshold_rescues(m: Matches, cuts: np.ndarray, class_id: int, score: float)
         change = Rescue(
             rule,
             class_id if rule == "class threshold" else -1,
-            float(cuts[class_id]),
+            float(thresholds[class_id]),
             value,
             0,
             0,
@@ -174,7 +174,15 @@ def threshold_rescues(m: Matches, cuts: np.ndarray, class_id: int, score: float)
             images,
         )
         out.append(
-            priced(rule, change.class_id, change.before, value, now, counts(m, lowered(cuts, change)), images)
+            priced(
+                rule,
+                change.class_id,
+                change.before,
+                value,
+                now,
+                counts(m, lowered(thresholds, change)),
+                images,
+            )
         )
     return out
 
@@ -191,7 +199,7 @@ class ThresholdPrices:
 
 
 def threshold_prices(
-    m: Matches, cuts: np.ndarray, class_ids: np.ndarray | None, scores: np.ndarray
+    m: Matches, thresholds: np.ndarray, class_ids: np.ndarray | None, scores: np.ndarray
 ) -> ThresholdPrices:
     """Prices of letting each of Q scores through.
 
@@ -200,11 +208,11 @@ def threshold_prices(
             higher.
         scores: float32 [Q], at or below the thresholds they lower.
     """
-    now = counts(m, cuts)
+    now = counts(m, thresholds)
     gains = []
     for kinds in ((CORRECT,), (WRONG, DUPLICATE)):
         # Only what lies below its threshold can be let in.
-        mine = np.isin(m.det_kind, kinds) & (m.det_scores < cuts[m.det_classes])
+        mine = np.isin(m.det_kind, kinds) & (m.det_scores < thresholds[m.det_classes])
         key = m.det_scores[mine].astype(np.float64) + (0 if class_ids is None else 2.0 * m.det_classes[mine])
         key.sort()
         shift = 0 if class_ids is None else 2.0 * np.asarray(class_ids)
@@ -220,39 +228,42 @@ def threshold_prices(
         )
 
 
-def best_changes(m: Matches, cuts: np.ndarray, extra: Iterable[Rescue] = (), most: int = 10) -> list[Rescue]:
+def best_changes(
+    m: Matches, thresholds: np.ndarray, extra: Iterable[Rescue] = (), most: int = 10
+) -> list[Rescue]:
     """The best single changes to make next: for each class, and for all together, the threshold with the best
     F1 after it; `extra` ones (NMS, caps) beside them. Sorted by F1 after, then by the fewest false positives.
 
     Only changes that bring objects back are listed.
     """
-    now, images = counts(m, cuts), int(m.judged.sum())
-    right = (m.det_kind == CORRECT) & (m.det_scores < cuts[m.det_classes])
+    now, images = counts(m, thresholds), int(m.judged.sum())
+    right = (m.det_kind == CORRECT) & (m.det_scores < thresholds[m.det_classes])
     classes, scores = m.det_classes[right], m.det_scores[right]
     found = []
     for rule, ids in (("class threshold", classes), ("threshold", None)):
-        p = threshold_prices(m, cuts, ids, scores)
+        p = threshold_prices(m, thresholds, ids, scores)
         order = np.lexsort((p.wrong, -p.f1))
         group = classes if ids is not None else np.zeros(len(scores), np.int32)
         _, first = np.unique(group[order], return_index=True)
         found += [(p.f1[q], p.wrong[q], rule, int(classes[q]), float(scores[q])) for q in order[first]]
     found.sort(key=lambda row: (-row[0], row[1]))
     out = [
-        _exact(m, cuts, now, images, rule, class_id, score) for _, _, rule, class_id, score in found[:most]
+        _exact(m, thresholds, now, images, rule, class_id, score)
+        for _, _, rule, class_id, score in found[:most]
     ]
     out += [r for r in extra if r.gained > 0]
     return sorted(out, key=lambda r: (-(r.f1 or 0), r.wrong))[:most]
 
 
 def _exact(
-    m: Matches, cuts: np.ndarray, now: Counts, images: int, rule: str, class_id: int, score: float
+    m: Matches, thresholds: np.ndarray, now: Counts, images: int, rule: str, class_id: int, score: float
 ) -> Rescue:
-    value = next(r.value for r in threshold_rescues(m, cuts, class_id, score) if r.rule == rule)
+    value = next(r.value for r in threshold_rescues(m, thresholds, class_id, score) if r.rule == rule)
     change = Rescue(
         rule, class_id if rule == "class threshold" else -1, 0.0, value, 0, 0, None, None, None, images
     )
-    then = counts(m, lowered(cuts, change))
-    before = float(cuts[class_id]) if rule == "class threshold" else float(cuts.max(initial=0))
+    then = counts(m, lowered(thresholds, change))
+    before = float(thresholds[class_id]) if rule == "class threshold" else float(thresholds.max(initial=0))
     return priced(rule, change.class_id, before, value, now, then, images)
 
 

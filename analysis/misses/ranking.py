@@ -16,7 +16,7 @@ from detector.nms import score_floors, visible
 AT_ONCE = 256
 
 
-class Ladder:
+class RankedCandidates:
     """One row a candidate met so far: best score first; equal scores: lower class, then lower anchor first.
 
     Args:
@@ -60,7 +60,9 @@ class Ladder:
         """Whether its candidates are those of one class, column 0."""
         return self._all.shape[1] == 1
 
-    def down_to(self, floor: float, enough: Callable[[Ladder], bool] | None = None) -> Ladder:
+    def down_to(
+        self, floor: float, enough: Callable[[RankedCandidates], bool] | None = None
+    ) -> RankedCandidates:
         """Itself, with every candidate whose score is above the floor, or as many of them, best first, as are
         `enough`.
         """
@@ -129,7 +131,7 @@ class Ladder:
         far as needed.
         """
 
-        def allowed(ladder: Ladder) -> np.ndarray:
+        def allowed(ladder: RankedCandidates) -> np.ndarray:
             return (
                 (ladder.rank > 0) & (ladder.rank <= cap) & ladder.inside & (ladder.scores > np.float32(floor))
             )

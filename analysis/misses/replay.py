@@ -12,7 +12,7 @@ import numpy as np
 from analysis.matching.counts import Counts, counts
 from analysis.matching.match import match_columns
 from analysis.matching.matches import Matches
-from analysis.misses.ranking import Ladder
+from analysis.misses.ranking import RankedCandidates
 from detector.core import Candidates
 from detector.nms import CLASS_CAP, KEPT, OUTSIDE, SUPPRESSED, PostprocessSettings, select
 
@@ -127,7 +127,7 @@ class Boxes(NamedTuple):
     anchors: np.ndarray
 
 
-class Bench:
+class TrialRun:
     """The objects of image `i` of a run, and detections to match them with.
 
     Args:
@@ -180,21 +180,21 @@ class Bench:
         m, at = self.match(boxes, j if alone else None), 0 if alone else j
         return float(m.truth_score[at]), float(m.truth_iou[at])
 
-    def try_(self, changes: list[Change], boxes: Boxes, j: int, cut: float, by: str) -> Proof:
-        """Whether object j is found at `cut` by these boxes; where another object has its box, that one is
+    def run_trial(self, changes: list[Change], boxes: Boxes, j: int, threshold: float, by: str) -> Proof:
+        """Whether object j is found at `threshold` by these boxes; where another object has its box, that one is
         taken away too.
         """
         score, iou = self.score_of(boxes, j, alone=any(c.rule == "rival" for c in changes))
-        found = score >= np.float32(cut)
+        found = score >= np.float32(threshold)
         if not found and not any(c.rule == "rival" for c in changes):
             score, iou = self.score_of(boxes, j, alone=True)
-            if score >= np.float32(cut):
+            if score >= np.float32(threshold):
                 return Proof((*changes, Change("rival")), by, True, True, score, iou)
         return Proof(
             tuple(changes), by, True, bool(found), score if found else np.nan, iou if found else np.nan
         )
 
-    def hopeless(self, boxes: Boxes, j: int, by: str) -> Proof:
+    def cannot_match(self, boxes: Boxes, j: int, by: str) -> Proof:
         """That none of these boxes finds object j, at any threshold and with no rival."""
         score, iou = self.score_of(boxes, j, alone=True)
         found = score >= 0
@@ -231,7 +231,7 @@ class Replay:
         self.limit = np.float32([width, height, width, height])
         self.clipped = np.clip(candidates.xyxy, 0, self.limit)
         self.guess = guess
-        self._ladders: dict[tuple[int | None, float], Ladder] = {}
+        self._ladders: dict[tuple[int | None, float], RankedCandidates] = {}
 
     def boxes(
         self,
@@ -298,7 +298,7 @@ class Replay:
             found, anchors, columns = found[best], anchors[best], columns[best]
         return self.candidates.xyxy[anchors], found, anchors, columns
 
-    def _ladder(self, column: int | None, iou_threshold: float) -> Ladder:
+    def _ladder(self, column: int | None, iou_threshold: float) -> RankedCandidates:
         """Of one class, or (None) of all together."""
         scores = self.candidates.scores
         column = None if self.pooled else column
@@ -312,10 +312,12 @@ class Replay:
                 else np.ascontiguousarray(scores[:, column : column + 1])
             )
             guess = self.guess if column is None and iou_threshold == self.settings.iou_threshold else None
-            self._ladders[key] = Ladder(values, self.candidates.xyxy, iou_threshold, self.window, guess)
+            self._ladders[key] = RankedCandidates(
+                values, self.candidates.xyxy, iou_threshold, self.window, guess
+            )
         return self._ladders[key]
 
-    def bears(self, anchors: np.ndarray, column: int) -> np.ndarray:
+    def supports(self, anchors: np.ndarray, column: int) -> np.ndarray:
         """bool: which of these candidates can become a detection of this class."""
         scores = self.candidates.scores[anchors]
         able = scores[:, column] > 0
@@ -365,7 +367,7 @@ class Replay:
         # A box outside the image takes a place of its class too.
         return int(((ladder.rank[:row] > 0) & (ladder.columns[:row] == ladder.columns[row])).sum()) + 1
 
-    def _met(self, anchor: int, column: int, settings: PostprocessSettings) -> tuple[Ladder, int]:
+    def _met(self, anchor: int, column: int, settings: PostprocessSettings) -> tuple[RankedCandidates, int]:
         """(a ladder with a candidate's class, down to it; its row there)."""
         floor = float(np.nextafter(self._score(anchor, column), np.float32(-1)))
         ladder = self._ladder(None, settings.iou_threshold)
@@ -457,9 +459,9 @@ def agrees(replayed: Boxes, stored: Boxes, floor: float, size: tuple[int, int]) 
     return bool(near.any(axis=1).all() and near.any(axis=0).all())
 
 
-def image_counts_of(bench: Bench, boxes: Boxes, cuts: np.ndarray) -> Counts:
+def image_counts_of(bench: TrialRun, boxes: Boxes, thresholds: np.ndarray) -> Counts:
     """Correct, wrong and missed of this image with these boxes."""
-    return counts(bench.match(boxes), cuts)
+    return counts(bench.match(boxes), thresholds)
 
 
 __all__ = [

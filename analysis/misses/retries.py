@@ -24,7 +24,7 @@ Detect = Callable[[Sequence[np.ndarray]], list[Detections]]
 
 
 @dataclass(frozen=True)
-class Again:
+class Retry:
     """One changed picture and what the network made of the object in it.
 
     Args:
@@ -125,16 +125,16 @@ def hidden(image: np.ndarray, box: np.ndarray, neighbours: np.ndarray) -> np.nda
     return out
 
 
-def try_again(
+def retry(
     detect: Detect,
     image: np.ndarray,
     box: np.ndarray,
     class_id: int,
     *,
-    cut: float = 0.5,
+    threshold: float = 0.5,
     bound: float = 0.5,
     others: np.ndarray | None = None,
-) -> list[Again]:
+) -> list[Retry]:
     """The object looked for in changed pictures, the surest first; crops that would be the whole picture are
     left out.
 
@@ -142,7 +142,7 @@ def try_again(
         detect: pictures -> Detections.
         image: RGB uint8 [H, W, 3]; box: float [4], the object; class_id: its class, **as the detector
             counts**.
-        cut, bound: the confidence threshold, and the IoU from which a detection fits.
+        threshold, bound: the confidence threshold, and the IoU from which a detection fits.
         others: float [N, 4], the other objects of the picture; those that overlap the object are hidden.
     """
     size = image.shape[1], image.shape[0]
@@ -173,6 +173,11 @@ def try_again(
         best = int(fits[np.argmax(mine.scores[fits])]) if len(fits) else -1
         score = float(mine.scores[best]) if best >= 0 else -1.0
         out.append(
-            Again(change, score, float(overlap[best]) if best >= 0 else 0.0, bool(score >= np.float32(cut)))
+            Retry(
+                change,
+                score,
+                float(overlap[best]) if best >= 0 else 0.0,
+                bool(score >= np.float32(threshold)),
+            )
         )
     return sorted(out, key=lambda a: -a.score)

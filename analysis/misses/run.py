@@ -19,11 +19,11 @@ import numpy as np
 from analysis.matching.counts import counts
 from analysis.matching.match import match_run
 from analysis.matching.matches import Matches
-from analysis.matching.operating_point import OperatingPoint, Threshold, class_cuts, operating_point
+from analysis.matching.operating_point import OperatingPoint, Threshold, class_thresholds, operating_point
 from analysis.misses.causes import CAUSES, TIERS, Evidence, run_evidence
 from analysis.misses.image_verdicts import explain_image
 from analysis.misses.prices import Rescue, best_changes, threshold_prices, threshold_rescues
-from analysis.misses.replay import Bench, Change, Proof, Replay
+from analysis.misses.replay import Change, Proof, Replay, TrialRun
 from analysis.misses.sentences import sentence
 from analysis.misses.trials import Trials
 from detector.core import Candidates
@@ -39,7 +39,7 @@ class Autopsy:
 
     Args:
         run, matches: what it rests on.
-        cuts: float32 [K], the threshold of each class; point: the operating point.
+        thresholds: float32 [K], the threshold of each class; point: the operating point.
         evidence: one row a miss (`analysis.misses.causes.Evidence`), in the order of the truth table.
         rescue_gained, rescue_wrong: int64 [Q], the price of the smallest threshold change that brings it
             back: that of its class; -1 where none does. rescue_precision, rescue_recall, rescue_f1: float64
@@ -52,7 +52,7 @@ class Autopsy:
 
     run: Any
     matches: Matches
-    cuts: np.ndarray
+    thresholds: np.ndarray
     point: OperatingPoint
     evidence: Evidence
     rescue_gained: np.ndarray
@@ -119,7 +119,7 @@ class Autopsy:
         e, out = self.evidence, []
         class_id = int(self.matches.truth_classes[e.truth[q]])
         if e.back_score[q] >= 0:
-            out += threshold_rescues(self.matches, self.cuts, class_id, float(e.back_score[q]))
+            out += threshold_rescues(self.matches, self.thresholds, class_id, float(e.back_score[q]))
         settings = [c for c in self.proofs[q].changes] if q in self.proofs and self.proofs[q].found else []
         if len(settings) == 1 and (priced := self.trials.price(settings[0])) is not None:
             out.append(priced)
@@ -129,7 +129,7 @@ class Autopsy:
     def trials(self) -> Trials:
         """Post-processing with other settings over the images that can be replayed."""
         if "_trials" not in self.__dict__:
-            object.__setattr__(self, "_trials", Trials(self.run, self.matches, self.cuts, self.replays))
+            object.__setattr__(self, "_trials", Trials(self.run, self.matches, self.thresholds, self.replays))
         return self.__dict__["_trials"]
 
     def best_changes(self, most: int = 10) -> list[Rescue]:
@@ -143,7 +143,7 @@ class Autopsy:
                 and (r := self.trials.price(proof.changes[0])) is not None
             ):
                 extra[(r.rule, r.value)] = r
-        return best_changes(self.matches, self.cuts, extra.values(), most)
+        return best_changes(self.matches, self.thresholds, extra.values(), most)
 
     def to_dict(
         self, misses: Iterable[int] | None = None, *, proofs: bool = False, changes: bool = True
@@ -154,7 +154,7 @@ class Autopsy:
         names = self.run.class_map.names
         return {
             "operating_point": self.point.to_dict(self.run.class_map),
-            "counts": counts(self.matches, self.cuts).to_dict(),
+            "counts": counts(self.matches, self.thresholds).to_dict(),
             "causes": self.counts(),
             "misses": [self._entry(int(q), proofs) for q in chosen],
             "best_changes": [r.to_dict(names) for r in self.best_changes()] if changes else None,
@@ -222,39 +222,39 @@ def autopsy(
     m = match_run(run, iou) if matches is None else matches
     if m.iou != iou or not m.class_aware or len(m.det_rows) != len(run.detections.rows):
         raise InputError("autopsy: expected class-aware matches of this run at this IoU.")
-    cuts = class_cuts(threshold, m.num_classes)
-    evidence = run_evidence(run, m, cuts)
+    thresholds = class_thresholds(threshold, m.num_classes)
+    evidence = run_evidence(run, m, thresholds)
     proofs: dict[int, Proof] = {}
     replays: dict[int, Replay] = {}
     shown: list[int] = []
     if candidates is not None:
         told: dict[int, dict[str, Any]] = {}
         for i, found in _candidates(run, candidates, images, np.unique(m.truth_rows[evidence.truth])):
-            verdicts = explain_image(run, m, cuts, i, evidence, found, settings)
+            verdicts = explain_image(run, m, thresholds, i, evidence, found, settings)
             told |= verdicts.rows
             proofs |= verdicts.proofs
             shown.append(i)
             if verdicts.replay is not None:
-                replays[i] = verdicts.replay.trimmed(float(cuts.min(initial=1)))
+                replays[i] = verdicts.replay.trimmed(float(thresholds.min(initial=1)))
         evidence = evidence.with_rows(told)
-    if (evidence.cause == 0).any() or len(evidence) != counts(m, cuts).fn:
+    if (evidence.cause == 0).any() or len(evidence) != counts(m, thresholds).fn:
         raise LawError("Expected one cause for every miss: this is a fault in Boxscope; please report it.")
     return Autopsy(
         run,
         m,
-        cuts,
+        thresholds,
         operating_point(run, threshold, iou=iou),
         evidence,
-        *_class_prices(m, cuts, evidence),
+        *_class_prices(m, thresholds, evidence),
         proofs=proofs,
         replays=replays,
         shown=tuple(shown),
     )
 
 
-def _class_prices(m: Matches, cuts: np.ndarray, e: Evidence) -> tuple[np.ndarray, ...]:
+def _class_prices(m: Matches, thresholds: np.ndarray, e: Evidence) -> tuple[np.ndarray, ...]:
     at = np.flatnonzero(e.back_score >= 0)
-    p = threshold_prices(m, cuts, m.truth_classes[e.truth[at]], e.back_score[at])
+    p = threshold_prices(m, thresholds, m.truth_classes[e.truth[at]], e.back_score[at])
     out = []
     for values, none in (
         (p.gained, -1),
@@ -288,25 +288,25 @@ def _candidates(
 def _stored_proof(a: Autopsy, q: int) -> Proof:
     """The proof from stored detections alone."""
     e, j = a.evidence, int(a.evidence.truth[q])
-    bench = Bench(a.run, a.matches, int(a.matches.truth_rows[j]))
-    local, cut = j - bench.first, float(a.cuts[a.matches.truth_classes[j]])
+    bench = TrialRun(a.run, a.matches, int(a.matches.truth_rows[j]))
+    local, threshold = j - bench.first, float(a.thresholds[a.matches.truth_classes[j]])
     boxes, cause = bench.stored, CAUSES[e.cause[q] - 1]
     if cause == "below threshold":
         score = float(e.back_score[q] if e.back_score[q] >= 0 else e.score[q])
-        return bench.try_([Change("threshold", cut, score)], boxes, local, score, "matching")
+        return bench.run_trial([Change("threshold", threshold, score)], boxes, local, score, "matching")
     if cause in ("outscored", "wrong class"):
         d = int(e.det[q]) - bench.first_det
         changes = [Change("rival" if cause == "outscored" else "name")]
-        least = min(cut, float(boxes.scores[d]))
-        if least < cut:
-            changes.append(Change("threshold", cut, least))
+        least = min(threshold, float(boxes.scores[d]))
+        if least < threshold:
+            changes.append(Change("threshold", threshold, least))
         if cause == "wrong class":
             classes = boxes.class_ids.copy()
             classes[d] = a.matches.truth_classes[j]
             boxes = boxes._replace(class_ids=classes)
-        return bench.try_(changes, boxes, local, least, "matching")
+        return bench.run_trial(changes, boxes, local, least, "matching")
     mine = boxes.class_ids == a.matches.truth_classes[j]
-    return bench.hopeless(type(boxes)(*(c[mine] for c in boxes)), local, "matching")
+    return bench.cannot_match(type(boxes)(*(c[mine] for c in boxes)), local, "matching")
 
 
 COLUMNS = (

@@ -10,12 +10,12 @@ import numpy as np
 from analysis.misses.causes import CAUSES
 
 
-def shown(score: float, cut: float) -> str:
+def shown(score: float, threshold: float) -> str:
     """Two digits that never seem to pass a threshold the score misses; more where two would say 0.00."""
     if 0 < score < 0.005:
         return f"{score:.1g}"
     rounded = round(score, 2)
-    if np.float32(score) < np.float32(cut) <= np.float32(rounded):
+    if np.float32(score) < np.float32(threshold) <= np.float32(rounded):
         rounded = math.floor(score * 100) / 100
     return f"{rounded:.2f}"
 
@@ -43,7 +43,7 @@ def sentence(result: Any, q: int) -> str:
     """What became of miss `q` of an `Autopsy`, in one sentence."""
     e, m, names = result.evidence, result.matches, result.run.class_map.names
     j = int(e.truth[q])
-    name, cut = names[m.truth_classes[j]], float(result.cuts[m.truth_classes[j]])
+    name, threshold = names[m.truth_classes[j]], float(result.thresholds[m.truth_classes[j]])
     score, iou, cause = float(e.score[q]), float(e.iou[q]), CAUSES[e.cause[q] - 1]
     width, height = (float(v) for v in result.run.truth.xyxy[j][2:] - result.run.truth.xyxy[j][:2])
     level = f", from level {int(e.level[q])}" if e.level[q] >= 0 else ""
@@ -55,22 +55,22 @@ def sentence(result: Any, q: int) -> str:
     if cause == "below threshold":
         if e.by_iou[q] >= 0:
             return (
-                f"{a(name)} was found here at {shown(score, cut)} with IoU {iou:.2f}{level}, below the"
-                f" threshold {cut:.2f}, and suppressed by a better one of {e.by_score[q]:.2f} at IoU"
+                f"{a(name)} was found here at {shown(score, threshold)} with IoU {iou:.2f}{level}, below the"
+                f" threshold {threshold:.2f}, and suppressed by a better one of {e.by_score[q]:.2f} at IoU"
                 f" {e.by_iou[q]:.2f}."
             )
         if e.det[q] >= 0:
             return (
-                f"{a(name)} was found here at {shown(score, cut)} with IoU {iou:.2f} and cut by the threshold"
-                f" {cut:.2f}."
+                f"{a(name)} was found here at {shown(score, threshold)} with IoU {iou:.2f} and cut by the threshold"
+                f" {threshold:.2f}."
             )
         return (
-            f"A box fits this {name} with IoU {iou:.2f}{level}, but its score is only {shown(score, cut)};"
-            f" the threshold is {cut:.2f}."
+            f"A box fits this {name} with IoU {iou:.2f}{level}, but its score is only {shown(score, threshold)};"
+            f" the threshold is {threshold:.2f}."
         )
     if cause == "wrong class":
         own = (
-            f"; {name} had {shown(score, cut)}"
+            f"; {name} had {shown(score, threshold)}"
             if score >= 0
             else f"; {name} had less than the run kept"
             if floor

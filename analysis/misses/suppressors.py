@@ -11,7 +11,7 @@ import numpy as np
 from analysis.matching.counts import counts
 from analysis.matching.matches import Matches
 from analysis.misses.image_verdicts import open_replay
-from analysis.misses.replay import SUPPRESSED, Bench, Boxes, Replay, overlap_of
+from analysis.misses.replay import SUPPRESSED, Boxes, Replay, TrialRun, overlap_of
 from detector.core import Candidates
 from detector.nms import PostprocessSettings, select
 
@@ -81,7 +81,7 @@ def suppressor_graph(
         run, m: the run and its matches; candidates: of this image; settings: as
             `analysis.misses.run.autopsy` takes them.
     """
-    replay, found = open_replay(run, Bench(run, m, i), candidates, settings)
+    replay, found = open_replay(run, TrialRun(run, m, i), candidates, settings)
     return None if found is None else graph_of(replay, at_least)
 
 
@@ -137,22 +137,24 @@ class Moved:
     wrong: int
 
 
-def move_nms(run: Any, m: Matches, cuts: np.ndarray, i: int, replay: Replay, iou_threshold: float) -> Moved:
+def move_nms(
+    run: Any, m: Matches, thresholds: np.ndarray, i: int, replay: Replay, iou_threshold: float
+) -> Moved:
     """Post-processing of image i replayed at another NMS IoU.
 
     Args:
-        run, m, cuts: as an autopsy has them; replay: of this image, down to the lowest threshold at least.
+        run, m, thresholds: as an autopsy has them; replay: of this image, down to the lowest threshold at least.
         iou_threshold: 0..1; a box goes where its IoU with a surer one exceeds it.
     """
-    bench = Bench(run, m, i)
-    least = float(cuts.min(initial=1))
-    at_least = np.float32(cuts)
+    bench = TrialRun(run, m, i)
+    least = float(thresholds.min(initial=1))
+    at_least = np.float32(thresholds)
 
     def judged(boxes: Boxes) -> tuple[Boxes, np.ndarray, int]:
         shown = boxes.scores >= at_least[boxes.class_ids]
         result = bench.match(boxes)
         found = (result.truth_score >= at_least[bench.truth_classes]) & ~bench.crowd
-        return Boxes(*(column[shown] for column in boxes)), found, counts(result, cuts).fp
+        return Boxes(*(column[shown] for column in boxes)), found, counts(result, thresholds).fp
 
     before, found, wrong = judged(replay.boxes(at_least=least))
     kept, found_then, wrong_then = judged(

@@ -11,22 +11,22 @@ import numpy as np
 from analysis.matching.counts import Counts
 from analysis.matching.matches import Matches
 from analysis.misses.prices import Rescue, add_counts, priced
-from analysis.misses.replay import SETTINGS, Bench, Change, Replay, image_counts_of
+from analysis.misses.replay import SETTINGS, Change, Replay, TrialRun, image_counts_of
 
 
 class Trials:
-    """Counts of these images at the thresholds `cuts`, under any setting of post-processing.
+    """Counts of these images at the thresholds `thresholds`, under any setting of post-processing.
 
     Args:
-        run, m, cuts: the run, its class-aware matches, thresholds float32 [K].
+        run, m, thresholds: the run, its class-aware matches, thresholds float32 [K].
         replays: image position -> its Replay; images that do not count (unlabelled, failed) are left out.
     """
 
-    def __init__(self, run: Any, m: Matches, cuts: np.ndarray, replays: dict[int, Replay]):
-        self.run, self.m, self.cuts = run, m, cuts
+    def __init__(self, run: Any, m: Matches, thresholds: np.ndarray, replays: dict[int, Replay]):
+        self.run, self.m, self.thresholds = run, m, thresholds
         self.replays = {i: r for i, r in sorted(replays.items()) if m.judged[i]}
         self._known: dict[tuple[str, float], Counts] = {}
-        self._benches: dict[int, Bench] = {}
+        self._benches: dict[int, TrialRun] = {}
 
     def counts(self, rule: str = "", value: float = 0.0) -> Counts:
         """The counts with one setting changed (none: as the detector has it)."""
@@ -41,9 +41,9 @@ class Trials:
         if rule:
             settings = replay.changed(settings, rule, value)
         if i not in self._benches:
-            self._benches[i] = Bench(self.run, self.m, i)
-        boxes = replay.boxes(settings, at_least=float(self.cuts.min(initial=0)))
-        return image_counts_of(self._benches[i], boxes, self.cuts)
+            self._benches[i] = TrialRun(self.run, self.m, i)
+        boxes = replay.boxes(settings, at_least=float(self.thresholds.min(initial=0)))
+        return image_counts_of(self._benches[i], boxes, self.thresholds)
 
     def price(self, change: Change) -> Rescue | None:
         """The price of a changed setting of post-processing; None for a change that is no such setting."""

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from analysis.matching.matches import DUPLICATE, IGNORED, WRONG, Matches
-from analysis.matching.operating_point import OperatingPoint, Threshold, class_cuts
+from analysis.matching.operating_point import OperatingPoint, Threshold, class_thresholds
 from analysis.mistakes.confusion import BACKGROUND, Confusion
 from analysis.mistakes.errors import CLASSIFICATION, DUPLICATE_OF, KINDS, LOCALISATION, MISSED, Errors
 from detector.errors import InputError
@@ -187,7 +187,7 @@ def missed_among(
     class_ids: Iterable[int] | None = None,
 ) -> BoxList:
     """The missed ones (false negatives) of the objects under a mask (bool [M]) at a threshold."""
-    kept = matches.det_scores >= class_cuts(threshold, matches.num_classes)[matches.det_classes]
+    kept = matches.det_scores >= class_thresholds(threshold, matches.num_classes)[matches.det_classes]
     found = matches.truth_det >= 0
     found[found] = kept[matches.truth_det[found]]
     rows = np.flatnonzero(matches.truth_counted & ~found & objects)
@@ -198,7 +198,7 @@ def every_mistake(run: Any, matches: Matches, threshold: Threshold = 0.5) -> Box
     """Every wrong detection (false positive; a duplicate beside the object it repeats) and every missed
     object (false negative).
     """
-    kept = matches.det_scores >= class_cuts(threshold, matches.num_classes)[matches.det_classes]
+    kept = matches.det_scores >= class_thresholds(threshold, matches.num_classes)[matches.det_classes]
     wrong = np.flatnonzero(kept & np.isin(matches.det_kind, (WRONG, DUPLICATE)))
     found = matches.truth_det >= 0
     found[found] = kept[matches.truth_det[found]]
@@ -241,7 +241,7 @@ def rows_of(run: Any, boxes: BoxList, point: OperatingPoint) -> list[dict[str, A
     the row's class.
     """
     d, t, names = run.detections, run.truth, run.class_map.names
-    cuts = class_cuts(point.threshold, len(names)).tolist()
+    thresholds = class_thresholds(point.threshold, len(names)).tolist()
     out = []
     for det, obj, image in zip(boxes.dets.tolist(), boxes.objects.tolist(), boxes.images(run).tolist()):
         truth, predicted = (
@@ -262,7 +262,7 @@ def rows_of(run: Any, boxes: BoxList, point: OperatingPoint) -> list[dict[str, A
                         float(f"{d.scores[det]:.9g}") if det >= 0 else None,
                         *(d.xyxy[det].tolist() if det >= 0 else [None] * 4),
                         *(t.xyxy[obj].tolist() if obj >= 0 else [None] * 4),
-                        round(cuts[predicted if predicted is not None else truth], 6),
+                        round(thresholds[predicted if predicted is not None else truth], 6),
                         point.iou,
                     ),
                 )

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from analysis.matching.match import Counts, Matches, counts, image_counts, match_run
-from analysis.matching.operating_point import OperatingPoint, Threshold, class_cuts, operating_point
+from analysis.matching.operating_point import OperatingPoint, Threshold, class_thresholds, operating_point
 from analysis.queries import object_areas
 from analysis.runs.tables import DetectionTable
 from detector.errors import InputError
@@ -231,14 +231,14 @@ def _side(run: Any, m: Matches, threshold: Threshold, images: np.ndarray, iou: f
     return Side(
         run,
         m,
-        class_cuts(threshold, m.num_classes),
+        class_thresholds(threshold, m.num_classes),
         operating_point(run, threshold, iou=iou),
         counts(narrow(m, images=images) if (m.judged & ~images).any() else m, threshold),
     )
 
 
 def _found(m: Matches, threshold: Threshold) -> np.ndarray:
-    kept = m.det_scores >= class_cuts(threshold, m.num_classes)[m.det_classes]
+    kept = m.det_scores >= class_thresholds(threshold, m.num_classes)[m.det_classes]
     found = m.truth_det >= 0
     found[found] = kept[m.truth_det[found]]
     return found

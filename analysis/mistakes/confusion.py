@@ -19,7 +19,7 @@ import numpy as np
 from analysis.matching.counts import counts, found_objects, prefix_at_least
 from analysis.matching.greedy import Pairs, fitting_pairs, greedy
 from analysis.matching.match import CORRECT, DUPLICATE, WRONG, Matches, match_run
-from analysis.matching.operating_point import Threshold, class_cuts
+from analysis.matching.operating_point import Threshold, class_thresholds
 from analysis.queries import class_ids_of
 from detector.errors import InputError, LawError
 
@@ -132,15 +132,15 @@ class Confusions:
             LawError: the matrix disagrees with the counts.
         """
         m, k = self.matches, self.matches.num_classes
-        cuts = class_cuts(threshold, k)
-        found = found_objects(m, cuts)
-        usable = (self._pair_scores >= cuts[self._pair_classes]) & ~found[self._pairs.truth]
+        thresholds = class_thresholds(threshold, k)
+        found = found_objects(m, thresholds)
+        usable = (self._pair_scores >= thresholds[self._pair_classes]) & ~found[self._pairs.truth]
         pairs = Pairs(*(column[usable] for column in self._pairs))
         no = np.zeros(len(m.truth_rows), bool)
         taken, _ = greedy(pairs, self._turn, np.arange(len(m.truth_rows)), no, no)
         partner = self._partner.copy()
         partner[self._turn[taken.det]] = taken.truth
-        kept = prefix_at_least(self._scores, self._classes, cuts)
+        kept = prefix_at_least(self._scores, self._classes, thresholds)
         judged, against, predicted = self._judged[kept], partner[kept], self._classes[kept]
         missed = m.truth_counted & ~found
         missed[taken.truth] = False

@@ -31,7 +31,7 @@ import numpy as np
 from analysis.average_precision import mean_ap
 from analysis.matching.greedy import fitting_pairs
 from analysis.matching.match import CORRECT, IGNORED, UNLABELLED, Matches, match_run
-from analysis.matching.operating_point import Threshold, class_cuts
+from analysis.matching.operating_point import Threshold, class_thresholds
 from analysis.queries import having
 from detector.errors import InputError
 
@@ -94,8 +94,8 @@ class Errors:
         The kind of a detection does not depend on the threshold; whether an object is missed does.
         """
         m = self.matches
-        cuts = class_cuts(threshold, m.num_classes)
-        kept = m.det_scores >= cuts[m.det_classes]
+        thresholds = class_thresholds(threshold, m.num_classes)
+        kept = m.det_scores >= thresholds[m.det_classes]
         found = m.truth_det >= 0
         found[found] = kept[m.truth_det[found]]
         unfound = m.truth_counted & ~found

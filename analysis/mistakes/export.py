@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.matching.operating_point import Threshold, class_cuts
+from analysis.matching.operating_point import Threshold, class_thresholds
 from analysis.runs.manifest import now
 from analysis.runs.store import Run
 from analysis.runs.tables import DetectionTable
@@ -57,7 +57,7 @@ def export_run(
 def chosen(run: Run, threshold: Threshold, classes: Sequence[str] | None) -> DetectionTable:
     """The detections of these classes at or above the threshold, compared in float32 as everywhere."""
     table = run.detections
-    keep = table.scores >= class_cuts(threshold, len(run.class_map))[table.class_ids]
+    keep = table.scores >= class_thresholds(threshold, len(run.class_map))[table.class_ids]
     return table.take(keep & np.isin(table.class_ids, run.class_map.indices(classes)))
 
 
@@ -66,7 +66,7 @@ def about(
 ) -> dict[str, Any]:
     """What a reader of the export must know."""
     m = run.manifest
-    cuts = np.asarray(threshold, float)
+    thresholds = np.asarray(threshold, float)
     return {
         "run": m.name,
         "state": m.state,
@@ -77,7 +77,9 @@ def about(
         "fingerprint": m.dataset.fingerprint,
         "floor": m.floor,
         "floor_note": m.floor_note,
-        "threshold": float(cuts) if cuts.ndim == 0 else dict(zip(run.class_map.names, cuts.tolist())),
+        "threshold": float(thresholds)
+        if thresholds.ndim == 0
+        else dict(zip(run.class_map.names, thresholds.tolist())),
         "classes": list(run.class_map.names if classes is None else classes),
         "matcher": None,
         "images": int(run.readable.sum()),

@@ -15,7 +15,7 @@ import numpy as np
 
 from analysis.matching.greedy import fitting_pairs
 from analysis.matching.match import CORRECT, DUPLICATE, WRONG, Matches, match_run
-from analysis.matching.operating_point import OperatingPoint, Threshold, class_cuts, operating_point
+from analysis.matching.operating_point import OperatingPoint, Threshold, class_thresholds, operating_point
 from analysis.queries import SIZES, object_areas, size_mask
 from detector.errors import InputError
 
@@ -194,7 +194,7 @@ def slice_run(
         )
     m = match_run(run, iou) if matches is None else matches
     t, n = run.truth, m.num_images
-    kept = m.det_scores >= class_cuts(threshold, m.num_classes)[m.det_classes]
+    kept = m.det_scores >= class_thresholds(threshold, m.num_classes)[m.det_classes]
     found = m.truth_det >= 0
     found[found] = kept[m.truth_det[found]]
     counted = m.truth_counted

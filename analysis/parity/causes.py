@@ -197,21 +197,21 @@ def _walk(x: Exchange) -> Iterator[tuple[str, SideReplay]]:
 
 
 def _says(step: str, p: Pairing, t: Target, x: Exchange, before: SideReplay, after: SideReplay) -> str:
-    cut = float(p.cuts_b[_class_in_b(p, t.class_id)])
+    threshold = float(p.cuts_b[_class_in_b(p, t.class_id)])
     was, now = x.best(before, t), x.best(after, t)
     same = "On the same input its" if x.fed else "Its"
     if step == "preprocessing":
         return (
             f"Given the first detector's resized picture it is found at {x.best(x.second_fed, t).score:.3f};"
-            f" from its own, {_left(x.best(x.second, t), cut)}."
+            f" from its own, {_left(x.best(x.second, t), threshold)}."
         )
     if step == "score":
         anchor = was.anchor
         to = float(after.score(anchor, t.class_id)) if anchor >= 0 else float("nan")
         by = x.suppressor(after, t, anchor)
         end = (
-            f"below {cut:.2f}"
-            if to < cut
+            f"below {threshold:.2f}"
+            if to < threshold
             else f"and now {by}"
             if by
             else "and other candidates, now stronger, take its place"
@@ -249,11 +249,11 @@ def _says(step: str, p: Pairing, t: Target, x: Exchange, before: SideReplay, aft
         )
     return (
         f"The second detector's list of {after.settings.max_total_detections} is full before it; with room it"
-        f" is found at {was.score:.3f}, {_left(now, cut)} now."
+        f" is found at {was.score:.3f}, {_left(now, threshold)} now."
     )
 
 
-def _left(best: Any, cut: float) -> str:
+def _left(best: Any, threshold: float) -> str:
     return f"its best fitting box has {best.score:.3f}" if best.score >= 0 else "no box fits it"
 
 
@@ -262,7 +262,7 @@ def _by_candidates(p: Pairing, t: Target, x: Exchange) -> Cause | None:
     second = x.second
     if second is None:
         return None
-    cut = float(p.cuts_b[_class_in_b(p, t.class_id)])
+    threshold = float(p.cuts_b[_class_in_b(p, t.class_id)])
     if x.fed and x.fed_finds(t):
         return Cause(
             t.pair,
@@ -271,7 +271,7 @@ def _by_candidates(p: Pairing, t: Target, x: Exchange) -> Cause | None:
             CANDIDATES,
             True,
             "Given the first detector's resized picture it is found; from its own,"
-            f" {_left(x.best(second, t), cut)}.",
+            f" {_left(x.best(second, t), threshold)}.",
         )
     for step in ("nms", "cut", "cap"):
         freed = second.freed(step)
@@ -305,14 +305,14 @@ def _by_candidates(p: Pairing, t: Target, x: Exchange) -> Cause | None:
             "None of its candidates of that class lies on it: the best has an IoU of"
             f" {max(near.overlap, 0):.2f}.",
         )
-    if near.score < np.float32(cut):
+    if near.score < np.float32(threshold):
         return Cause(
             t.pair,
             t.of,
             "score",
             CANDIDATES,
             False,
-            f"Its surest candidate there has {near.score:.3f}, below {cut:.2f}.",
+            f"Its surest candidate there has {near.score:.3f}, below {threshold:.2f}.",
         )
     return Cause(
         t.pair,
@@ -341,7 +341,7 @@ def _by_input(p: Pairing, t: Target, x: Exchange) -> Cause | None:
 def _from_stored(p: Pairing, t: Target, why: str) -> Cause:
     """What the two runs say by themselves."""
     q, b = t.pair, p.b
-    cut = float(p.cuts_b[_class_in_b(p, t.class_id)])
+    threshold = float(p.cuts_b[_class_in_b(p, t.class_id)])
     score, floor = float(p.score_b[q]), float(b.manifest.floor)
 
     def told(cause: str, sentence: str) -> Cause:
@@ -350,7 +350,7 @@ def _from_stored(p: Pairing, t: Target, why: str) -> Cause:
     if t.of == "truth":
         return told("box", f"Its box lies {p.shift[q]:.1f} pixels off and fits the object no longer.")
     if score >= 0:
-        return told("score", f"The second detector has its box at {score:.3f}, below {cut:.2f}.")
+        return told("score", f"The second detector has its box at {score:.3f}, below {threshold:.2f}.")
     if p.other[q] >= 0:
         d = p.other[q]
         name = p.names[p.to_a[b.detections.class_ids[d]]]

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from analysis.matching.greedy import Pairs, fitting_pairs, greedy
-from analysis.matching.operating_point import Threshold, class_cuts
+from analysis.matching.operating_point import Threshold, class_thresholds
 from analysis.mistakes.compare import Comparison, compare
 from analysis.runs.classes import unify
 from analysis.runs.tables import DetectionTable
@@ -167,9 +167,9 @@ def pair_runs(
         raise InputError("expected two runs over the same images; no image went through both.")
     linked = unify(run_a.class_map, run_b.class_map)
     names = tuple(linked.class_map.names)
-    cuts_a = class_cuts(threshold, len(run_a.class_map))
+    cuts_a = class_thresholds(threshold, len(run_a.class_map))
     cuts_b = (
-        class_cuts(threshold if threshold_b is None else threshold_b, len(run_b.class_map))
+        class_thresholds(threshold if threshold_b is None else threshold_b, len(run_b.class_map))
         if not (threshold_b is None and np.ndim(threshold))
         else _cuts_by_name(cuts_a, linked.from_detector)
     )

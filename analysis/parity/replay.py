@@ -10,7 +10,7 @@ import numpy as np
 
 from analysis.matching.greedy import fitting_pairs, greedy
 from analysis.misses.image_verdicts import columns_of
-from analysis.misses.replay import Bench, Boxes, Replay, agrees, settings_in
+from analysis.misses.replay import Boxes, Replay, TrialRun, agrees, settings_in
 from detector.boxes import iou as box_iou
 from detector.core import Candidates, Detections, Detector, Staged
 from detector.nms import SUPPRESSED, PostprocessSettings
@@ -237,8 +237,8 @@ class Exchange:
         return float(np.median(inter / np.maximum(union, 1e-6))) > 0.5
 
     @cached_property
-    def _bench(self) -> Bench:
-        return Bench(self.p.a, self.p.truth.a.matches, self.i)  # asked only where there is truth
+    def _bench(self) -> TrialRun:
+        return TrialRun(self.p.a, self.p.truth.a.matches, self.i)  # asked only where there is truth
 
     def _cut(self, class_id: int) -> float:
         at = np.flatnonzero(self.p.to_a == class_id)
@@ -253,7 +253,7 @@ class Exchange:
         return self._fed_boxes is not None and self._found(self._fed_boxes, t)
 
     def _found(self, boxes: Boxes, t: Target) -> bool:
-        cut = np.float32(self._cut(t.class_id))
+        threshold = np.float32(self._cut(t.class_id))
         if t.of == "truth":
             rows = self.p.a.truth.xyxy[self._bench.first :]
             j = int(
@@ -262,7 +262,7 @@ class Exchange:
                     & (self._bench.truth_classes == t.class_id)
                 )[0]
             )
-            return bool(self._bench.score_of(boxes, j)[0] >= cut)
+            return bool(self._bench.score_of(boxes, j)[0] >= threshold)
         p = self.p
         stored = p.a.detections.of(self.i)
         mine = np.arange(stored.start, stored.stop)
@@ -270,7 +270,7 @@ class Exchange:
             (p.a.detections.class_ids[mine] == t.class_id)
             & (p.a.detections.scores[mine] >= p.cuts_a[t.class_id])
         ]
-        theirs = np.flatnonzero((boxes.class_ids == t.class_id) & (boxes.scores >= cut))
+        theirs = np.flatnonzero((boxes.class_ids == t.class_id) & (boxes.scores >= threshold))
         one, none = np.zeros(len(mine), np.int64), np.zeros(len(theirs), bool)
         fits = fitting_pairs(
             one, p.a.detections.xyxy[mine], np.zeros(len(theirs), np.int64), boxes.xyxy[theirs], none, p.iou
@@ -298,7 +298,7 @@ class Exchange:
             return Best(-1.0, -1, -1.0)
         overlap = box_iou(side.replay.clipped, t.xyxy[None])[:, 0]
         at = np.flatnonzero(overlap >= self.p.iou)
-        bearing = at[side.replay.bears(at, column)] if len(at) else at
+        bearing = at[side.replay.supports(at, column)] if len(at) else at
         at = bearing if len(bearing) else at
         k = int(at[np.argmax(side.scores[at, column])]) if len(at) else int(np.argmax(overlap))
         return Best(float(side.scores[k, column]), k, float(overlap[k]))

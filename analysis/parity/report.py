@@ -155,13 +155,15 @@ def report(
     """Everything, as plain values for JSON; `rows` adds each object that is lost, gained, moved or
     rescored.
     """
-    cuts = {float(v) for v in p.cuts_a}
+    thresholds = {float(v) for v in p.cuts_a}
     out: dict[str, Any] = {
         "a": side_dict(p.a),
         "b": side_dict(p.b),
         "data": {"name": p.a.manifest.dataset.name, "fingerprint": p.a.manifest.dataset.fingerprint},
         "threshold": (
-            cuts.pop() if len(cuts) == 1 else {n: float(v) for n, v in zip(p.a.class_map.names, p.cuts_a)}
+            thresholds.pop()
+            if len(thresholds) == 1
+            else {n: float(v) for n, v in zip(p.a.class_map.names, p.cuts_a)}
         ),
         "iou": p.iou,
         **p.figures(score_step, box_step),

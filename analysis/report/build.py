@@ -235,14 +235,14 @@ def build_report(
 def _figures(errors, curve, confusion, reliability, names, note, about, threshold, several) -> dict[str, str]:
     from analysis.report import charts
 
-    cut = None if several else threshold
+    drawn = None if several else threshold
     return {
         "errors": vector(
             charts.plot_errors(errors, about), "Kinds of mistakes and what mending each adds to AP"
         ),
         "confusion": vector(charts.plot_confusion(confusion, names, note, most=14), "Confusion matrix"),
-        "curves": vector(charts.plot_curves(curve, note, cut), "Precision, recall and F1 over confidence"),
-        "pr": vector(charts.plot_precision_recall(curve, note, cut), "Precision over recall"),
+        "curves": vector(charts.plot_curves(curve, note, drawn), "Precision, recall and F1 over confidence"),
+        "pr": vector(charts.plot_precision_recall(curve, note, drawn), "Precision over recall"),
         "reliability": vector(charts.plot_reliability(reliability, about), "Reliability diagram"),
     }
 

@@ -17,7 +17,7 @@ from analysis.runs.pipeline import Pipeline, Result
 from analysis.runs.progress import CANCEL, Progress, ProgressMeter, request_cancel, watch
 from analysis.runs.store import Run, list_runs
 from analysis.runs.streamed import StreamedRun, open_stored
-from analysis.runs.writer import FoundColumns, RunWriter, create_run, refuse_strangers
+from analysis.runs.writer import FoundColumns, RunWriter, create_run, require_run_folder
 from detector.core import Detections, Detector, DetectorInfo
 from detector.data.dataset import Dataset
 from detector.errors import InputError, RunError
@@ -152,7 +152,7 @@ def store_run(
         )
     folder = Path(out)
     if not (folder / MANIFEST).exists():
-        refuse_strangers(folder)
+        require_run_folder(folder)
         folder.mkdir(parents=True, exist_ok=True)
     # Held from the look at the folder until the writer has its own lock, so that of two processes that begin
     # the same

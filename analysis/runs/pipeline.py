@@ -218,8 +218,8 @@ class Pipeline:
     def _count_failure(self, error: BoxscopeError) -> None:
         with self._lock:
             self._failures += 1
-            hopeless = not self._succeeded and self._failures >= min(HOPELESS, len(self.rows))
-        if hopeless:
+            cannot_match = not self._succeeded and self._failures >= min(HOPELESS, len(self.rows))
+        if cannot_match:
             raise error
 
     def _call(self, detector: Detector, images: list[np.ndarray]) -> list[Detections]:

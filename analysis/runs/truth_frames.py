@@ -53,9 +53,9 @@ def fit_truth(
 
     n = len(decoded)
     lost = np.bincount(truth.rows[rows[gone]], minlength=n)
-    cut = np.bincount(truth.rows[rows[moved & ~gone]], minlength=n)
+    threshold = np.bincount(truth.rows[rows[moved & ~gone]], minlength=n)
     problems = []
-    for i in np.flatnonzero(differs | (lost > 0) | (cut > 0)):
+    for i in np.flatnonzero(differs | (lost > 0) | (threshold > 0)):
         path, sample = str(files[i]), sample_ids[i]
         (w, h), (sw, sh) = decoded[i].tolist(), stated[i].tolist()
         if differs[i]:
@@ -73,11 +73,11 @@ def fit_truth(
                     sample_id=sample,
                 )
             )
-        if cut[i]:
+        if threshold[i]:
             problems.append(
                 Problem(
                     "box outside the image",
-                    f"{cut[i]} of its boxes reached beyond the picture's {w}x{h} pixels and were clipped.",
+                    f"{threshold[i]} of its boxes reached beyond the picture's {w}x{h} pixels and were clipped.",
                     path,
                     sample_id=sample,
                 )

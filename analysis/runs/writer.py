@@ -47,7 +47,7 @@ def create_run(
         raise RunError(
             "There is a run here already; open it, resume it, or choose another folder.", path=folder
         )
-    refuse_strangers(folder)
+    require_run_folder(folder)
     manifest = describe(dataset, info, unify(dataset.class_map, info.class_map), floor=floor, name=name)
     (folder / "parts").mkdir(parents=True, exist_ok=True)
     files.write_samples(folder / "samples.parquet", dataset)
@@ -57,7 +57,7 @@ def create_run(
     return manifest
 
 
-def refuse_strangers(folder: Path) -> None:
+def require_run_folder(folder: Path) -> None:
     """Raise a RunError where a folder that is no run holds files that no run would have left there."""
     ours = re.compile(
         r"samples\.parquet|truth\.parquet|problems\.parquet|parts|lock-.*|progress\.json|cancel|\..*\.part"

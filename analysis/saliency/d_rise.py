@@ -80,7 +80,7 @@ def d_rise(
             out.append(
                 HeatMap(
                     "d_rise",
-                    view.cut(values),
+                    view.threshold(values),
                     view.image_size,
                     f"{'share' if target.sides is not None else view.unit} slope",
                     signed=True,

@@ -82,7 +82,7 @@ def integrated_gradients(
     )
     return HeatMap(
         "integrated_gradients",
-        view.cut(values),
+        view.threshold(values),
         view.image_size,
         "logit" if target.sides is None else "share",
         signed=True,

@@ -27,7 +27,7 @@ def layer_cam(
 
     Args:
         view: of a detector with gradients.
-        layers: of the network; None takes `OpenDetector.evidence_layers`: the stride-8 features and the
+        layers: of the network; None takes `DifferentiableDetector.evidence_layers`: the stride-8 features and the
             anchors' own level. Each layer's map is scaled to a maximum of 1, and the mean of them is the map.
         positive: count positive gradients only; False counts all, which is HiResCAM (Draelos and Carin,
             2020), or ODAM.
@@ -61,7 +61,7 @@ def layer_cam(
     notes = () if values.any() else ("No feature speaks for it at these layers: the map is empty.",)
     return HeatMap(
         "layer_cam",
-        view.cut(values),
+        view.threshold(values),
         view.image_size,
         "evidence",
         target=target,

@@ -21,7 +21,7 @@ from analysis.saliency.layer_cam import layer_cam
 from analysis.saliency.targets import Target, contrast_target, target_from_detection, target_from_truth
 from analysis.saliency.views import OpenView, open_view
 from detector.core import Candidates, DetectorInfo
-from detector.differentiable import OpenDetector
+from detector.differentiable import DifferentiableDetector
 from detector.errors import CapabilityError, InputError
 
 EVIDENCE_METHODS = ("d_rise", "integrated_gradients", "layer_cam")
@@ -137,7 +137,7 @@ def find_target(
     if not missed:
         return target_from_detection(candidates, box, class_id, score, anchor_id)
     assigned = None
-    if "gradients" in detector.info.capabilities and isinstance(detector, OpenDetector):
+    if "gradients" in detector.info.capabilities and isinstance(detector, DifferentiableDetector):
         size = (image.shape[1], image.shape[0])
         own = np.asarray(box, np.float64).reshape(1, 4)
         every = own if others is None or not len(others) else np.asarray(others, np.float64).reshape(-1, 4)

@@ -19,7 +19,7 @@ import numpy as np
 from analysis.saliency.targets import Target, logits_of
 from detector.boxes import iou as box_iou
 from detector.core import Candidates, Detections
-from detector.differentiable import Frame, OpenDetector
+from detector.differentiable import DifferentiableDetector, Frame
 from detector.errors import CapabilityError
 
 BATCH = 8
@@ -60,7 +60,7 @@ class View:
         scale = np.array([(x2 - x1) / self.image_size[0], (y2 - y1) / self.image_size[1]] * 2)
         return np.asarray(xyxy, np.float64).reshape(-1, 4) * scale + np.array([x1, y1, x1, y1])
 
-    def cut(self, frame_map: np.ndarray) -> np.ndarray:
+    def threshold(self, frame_map: np.ndarray) -> np.ndarray:
         """The part of a map [h, w] that the image covers: it spans the whole image, at the frame's
         resolution.
         """
@@ -100,7 +100,7 @@ class View:
 class OpenView(View):
     """Of a detector with gradients; see `detector.differentiable`."""
 
-    def __init__(self, detector: OpenDetector, image: np.ndarray, targets: Sequence[Target] = ()):
+    def __init__(self, detector: DifferentiableDetector, image: np.ndarray, targets: Sequence[Target] = ()):
         first = next((t.anchor_ids[:1] for t in targets if len(t.anchor_ids)), ())
         self.detector = detector
         self.frame: Frame = detector.frame(image, first)
@@ -208,7 +208,7 @@ def open_view(
             f"{detector.info.name}: no network ran, so nothing in the picture made these boxes; only the"
             " confidence map can be drawn."
         )
-    open_inside = "gradients" in detector.info.capabilities and isinstance(detector, OpenDetector)
+    open_inside = "gradients" in detector.info.capabilities and isinstance(detector, DifferentiableDetector)
     if open_inside and not black_box:
         return OpenView(detector, image, targets)
     if "candidates" in detector.info.capabilities and all(len(t.anchor_ids) for t in targets):

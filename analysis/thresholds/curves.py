@@ -67,9 +67,9 @@ def exact_curve(matches: Matches, class_id: int | None = None) -> Curve:
     mine = np.ones(len(matches.det_kind), bool) if class_id is None else matches.det_classes == class_id
     right = np.sort(matches.det_scores[mine & (matches.det_kind == CORRECT)])
     wrong = np.sort(matches.det_scores[mine & np.isin(matches.det_kind, (WRONG, DUPLICATE))])
-    cuts = np.unique(np.concatenate([right, wrong]))
-    tp, fp = (len(s) - np.searchsorted(s, cuts) for s in (right, wrong))
-    return Curve(cuts.astype(np.float64), tp, fp, _objects(matches, class_id), class_id)
+    thresholds = np.unique(np.concatenate([right, wrong]))
+    tp, fp = (len(s) - np.searchsorted(s, thresholds) for s in (right, wrong))
+    return Curve(thresholds.astype(np.float64), tp, fp, _objects(matches, class_id), class_id)
 
 
 def grid_curves(matches: Matches, thresholds: np.ndarray | None = None) -> tuple[Curve, list[Curve]]:
@@ -79,22 +79,22 @@ def grid_curves(matches: Matches, thresholds: np.ndarray | None = None) -> tuple
     Raises:
         InputError: as `exact_curve`.
     """
-    cuts = np.round(np.arange(101) / 100, 2) if thresholds is None else np.asarray(thresholds, np.float64)
+    grid = np.round(np.arange(101) / 100, 2) if thresholds is None else np.asarray(thresholds, np.float64)
     k = matches.num_classes
     right, wrong = _sorted(matches)
     tp, fp = (
         (
-            np.stack([s.at_least(np.full(k, np.float32(c))) for c in cuts])
-            if len(cuts)
+            np.stack([s.at_least(np.full(k, np.float32(c))) for c in grid])
+            if len(grid)
             else np.zeros((0, k), int)
         )
         for s in (right, wrong)
     )
     objects = np.bincount(matches.truth_classes[matches.truth_counted], minlength=k)
     per_class = (
-        [Curve(cuts, tp[:, c], fp[:, c], int(objects[c]), c) for c in range(k)] if matches.class_aware else []
+        [Curve(grid, tp[:, c], fp[:, c], int(objects[c]), c) for c in range(k)] if matches.class_aware else []
     )
-    return Curve(cuts, tp.sum(axis=1), fp.sum(axis=1), int(objects.sum())), per_class
+    return Curve(grid, tp.sum(axis=1), fp.sum(axis=1), int(objects.sum())), per_class
 
 
 def _sorted(matches: Matches) -> tuple[SortedScores, SortedScores]:

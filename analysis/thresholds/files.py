@@ -58,7 +58,7 @@ class Thresholds(Config):
     run: str = ""
     operating_point: ChosenAt = ChosenAt()
 
-    def cuts(self, class_map: ClassMap) -> np.ndarray:
+    def thresholds(self, class_map: ClassMap) -> np.ndarray:
         """float32 [K] for a class map.
 
         Raises:
@@ -76,7 +76,7 @@ class Thresholds(Config):
 
 def thresholds_for(
     class_map: ClassMap,
-    cuts: np.ndarray,
+    thresholds: np.ndarray,
     point: OperatingPoint,
     *,
     default: float = 0.5,
@@ -85,7 +85,9 @@ def thresholds_for(
 ) -> Thresholds:
     """Thresholds from numbers of a class map ([K]); classes at the default are not written out."""
     values = {
-        n: round(float(c), 7) for n, c in zip(class_map.names, cuts) if np.float32(c) != np.float32(default)
+        n: round(float(c), 7)
+        for n, c in zip(class_map.names, thresholds)
+        if np.float32(c) != np.float32(default)
     }
     at = ChosenAt(
         iou=point.iou, difficult=point.difficult, detector=point.detector, weights_hash=point.weights_hash

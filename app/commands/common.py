@@ -99,8 +99,8 @@ def chosen_threshold(threshold: float, thresholds: Path | None, run: Path) -> fl
 
     record = read_manifest(run).classes
 
-    cuts = load_thresholds(thresholds).cuts(ClassMap(record.names, record.external_ids))
-    return dict(zip(record.names, (float(c) for c in cuts)))
+    by_class = load_thresholds(thresholds).thresholds(ClassMap(record.names, record.external_ids))
+    return dict(zip(record.names, (float(c) for c in by_class)))
 
 
 def class_thresholds(threshold: float, thresholds: Path | None, run: Run) -> float | Any:
@@ -109,7 +109,7 @@ def class_thresholds(threshold: float, thresholds: Path | None, run: Run) -> flo
         return threshold
     from analysis.thresholds.files import load_thresholds
 
-    return load_thresholds(thresholds).cuts(run.class_map)
+    return load_thresholds(thresholds).thresholds(run.class_map)
 
 
 def read_data_or_run(path: str) -> Dataset | Run | StreamedRun:

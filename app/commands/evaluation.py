@@ -109,13 +109,13 @@ def evaluate(
         else:
             stored = read_stored(run)
         result = analysis.evaluate(stored, **choices)
-        cuts = class_thresholds(threshold, thresholds, stored)
+        operating_threshold = class_thresholds(threshold, thresholds, stored)
         matches = match_run(stored, iou=iou, difficult=difficult)
         at = counts(
             matches if chosen is None else narrow(matches, class_ids=class_ids_of(stored.class_map, chosen)),
-            cuts,
+            operating_threshold,
         )
-        point = operating_point(stored, cuts, iou=iou, difficult=difficult)
+        point = operating_point(stored, operating_threshold, iou=iou, difficult=difficult)
     elif run is None and truth is not None and predictions is not None and not excuse_tagged:
         result, at, point = analysis.evaluate(truth=truth, predictions=predictions, **choices), None, None
     else:
@@ -168,9 +168,9 @@ def _parity(run: Path | None, truth: Path | None, predictions: Path | None, json
 
 def _excused(run):
     """The run without the objects that people excused in FiftyOne, and how many those are."""
-    from analysis.fiftyone.pull.expectations import excuse, load_promises, promises_file
+    from analysis.fiftyone.pull.expectations import excuse, expectations_file, load_expectations
 
-    return excuse(run, load_promises(promises_file(run.manifest.dataset.source)))
+    return excuse(run, load_expectations(expectations_file(run.manifest.dataset.source)))
 
 
 def _evaluate_locations(

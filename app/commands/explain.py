@@ -90,7 +90,7 @@ def explain(
     from types import SimpleNamespace
 
     from analysis.matching.match import match_run
-    from analysis.matching.operating_point import class_cuts
+    from analysis.matching.operating_point import class_thresholds
     from analysis.saliency.targets import SIDES
     from app.views.image import objects
     from app.views.image.questions import Question
@@ -112,11 +112,11 @@ def explain(
     unknown = [m for m in method or () if m not in METHOD_NAMES]
     if unknown:
         raise InputError(f"--method: expected one of {', '.join(METHOD_NAMES)}, got {unknown[0]!r}.")
-    cuts = class_cuts(threshold, len(stored.class_map))
+    thresholds = class_thresholds(threshold, len(stored.class_map))
     s = SimpleNamespace(
         run=stored,
         matches=match_run(stored, iou),
-        class_cuts=cuts,
+        class_thresholds=thresholds,
         counted_classes=None,
         manifest=stored.manifest,
     )
@@ -164,7 +164,7 @@ def explain(
                         row,
                         name,
                         out,
-                        cut=float(cuts[stored.class_map.index(row.name)]),
+                        threshold=float(thresholds[stored.class_map.index(row.name)]),
                         check=check,
                         question=Question() if name == "confidence_map" else question,
                         settings={"masks": masks, "seed": seed} if name == "d_rise" else {},
@@ -231,7 +231,7 @@ def _one(
     method: str,
     out: Path,
     *,
-    cut: float,
+    threshold: float,
     check: bool,
     settings: dict[str, Any],
     question: Question,
@@ -273,8 +273,8 @@ def _one(
             heat, verdict = progress.heat, progress.verdict
     except CapabilityError as error:  # said beside the maps that could be made
         return result | {"words": [error.message], "impossible": True}
-    file = evidence_files.write(out, run, i, row, asked, question, picture, heat, verdict, cut)
-    facts = evidence_files.facts_of(run, i, row, question, heat, verdict, cut)
+    file = evidence_files.write(out, run, i, row, asked, question, picture, heat, verdict, threshold)
+    facts = evidence_files.facts_of(run, i, row, question, heat, verdict, threshold)
     how = [reading(heat, row.name, question.rival)] if method != "confidence_map" else []
     words = [figures(heat), *how, *heat.notes, *([verdict.sentence()] if verdict else [])]
     paths = {"png": str(file.with_suffix(".png")), "npy": str(file.with_suffix(".npy"))}

@@ -127,7 +127,7 @@ def pull(
     request.
     """
     from analysis.fiftyone.pull.changes import ChangeList, as_dataset, rescore, write_changed
-    from analysis.fiftyone.pull.expectations import promises_file, promises_of, save_promises
+    from analysis.fiftyone.pull.expectations import expectations_file, expectations_of, save_expectations
     from analysis.fiftyone_bridge import pull_from_fiftyone
 
     stored = read_run(run)
@@ -143,8 +143,8 @@ def pull(
             say(f"  - {line}")
         return
     changes = pull_from_fiftyone(stored, name=name, say=say)
-    promises = promises_of(changes)
-    save_promises(promises, promises_file(stored.manifest.dataset.source))
+    expectations = expectations_of(changes)
+    save_expectations(expectations, expectations_file(stored.manifest.dataset.source))
     if save is not None:
         changes.save(save)
     worth = {}
@@ -163,7 +163,7 @@ def pull(
                 "dataset": changes.dataset,
                 "counts": changes.counts(),
                 "changes": [str(c) for c in changes.changes],
-                "promises": len(promises),
+                "promises": len(expectations),
                 "written": str(write) if write else None,
                 "skipped": applied.skipped if applied else [],
                 **worth,
@@ -173,7 +173,7 @@ def pull(
     for change in changes.changes:
         print(change)
     say(
-        f"{len(changes.changes)} corrections, {len(promises)} promises"
+        f"{len(changes.changes)} corrections, {len(expectations)} promises"
         + "".join(f", {n} {what}" for what, n in changes.counts().items())
     )
     if worth and None not in worth.values():
@@ -197,11 +197,11 @@ def check(
     """Hold a run against the promises tagged in FiftyOne (must-detect, ok-to-miss, label-wrong). Exits with 1
     on a broken one.
     """
-    from analysis.fiftyone.pull.expectations import check_promises, load_promises, promises_file
+    from analysis.fiftyone.pull.expectations import check_expectations, expectations_file, load_expectations
 
     stored = read_run(run)
-    promises = load_promises(promises_file(stored.manifest.dataset.source))
-    outcomes = check_promises(stored, promises, class_thresholds(threshold, thresholds, stored), iou)
+    expectations = load_expectations(expectations_file(stored.manifest.dataset.source))
+    outcomes = check_expectations(stored, expectations, class_thresholds(threshold, thresholds, stored), iou)
     states = {
         state: sum(o.state == state for o in outcomes) for state in ("kept", "broken", "excused", "lost")
     }

@@ -191,10 +191,11 @@ def thresholds(
     names = stored.class_map.names
     if save is not None:
         default = 0.5 if overall.threshold is None or not overall.tp else overall.threshold
-        cuts = np.array([default if s.threshold is None else s.threshold for s in by_class], np.float32)
+        thresholds = np.array([default if s.threshold is None else s.threshold for s in by_class], np.float32)
         point = operating_point(stored, default, iou=iou)
         save_thresholds(
-            thresholds_for(stored.class_map, cuts, point, default=default, rule=name, run=stored.name), save
+            thresholds_for(stored.class_map, thresholds, point, default=default, rule=name, run=stored.name),
+            save,
         )
     if json:
         print_json(

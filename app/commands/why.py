@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from analysis.misses.prices import Rescue
-    from analysis.misses.retries import Again
+    from analysis.misses.retries import Retry
     from analysis.misses.run import Autopsy
     from analysis.runs.store import Run
     from detector.core import Candidates, Detector
@@ -67,7 +67,7 @@ def why(
             ),
         ),
     ] = False,
-    price_again: Annotated[
+    price_retries: Annotated[
         bool,
         typer.Option(
             "--price-again",
@@ -103,22 +103,24 @@ def why(
             "it has no ground truth" if stored.done[position] else "detection has not reached it yet",
         )
         raise InputError(f"{image} cannot be judged: {reason}.")
-    cuts = class_thresholds(threshold, thresholds, stored)
+    operating_threshold = class_thresholds(threshold, thresholds, stored)
     matches = match_run(stored, iou)
     if image is None and not exact:
-        found = autopsy(stored, cuts, iou, matches=matches)
+        found = autopsy(stored, operating_threshold, iou, matches=matches)
     else:
         images = np.flatnonzero(matches.judged).tolist() if exact else [position]
         detector = _detector_of(stored)
         source = _candidates_of(stored, detector)
         with progress_bar("Asking the detector") as update:
             asked = None if source is None else _counted(source, len(images), update)
-            found = autopsy(stored, cuts, iou, matches=matches, candidates=asked, images=images)
-    if price_again and image is None and not exact:
+            found = autopsy(
+                stored, operating_threshold, iou, matches=matches, candidates=asked, images=images
+            )
+    if price_retries and image is None and not exact:
         detector = _detector_of(stored)
-    anew = _price_again(found, detector) if price_again and detector is not None else []
+    anew = _price_again(found, detector) if price_retries and detector is not None else []
     chosen = np.arange(len(found)) if cause is None else found.of(cause)
-    tries: dict[int, list[Again]] = {}
+    tries: dict[int, list[Retry]] = {}
     if position is not None:
         chosen = chosen[found.rows[chosen] == position]
         if again and detector is not None:
@@ -131,7 +133,7 @@ def why(
             from analysis.misses.suppressors import graph_of
 
             replay = found.replays[position]
-            value["suppressor_graph"] = graph_of(replay, float(found.cuts.min())).to_dict(
+            value["suppressor_graph"] = graph_of(replay, float(found.thresholds.min())).to_dict(
                 stored.class_map.names
             )
         for entry, q in zip(value["misses"], chosen.tolist()):
@@ -186,25 +188,27 @@ def _candidates_of(stored: Run, detector: Detector | None) -> Callable[[int], Ca
 
 def _price_again(found: Autopsy, detector: Detector) -> list[Rescue]:
     """The prices of running the network again, over every judged image of the run."""
-    from analysis.misses.retry_prices import AGAIN, price_again
+    from analysis.misses.retry_prices import RETRIES, price_retries
 
     run, prices = found.run, []
     own = [link.class_id for link in run.manifest.classes.links]
-    for change in AGAIN:
+    for change in RETRIES:
         with progress_bar(f"Detecting anew, {change}") as update:
             prices.append(
-                price_again(change, detector.detect, run, found.matches, found.cuts, own, progress=update)
+                price_retries(
+                    change, detector.detect, run, found.matches, found.thresholds, own, progress=update
+                )
             )
     return prices
 
 
-def _again(found: Autopsy, detector: Detector, position: int, chosen: list[int]) -> dict[int, list[Again]]:
+def _again(found: Autopsy, detector: Detector, position: int, chosen: list[int]) -> dict[int, list[Retry]]:
     """The misses of one image looked for in changed pictures; those of a class the detector lacks are left
     out.
     """
     import numpy as np
 
-    from analysis.misses.retries import try_again
+    from analysis.misses.retries import retry
 
     run, image = found.run, found.run.load_image(position)
     own = {link.class_id: k for k, link in enumerate(run.manifest.classes.links)}
@@ -215,12 +219,12 @@ def _again(found: Autopsy, detector: Detector, position: int, chosen: list[int])
         c = int(run.truth.class_ids[j])
         if c in own:
             others = run.truth.xyxy[rows[rows != j]]
-            tries[q] = try_again(
+            tries[q] = retry(
                 detector.detect,
                 image,
                 run.truth.xyxy[j],
                 own[c],
-                cut=float(found.cuts[c]),
+                threshold=float(found.thresholds[c]),
                 bound=found.matches.iou,
                 others=others,
             )
@@ -246,7 +250,7 @@ def _print(
     *,
     proofs: bool,
     summary: bool,
-    tries: dict[int, list[Again]],
+    tries: dict[int, list[Retry]],
 ) -> None:
     run, names = found.run, found.run.class_map.names
     for q in chosen[:most]:
@@ -284,7 +288,7 @@ def _print(
     if summary:
         from analysis.matching.counts import counts
 
-        now = counts(found.matches, found.cuts)
+        now = counts(found.matches, found.thresholds)
         say(f"{len(found):,} of {now.objects:,} {plural(now.objects, 'object')} missed at {found.point}")
         for name, n in found.counts().items():
             if n:

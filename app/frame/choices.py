@@ -22,10 +22,10 @@ SCORES = (STORED, *METHODS)
 
 @dataclass(frozen=True, eq=False)
 class Saved:
-    """Saved thresholds as the chosen run's classes have them: `cuts` float32 [K]."""
+    """Saved thresholds as the chosen run's classes have them: `thresholds` float32 [K]."""
 
     name: str
-    cuts: np.ndarray
+    thresholds: np.ndarray
     file: Thresholds
 
 
@@ -66,7 +66,7 @@ def open_saved(name: str, run: Any) -> Saved:
         BoxscopeError: there are none of that name, or they name a class the run does not have.
     """
     file = load_thresholds(path_of(name))
-    return Saved(name, file.cuts(run.class_map), file)
+    return Saved(name, file.thresholds(run.class_map), file)
 
 
 def choose(key: str, value: str) -> None:

@@ -46,7 +46,7 @@ def sidebar() -> state.Shared | large_runs.Waiting | None:
         )
         if saved is not None:
             facts(
-                f"One threshold a class, {saved.cuts.min():.2f} to {saved.cuts.max():.2f}"
+                f"One threshold a class, {saved.thresholds.min():.2f} to {saved.thresholds.max():.2f}"
                 + (f", by {saved.file.rule}" if saved.file.rule else "")
             )
         elif threshold < run.manifest.floor:

@@ -14,7 +14,7 @@ import numpy as np
 import streamlit as st
 
 from analysis.matching.match import Counts, Matches, counts, image_counts, match_run
-from analysis.matching.operating_point import Threshold, class_cuts, operating_point
+from analysis.matching.operating_point import Threshold, class_thresholds, operating_point
 from analysis.runs.manifest import Manifest
 from analysis.runs.store import Run, RunSummary, list_runs
 from analysis.runs.streamed import StreamedRun, open_stored
@@ -157,23 +157,23 @@ class Shared:
     calibration: Calibration | None = None
 
     @property
-    def cuts(self) -> Threshold:
+    def thresholds(self) -> Threshold:
         """What the analysis takes as threshold: the slider's number, or one a class where saved ones are
         chosen.
         """
-        return self.threshold if self.saved is None else self.saved.cuts
+        return self.threshold if self.saved is None else self.saved.thresholds
 
     @cached_property
-    def class_cuts(self) -> np.ndarray:
+    def class_thresholds(self) -> np.ndarray:
         """float32 [K], the threshold of each class."""
-        return class_cuts(self.cuts, len(self.run.class_map))
+        return class_thresholds(self.thresholds, len(self.run.class_map))
 
     def cut_of(self, class_name: str) -> float:
         """The threshold of one class."""
         return (
             self.threshold
             if self.saved is None
-            else float(self.class_cuts[self.run.class_map.index(class_name)])
+            else float(self.class_thresholds[self.run.class_map.index(class_name)])
         )
 
     @property
@@ -182,13 +182,13 @@ class Shared:
         return (
             self.threshold
             if self.saved is None
-            else dict(zip(self.run.class_map.names, exact(self.saved.cuts)))
+            else dict(zip(self.run.class_map.names, exact(self.saved.thresholds)))
         )
 
     @property
-    def drawn_cuts(self) -> list[float] | None:
+    def drawn_thresholds(self) -> list[float] | None:
         """The thresholds of the classes for drawings, where they differ; None for the one on the slider."""
-        return None if self.saved is None else exact(self.saved.cuts)
+        return None if self.saved is None else exact(self.saved.thresholds)
 
     @property
     def manifest(self) -> Manifest:
@@ -206,7 +206,7 @@ class Shared:
         """bool [N], the images the class controls leave."""
         if self.class_ids is None:
             return np.ones(len(self.run), bool)
-        return images_showing(self.run, self.class_ids, self.mode, self.cuts)
+        return images_showing(self.run, self.class_ids, self.mode, self.thresholds)
 
     @cached_property
     def chosen(self) -> Matches:
@@ -218,16 +218,16 @@ class Shared:
 
     @cached_property
     def counts(self) -> Counts:
-        return counts(self.chosen, self.cuts)
+        return counts(self.chosen, self.thresholds)
 
     @cached_property
     def per_image(self) -> Counts:
-        return image_counts(self.chosen, self.cuts)
+        return image_counts(self.chosen, self.thresholds)
 
     @property
     def point(self) -> str:
         """The operating point in words, for figures and files."""
-        words = str(operating_point(self.run, self.cuts, iou=self.iou))
+        words = str(operating_point(self.run, self.thresholds, iou=self.iou))
         if self.saved is not None:
             words = words.replace("confidence per class", f"confidence per class ({self.saved.name})")
         return words + (f" · scores calibrated ({self.calibration.method})" if self.calibration else "")

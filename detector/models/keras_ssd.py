@@ -26,7 +26,7 @@ from detector.ssd import postprocess
 from detector.ssd.anchors import Anchors, anchors
 from detector.ssd.coder import BoxCoder
 from detector.ssd.config import SSDConfig
-from detector.ssd.gradients import OpenedSSD
+from detector.ssd.gradients import SSDGradients
 from detector.ssd.litert import LiteRTRunner, litert_file, network_digest, weights_digest
 from detector.ssd.preprocess import preprocess, stretch
 from detector.ssd.zoo.restore import (
@@ -46,7 +46,7 @@ RUNTIMES = ("auto", "litert", "keras")
 KERAS_BATCH = 8  # pictures a Keras call; a smaller rest is filled up, so that one graph serves all
 
 
-class KerasSSD(OpenedSSD):
+class KerasSSD(SSDGradients):
     """A network of the SSD family with its weights. Safe to call from several threads.
 
     Args:

@@ -23,7 +23,7 @@ from detector.data.formats.uiuc import to_grey
 from detector.errors import ModelError
 from detector.models.hashing import hash_answers
 from detector.sliding.convert import WindowGeometry
-from detector.sliding.gradients import OpenedWindows
+from detector.sliding.gradients import SlidingGradients
 from detector.sliding.scan import ConfidenceMap, Network, probability, scan
 from detector.sliding.settings import SlidingWindowSettings
 
@@ -44,7 +44,7 @@ class FoundWindows:
     rows: np.ndarray
 
 
-class SlidingWindow(OpenedWindows):
+class SlidingWindow(SlidingGradients):
     """A detector of one class from a fully convolutional patch classifier.
 
     Args:

@@ -27,7 +27,7 @@ from detector.ssd.weights import load_arrays
 from detector.training.two_head.folder import TwoHeadSettings, read_two_head
 from detector.two_head.config import TwoHeadConfig
 from detector.two_head.frames import whole
-from detector.two_head.gradients import OpenedTwoHead
+from detector.two_head.gradients import TwoHeadGradients
 
 if TYPE_CHECKING:
     import keras
@@ -46,7 +46,7 @@ def postprocess_settings(settings: TwoHeadSettings) -> PostprocessSettings:
     )
 
 
-class TwoHeadDetector(OpenedTwoHead):
+class TwoHeadDetector(TwoHeadGradients):
     """Safe to call from several threads (one batch at a time goes through the network).
 
     Args:

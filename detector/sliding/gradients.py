@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from detector.models.sliding_window import SlidingWindow
 
 
-class OpenedWindows:
-    """Mixed into `detector.models.sliding_window.SlidingWindow`; see `detector.differentiable.OpenDetector`.
+class SlidingGradients:
+    """Mixed into `detector.models.sliding_window.SlidingWindow`; see `detector.differentiable.DifferentiableDetector`.
 
     The logit of a window is its margin: the object's less the background's.
     """

@@ -22,8 +22,8 @@ STRIDE_8 = "stride_8"
 BATCH = 8
 
 
-class OpenedSSD:
-    """Mixed into `detector.models.keras_ssd.KerasSSD`; see `detector.differentiable.OpenDetector`."""
+class SSDGradients:
+    """Mixed into `detector.models.keras_ssd.KerasSSD`; see `detector.differentiable.DifferentiableDetector`."""
 
     _keras_gradients: KerasGradients | None = None
 

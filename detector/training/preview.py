@@ -34,7 +34,7 @@ class HeldOut:
 
 
 @dataclass(frozen=True)
-class Material:
+class TrainingPreview:
     """What a recipe would train on.
 
     Args:
@@ -52,7 +52,7 @@ class Material:
     held_out: tuple[HeldOut, ...]
 
 
-def material(recipe: Any) -> Material:
+def material(recipe: Any) -> TrainingPreview:
     """Read a recipe's data and check it as the training will; no network is built. Seconds for thousands of
     images.
 
@@ -63,7 +63,7 @@ def material(recipe: Any) -> Material:
     return _BY_KIND[getattr(recipe, "kind", "ssd")](recipe)
 
 
-def _ssd(recipe: Any) -> Material:
+def _ssd(recipe: Any) -> TrainingPreview:
     from detector.training.common.batches import check_training_set
     from detector.training.ssd.training import load_splits
 
@@ -99,7 +99,7 @@ def _ssd(recipe: Any) -> Material:
     return _split_material(recipe, words, chosen, validation, len(found.rows))
 
 
-def _two_head(recipe: Any) -> Material:
+def _two_head(recipe: Any) -> TrainingPreview:
     from detector.training.two_head.splits import load_split
 
     split = load_split(recipe)
@@ -128,7 +128,7 @@ def _split_material(
     validation: Dataset | None,
     images: int,
     first: list[HeldOut] | None = None,
-) -> Material:
+) -> TrainingPreview:
     from detector.data import load_dataset
 
     whole = (
@@ -157,12 +157,12 @@ def _split_material(
         held_out.append(
             HeldOut(recipe.data, recipe.train_split, None, "the images it was trained on", unseen=False)
         )
-    return Material(
+    return TrainingPreview(
         tuple(words), tuple(d for d in (chosen, validation) if d is not None), splits, images, tuple(held_out)
     )
 
 
-def _sliding_window(recipe: Any) -> Material:
+def _sliding_window(recipe: Any) -> TrainingPreview:
     from detector.training.sliding.training import load_patches
 
     patches, unreadable = load_patches(recipe)
@@ -187,7 +187,7 @@ def _sliding_window(recipe: Any) -> Material:
         if found is not None:
             datasets.append(found)
             held_out.append(HeldOut(place, split, None, what, unseen=place == recipe.data))
-    return Material(tuple(words), tuple(datasets), (), len(train.labels), tuple(held_out))
+    return TrainingPreview(tuple(words), tuple(datasets), (), len(train.labels), tuple(held_out))
 
 
 def _labelled(place: str | None) -> Dataset | None:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from detector.models.two_head import TwoHeadDetector
 
 
-class OpenedTwoHead:
-    """Mixed into `detector.models.two_head.TwoHeadDetector`; see `detector.differentiable.OpenDetector`.
+class TwoHeadGradients:
+    """Mixed into `detector.models.two_head.TwoHeadDetector`; see `detector.differentiable.DifferentiableDetector`.
 
     The logits are those before the softmax. Class ids K to K + 3 are the box head's: the box's left, top,
     right and bottom side as a share of the input, so that a method can ask for the evidence of either head.

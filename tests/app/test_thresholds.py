@@ -28,18 +28,22 @@ def run(tiny_run):
 
 
 def test_edits_change_their_class_and_stay_in_bounds():
-    cuts = np.float32([0.5, 0.5, 0.5])
-    assert threshold_table.edited(cuts, [2, 0], {0: {"threshold": 0.25}, 1: {"threshold": 7}}).tolist() == [
+    thresholds = np.float32([0.5, 0.5, 0.5])
+    assert threshold_table.edited(
+        thresholds, [2, 0], {0: {"threshold": 0.25}, 1: {"threshold": 7}}
+    ).tolist() == [
         1.0,
         0.5,
         0.25,
     ]
-    assert threshold_table.edited(cuts, [2, 0], {0: {"threshold": None}, 5: {"threshold": 0.1}}).tolist() == [
+    assert threshold_table.edited(
+        thresholds, [2, 0], {0: {"threshold": None}, 5: {"threshold": 0.1}}
+    ).tolist() == [
         0.5,
         0.5,
         0.5,
     ]
-    assert cuts.tolist() == [0.5, 0.5, 0.5]
+    assert thresholds.tolist() == [0.5, 0.5, 0.5]
 
 
 def test_rows_say_what_each_class_gains_and_loses(run):
@@ -53,10 +57,10 @@ def test_rows_say_what_each_class_gains_and_loses(run):
 
 def test_a_class_without_a_suggestion_keeps_its_threshold():
     some = rules.Suggestion("best F1", 0.7, 3, 1, 1)
-    cuts, why = threshold_table.suggested(
+    thresholds, why = threshold_table.suggested(
         some, [some, rules.Suggestion("best F1", None, reason="nothing was detected")], np.float32([0.5, 0.4])
     )
-    assert cuts.tolist() == np.float32([0.7, 0.4]).tolist() and why == {1: "nothing was detected"}
+    assert thresholds.tolist() == np.float32([0.7, 0.4]).tolist() and why == {1: "nothing was detected"}
 
 
 def test_the_curve_is_the_counts(run):
@@ -140,8 +144,8 @@ def test_suggest_save_and_every_page_follows(app, tiny_run, boxscope_home):
         at.switch_page(page).run()
         no_trouble(at)
         data = component(at, name)
-        cuts = data["cuts"] if name == "grid" else data["dets"]["cuts"]
-        assert cuts[0] > 0.8 and cuts[1] > 0.6
+        thresholds = data["cuts"] if name == "grid" else data["dets"]["cuts"]
+        assert thresholds[0] > 0.8 and thresholds[1] > 0.6
     at.switch_page(PAGE).run()
     next(b for b in at.button if b.label.startswith("Use one")).click().run()
     assert component(at, "strip")["now"]["wrong"] == 3
@@ -153,7 +157,7 @@ def test_saved_thresholds_of_other_classes_are_a_sentence(app, tiny_run, boxscop
 
     file = thresholds_for(ClassMap(("cat", "unicorn")), np.float32([0.2, 0.3]), operating_point(None))
     save_thresholds(file, boxscope_home / "thresholds" / "other.yaml")
-    at = app(PAGE, cuts="other")
+    at = app(PAGE, thresholds="other")
     no_trouble(at)
     assert any("does not fit this run" in c.value and "unicorn" in c.value for c in at.caption)
     assert component(at, "strip")["now"]["wrong"] == 3

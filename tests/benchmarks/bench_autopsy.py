@@ -12,16 +12,16 @@ import numpy as np
 
 from analysis import autopsy
 from analysis.matching.match import match_run
-from analysis.matching.operating_point import class_cuts
+from analysis.matching.operating_point import class_thresholds
 from analysis.misses.causes import run_evidence
 from detector.boxes import iou
 from tests.benchmarks.generated import big_run
 from tests.benchmarks.timing import compare, seconds
 
 
-def one_by_one(run, m, cuts) -> int:
+def one_by_one(run, m, thresholds) -> int:
     """The plain way, for its cost: each missed object against the detections of its image."""
-    e = run_evidence(run, m, cuts)
+    e = run_evidence(run, m, thresholds)
     d, t = run.detections, run.truth
     fitting = 0
     for j in e.truth.tolist():
@@ -41,7 +41,7 @@ def main() -> int:
     a = autopsy(run, matches=m)
     moves = itertools.cycle((0.3, 0.4, 0.5, 0.6, 0.7))
     moved = compare(
-        lambda: one_by_one(run, m, class_cuts(0.5, 80)), lambda: autopsy(run, next(moves), matches=m), 3
+        lambda: one_by_one(run, m, class_thresholds(0.5, 80)), lambda: autopsy(run, next(moves), matches=m), 3
     )
     listed = seconds(lambda: autopsy(run, 0.45, matches=m).best_changes())
     some = range(0, len(a), 100)

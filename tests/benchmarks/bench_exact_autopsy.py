@@ -21,7 +21,7 @@ import numpy as np
 
 from analysis import open_run
 from analysis.matching.match import match_run
-from analysis.matching.operating_point import class_cuts
+from analysis.matching.operating_point import class_thresholds
 from analysis.misses.causes import run_evidence
 from analysis.misses.image_verdicts import explain_image
 from detector import load_detector
@@ -46,8 +46,8 @@ def main() -> int:
     options = parser.parse_args()
     run = open_run(options.run)
     detector = load_detector(options.model or run.manifest.detector.source)
-    m, cuts = match_run(run, 0.5), class_cuts(0.5, len(run.class_map))
-    evidence = run_evidence(run, m, cuts)
+    m, thresholds = match_run(run, 0.5), class_thresholds(0.5, len(run.class_map))
+    evidence = run_evidence(run, m, thresholds)
     rows = np.unique(m.truth_rows[evidence.truth])[: options.images].tolist()
     images = [run.load_image(i) for i in rows]
     candidates = [detector.candidates([image])[0] for image in images]
@@ -55,9 +55,9 @@ def main() -> int:
 
     times, exact, misses = [], 0, 0
     for i, found in zip(rows, candidates):
-        explain_image(run, m, cuts, i, evidence, found, settings)
+        explain_image(run, m, thresholds, i, evidence, found, settings)
         started = time.perf_counter()
-        verdicts = explain_image(run, m, cuts, i, evidence, found, settings)
+        verdicts = explain_image(run, m, thresholds, i, evidence, found, settings)
         times.append(time.perf_counter() - started)
         exact += verdicts.replay is not None
         misses += len(verdicts.rows)

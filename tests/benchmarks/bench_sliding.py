@@ -36,20 +36,22 @@ def main() -> int:
     columns, rows = geometry.map_size((220, 150))
     windows = geometry.boxes(columns, rows).astype(int)
 
-    def cut(box) -> np.ndarray:
+    def threshold(box) -> np.ndarray:
         x1, y1, x2, y2 = box
         return grey[y1:y2, x1:x2, None].astype(np.float32) / 255
 
     def one_by_one() -> np.ndarray:
-        return np.concatenate([np.asarray(classifier(cut(box)[None], training=False)) for box in windows])
+        return np.concatenate(
+            [np.asarray(classifier(threshold(box)[None], training=False)) for box in windows]
+        )
 
     def one_by_one_compiled() -> np.ndarray:
-        return np.concatenate([single(cut(box)[None]) for box in windows])
+        return np.concatenate([single(threshold(box)[None]) for box in windows])
 
     def in_batches() -> np.ndarray:
         return np.concatenate(
             [
-                single(np.stack([cut(box) for box in windows[i : i + 128]]))
+                single(np.stack([threshold(box) for box in windows[i : i + 128]]))
                 for i in range(0, len(windows), 128)
             ]
         )

@@ -29,7 +29,7 @@ SAME_PLACE = 0.5
 
 
 @dataclass(frozen=True)
-class Promise:
+class Expectation:
     """One tagged object. It is found again by image and id, else by class and place, so that it outlives an
     export.
     """
@@ -47,7 +47,7 @@ class Outcome:
     "lost" (the object is not in this run's ground truth, or its image was not run on); `score` of the best
     fitting detection, -1 without one."""
 
-    promise: Promise
+    promise: Expectation
     state: str
     score: float = -1.0
 
@@ -60,10 +60,10 @@ class Outcome:
         )
 
 
-def promises_of(changes: ChangeList) -> list[Promise]:
+def expectations_of(changes: ChangeList) -> list[Expectation]:
     """The promises among the tags of a pull, on ground-truth objects."""
     return [
-        Promise(tag, t.sample_id, t.object_id, t.label, t.xyxy)
+        Expectation(tag, t.sample_id, t.object_id, t.label, t.xyxy)
         for t in changes.tags
         if t.side == "truth" and t.xyxy is not None
         for tag in t.tags
@@ -71,7 +71,7 @@ def promises_of(changes: ChangeList) -> list[Promise]:
     ]
 
 
-def promises_file(source: str) -> Path:
+def expectations_file(source: str) -> Path:
     """Where the promises about a data set are kept: by its source, so that corrected annotations keep
     them.
     """
@@ -83,11 +83,13 @@ def promises_file(source: str) -> Path:
     )
 
 
-def save_promises(promises: list[Promise], path: Path) -> None:
-    write_atomically(path, json.dumps([asdict(p) for p in promises], indent=1, ensure_ascii=False).encode())
+def save_expectations(expectations: list[Expectation], path: Path) -> None:
+    write_atomically(
+        path, json.dumps([asdict(p) for p in expectations], indent=1, ensure_ascii=False).encode()
+    )
 
 
-def load_promises(path: Path) -> list[Promise]:
+def load_expectations(path: Path) -> list[Expectation]:
     """[] where there is no file.
 
     Raises:
@@ -96,15 +98,15 @@ def load_promises(path: Path) -> list[Promise]:
     if not path.exists():
         return []
     try:
-        return [Promise(**p | {"xyxy": tuple(p["xyxy"])}) for p in json.loads(path.read_text())]
+        return [Expectation(**p | {"xyxy": tuple(p["xyxy"])}) for p in json.loads(path.read_text())]
     except (ValueError, TypeError, KeyError) as error:
         raise DataError(f"The promises cannot be read ({error}); pull again.", path=path) from None
 
 
-def find_objects(run: Any, promises: list[Promise]) -> list[int]:
+def find_objects(run: Any, expectations: list[Expectation]) -> list[int]:
     """The row in `run.truth` of each promise's object, -1 where it is not there."""
     t, out = run.truth, []
-    for p in promises:
+    for p in expectations:
         if p.sample_id not in run:
             out.append(-1)
             continue
@@ -125,14 +127,14 @@ def find_objects(run: Any, promises: list[Promise]) -> list[int]:
     return out
 
 
-def check_promises(
-    run: Any, promises: list[Promise], threshold: Any = 0.5, bound: float = 0.5
+def check_expectations(
+    run: Any, expectations: list[Expectation], threshold: Any = 0.5, bound: float = 0.5
 ) -> list[Outcome]:
     """Hold promises against a run at an operating point; in their order."""
     matches = match_run(run, bound)
     verdict = verdicts(matches, threshold).objects
     out = []
-    for promise, row in zip(promises, find_objects(run, promises)):
+    for promise, row in zip(expectations, find_objects(run, expectations)):
         if row < 0 or verdict[row] == "unlabelled":
             out.append(Outcome(promise, "lost"))
             continue
@@ -142,12 +144,14 @@ def check_promises(
     return out
 
 
-def excuse(run: Any, promises: list[Promise]) -> tuple[Any, int]:
+def excuse(run: Any, expectations: list[Expectation]) -> tuple[Any, int]:
     """The run with objects tagged ok-to-miss or label-wrong neither found nor missed, and how many those are.
 
     They become regions to ignore, like COCO's crowds: a detection on one is neither correct nor wrong.
     """
-    rows = {row for p, row in zip(promises, find_objects(run, promises)) if p.promise != MUST and row >= 0}
+    rows = {
+        row for p, row in zip(expectations, find_objects(run, expectations)) if p.promise != MUST and row >= 0
+    }
     t = run.truth
     crowd = np.array(t.crowd)
     crowd[list(rows)] = True

@@ -63,7 +63,7 @@ def push(
 
     started = time.monotonic()
     name = name or default_name(run)
-    lowest = min(lowest, float(judged.cuts.min(initial=1.0)))
+    lowest = min(lowest, float(judged.thresholds.min(initial=1.0)))
     done = 0
     try:
         dataset, names, all_names = _open(run, name, eval_key)

@@ -223,7 +223,7 @@ def save_views(dataset: Any, judged: Judged, names: Names, *, near: float = 0.15
     def of(kind: str) -> Any:
         return dataset.filter_labels(pred, F("error") == kind)
 
-    top = float(judged.cuts.max(initial=0.5))
+    top = float(judged.thresholds.max(initial=0.5))
     views = {
         "Missed": (
             above.filter_labels(gt, F(verdict) == "missed"),

@@ -11,7 +11,7 @@ import numpy as np
 from analysis.matching.counts import counts, verdicts
 from analysis.matching.match import match_run
 from analysis.matching.matches import Matches
-from analysis.matching.operating_point import class_cuts, operating_point
+from analysis.matching.operating_point import class_thresholds, operating_point
 from analysis.mistakes.errors import CLASSIFICATION, KINDS, find_errors
 from detector.boxes import area
 from detector.errors import InputError
@@ -29,7 +29,7 @@ class Judged:
         point: confidence, IoU and matcher as plain values, thresholds per class by name.
         words: the same in one line of text.
         matches: of the run at this IoU.
-        cuts: float32 [K], the confidence threshold of each class.
+        thresholds: float32 [K], the confidence threshold of each class.
         det_verdict: [D] of "correct", "wrong", "duplicate", "ignored", "unlabelled", "below".
         truth_verdict: [M] of "found", "missed", "ignored", "unlabelled".
         det_error, truth_error: [D] and [M], the kind of mistake by TIDE ("classification", ..., "missed"), ""
@@ -42,7 +42,7 @@ class Judged:
     point: dict[str, Any]
     words: str
     matches: Matches
-    cuts: np.ndarray
+    thresholds: np.ndarray
     det_verdict: np.ndarray
     truth_verdict: np.ndarray
     det_error: np.ndarray
@@ -86,10 +86,10 @@ def judge(
         InputError: an unknown class, a number out of range, a column of another length or with a taken name.
     """
     threshold = by_class(run, threshold)
-    cuts = class_cuts(threshold, len(run.class_map))
-    if len(cuts) and cuts.max() > 1:
-        raise InputError(f"threshold: expected at most 1, got {cuts.max():g}.")
-    plain = float(threshold) if np.ndim(threshold) == 0 else cuts
+    thresholds = class_thresholds(threshold, len(run.class_map))
+    if len(thresholds) and thresholds.max() > 1:
+        raise InputError(f"threshold: expected at most 1, got {thresholds.max():g}.")
+    plain = float(threshold) if np.ndim(threshold) == 0 else thresholds
     matches = match_run(run, bound)
     verdict = verdicts(matches, plain)
     point = operating_point(run, plain, iou=bound)
@@ -103,7 +103,7 @@ def judge(
         point=point.to_dict(run.class_map),
         words=str(point),
         matches=matches,
-        cuts=cuts,
+        thresholds=thresholds,
         det_verdict=verdict.detections,
         truth_verdict=verdict.objects,
         **_mistakes(run, matches, plain, bound),

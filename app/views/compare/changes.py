@@ -72,10 +72,12 @@ def table(c: Comparison, rows: np.ndarray) -> dict[str, Any]:
 
     def scores(values: np.ndarray, side: Any) -> np.ndarray:
         # Two digits that never seem to pass a threshold the score misses.
-        v, cuts = np.where(values[rows] < 0, np.nan, values[rows]), side.threshold[t.class_ids[o]]
+        v, thresholds = np.where(values[rows] < 0, np.nan, values[rows]), side.threshold[t.class_ids[o]]
         near = np.round(v.astype(float), 2)
         return np.where(
-            (v < cuts) & (near.astype(np.float32) >= cuts), np.floor(v.astype(float) * 100) / 100, near
+            (v < thresholds) & (near.astype(np.float32) >= thresholds),
+            np.floor(v.astype(float) * 100) / 100,
+            near,
         )
 
     return {

@@ -80,7 +80,7 @@ def _settings(s: state.Shared) -> dict[str, Any]:
             kinds = ["one number", *saved]
             kind = st.selectbox("Thresholds after", kinds, key="cuts_after", width=190) if saved else kinds[0]
             if kind != kinds[0]:
-                return {"cuts": choices.open_saved(kind, s.run).cuts}
+                return {"cuts": choices.open_saved(kind, s.run).thresholds}
             default = (
                 round(min(1.0, s.threshold + 0.1), 2) if s.threshold < 0.95 else round(s.threshold - 0.1, 2)
             )
@@ -147,7 +147,7 @@ def _compared(
     iou: float | None,
     _s: Any,
 ) -> Comparison:
-    run_b, matches_b, cuts = _s.run, _s.matches, _s.cuts
+    run_b, matches_b, thresholds = _s.run, _s.matches, _s.thresholds
     if other is not None:
         run_b, matches_b = state.run_and_matches(other, _s.iou)
     elif nms is not None:
@@ -155,12 +155,12 @@ def _compared(
     elif iou is not None:
         matches_b = state.run_and_matches(_s.name, iou, _s.stamp)[1]
     if cuts_b is not None:
-        cuts = cuts_b[0] if len(cuts_b) == 1 else np.array(cuts_b, np.float32)
+        thresholds = cuts_b[0] if len(cuts_b) == 1 else np.array(cuts_b, np.float32)
     return compare(
         _s.run,
         run_b,
-        threshold=_s.cuts,
-        threshold_b=cuts,
+        threshold=_s.thresholds,
+        threshold_b=thresholds,
         iou=_s.iou,
         iou_b=iou,
         matches_a=_s.matches,
@@ -170,12 +170,12 @@ def _compared(
 
 def _comparison(s: state.Shared, settings: dict[str, Any]) -> Comparison:
     other = settings.get("other")
-    cuts = settings.get("cuts")
+    thresholds = settings.get("cuts")
     stamp = state.run_stamp(state.stored_runs()[other].path) if other else ()
     return _compared(
         mistakes.key_of(s),
         mistakes.cut_key(s),
-        None if cuts is None else tuple(np.atleast_1d(np.asarray(cuts, float)).tolist()),
+        None if thresholds is None else tuple(np.atleast_1d(np.asarray(thresholds, float)).tolist()),
         other,
         stamp,
         settings.get("nms"),
@@ -383,8 +383,8 @@ def _says(c: Comparison, q: int, before: bool) -> str:
 def _viewer_data(s: state.Shared, side: Any, i: int, selected: dict, name: str) -> dict[str, Any]:
     run = side.run
     width, height = run.image_size(i)
-    cuts = side.threshold
-    one = bool(len(cuts)) and bool((cuts == cuts[0]).all())
+    thresholds = side.threshold
+    one = bool(len(thresholds)) and bool((thresholds == thresholds[0]).all())
     data = {
         "key": f"{s.name}/{name}/{run.sample_ids[i]}",
         "name": pictures.name_of(run, i),
@@ -394,7 +394,7 @@ def _viewer_data(s: state.Shared, side: Any, i: int, selected: dict, name: str) 
         "place": "",
         "labelled": True,
         "classes": list(run.class_map.names),
-        "threshold": exact(cuts[:1])[0] if one else s.threshold,
+        "threshold": exact(thresholds[:1])[0] if one else s.threshold,
         "iou": side.matches.iou,
         "shown": None,
         "selected": selected,
@@ -406,7 +406,7 @@ def _viewer_data(s: state.Shared, side: Any, i: int, selected: dict, name: str) 
         "near": [],
     } | boxes_of(run, side.matches, i)
     # Both pictures keep to their own threshold, whatever the slider does meanwhile.
-    data["dets"]["cuts"] = data["truth"]["cuts"] = exact(cuts)
+    data["dets"]["cuts"] = data["truth"]["cuts"] = exact(thresholds)
     try:
         content, kind = pictures.picture(run, i)
         data["url"] = pictures.publish(content, kind, f"compare-{name}")

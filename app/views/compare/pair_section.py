@@ -25,9 +25,11 @@ def _strip(data: dict[str, Any], *, key: str, on_open: Any = _nothing) -> Any:
 
 @st.cache_resource(max_entries=8, show_spinner="Pairing the two runs")
 def _paired(
-    key: tuple, cuts: tuple, cut_b: float, other: str, stamp: tuple, _s: Any
+    key: tuple, thresholds: tuple, cut_b: float, other: str, stamp: tuple, _s: Any
 ) -> tuple[Pairing, list[Cause]]:
-    p = pair_runs(_s.run, state.run_and_matches(other, _s.iou)[0], _s.cuts, threshold_b=cut_b, iou=_s.iou)
+    p = pair_runs(
+        _s.run, state.run_and_matches(other, _s.iou)[0], _s.thresholds, threshold_b=cut_b, iou=_s.iou
+    )
     return p, explain_lost(p)
 
 

@@ -12,14 +12,14 @@ import streamlit as st
 
 from analysis.fiftyone.pull.changes import ChangeList, Truth, as_dataset, rescore, write_changed
 from analysis.fiftyone.pull.expectations import (
+    Expectation,
     Outcome,
-    Promise,
-    check_promises,
+    check_expectations,
     excuse,
-    load_promises,
-    promises_file,
-    promises_of,
-    save_promises,
+    expectations_file,
+    expectations_of,
+    load_expectations,
+    save_expectations,
 )
 from app.frame import state
 from detector.data import load_dataset
@@ -39,7 +39,7 @@ def bring_home(s: state.Shared, dataset: str | None) -> ChangeList:
 
     changes = pull_from_fiftyone(s.run, name=dataset)
     changes.save(list_file(s))
-    save_promises(promises_of(changes), promises_file(s.manifest.dataset.source))
+    save_expectations(expectations_of(changes), expectations_file(s.manifest.dataset.source))
     return changes
 
 
@@ -85,16 +85,19 @@ def promises_section(
     """Kept and broken promises of a run; with a second side, of both. Draws nothing where nothing was
     promised.
     """
-    promises = load_promises(promises_file(s.manifest.dataset.source))
-    if not promises:
+    expectations = load_expectations(expectations_file(s.manifest.dataset.source))
+    if not expectations:
         return
-    sides = [("this run", check_promises(s.run, promises, s.cuts, s.iou))]
+    sides = [("this run", check_expectations(s.run, expectations, s.thresholds, s.iou))]
     if after is not None:
         sides.append(
             (
                 "after",
-                check_promises(
-                    after, promises, s.cuts if cuts_after is None else cuts_after, iou_after or s.iou
+                check_expectations(
+                    after,
+                    expectations,
+                    s.thresholds if cuts_after is None else cuts_after,
+                    iou_after or s.iou,
                 ),
             )
         )
@@ -126,11 +129,11 @@ def promises_section(
     )
 
 
-def _excused_figures(s: state.Shared, promises: list[Promise]) -> None:
+def _excused_figures(s: state.Shared, expectations: list[Expectation]) -> None:
     """AP with and without the objects tagged ok-to-miss or label-wrong, always with their number."""
     from analysis.metrics.evaluate import evaluate
 
-    run, left_out = excuse(s.run, promises)
+    run, left_out = excuse(s.run, expectations)
     if not left_out:
         return
     with st.spinner("Measuring both ways"):
@@ -187,7 +190,7 @@ def section(s: state.Shared, dataset: str | None) -> None:
                 f" {_three(after['AP'])}), AP50 {_three(before['AP50'])} → {_three(after['AP50'])}."
             )
         _copies(s, changes)
-    _excused_figures(s, load_promises(promises_file(s.manifest.dataset.source)))
+    _excused_figures(s, load_expectations(expectations_file(s.manifest.dataset.source)))
     promises_section(s)
 
 

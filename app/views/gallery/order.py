@@ -141,7 +141,7 @@ def _sorted(s: Any, sort: str, rows: np.ndarray) -> np.ndarray:
     if sort in ("Surest mistake", "Surest detection"):
         m = s.chosen
         wrong = (m.det_kind == WRONG) | (sort == "Surest detection")
-        wrong &= m.det_scores >= s.class_cuts[m.det_classes]
+        wrong &= m.det_scores >= s.class_thresholds[m.det_classes]
         key = np.zeros(len(s.run), np.float32)
         np.maximum.at(key, m.det_rows[wrong], m.det_scores[wrong])
     elif sort == "Most missed":

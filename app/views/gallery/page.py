@@ -221,7 +221,7 @@ def main() -> None:
         {
             **_tiles(s, [int(i) for i in shown]),
             "threshold": s.threshold,
-            "cuts": s.drawn_cuts,
+            "cuts": s.drawn_thresholds,
             "shown": list(s.counted_classes) if s.counted_classes is not None else None,
             "picked": list(st.session_state.get("collected", {})),
         },

@@ -132,7 +132,7 @@ def _confidence(
     values = confidence_map(
         found or s.run.detections_of(i), class_ids=k, image_size=(image.shape[1], image.shape[0])
     )
-    cut = s.cut_of(row.name)
+    threshold = s.cut_of(row.name)
     shown = HeatMap(
         "confidence_map",
         values,
@@ -140,12 +140,12 @@ def _confidence(
         "confidence",
         forwards=1 if found is not None else 0,
     )
-    st.image(heat_picture(image, shown, threshold=cut, **drawn), width="stretch")
+    st.image(heat_picture(image, shown, threshold=threshold, **drawn), width="stretch")
     x1, y1, x2, y2 = (int(v) for v in np.clip(asked.arguments["box"], 0, [*shown.image_size] * 2))
     here = float(values[y1 : max(y1 + 1, y2), x1 : max(x1 + 1, x2)].max(initial=0))
     st.caption(
         f"Confidence for {row.name}, 0 to 1, {source}: at most {here:.2f} in this box. The line is the"
-        f" threshold {cut:.2f}, the faint one a third of it (almost detected)."
+        f" threshold {threshold:.2f}, the faint one a third of it (almost detected)."
     )
 
 
@@ -217,11 +217,11 @@ def _evidence(
         rival=question.rival,
     )
     if progress is not None and progress.stage == "done" and progress.heat is not None:
-        heat_found, cut = progress.heat, s.cut_of(row.name)
+        heat_found, threshold = progress.heat, s.cut_of(row.name)
         st.download_button(
             "Save the picture",
             lambda: evidence_files.png_of(
-                evidence_files.drawn(s.run, row, asked, question, image, heat_found, cut)
+                evidence_files.drawn(s.run, row, asked, question, image, heat_found, threshold)
             ),
             f"{evidence_files.stem(s.run, i, row, method, question)}.png",
             "image/png",

@@ -54,7 +54,7 @@ def stem(run: Any, i: int, row: Row, method: str, question: Question) -> str:
 
 
 def drawn(
-    run: Any, row: Row, asked: Asked, question: Question, picture: np.ndarray, heat: HeatMap, cut: float
+    run: Any, row: Row, asked: Asked, question: Question, picture: np.ndarray, heat: HeatMap, threshold: float
 ) -> np.ndarray:
     """RGB uint8: the map over its whole picture with a caption that says what it is."""
     from analysis.saliency.picture import figures, heat_picture
@@ -67,15 +67,21 @@ def drawn(
         else ""
     )
     caption = (
-        f"{heat.method} | {row.name}{about} {row.verdict} | {figures(heat)} | threshold {cut:g} |"
+        f"{heat.method} | {row.name}{about} {row.verdict} | {figures(heat)} | threshold {threshold:g} |"
         f" {run.manifest.detector.name}"
     )
     box = heat.target.box if question.side and heat.target is not None else np.asarray(asked.arguments["box"])
-    return heat_picture(picture, heat, box=box, verdict=asked.verdict, threshold=cut, caption=caption)
+    return heat_picture(picture, heat, box=box, verdict=asked.verdict, threshold=threshold, caption=caption)
 
 
 def facts_of(
-    run: Any, i: int, row: Row, question: Question, heat: HeatMap, verdict: Faithfulness | None, cut: float
+    run: Any,
+    i: int,
+    row: Row,
+    question: Question,
+    heat: HeatMap,
+    verdict: Faithfulness | None,
+    threshold: float,
 ) -> dict[str, Any]:
     """Everything about a map but its values, as JSON has it."""
     return heat.facts() | {
@@ -85,7 +91,7 @@ def facts_of(
         "verdict": row.verdict,
         "rather_than": question.rival or None,
         "side": question.side,
-        "threshold": cut,
+        "threshold": threshold,
         "detector": run.manifest.detector.name,
         "weights_hash": run.manifest.detector.weights_hash,
         "faithfulness": verdict.to_dict() if verdict else None,
@@ -102,13 +108,13 @@ def write(
     picture: np.ndarray,
     heat: HeatMap,
     verdict: Faithfulness | None,
-    cut: float,
+    threshold: float,
 ) -> Path:
     """Write a map's three files; returns the .json's path, which is written last."""
     name = stem(run, i, row, heat.method, question)
-    (folder / f"{name}.png").write_bytes(png_of(drawn(run, row, asked, question, picture, heat, cut)))
+    (folder / f"{name}.png").write_bytes(png_of(drawn(run, row, asked, question, picture, heat, threshold)))
     np.save(folder / f"{name}.npy", heat.full())
-    facts = facts_of(run, i, row, question, heat, verdict, cut)
+    facts = facts_of(run, i, row, question, heat, verdict, threshold)
     (folder / f"{name}.json").write_text(
         json.dumps(facts, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
     )

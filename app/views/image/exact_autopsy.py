@@ -79,7 +79,7 @@ def start(s: Any, spec: dict[str, Any]) -> Asking:
             _asked.popitem(last=False)[1].cancel()
     threading.Thread(
         target=_work,
-        args=(state, s.run, s.cuts, s.iou, s.matches, s.manifest.detector.weights_hash, spec),
+        args=(state, s.run, s.thresholds, s.iou, s.matches, s.manifest.detector.weights_hash, spec),
         daemon=True,
         name="exact",
     ).start()
@@ -89,7 +89,7 @@ def start(s: Any, spec: dict[str, Any]) -> Asking:
 def _work(
     state: Asking,
     run: Any,
-    cuts: np.ndarray,
+    thresholds: np.ndarray,
     iou: float,
     matches: Any,
     weights_hash: str,
@@ -111,7 +111,7 @@ def _work(
 
         state.result = autopsy(
             run,
-            cuts,
+            thresholds,
             iou,
             matches=matches,
             candidates=candidates,

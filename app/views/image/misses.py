@@ -43,15 +43,15 @@ def autopsy_of(s: Any) -> Autopsy:
 
 
 @st.cache_resource(max_entries=8, show_spinner="Finding why objects were missed")
-def _autopsy(key: tuple, cuts: tuple, _s: Any) -> Autopsy:
-    return autopsy(_s.run, _s.cuts, _s.iou, matches=_s.matches)
+def _autopsy(key: tuple, thresholds: tuple, _s: Any) -> Autopsy:
+    return autopsy(_s.run, _s.thresholds, _s.iou, matches=_s.matches)
 
 
 @st.cache_resource(max_entries=32, show_spinner="Replaying post-processing")
-def _exact(key: tuple, cuts: tuple, i: int, _s: Any, _spec: dict) -> Autopsy:
+def _exact(key: tuple, thresholds: tuple, i: int, _s: Any, _spec: dict) -> Autopsy:
     return autopsy(
         _s.run,
-        _s.cuts,
+        _s.thresholds,
         _s.iou,
         matches=_s.matches,
         candidates={i: heat._candidates(_s.run.version, i, _s, _spec)},
@@ -86,10 +86,10 @@ def best_of(s: Any, i: int) -> tuple[Autopsy, str]:
 def numbers(a: Autopsy, q: int) -> list[dict[str, str]]:
     """The evidence of a miss as lines of a table: what, value."""
     e, names = a.evidence, a.run.class_map.names
-    cut = float(a.cuts[a.matches.truth_classes[e.truth[q]]])
+    threshold = float(a.thresholds[a.matches.truth_classes[e.truth[q]]])
     rows = [
-        ("score for its class", shown(float(e.score[q]), cut) if e.score[q] >= 0 else ""),
-        ("threshold", f"{cut:.2f}"),
+        ("score for its class", shown(float(e.score[q]), threshold) if e.score[q] >= 0 else ""),
+        ("threshold", f"{threshold:.2f}"),
     ]
     rows.append(("IoU of the box with it", f"{e.iou[q]:.2f}" if e.iou[q] > 0 else ""))
     if e.other_class[q] >= 0:

@@ -65,7 +65,7 @@ def rows_of(s: Any, i: int) -> list[Row]:
     first_det, first_truth = int(d.offsets[i]), int(s.run.truth_offsets[i])
     out = []
     for k in range(first_det, int(d.offsets[i + 1])):
-        if d.scores[k] < s.class_cuts[d.class_ids[k]] or (
+        if d.scores[k] < s.class_thresholds[d.class_ids[k]] or (
             shown is not None and int(d.class_ids[k]) not in shown
         ):
             continue
@@ -88,7 +88,7 @@ def rows_of(s: Any, i: int) -> list[Row]:
         if not m.judged[i] or m.truth_ignored[j] or (shown is not None and int(t.class_ids[j]) not in shown):
             continue
         k, score = int(m.truth_det[j]), float(m.truth_score[j])
-        if k >= 0 and score >= s.class_cuts[t.class_ids[j]]:
+        if k >= 0 and score >= s.class_thresholds[t.class_ids[j]]:
             continue
         x1, y1, x2, y2 = (float(v) for v in t.xyxy[j])
         out.append(
@@ -217,12 +217,12 @@ def rivals(s: Any, i: int, row: Row, most: int = 4) -> list[dict[str, Any]]:
         {
             "class": s.run.class_map.names[d.class_ids[first + k]],
             "confidence": shown_score(
-                float(d.scores[first + k]), float(s.class_cuts[d.class_ids[first + k]])
+                float(d.scores[first + k]), float(s.class_thresholds[d.class_ids[first + k]])
             ),
             "IoU": float(overlap[k]),
             "verdict": (
                 "below the threshold"
-                if d.scores[first + k] < s.class_cuts[d.class_ids[first + k]]
+                if d.scores[first + k] < s.class_thresholds[d.class_ids[first + k]]
                 else _OF_KIND[int(s.matches.det_kind[first + k])]
             ),
         }

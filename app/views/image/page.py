@@ -239,7 +239,7 @@ def main() -> None:
         "has_next": at is not None and at + 1 < len(order),
         "point": s.point,
     } | boxes_of(s.run, s.matches, i)
-    data["dets"]["cuts"] = data["truth"]["cuts"] = s.drawn_cuts
+    data["dets"]["cuts"] = data["truth"]["cuts"] = s.drawn_thresholds
     try:
         content, kind = pictures.picture(s.run, i)
         data["url"] = pictures.publish(content, kind, "viewer")

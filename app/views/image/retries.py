@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from analysis.misses.retries import Again, try_again
+from analysis.misses.retries import Retry, retry
 from analysis.misses.run import Autopsy
 from app.frame.components import say_error
 from app.model.process import model_process
@@ -22,26 +22,26 @@ from detector.errors import BoxscopeError, ModelError
 def _tries(
     identity: str,
     truth: int,
-    cut: float,
+    threshold: float,
     bound: float,
     _run: Any,
     _i: int,
     _own: int,
     _spec: dict[str, Any],
     _hash: str,
-) -> list[Again]:
+) -> list[Retry]:
     process = model_process()
     if process.info(_spec).weights_hash != _hash:
         raise ModelError(
             "The detector at the run's source has changed since, so it may see this object otherwise."
         )
     rows = np.arange(_run.truth_offsets[_i], _run.truth_offsets[_i + 1])
-    return try_again(
+    return retry(
         partial(process.detect, _spec),
         _run.load_image(_i),
         _run.truth.xyxy[truth],
         _own,
-        cut=cut,
+        threshold=threshold,
         bound=bound,
         others=_run.truth.xyxy[rows[rows != truth]],
     )
@@ -71,7 +71,7 @@ def section(s: Any, a: Autopsy, q: int) -> None:
         tries = _tries(
             s.manifest.identity,
             truth,
-            float(a.cuts[class_id]),
+            float(a.thresholds[class_id]),
             s.iou,
             s.run,
             int(s.run.truth.rows[truth]),
@@ -88,7 +88,7 @@ def section(s: Any, a: Autopsy, q: int) -> None:
         f"Within reach: found with {found[0].change}."
         if found
         else (
-            f"None of these brings a {name} there above {float(a.cuts[class_id]):.2f}: it is beyond this"
+            f"None of these brings a {name} there above {float(a.thresholds[class_id]):.2f}: it is beyond this"
             " network here, or the picture does not show it."
         )
     )

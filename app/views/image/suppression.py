@@ -39,7 +39,7 @@ def section(s: Any, a: Autopsy, i: int, chosen: int | None) -> None:
                 " stored is changed."
             ),
         )
-        moved = move_nms(s.run, a.matches, a.cuts, i, replay, value)
+        moved = move_nms(s.run, a.matches, a.thresholds, i, replay, value)
         row = None if chosen is None else int(s.run.truth_offsets[i]) + chosen
         try:
             content, kind = pictures.picture(s.run, i)

@@ -230,7 +230,7 @@ def _boxes(s: state.Shared, asked: Asked) -> None:
     if boxes is None:
         st.caption("This run has no such class or part.")
         return
-    point = operating_point(s.run, s.cuts, iou=s.iou)
+    point = operating_point(s.run, s.thresholds, iou=s.iou)
     pages = max(1, -(-len(boxes) // crops.PAGE))
     if st.session_state.get("crop_page", 1) > pages:
         st.session_state["crop_page"] = pages
@@ -294,7 +294,7 @@ def _report(s: state.Shared) -> str:
     from analysis.report.build import build_report
 
     words = f"scores calibrated ({s.calibration.method})" if s.calibration else ""
-    return build_report(s.run, s.cuts, iou=s.iou, matches=s.matches, words=words).html
+    return build_report(s.run, s.thresholds, iou=s.iou, matches=s.matches, words=words).html
 
 
 def main() -> None:

@@ -76,13 +76,13 @@ def confusion_of(s: Any) -> Confusion:
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
-def _confusion(key: tuple, cuts: tuple, _s: Any) -> Confusion:
-    return _confusions(key, _s).at(_s.cuts)
+def _confusion(key: tuple, thresholds: tuple, _s: Any) -> Confusion:
+    return _confusions(key, _s).at(_s.thresholds)
 
 
 def cut_key(s: Any) -> tuple:
     """What the operating point's threshold is, hashable."""
-    return tuple(np.atleast_1d(np.asarray(s.cuts, np.float32)).tolist())
+    return tuple(np.atleast_1d(np.asarray(s.thresholds, np.float32)).tolist())
 
 
 def slices_of(s: Any, samples: int = 400) -> Slices:
@@ -94,11 +94,11 @@ def slices_of(s: Any, samples: int = 400) -> Slices:
 
 
 @st.cache_resource(max_entries=8, show_spinner="Resampling images for the intervals")
-def _slices(key: tuple, cuts: tuple, choice: tuple | None, samples: int, _s: Any) -> Slices:
+def _slices(key: tuple, thresholds: tuple, choice: tuple | None, samples: int, _s: Any) -> Slices:
     matches = _s.matches if choice is None else set_aside(_s.matches, _s.images, _s.counted_classes)
     return slice_run(
         _s.run,
-        _s.cuts,
+        _s.thresholds,
         iou=_s.iou,
         matches=matches,
         parts=_masks(key, _s) if choice is None else None,
@@ -139,7 +139,7 @@ def boxes_of(s: Any, asked: Asked) -> BoxList | None:
         if asked.parts[0] not in KINDS:
             return None
         return box_lists.of_kind(
-            s.run, errors_of(s), asked.parts[0], s.cuts, images=images, class_ids=s.counted_classes
+            s.run, errors_of(s), asked.parts[0], s.thresholds, images=images, class_ids=s.counted_classes
         )
     if asked.what == "cause":
         from app.views.image import misses
@@ -156,7 +156,7 @@ def boxes_of(s: Any, asked: Asked) -> BoxList | None:
         None
         if mask is None
         else box_lists.missed_among(
-            s.run, s.matches, what, mask, s.cuts, images=images, class_ids=s.counted_classes
+            s.run, s.matches, what, mask, s.thresholds, images=images, class_ids=s.counted_classes
         )
     )
 
@@ -177,7 +177,7 @@ def class_id(s: Any, name: str) -> int | None:
 def count_kinds(s: Any) -> dict[str, int]:
     """How many of each kind at the operating point, among the chosen images and classes."""
     errors, m = errors_of(s), s.matches
-    det_codes, object_codes = errors.at(s.cuts)
+    det_codes, object_codes = errors.at(s.thresholds)
     if s.class_ids is not None:
         det_codes = np.where(_chosen(s, m.det_rows, m.det_classes), det_codes, 0)
         object_codes = np.where(_chosen(s, m.truth_rows, m.truth_classes), object_codes, 0)

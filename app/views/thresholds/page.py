@@ -141,9 +141,9 @@ def _dragged() -> None:
 def _table(s: state.Shared) -> None:
     names, store = s.run.class_map.names, st.session_state
     held = store.get("_cuts")
-    fresh = s.saved.cuts if s.saved is not None else np.full(len(names), s.threshold, np.float32)
+    fresh = s.saved.thresholds if s.saved is not None else np.full(len(names), s.threshold, np.float32)
     # Untouched, the table follows the slider; once edited it keeps its numbers until saved or reset.
-    cuts, touched = (
+    thresholds, touched = (
         (held["cuts"], True)
         if held and held["run"] == s.name and len(held["cuts"]) == len(names)
         else (fresh, False)
@@ -172,7 +172,10 @@ def _table(s: state.Shared) -> None:
             rule = (name, value, wrong, missed)
             overall, by_class = _suggest(_key(s), rule, s)
             keep(
-                *_named(threshold_table.suggested(overall, by_class, cuts), threshold_table.rule_of(*rule)[0])
+                *_named(
+                    threshold_table.suggested(overall, by_class, thresholds),
+                    threshold_table.rule_of(*rule)[0],
+                )
             )
             st.rerun()
         if st.button("Reset", disabled=not touched, help="Every class back to what counts now."):
@@ -183,16 +186,16 @@ def _table(s: state.Shared) -> None:
     editor = f"cuts-{s.name}-{store.get('_editor', 0)}"
 
     def on_edit() -> None:
-        keep(threshold_table.edited(cuts, classes, store[editor]["edited_rows"]), "edited by hand", {})
+        keep(threshold_table.edited(thresholds, classes, store[editor]["edited_rows"]), "edited by hand", {})
 
-    now = counts(s.chosen, cuts)
+    now = counts(s.chosen, thresholds)
     st.markdown(
         _difference(now, base, s.threshold)
         if touched or s.saved is not None
         else f"Every class stands at {s.threshold:.2f}. Edit a threshold, or let them be suggested."
     )
     st.data_editor(
-        threshold_table.rows(s.chosen, names, classes, cuts, base, why),
+        threshold_table.rows(s.chosen, names, classes, thresholds, base, why),
         key=editor,
         hide_index=True,
         width="stretch",
@@ -237,7 +240,7 @@ def _table(s: state.Shared) -> None:
             "note": st.column_config.TextColumn(width=210),
         },
     )
-    _save(s, cuts, held["rule"] if touched else "")
+    _save(s, thresholds, held["rule"] if touched else "")
 
 
 def _named(found: tuple[np.ndarray, dict[int, str]], rule: str) -> tuple[np.ndarray, str, dict[int, str]]:
@@ -259,7 +262,7 @@ def _difference(now: Any, base: Any, threshold: float) -> str:
     )
 
 
-def _save(s: state.Shared, cuts: np.ndarray, rule: str) -> None:
+def _save(s: state.Shared, thresholds: np.ndarray, rule: str) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         name = st.text_input(
             "Save as", s.saved.name if s.saved is not None else s.name, key="save_as", width=260, max_chars=80
@@ -268,7 +271,7 @@ def _save(s: state.Shared, cuts: np.ndarray, rule: str) -> None:
         def save() -> None:
             file = thresholds_for(
                 s.run.class_map,
-                cuts,
+                thresholds,
                 operating_point(s.run, s.threshold, iou=s.iou),
                 default=s.threshold,
                 rule=rule or (s.saved.file.rule if s.saved else ""),

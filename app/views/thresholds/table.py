@@ -48,30 +48,30 @@ def suggested(
     """(thresholds float32 [K], class id -> why there is none); a class without a suggestion keeps what it has
     `now`.
     """
-    cuts, why = now.copy(), {}
+    thresholds, why = now.copy(), {}
     for k, s in enumerate(by_class):
         if s.threshold is None:
             why[k] = s.reason
         else:
-            cuts[k] = np.float32(s.threshold)
-    return cuts, why
+            thresholds[k] = np.float32(s.threshold)
+    return thresholds, why
 
 
 def rows(
     matches: Matches,
     names: tuple[str, ...],
     classes: list[int],
-    cuts: np.ndarray,
+    thresholds: np.ndarray,
     base: Counts,
     why: dict[int, str] | None = None,
 ) -> dict[str, list[Any]]:
     """Columns of the table.
 
     Args:
-        cuts: float32 [K], the thresholds as edited; base: counts at the slider's threshold, which the
+        thresholds: float32 [K], the thresholds as edited; base: counts at the slider's threshold, which the
             differences are against.
     """
-    at, before = counts(matches, cuts).per_class, base.per_class
+    at, before = counts(matches, thresholds).per_class, base.per_class
 
     def rate(values: np.ndarray) -> list[float | None]:
         return [None if np.isnan(values[k]) else 100 * float(values[k]) for k in classes]
@@ -81,7 +81,7 @@ def rows(
 
     table: dict[str, list[Any]] = {
         "class": [names[k] for k in classes],
-        "threshold": [float(f"{cuts[k]:.7g}") for k in classes],
+        "threshold": [float(f"{thresholds[k]:.7g}") for k in classes],
         "objects": at.objects[classes].tolist(),
         "correct": at.tp[classes].tolist(),
         "± correct": change(at.tp - before.tp),
@@ -96,11 +96,11 @@ def rows(
     return table
 
 
-def edited(cuts: np.ndarray, classes: list[int], edits: dict[int, dict[str, Any]]) -> np.ndarray:
+def edited(thresholds: np.ndarray, classes: list[int], edits: dict[int, dict[str, Any]]) -> np.ndarray:
     """The thresholds with the editor's changes (row -> {"threshold": value}); an emptied cell keeps its
     number.
     """
-    out = cuts.copy()
+    out = thresholds.copy()
     for row, change in edits.items():
         value = change.get("threshold")
         if value is not None and 0 <= int(row) < len(classes):

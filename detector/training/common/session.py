@@ -79,7 +79,7 @@ class Training(ABC):
         }
 
 
-def carry_out(
+def run_recipe(
     folder: TrainFolder,
     recipe: AnyRecipe,
     make: Callable[[], Training],

@@ -24,7 +24,7 @@ from detector.training.common.session import (
     OPTIMIZER,
     Training,
     TrainProgress,
-    carry_out,
+    run_recipe,
     versions,
 )
 from detector.training.sliding.folder import SlidingFolder, write_detector
@@ -88,7 +88,7 @@ def train_sliding_window(
         )
         return _Training(recipe, folder, found, seen, unreadable)
 
-    return carry_out(folder, recipe, make, resume=resume, progress=progress, should_stop=should_stop)
+    return run_recipe(folder, recipe, make, resume=resume, progress=progress, should_stop=should_stop)
 
 
 def load_patches(recipe: SlidingRecipe) -> tuple[Patches, int]:

@@ -30,7 +30,7 @@ from detector.training.common.session import (
     OPTIMIZER,
     Training,
     TrainProgress,
-    carry_out,
+    run_recipe,
     versions,
 )
 from detector.training.ssd.recipe import TrainRecipe
@@ -80,7 +80,7 @@ def train(
         chosen, held_out = load_splits(recipe) if dataset is None else (dataset, validation)
         return _Training(recipe, folder, chosen, held_out, validate)
 
-    return carry_out(folder, recipe, make, resume=resume, progress=progress, should_stop=should_stop)
+    return run_recipe(folder, recipe, make, resume=resume, progress=progress, should_stop=should_stop)
 
 
 def load_splits(recipe: TrainRecipe) -> tuple[Dataset, Dataset | None]:

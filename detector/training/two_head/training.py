@@ -25,7 +25,7 @@ from detector.training.common.session import (
     OPTIMIZER,
     Training,
     TrainProgress,
-    carry_out,
+    run_recipe,
     versions,
 )
 from detector.training.two_head.data import TwoHeadBatches
@@ -82,7 +82,7 @@ def train_two_head(
             on_evaluation or (lambda step, figures: False),
         )
 
-    return carry_out(folder, recipe, make, resume=resume, progress=progress, should_stop=should_stop)
+    return run_recipe(folder, recipe, make, resume=resume, progress=progress, should_stop=should_stop)
 
 
 class _Training(Training):

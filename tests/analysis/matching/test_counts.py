@@ -131,25 +131,25 @@ def test_a_broken_law_is_an_error():
 @settings(max_examples=40, deadline=None)
 @given(
     seed=st.integers(0, 10_000),
-    cuts=st.lists(st.floats(0, 1), min_size=4, max_size=4),
+    thresholds=st.lists(st.floats(0, 1), min_size=4, max_size=4),
     class_aware=st.booleans(),
 )
-def test_recount(seed, cuts, class_aware):
+def test_recount(seed, thresholds, class_aware):
     run = random_run(seed, images=5)
     m = match_run(run, class_aware=class_aware)
-    cuts = cuts if class_aware else cuts[0]
-    c = counts(m, cuts)
-    kept = run.detections.scores >= np.broadcast_to(np.float32(cuts), 4)[run.detections.class_ids]
+    thresholds = thresholds if class_aware else thresholds[0]
+    c = counts(m, thresholds)
+    kept = run.detections.scores >= np.broadcast_to(np.float32(thresholds), 4)[run.detections.class_ids]
     assert c.detections == kept.sum()
     assert (
         c.tp == (kept & (m.det_kind == CORRECT)).sum() and c.ignored == (kept & (m.det_kind == IGNORED)).sum()
     )
     assert c.fp == (kept & np.isin(m.det_kind, (WRONG, DUPLICATE))).sum()
     assert c.per_class.tp.sum() == c.tp and c.tp + c.fn == (~run.truth.crowd).sum()
-    each = image_counts(m, cuts)
+    each = image_counts(m, thresholds)
     for name in ("tp", "fp", "fn", "duplicates", "ignored", "objects", "detections"):
         assert getattr(each, name).sum() == getattr(c, name)
-    v = verdicts(m, cuts)
+    v = verdicts(m, thresholds)
     assert (v.objects == "missed").sum() == c.fn and (v.detections == "correct").sum() == c.tp
 
 

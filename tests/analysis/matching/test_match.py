@@ -271,10 +271,10 @@ def test_order_of_detections_changes_nothing(seed, shuffle):
 
 
 @settings(max_examples=25, deadline=None)
-@given(seed=st.integers(0, 10_000), cut=st.floats(0, 1))
-def test_what_happens_above_a_threshold_does_not_depend_on_what_lies_below(seed, cut):
+@given(seed=st.integers(0, 10_000), threshold=st.floats(0, 1))
+def test_what_happens_above_a_threshold_does_not_depend_on_what_lies_below(seed, threshold):
     run = random_run(seed, images=4)
-    keep = run.detections.scores >= np.float32(cut)
+    keep = run.detections.scores >= np.float32(threshold)
     whole = match_run(run)
     run.detections = run.detections.take(keep)
     np.testing.assert_array_equal(whole.det_kind[keep], match_run(run).det_kind)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from analysis import autopsy, autopsy_columns
 from analysis.matching.counts import counts
 from analysis.matching.match import match_run
-from analysis.matching.operating_point import class_cuts
+from analysis.matching.operating_point import class_thresholds
 from analysis.misses.causes import CAUSES
 from analysis.misses.prices import lowered, threshold_prices
 from analysis.misses.run import COLUMNS
@@ -44,10 +44,10 @@ OBJECTS = [
 ]
 
 
-def recount(run, cuts):
+def recount(run, thresholds):
     """Counts with every detection below its threshold thrown away before matching."""
     fewer = copy.copy(run)
-    fewer.detections = run.detections.take(run.detections.scores >= cuts[run.detections.class_ids])
+    fewer.detections = run.detections.take(run.detections.scores >= thresholds[run.detections.class_ids])
     return counts(match_run(fewer), 0.0)
 
 
@@ -210,10 +210,10 @@ def test_columns_for_a_push_stand_beside_the_truth():
 @given(st.integers(0, 10_000), st.sampled_from([0.0, 0.3, 0.55, 0.8, 1.0]), st.sampled_from([0.3, 0.5, 0.75]))
 def test_causes_sum_to_the_misses_and_every_proof_holds(seed, threshold, iou):
     run = random_run(seed, images=4)
-    cuts = class_cuts(threshold, 4) if seed % 2 else np.float32([threshold, 0.5, 0.2, 0.9])
-    a = autopsy(run, cuts, iou)
+    thresholds = class_thresholds(threshold, 4) if seed % 2 else np.float32([threshold, 0.5, 0.2, 0.9])
+    a = autopsy(run, thresholds, iou)
     m = match_run(run, iou)
-    assert sum(a.counts().values()) == len(a) == counts(m, cuts).fn and (a.evidence.cause > 0).all()
+    assert sum(a.counts().values()) == len(a) == counts(m, thresholds).fn and (a.evidence.cause > 0).all()
     assert (np.diff(a.evidence.truth) > 0).all() and not m.truth_ignored[a.evidence.truth].any()
     for q in range(len(a)):
         assert a.proof(q).holds, (a.sentence(q), a.proof(q).sentence())
@@ -226,11 +226,11 @@ def test_causes_sum_to_the_misses_and_every_proof_holds(seed, threshold, iou):
 def test_prices_are_what_a_recount_says(seed, threshold):
     run = random_run(seed, images=5, ties=bool(seed % 2))
     m = match_run(run)
-    cuts = np.float32([threshold, 0.5, 0.7, threshold])
-    now = recount(run, cuts)
-    a = autopsy(run, cuts)
+    thresholds = np.float32([threshold, 0.5, 0.7, threshold])
+    now = recount(run, thresholds)
+    a = autopsy(run, thresholds)
     for rescue in [r for q in range(len(a)) for r in a.rescues(q)] + a.best_changes():
-        then = recount(run, lowered(cuts, rescue))
+        then = recount(run, lowered(thresholds, rescue))
         assert (rescue.gained, rescue.wrong) == (then.tp - now.tp, then.fp - now.fp)
         assert (
             rescue.recall == pytest.approx(then.recall)
@@ -238,9 +238,9 @@ def test_prices_are_what_a_recount_says(seed, threshold):
             and rescue.gained >= 1
         )
     at = np.flatnonzero(a.evidence.back_score >= 0)
-    everyone = threshold_prices(m, cuts, None, a.evidence.back_score[at])
+    everyone = threshold_prices(m, thresholds, None, a.evidence.back_score[at])
     for k, q in enumerate(at.tolist()):
-        own, glob = cuts.copy(), np.minimum(cuts, a.evidence.back_score[q])
+        own, glob = thresholds.copy(), np.minimum(thresholds, a.evidence.back_score[q])
         own[m.truth_classes[a.evidence.truth[q]]] = a.evidence.back_score[q]
         assert (a.rescue_gained[q], a.rescue_wrong[q]) == (
             recount(run, own).tp - now.tp,
@@ -254,16 +254,16 @@ def test_prices_are_what_a_recount_says(seed, threshold):
 
 def test_the_best_change_of_a_class_is_the_best_of_all_its_thresholds():
     run = random_run(7, images=30, ties=False)
-    cuts = np.full(4, 0.6, np.float32)
+    thresholds = np.full(4, 0.6, np.float32)
     best = {(r.rule, r.class_id): r.f1 for r in autopsy(run, 0.6).best_changes(50)}
     for c in range(3):
         scores = run.detections.scores[(run.detections.class_ids == c) & (run.detections.scores < 0.6)]
         every = []
         for s in scores:
-            tried = cuts.copy()
+            tried = thresholds.copy()
             tried[c] = s
             then = recount(run, tried)
-            if then.tp > counts(match_run(run), cuts).tp:
+            if then.tp > counts(match_run(run), thresholds).tp:
                 every.append(then.f1)
         assert best[("class threshold", c)] == pytest.approx(max(every))
 

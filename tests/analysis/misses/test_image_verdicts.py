@@ -14,7 +14,7 @@ from analysis.matching.counts import counts
 from analysis.matching.match import match_run
 from analysis.misses.causes import CAUSES
 from analysis.misses.prices import THRESHOLDS
-from analysis.misses.replay import Bench, Replay, agrees, settings_in
+from analysis.misses.replay import Replay, TrialRun, agrees, settings_in
 from detector.boxes import iou
 from detector.core import Candidates
 from detector.nms import PostprocessSettings, replay
@@ -237,7 +237,7 @@ def test_without_a_replay_the_candidates_still_tell_what_they_can():
 
 def test_a_replay_must_give_the_stored_detections():
     run, shown, _ = planted(DOGS)
-    bench = Bench(run, match_run(run), 0)
+    bench = TrialRun(run, match_run(run), 0)
     columns = np.arange(3)
     assert agrees(Replay(shown, columns, DOGS).boxes(), bench.stored, 0.01, SIZE)
     assert not agrees(Replay(shown, columns, SETTINGS).boxes(), bench.stored, 0.01, SIZE)
@@ -309,9 +309,9 @@ def test_every_miss_of_a_random_picture_has_a_proof_that_replays(seed, pooled):
         assert list(zip(b.anchors.tolist(), b.class_ids.tolist())) == fast_nms(
             shown, settings.iou_threshold, 9
         )
-    cuts = np.float32([0.5, 0.3, 0.7])
-    result = autopsy(run, cuts, candidates={0: shown}, settings=stated)
-    before = counts(match_run(run), cuts)
+    thresholds = np.float32([0.5, 0.3, 0.7])
+    result = autopsy(run, thresholds, candidates={0: shown}, settings=stated)
+    before = counts(match_run(run), thresholds)
     assert result.replays and sum(result.counts().values()) == len(result) == before.fn
     for q in range(len(result)):
         assert result.proof(q).holds, (result.sentence(q), result.proof(q).sentence())
@@ -326,7 +326,7 @@ def test_every_miss_of_a_random_picture_has_a_proof_that_replays(seed, pooled):
                 loose = PostprocessSettings(
                     **(asdict(settings) | {r.rule: type(getattr(settings, r.rule))(r.value)} | caps)
                 )
-                after = counts(match_run(run_with(loose)[0]), cuts)
+                after = counts(match_run(run_with(loose)[0]), thresholds)
                 assert (after.tp - before.tp, after.fp - before.fp) == (r.gained, r.wrong)
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.misses.ranking import Ladder
+from analysis.misses.ranking import RankedCandidates
 from detector.greedy_nms import FULL, NOBODY, GreedyNMS
 from detector.nms import PostprocessSettings, select
 
@@ -50,7 +50,7 @@ def asked(ladder, floor, cap, total):
 @settings(max_examples=60, deadline=None)
 def test_every_question_in_any_order(seed, iou, questions):
     boxes, scores = material(seed)
-    ladder = Ladder(scores, boxes, iou, WINDOW)
+    ladder = RankedCandidates(scores, boxes, iou, WINDOW)
     for floor, cap, more in questions:
         assert asked(ladder, floor, cap, cap + more) == detections(boxes, scores, floor, iou, cap, cap + more)
 
@@ -61,7 +61,7 @@ def test_a_guess_right_or_wrong(wrong):
     boxes, scores = material(5)
     expected = detections(boxes, scores, 0.1, 0.4, 20, 30)
     guess = expected[:-3] + [(a, (c + 1) % 3) for a, c in expected[-3:]] if wrong else expected
-    ladder = Ladder(scores, boxes, 0.4, WINDOW, tuple(np.array(guess).T))
+    ladder = RankedCandidates(scores, boxes, 0.4, WINDOW, tuple(np.array(guess).T))
     assert asked(ladder, 0.1, 20, 30) == expected
     assert asked(ladder, 0.0, 50, 200) == detections(boxes, scores, 0.0, 0.4, 50, 200), (
         "and it goes on from there"
@@ -71,18 +71,18 @@ def test_a_guess_right_or_wrong(wrong):
 @pytest.mark.parametrize("guess", [([], []), ([140], [-1])], ids=["of nothing", "of no class"])
 def test_a_guess_of_nothing_is_none(guess):
     boxes, scores = material(5)
-    ladder = Ladder(scores, boxes, 0.4, WINDOW, tuple(np.array(side, np.int64) for side in guess))
+    ladder = RankedCandidates(scores, boxes, 0.4, WINDOW, tuple(np.array(side, np.int64) for side in guess))
     assert asked(ladder, 0.1, 20, 30) == detections(boxes, scores, 0.1, 0.4, 20, 30)
 
 
 def test_a_right_guess_saves_the_walk(monkeypatch):
     boxes, scores = material(5)
-    kept = Ladder(scores, boxes, 0.4, WINDOW).down_to(0.5)
+    kept = RankedCandidates(scores, boxes, 0.4, WINDOW).down_to(0.5)
     rows = np.flatnonzero(kept.rank > 0)
     walks = []
     walk = GreedyNMS._block
     monkeypatch.setattr(GreedyNMS, "_block", lambda self, *args: walks.append(1) or walk(self, *args))
-    told = Ladder(scores, boxes, 0.4, WINDOW, (kept.anchors[rows], kept.columns[rows]))
+    told = RankedCandidates(scores, boxes, 0.4, WINDOW, (kept.anchors[rows], kept.columns[rows]))
     assert (
         told.detections(0.5, 1000, len(rows)).tolist() == kept.detections(0.5, 1000, len(rows)).tolist()
         and not walks
@@ -93,7 +93,7 @@ def test_a_right_guess_saves_the_walk(monkeypatch):
 
 
 def test_an_empty_ladder():
-    ladder = Ladder(np.zeros((0, 2), np.float32), np.zeros((0, 4), np.float32), 0.5, WINDOW)
+    ladder = RankedCandidates(np.zeros((0, 2), np.float32), np.zeros((0, 4), np.float32), 0.5, WINDOW)
     assert not len(ladder.detections(0.0, 10, 10)) and ladder.row(3, 0) is None and ladder.ahead(0.0) == 0
 
 

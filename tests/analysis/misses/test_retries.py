@@ -8,8 +8,8 @@ import pytest
 from analysis import autopsy
 from analysis.matching.counts import counts
 from analysis.matching.match import match_run
-from analysis.misses.retries import crop_window, enlarged, hidden, quarters, stretched, try_again
-from analysis.misses.retry_prices import AGAIN, price_again
+from analysis.misses.retries import crop_window, enlarged, hidden, quarters, retry, stretched
+from analysis.misses.retry_prices import RETRIES, price_retries
 from detector.core import Detections
 from tests.analysis.builders import make_run
 
@@ -42,7 +42,7 @@ def sees_red(images):
 
 def test_a_small_object_is_found_in_a_crop():
     assert sees_red([scene()])[0].scores[0] == pytest.approx(40 / 140)
-    tried = {a.change: a for a in try_again(sees_red, scene(), BOX, 2)}
+    tried = {a.change: a for a in retry(sees_red, scene(), BOX, 2)}
     near, far = tried["a crop of 40×40 pixels around it"], tried["a crop of 80×80 pixels around it"]
     assert (near.found, near.score, near.iou) == (
         True,
@@ -55,7 +55,7 @@ def test_a_small_object_is_found_in_a_crop():
     assert larger.score == pytest.approx(40 / 88) and larger.iou == 1.0, (
         "a quarter is 88 pixels wide, the red 20 of them"
     )
-    assert try_again(sees_red, scene(), BOX, 1)[0].to_dict() == {
+    assert retry(sees_red, scene(), BOX, 1)[0].to_dict() == {
         "change": near.change,
         "found": False,
         "score": None,
@@ -67,7 +67,7 @@ def test_crops_stay_in_the_picture():
     assert crop_window(BOX, 2, (140, 90)) == (50, 20, 90, 60)
     assert crop_window(np.float32([0, 80, 10, 90]), 4, (140, 90)) == (0, 50, 40, 90)
     assert crop_window(np.float32([0, 0, 3, 2]), 2, (140, 12)) == (0, 0, 16, 12)
-    assert all("crop" not in a.change for a in try_again(sees_red, scene(), np.float32([0, 0, 139, 89]), 2))
+    assert all("crop" not in a.change for a in retry(sees_red, scene(), np.float32([0, 0, 139, 89]), 2))
 
 
 def test_a_neighbour_is_hidden_and_the_object_kept():
@@ -80,8 +80,7 @@ def test_a_neighbour_is_hidden_and_the_object_kept():
         image, BOX, np.zeros((0, 4))
     ) is None
     changes = [
-        a.change
-        for a in try_again(sees_red, image, BOX, 2, others=np.float32([[70, 20, 120, 60], [0, 0, 5, 5]]))
+        a.change for a in retry(sees_red, image, BOX, 2, others=np.float32([[70, 20, 120, 60], [0, 0, 5, 5]]))
     ]
     assert "1 neighbour hidden" in changes, "one overlaps it, the other does not"
 
@@ -113,32 +112,34 @@ def test_the_price_of_running_again_is_a_recount():
     run = make_run([(0, *BOX, 0.29, 1), (1, *BOX, 0.29, 1)], [(0, *BOX, 1)], num_images=2, sizes=(140, 90))
     run.load_image = lambda i: scene()
     m = match_run(run, 0.5)
-    cuts = np.float32([0.4, 0.4, 0.4])
-    assert counts(m, cuts).fn == 1 and autopsy(run, cuts, matches=m).counts()["below threshold"] == 1
+    thresholds = np.float32([0.4, 0.4, 0.4])
+    assert (
+        counts(m, thresholds).fn == 1 and autopsy(run, thresholds, matches=m).counts()["below threshold"] == 1
+    )
     told = []
     prices = {
-        change: price_again(
+        change: price_retries(
             change,
             lambda images: [
                 Detections(d.xyxy, d.scores, np.zeros(len(d), int), d.image_size) for d in sees_red(images)
             ],
             run,
             m,
-            cuts,
+            thresholds,
             [1],
             progress=lambda done, total: told.append((done, total)),
         )
-        for change in AGAIN
+        for change in RETRIES
     }
     assert told == [(1, 2), (2, 2)] * 2
-    for change in AGAIN:
+    for change in RETRIES:
         assert (prices[change].gained, prices[change].wrong, prices[change].whole) == (1, 1, True), change
-    only = price_again(
+    only = price_retries(
         "contrast stretched",
         lambda images: [Detections.empty((140, 90)) for _ in images],
         run,
         m,
-        cuts,
+        thresholds,
         [1],
         images=[0],
     )

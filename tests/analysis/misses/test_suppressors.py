@@ -71,7 +71,7 @@ def test_moved_the_suppressed_dog_comes_back_and_further_down_none_goes():
     at = int(a.evidence.truth[0])
 
     def moved(value):
-        return move_nms(run, a.matches, a.cuts, 0, a.replays[0], value)
+        return move_nms(run, a.matches, a.thresholds, 0, a.replays[0], value)
 
     still, wide = moved(DOGS.iou_threshold), moved(0.7)
     assert len(still.back) == len(still.gone) == still.wrong == 0 and len(still.graph) == 1
@@ -96,7 +96,7 @@ def test_the_drawing_leads_from_the_suppressed_box_to_the_one_that_ended_it():
     svg = suppressor_svg(
         run,
         0,
-        move_nms(run, a.matches, a.cuts, 0, a.replays[0], DOGS.iou_threshold),
+        move_nms(run, a.matches, a.thresholds, 0, a.replays[0], DOGS.iou_threshold),
         picture='/media/a.png?x="1"&y=2',
     )
     assert re.findall(r'<line x1="([\d.]+)" y1="([\d.]+)" x2="([\d.]+)" y2="([\d.]+)"', svg) == [
@@ -105,6 +105,6 @@ def test_the_drawing_leads_from_the_suppressed_box_to_the_one_that_ended_it():
     assert ">0.60</text>" in svg and "dog 0.71, suppressed" in svg and "dog 0.92, kept" in svg
     assert 'href="/media/a.png?x=&quot;1&quot;&amp;y=2"' in svg
     wide = suppressor_svg(
-        run, 0, move_nms(run, a.matches, a.cuts, 0, a.replays[0], 0.7), chosen=int(a.evidence.truth[0])
+        run, 0, move_nms(run, a.matches, a.thresholds, 0, a.replays[0], 0.7), chosen=int(a.evidence.truth[0])
     )
     assert "<line" not in wide and "comes back" in wide

@@ -135,8 +135,8 @@ def test_classes_are_paired_by_name():
 
 
 def test_one_threshold_a_class_and_another_for_b():
-    cuts = np.array([0.85, 0.5], np.float32)
-    assert pair_runs(run(A), run(A), cuts).figures()["objects_a"] == 3
+    thresholds = np.array([0.85, 0.5], np.float32)
+    assert pair_runs(run(A), run(A), thresholds).figures()["objects_a"] == 3
     assert pair_runs(run(A), run(A), 0.5, threshold_b=0.75).figures()["lost"] == 3
 
 

@@ -103,7 +103,7 @@ def trained(steps: int = 500, seed: int = 0):
 
 
 class PlantedDetector:
-    """The network as an open detector; see `detector.differentiable.OpenDetector`."""
+    """The network as an open detector; see `detector.differentiable.DifferentiableDetector`."""
 
     def __init__(self, model):
         from detector.keras_gradients import KerasGradients

@@ -196,7 +196,7 @@ def test_saved_and_loaded(tmp_path):
         and loaded.operating_point.iou == 0.6
         and loaded.operating_point.weights_hash == "0123"
     )
-    np.testing.assert_array_equal(loaded.cuts(NAMES), np.float32([0.42, 0.5, 0.3]))
+    np.testing.assert_array_equal(loaded.thresholds(NAMES), np.float32([0.42, 0.5, 0.3]))
 
 
 @pytest.mark.parametrize(
@@ -221,4 +221,4 @@ def test_files_that_say_something_else_are_refused(tmp_path, text, words):
 
 def test_a_class_nobody_knows():
     with pytest.raises(ConfigError, match="no class 'cart'.*did you mean car"):
-        Thresholds(classes={"cart": 0.5}).cuts(NAMES)
+        Thresholds(classes={"cart": 0.5}).thresholds(NAMES)

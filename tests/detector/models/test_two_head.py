@@ -9,7 +9,7 @@ import pytest
 
 from detector import load_detector
 from detector.core import ClassMap, Staged
-from detector.differentiable import OpenDetector
+from detector.differentiable import DifferentiableDetector
 from detector.errors import CapabilityError, ConfigError, InputError, ModelError
 from detector.models.two_head import TwoHeadDetector
 from detector.training.two_head.folder import TwoHeadFolder, TwoHeadSettings
@@ -151,7 +151,7 @@ def test_weights_of_another_network_are_refused(arrays):
 
 
 def test_gradients_of_both_heads_agree_with_small_steps(made):
-    assert isinstance(made, OpenDetector) and "gradients" in made.info.capabilities
+    assert isinstance(made, DifferentiableDetector) and "gradients" in made.info.capabilities
     image = patterned(61, 83, 7)
     frame = made.frame(image)
     assert frame.inputs.shape == (64, 96, 3) and frame.window == (0, 0, 96, 64) and frame.count == 1

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from detector.core import ClassMap
-from detector.differentiable import OpenDetector
+from detector.differentiable import DifferentiableDetector
 from detector.errors import CapabilityError, InputError
 from detector.models.sliding_window import SlidingWindow, load_sliding_window
 from detector.sliding.network import patch_classifier
@@ -33,7 +33,7 @@ def detector(tmp_path_factory):
 
 
 def test_each_scale_is_a_frame_that_answers_for_its_windows(detector):
-    assert isinstance(detector, OpenDetector) and "gradients" in detector.info.capabilities
+    assert isinstance(detector, DifferentiableDetector) and "gradients" in detector.info.capabilities
     closed = detector.candidates([IMAGE])[0]
     for level in (0, 1):
         rows = np.flatnonzero(closed.levels == level)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from detector.core import ClassMap
-from detector.differentiable import OpenDetector
+from detector.differentiable import DifferentiableDetector
 from detector.errors import InputError
 from detector.models.keras_ssd import KerasSSD
 from tests.detector.contract import patterned
@@ -30,7 +30,7 @@ def detector() -> KerasSSD:
 
 
 def test_its_frame_answers_as_the_detector_does(detector):
-    assert isinstance(detector, OpenDetector) and "gradients" in detector.info.capabilities
+    assert isinstance(detector, DifferentiableDetector) and "gradients" in detector.info.capabilities
     frame = detector.frame(IMAGE)
     assert (
         frame.inputs.shape == (96, 128, 3)

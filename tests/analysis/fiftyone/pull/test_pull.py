@@ -17,14 +17,14 @@ from analysis.fiftyone.pull.changes import (
     write_changed,
 )
 from analysis.fiftyone.pull.expectations import (
-    Promise,
-    check_promises,
+    Expectation,
+    check_expectations,
     excuse,
+    expectations_file,
+    expectations_of,
     find_objects,
-    load_promises,
-    promises_file,
-    promises_of,
-    save_promises,
+    load_expectations,
+    save_expectations,
 )
 from analysis.fiftyone.service import plugin
 from analysis.fiftyone_bridge import pull_from_fiftyone, push_to_fiftyone
@@ -171,32 +171,32 @@ def test_a_pull_needs_its_push(fo, tmp_path):
 def test_promises_by_hand(tmp_path):
     run = hand_made(tmp_path)
     must = [
-        Promise("must-detect", "a", 7, "car", (10, 8, 50, 40)),
-        Promise("must-detect", "a", 9, "dog", (60, 20, 90, 60)),
+        Expectation("must-detect", "a", 7, "car", (10, 8, 50, 40)),
+        Expectation("must-detect", "a", 9, "dog", (60, 20, 90, 60)),
     ]
     other = [
-        Promise("ok-to-miss", "b", None, "car", (21, 16, 70, 56)),
-        Promise("must-detect", "a", 7, "car", (90, 70, 99, 79)),
+        Expectation("ok-to-miss", "b", None, "car", (21, 16, 70, 56)),
+        Expectation("must-detect", "a", 7, "car", (90, 70, 99, 79)),
     ]
     assert find_objects(run, must + other) == [0, 1, 2, -1]
-    outcomes = check_promises(run, must + other)
+    outcomes = check_expectations(run, must + other)
     assert [o.state for o in outcomes] == ["kept", "broken", "excused", "lost"]
     assert outcomes[1].score == pytest.approx(
         0.3
     ) and "dog in a at [60, 20, 90, 60] is broken (seen at 0.30)" in str(outcomes[1])
-    assert [o.state for o in check_promises(run, must, 0.25)] == ["kept", "kept"]
+    assert [o.state for o in check_expectations(run, must, 0.25)] == ["kept", "kept"]
     excused, number = excuse(run, other)
     assert number == 1 and excused.truth.crowd.tolist() == [False, False, True]
     from analysis.matching.counts import counts
     from analysis.matching.match import match_run
 
     assert (counts(match_run(run)).fn, counts(match_run(excused)).fn) == (2, 1)
-    path = promises_file("/some/data")
-    save_promises(must, path)
-    assert load_promises(path) == must and load_promises(path.with_name("none.json")) == []
+    path = expectations_file("/some/data")
+    save_expectations(must, path)
+    assert load_expectations(path) == must and load_expectations(path.with_name("none.json")) == []
     path.write_text("{")
     with pytest.raises(DataError, match="promises cannot be read"):
-        load_promises(path)
+        load_expectations(path)
 
 
 def test_promises_come_from_tags(fo, tmp_path):
@@ -205,14 +205,14 @@ def test_promises_come_from_tags(fo, tmp_path):
     sample = fo.load_dataset("tags").first()
     sample.ground_truth.detections[1].tags = ["must-detect", "seen"]
     sample.save()
-    (promise,) = promises_of(pull_from_fiftyone(run, name="tags"))
+    (promise,) = expectations_of(pull_from_fiftyone(run, name="tags"))
     assert (promise.promise, promise.sample_id, promise.object_id, promise.label) == (
         "must-detect",
         "a",
         9,
         "dog",
     )
-    assert [o.state for o in check_promises(run, [promise])] == ["broken"]
+    assert [o.state for o in check_expectations(run, [promise])] == ["broken"]
 
 
 def test_fiftyone_finds_our_operator(fo, tmp_path, monkeypatch):

@@ -272,7 +272,7 @@ def test_the_evaluation_is_what_fiftyone_would_compute(fo, tmp_path, threshold):
     for name in ("accuracy", "precision", "recall", "fscore", "support"):
         assert ours.metrics()[name] == theirs.metrics()[name]
     assert ours.metrics()["AP50"] > 0
-    total = counts(match_run(run, 0.5), judge(run, threshold).cuts)
+    total = counts(match_run(run, 0.5), judge(run, threshold).thresholds)
     assert (data.sum("eval_tp"), data.sum("eval_fp"), data.sum("eval_fn")) == (total.tp, total.fp, total.fn)
     assert data.get_evaluation_info("eval").config.iou == 0.5
     for sample in data:

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from analysis.fiftyone.pull.changes import Change, ChangeList, Truth
-from analysis.fiftyone.pull.expectations import Outcome, Promise, promises_file, save_promises
+from analysis.fiftyone.pull.expectations import Expectation, Outcome, expectations_file, save_expectations
 from analysis.runs.store import open_run
 from app import cli
 from app.views.fiftyone import corrections as homecoming
@@ -48,7 +48,7 @@ def test_a_change_says_what_was_and_what_is():
 
 def test_broken_promises_come_first_and_a_score_may_be_missing():
     outcomes = [
-        Outcome(Promise("must-detect", s, None, "dog", (0, 0, 1, 1)), state, score)
+        Outcome(Expectation("must-detect", s, None, "dog", (0, 0, 1, 1)), state, score)
         for s, state, score in (("a", "kept", 0.9), ("b", "broken", -1.0), ("c", "lost", -1.0))
     ]
     rows = homecoming.promise_rows(outcomes)
@@ -63,12 +63,12 @@ def test_broken_promises_come_first_and_a_score_may_be_missing():
 def promised(pictures, tmp_path):
     run = run_of(pictures, tmp_path / "r")
     source = open_run(run).manifest.dataset.source
-    save_promises(
+    save_expectations(
         [
-            Promise("must-detect", "1", 1, "dog", (10.0, 10.0, 70.0, 50.0)),
-            Promise("ok-to-miss", "2", 3, "dog", (80.0, 10.0, 110.0, 70.0)),
+            Expectation("must-detect", "1", 1, "dog", (10.0, 10.0, 70.0, 50.0)),
+            Expectation("ok-to-miss", "2", 3, "dog", (80.0, 10.0, 110.0, 70.0)),
         ],
-        promises_file(source),
+        expectations_file(source),
     )
     return run
 

@@ -27,7 +27,7 @@ def at(tiny_run):
             run=run,
             matches=matches,
             threshold=threshold,
-            class_cuts=np.full(2, threshold, np.float32),
+            class_thresholds=np.full(2, threshold, np.float32),
             iou=0.5,
             class_ids=classes,
             counted_classes=classes,
