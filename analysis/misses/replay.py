@@ -469,7 +469,7 @@ __all__ = [
     "KEPT",
     "SETTINGS",
     "SUPPRESSED",
-    "Bench",
+    "TrialRun",
     "Boxes",
     "Change",
     "Proof",
