@@ -157,7 +157,7 @@ def test_saved_thresholds_of_other_classes_are_a_sentence(app, tiny_run, boxscop
 
     file = thresholds_for(ClassMap(("cat", "unicorn")), np.float32([0.2, 0.3]), operating_point(None))
     save_thresholds(file, boxscope_home / "thresholds" / "other.yaml")
-    at = app(PAGE, thresholds="other")
+    at = app(PAGE, cuts="other")
     no_trouble(at)
     assert any("does not fit this run" in c.value and "unicorn" in c.value for c in at.caption)
     assert component(at, "strip")["now"]["wrong"] == 3
