@@ -47,6 +47,7 @@ class Training:
         figures: of the newest look at the held-out images; best: {"figure", "value", "step"} or None.
         error: why it failed, one sentence; file: the file that is about.
         begun: Unix time at which it was asked for.
+        phase: what is done before the first step, with how far it is; notes: what was chosen or left out.
     """
 
     folder: Path
@@ -60,6 +61,8 @@ class Training:
     error: str = ""
     file: str = ""
     begun: float = 0.0
+    phase: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def live(self) -> bool:
@@ -139,6 +142,13 @@ def tried(folder: Path) -> jobs.Job | None:
     return next((job for job in jobs.jobs() if job.model == str(folder) and job.started >= made), None)
 
 
+def _notes(folder: Path) -> tuple[str, ...]:
+    try:
+        return tuple(json.loads((folder / "start.json").read_text(encoding="utf-8")).get("notes", ()))
+    except (OSError, ValueError):
+        return ()  # not written yet
+
+
 def read(folder: Path) -> Training:
     """How the training in this folder stands, whichever process runs it."""
     told = _told(folder)
@@ -152,6 +162,8 @@ def read(folder: Path) -> Training:
         "figures": told.get("figures") or state.get("figures") or {},
         "best": state.get("best"),
         "begun": _begun(folder),
+        "phase": told.get("phase") or "",
+        "notes": _notes(folder),
     }
     if lives and state.get("state") == "done" and not {"started", "step"} & told.keys():
         lives = False  # its process only has to end yet
@@ -241,7 +253,8 @@ def run_training(
             told = time.monotonic()
             _tell(
                 folder,
-                step=p.step,
+                step=0 if p.phase else p.step,
+                phase=f"{p.phase}: {p.step:,} of {p.steps:,}" if p.phase else "",
                 steps=p.steps,
                 rate=p.images_per_second,
                 seconds_left=p.seconds_left,

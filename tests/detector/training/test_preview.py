@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
+from detector.data import load_dataset
 from detector.errors import ConfigError, DataError, InputError
 from detector.training.preview import material
 from detector.training.ssd.recipe import TrainRecipe
@@ -36,8 +39,20 @@ def test_another_split_than_those_of_the_training_comes_first(tmp_path):
 
 
 def test_nothing_held_out_is_said(tmp_path):
-    found = material(TrainRecipe(data=str(voc_folder(tmp_path / "drawn"))))
+    folder = voc_folder(tmp_path / "drawn")
+    shutil.rmtree(folder / "ImageSets")
+    found = material(TrainRecipe(data=str(folder)))
     assert [(h.split, h.unseen) for h in found.held_out] == [(None, False)]
+
+
+def test_data_with_a_train_split_are_trained_on_by_it_alone(tmp_path):
+    folder = voc_folder(tmp_path / "drawn")
+    every = len(load_dataset(folder))
+    found = material(TrainRecipe(data=str(folder)))
+    train = load_dataset(folder, split="train")
+    assert found.images == len(train) < every
+    assert any(f"only its {len(train)} images are used for training" in line for line in found.words)
+    assert [(h.split, h.unseen) for h in found.held_out] == [("val", True)]
 
 
 def test_refusals(tmp_path):
