@@ -25,6 +25,7 @@ from app.commands import (
     report,
     start,
     sweeping,
+    thresholds,
     training,
     why,
 )
@@ -53,6 +54,7 @@ for module in (
     training,
     exporting,
     sweeping,
+    thresholds,
     parity,
 ):
     module.register(app)
