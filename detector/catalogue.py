@@ -93,7 +93,8 @@ def list_catalogue() -> list[Entry]:
         files.append(Path(extra))
     entries: dict[str, Entry] = {}
     for file in files:
-        if file.is_file():
+        # Without its own catalogue Boxscope is not wholly installed: an error, not an empty list.
+        if file == BUILT_IN or file.is_file():
             for name, entry in load_config(file, CatalogueConfig).detectors.items():
                 entries[name] = _entry(name, entry, file)
     return list(entries.values())
