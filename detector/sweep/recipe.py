@@ -20,7 +20,7 @@ from pydantic import Field, field_validator, model_validator
 
 from detector.config import Config, load_config
 from detector.errors import ConfigError
-from detector.training.two_head.recipe import TwoHeadRecipe, load_two_head_recipe
+from detector.training.two_head.recipe import TwoHeadRecipe
 
 
 class Range(Config):
@@ -87,7 +87,7 @@ class SweepRecipe(Config):
         Raises:
             ConfigError: it cannot be read, or is no two-head recipe.
         """
-        return applied(load_two_head_recipe(self.recipe), self.set)
+        return applied(TwoHeadRecipe.from_file(self.recipe), self.set)
 
     def trial(self, base: TwoHeadRecipe, values: Mapping[str, Any]) -> TwoHeadRecipe:
         """The recipe of one trial: the base with these values, started from the weights of its backbone."""

@@ -25,7 +25,7 @@ from detector.ssd.coder import BoxCoder
 from detector.ssd.preprocess import preprocess
 from detector.ssd.weights import assign_arrays, network_arrays, save_arrays
 from detector.training.common.batches import TrainingBatches, usable_boxes
-from detector.training.common.folder import TrainFolder, rounded
+from detector.training.common.folder import rounded
 from detector.training.common.material import ChosenSplits, Material, choose_splits, sound_material
 from detector.training.common.session import (
     LOG_EVERY,
@@ -35,6 +35,7 @@ from detector.training.common.session import (
     run_recipe,
     versions,
 )
+from detector.training.ssd.folder import SSDFolder
 from detector.training.ssd.recipe import TrainRecipe
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def train(
         ModelError: the starting weights do not fit, or the loss is no longer finite (names batch and files).
         ConfigError: the recipe asks for something this machine or backend cannot do.
     """
-    folder = TrainFolder(out)
+    folder = SSDFolder(out)
 
     def make(reading: Callable[[int, int], None]) -> _Training:
         if dataset is None:
@@ -127,7 +128,7 @@ class _Training(Training):
     def __init__(
         self,
         recipe: TrainRecipe,
-        folder: TrainFolder,
+        folder: SSDFolder,
         material: Material,
         validate: Validate | None,
     ):
