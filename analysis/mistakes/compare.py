@@ -194,7 +194,7 @@ def compare(
     images[images] = m_b.judged[b_rows[images]]
     if not images.any():
         raise InputError("compare: expected two runs over the same images; no image was judged in both.")
-    objects, b_objects = _same_objects(run_a, run_b, images, b_rows)
+    objects, b_objects = same_objects(run_a, run_b, images, b_rows)
     counted = m_a.truth_counted[objects] & m_b.truth_counted[b_objects]
     objects, b_objects = objects[counted], b_objects[counted]
     found_a = _found(m_a, threshold)[objects]
@@ -244,7 +244,7 @@ def _found(m: Matches, threshold: Threshold) -> np.ndarray:
     return found
 
 
-def _same_objects(
+def same_objects(
     run_a: Any, run_b: Any, images: np.ndarray, b_rows: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Rows of the two truth tables that are the same object, paired by image and object id.
