@@ -17,10 +17,10 @@ from app.commands.common import (
     percent,
     plural,
     print_json,
-    read_run,
     read_stored,
-    say,
 )
+from app.files.run_list import read_run
+from app.terminal import say
 from detector.errors import InputError
 
 BACKGROUND = "background"
