@@ -8,6 +8,7 @@ TensorFlow and FiftyOne are imported only by the commands that need them, when t
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 
@@ -25,19 +26,38 @@ from app.commands import (
     report,
     start,
     sweeping,
+    thresholds,
     training,
     why,
 )
 from detector.errors import BoxscopeError
 from detector.paths import os_sentence
+from detector.version import VERSION
 
 app = typer.Typer(
     name="boxscope",
-    help="See what an object detector sees, what it misses, and why.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"boxscope {VERSION}")
+        raise typer.Exit
+
+
+@app.callback()
+def boxscope(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print Boxscope's version.", callback=_print_version, is_eager=True),
+    ] = False,
+) -> None:
+    """See what an object detector sees, what it misses, and why."""
+
+
 for module in (
     start,
     data,
@@ -53,6 +73,7 @@ for module in (
     training,
     exporting,
     sweeping,
+    thresholds,
     parity,
 ):
     module.register(app)
@@ -63,7 +84,7 @@ def main() -> None:
     Ctrl-C.
     """
     try:
-        app()
+        app(prog_name="boxscope")
     except BoxscopeError as error:
         print(f"boxscope: {error}", file=sys.stderr)
         sys.exit(1)

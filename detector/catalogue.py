@@ -93,7 +93,8 @@ def list_catalogue() -> list[Entry]:
         files.append(Path(extra))
     entries: dict[str, Entry] = {}
     for file in files:
-        if file.is_file():
+        # Without its own catalogue Boxscope is not wholly installed: an error, not an empty list.
+        if file == BUILT_IN or file.is_file():
             for name, entry in load_config(file, CatalogueConfig).detectors.items():
                 entries[name] = _entry(name, entry, file)
     return list(entries.values())
@@ -184,11 +185,11 @@ def recognise(path: Path) -> str:
         ModelError: nothing Boxscope can read; the message says what it is and what would work.
     """
     if path.is_dir():
-        from detector.training.sliding.folder import is_sliding_window
+        from detector.sliding.stored import is_sliding_window
 
         if is_sliding_window(path):
             return "sliding_window"
-        from detector.training.two_head.folder import is_two_head
+        from detector.two_head.stored import is_two_head
 
         if is_two_head(path):
             return "two_head"

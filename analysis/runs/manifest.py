@@ -17,11 +17,11 @@ from detector.core import ClassMap, DetectorInfo
 from detector.data.dataset import Dataset
 from detector.errors import InputError, RunError
 from detector.paths import write_atomically
+from detector.version import VERSION
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
 PACKAGES = (
-    "boxscope",
     "numpy",
     "pyarrow",
     "opencv-python-headless",
@@ -148,7 +148,7 @@ def run_identity(fingerprint: str, weights_hash: str, floor: float) -> str:
 
 def package_versions() -> dict[str, str]:
     """The installed versions of what decides a run's answers; importing none of it."""
-    found = {"python": ".".join(map(str, sys.version_info[:3]))}
+    found = {"python": ".".join(map(str, sys.version_info[:3])), "boxscope": VERSION}
     for name in PACKAGES:
         try:
             found[name] = metadata.version(name)

@@ -36,6 +36,16 @@ def test_the_built_in_names():
     assert json.loads(json.dumps(entries["demo"].to_dict()))["title"] == "Demo detector (drawn scenes)"
 
 
+def test_a_built_in_catalogue_that_is_missing_or_broken_is_an_error(tmp_path, monkeypatch):
+    missing = tmp_path / "catalogue.yaml"
+    monkeypatch.setattr(catalogue, "BUILT_IN", missing)
+    with pytest.raises(ConfigError, match=r"catalogue\.yaml.*expected a YAML file: there is no such file"):
+        list_catalogue()
+    missing.write_text("detectors: [demo]\n")
+    with pytest.raises(ConfigError, match=r"catalogue\.yaml:1"):
+        list_catalogue()
+
+
 def test_a_detector_made_by_a_recipe_says_how_until_it_is_there():
     entry = {entry.name: entry for entry in list_catalogue()}["uiuc_cars"]
     assert (

@@ -47,7 +47,7 @@ def _table(rows: list[tuple[bytes, bytes]], snappy: bool) -> bytes:
 
 
 def _add(out: bytearray, block: bytes, snappy: bool) -> int:
-    stored = _compress(block) if snappy else block
+    stored = bytes(_compress(block)) if snappy else block
     kind = b"\x01" if snappy else b"\x00"
     out += stored + kind + struct.pack("<I", masked_crc32c(stored + kind))
     return len(stored)

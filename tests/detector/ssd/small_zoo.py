@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from detector.crc32c import masked_crc32c
 from detector.ssd.anchors import anchors
 from detector.ssd.coder import BoxCoder
 from detector.ssd.config import SSDConfig
@@ -61,12 +62,9 @@ def write_zoo_folder(
 
 def published(arrays: Mapping[str, np.ndarray]) -> ZooRecord:
     """A record as if these weights had been the published FPNLite."""
-    from detector.crc32c import masked_crc32c
-
     real = zoo_records()["ssd_mobilenet_v2_fpnlite_320x320_coco17_tpu-8"]
-    return ZooRecord(
-        real.name, 1, 1, {key: masked_crc32c(arrays[key]) for key in real.masked_crcs}, real.saved_model_keys
-    )
+    crcs = {key: masked_crc32c(arrays[key].tobytes()) for key in real.masked_crcs}
+    return ZooRecord(real.name, 1, 1, crcs, real.saved_model_keys)
 
 
 def export_saved_model(folder: Path, network, config: SSDConfig, *, name: str | None = None) -> Path:
