@@ -12,7 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from analysis.matching.match import Counts, Matches, counts, image_counts, match_run
+from analysis.matching.counts import Counts, counts, image_counts
+from analysis.matching.match import match_run
+from analysis.matching.matches import Matches
 from analysis.matching.operating_point import OperatingPoint, Threshold, class_thresholds, operating_point
 from analysis.queries import object_areas
 from analysis.runs.tables import DetectionTable
