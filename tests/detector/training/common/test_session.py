@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import pytest
 
 from detector.errors import DownloadError, RunError
-from detector.training.ssd.folder import SSDFolder as TrainFolder
 from detector.training.common.recipe import Recipe
 from detector.training.common.session import Training, run_recipe
+from detector.training.ssd.folder import SSDFolder as TrainFolder
 from detector.training.ssd.recipe import TrainRecipe
 
 
