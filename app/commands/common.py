@@ -5,11 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-<<<<<<< HEAD
-import tempfile
 import time
-=======
->>>>>>> main
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -198,7 +194,6 @@ def training_bar(what: str) -> Iterator[Any]:
             yield update
 
 
-<<<<<<< HEAD
 def _training_words(p: Any) -> str:
     """Loss, rate, speed, the newest figure and the time left of a TrainProgress."""
     seconds = None if p.seconds_left is None else int(p.seconds_left)
@@ -207,31 +202,6 @@ def _training_words(p: Any) -> str:
     return f"loss {p.loss:.4f}, rate {p.learning_rate:.2g}, {p.images_per_second:.1f} images/s{figure}{left}"
 
 
-@contextmanager
-def without_native_chatter() -> Iterator[None]:
-    """Keep what TensorFlow's C++ prints while it loads off the terminal; shown after all if something
-    fails.
-    """
-    sys.stderr.flush()
-    terminal = os.dup(2)
-    with tempfile.TemporaryFile() as kept:
-        os.dup2(kept.fileno(), 2)
-        try:
-            yield
-        except BoxscopeError:
-            raise
-        except Exception:
-            kept.seek(0)
-            os.write(terminal, kept.read())
-            raise
-        finally:
-            sys.stderr.flush()
-            os.dup2(terminal, 2)
-            os.close(terminal)
-
-
-=======
->>>>>>> main
 def plural(n: int, noun: str) -> str:
     """The noun for a number, without the number: "object", "objects", "classes", "boxes"."""
     return noun if n == 1 else noun + ("es" if noun.endswith(("s", "x")) else "s")

@@ -11,13 +11,8 @@ import streamlit as st
 
 from app.files import pictures
 from app.frame import state
-<<<<<<< HEAD
 from app.frame.components import plain, say_error
-from app.jobs import detection as jobs
-=======
-from app.frame.components import say_error
 from app.jobs import detection, exports, trainings
->>>>>>> main
 from app.jobs.process import alive, log_tail
 from app.jobs.rows import job_row, time_left
 from app.jobs.trainings import Training

@@ -11,7 +11,7 @@ from detector.errors import ConfigError, DataError, InputError
 from detector.training.preview import material
 from detector.training.ssd.recipe import TrainRecipe
 from detector.training.two_head.recipe import TwoHeadRecipe
-from tests.app.views.train.test_trainings import voc_folder
+from tests.app.jobs.test_trainings import voc_folder
 from tests.detector.sliding.drawn import QUICK, drawn_patches
 
 
