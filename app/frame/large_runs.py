@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 import streamlit as st
 
-from analysis.matching.match import Matches, match_run
+from analysis.matching.match import match_run
+from analysis.matching.matches import Matches, Verdict
 from analysis.runs.store import Run
 from analysis.runs.streamed import StreamedRun
 from app.files import pictures
@@ -200,10 +201,9 @@ def show_image(name: str, run: StreamedRun, i: int, threshold: float, iou: float
 def _boxes(window: Run, found: Matches, threshold: float) -> None:
     names, d = window.class_map.names, window.detections
     kept = np.flatnonzero(d.scores >= np.float32(threshold))
-    kinds = ("wrong", "correct", "duplicate", "ignored", "unlabelled")
     rows = [
         {
-            "verdict": kinds[found.det_kind[k]],
+            "verdict": Verdict(found.det_kind[k]).word,
             "class": names[d.class_ids[k]],
             "confidence": float(d.scores[k]),
             "IoU": float(found.det_iou[k]),

@@ -14,7 +14,9 @@ from pathlib import Path
 import numpy as np
 import streamlit as st
 
-from analysis.matching.match import Counts, Matches, counts, image_counts, match_run
+from analysis.matching.counts import Counts, counts, image_counts
+from analysis.matching.match import match_run
+from analysis.matching.matches import Matches
 from analysis.matching.operating_point import Threshold, class_thresholds, operating_point
 from analysis.runs.manifest import Manifest
 from analysis.runs.store import Run, RunSummary

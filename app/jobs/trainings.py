@@ -7,6 +7,7 @@ FOLDER/progress.json  how far the process is, and why it ended early
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
@@ -46,6 +47,7 @@ class TrainJob(ProcessJob):
         seconds_left: at that rate; None while unknown.
         figures: of the newest evaluation of the held-out images.
         file: what the error is about.
+        phase: what it does before its first step, in words; "" while it trains.
     """
 
     WHAT: ClassVar = "The training"
@@ -59,6 +61,7 @@ class TrainJob(ProcessJob):
     seconds_left: float | None = None
     figures: dict[str, float] = field(default_factory=dict)
     file: str = ""
+    phase: str = ""
 
     def execute(self) -> int:
         """Train by the recipe of the folder, then run the result on images it was not trained with."""
@@ -99,6 +102,7 @@ class Training:
         figures: of the newest look at the held-out images; best: {"figure", "value", "step"} or None.
         error: why it failed, one sentence; file: the file that is about.
         begun: Unix time at which it was asked for.
+        phase: what is done before the first step, with how far it is; notes: what was chosen or left out.
     """
 
     folder: Path
@@ -112,6 +116,8 @@ class Training:
     error: str = ""
     file: str = ""
     begun: float = 0.0
+    phase: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def live(self) -> bool:
@@ -190,6 +196,13 @@ def tried(folder: Path) -> detection.Detection | None:
     return next((job for job in detection.jobs() if job.model == str(folder) and job.started >= made), None)
 
 
+def _notes(folder: Path) -> tuple[str, ...]:
+    try:
+        return tuple(json.loads((folder / "start.json").read_text(encoding="utf-8")).get("notes", ()))
+    except (OSError, ValueError):
+        return ()  # not written yet
+
+
 def read(folder: Path) -> Training:
     """How the training in this folder stands, whichever process runs it."""
     # The lock is looked at before the state: a training writes its end before it lets go.
@@ -202,6 +215,8 @@ def read(folder: Path) -> Training:
         "figures": job.figures or state.get("figures") or {},
         "best": state.get("best"),
         "begun": _begun(folder),
+        "phase": job.phase,
+        "notes": _notes(folder),
     }
     if lives and state.get("state") == "done" and not (job.started or job.step):
         lives = False  # its process only has to end yet
@@ -289,7 +304,8 @@ def run_training(
         if time.monotonic() - written > STEP:
             written = time.monotonic()
             job.save(
-                step=p.step,
+                step=0 if p.phase else p.step,
+                phase=f"{p.phase}: {p.step:,} of {p.steps:,}" if p.phase else "",
                 steps=p.steps,
                 rate=p.images_per_second,
                 seconds_left=p.seconds_left,

@@ -157,7 +157,7 @@ def test_a_run_whose_files_changed_shows_what_it_remembers(tiny_run, pictures):
 
 
 def test_what_a_finding_shows(pictures):
-    from analysis.datasets.doctor import Finding, Place
+    from analysis.datasets.findings import Finding, Place
 
     dataset = load_dataset(pictures / "instances.json")
     pair = Finding("labelled twice", "warning", 1, "", "", (Place("", "", None, (0,), (0, 1)),))

@@ -11,7 +11,7 @@ import numpy as np
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from analysis.matching.match import counts
+from analysis.matching.counts import counts
 from analysis.matching.operating_point import operating_point
 from analysis.metrics.evaluate import evaluate
 from analysis.metrics.pycocotools_check import parity
@@ -117,13 +117,13 @@ def _curves(s: state.Shared, line: DeltaGenerator) -> None:
 
 
 def _one_class(s: state.Shared, k: int) -> Any:
-    from analysis.matching.match import Counts
+    from analysis.matching.counts import Counts
 
     c = s.counts.per_class
     return Counts(
         *(
             int(getattr(c, f)[k])
-            for f in ("tp", "fp", "fn", "duplicates", "ignored", "unlabelled", "objects", "detections")
+            for f in ("tp", "fp", "fn", "duplicates", "ignored", "unjudged", "objects", "detections")
         )
     )
 

@@ -11,7 +11,7 @@ import streamlit as st
 
 from app.files import pictures
 from app.frame import state
-from app.frame.components import say_error
+from app.frame.components import plain, say_error
 from app.jobs import detection, exports, trainings
 from app.jobs.process import alive, log_tail
 from app.jobs.rows import job_row, time_left
@@ -70,6 +70,7 @@ def _head(t: Training, controls: bool) -> None:
     with st.container(border=True):
         if not controls or t.stage == "done":
             st.progress(t.fraction, _sentence(t))
+            _notes(t)
             return
         words, button = st.columns([5, 1], vertical_alignment="center")
         words.progress(t.fraction, _sentence(t))
@@ -100,10 +101,16 @@ def _head(t: Training, controls: bool) -> None:
             )
 
 
+def _notes(t: Training) -> None:
+    for note in t.notes:
+        st.caption(plain(note))
+
+
 def _sentence(t: Training) -> str:
     parts = [f"**{t.folder.name}**"]
     if t.stage == "starting":
-        parts.append("reading the data and loading the network" if not t.step else f"loading step {t.step:,}")
+        loading = "reading the data and loading the network" if not t.step else f"loading step {t.step:,}"
+        parts.append(t.phase or loading)
     elif t.stage == "stopping":
         parts.append("stopping after the step in hand")
     elif t.stage in ("stopped", "interrupted"):
