@@ -14,6 +14,7 @@ import numpy as np
 
 from analysis.matching.greedy import fitting_pairs, greedy
 from analysis.matching.matches import Matches, Verdict
+from analysis.runs.classes import one_label_space
 from analysis.runs.streamed import StreamedRun
 from detector.core import Annotations, Detections
 from detector.errors import InputError
@@ -187,7 +188,9 @@ def match(
     """Match one image's detections with its annotations, two lists of them, or (alone) a whole run.
 
     Detections may come in any order; equal scores keep theirs. An image whose annotations are None is
-    unlabelled: its detections are neither correct nor wrong.
+    unlabelled: its detections are neither correct nor wrong. Where both sides say their classes, as what comes
+    from `detect` and from a Dataset does, classes are matched by name as in a run: detections of classes that the
+    data set lacks get the numbers after its own.
 
     Raises:
         InputError: the lists differ in length, the IoU is not in (0, 1], or a choice is unknown.
@@ -202,6 +205,7 @@ def match(
             f"match: expected one Annotations (or None) an image, got {len(detections)} detections and"
             f" {len(truth)}."
         )
+    detections = one_label_space(detections, truth).detections
     known = [a if a is not None else Annotations.empty((1, 1)) for a in truth]
 
     def column(items: Sequence[Any], name: str, width: int | None = None) -> np.ndarray:

@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from analysis.thresholds.files import load_thresholds
 from app.jobs.job import ProcessJob
 from app.jobs.trainings import recipe_file
-from detector.errors import CapabilityError, InputError
+from detector.errors import CapabilityError, ImageError, InputError
 
 if TYPE_CHECKING:
+    from detector.core import ClassMap
     from detector.data.dataset import Dataset
 
 FORMS = {
@@ -44,7 +46,8 @@ def write_export(
     to: str,
     precision: str = "float32",
     form: str = "detections",
-    nms: str = "fast",
+    nms: str | None = None,
+    thresholds: str | Path | None = None,
     images: Callable[[], Sequence[np.ndarray]] | None = None,
 ) -> tuple[Path, str]:
     """Load a detector and write it as a SavedModel or a .tflite; what was written, and the detector's name.
@@ -52,7 +55,8 @@ def write_export(
     Args:
         to: "saved_model" or "tflite"; precision, form, nms: see `detector.export.ssd_tflite.export_tflite`. A
             two-head detector has no post-processing to write: form and nms say nothing to it.
-        images: called for the pictures int8 needs.
+        thresholds: a file of saved thresholds that the .tflite is to carry.
+        images: called for the images int8 needs.
 
     Raises:
         CapabilityError: it is none of Boxscope's own SSD or two-head networks. Whatever the exporters raise.
@@ -83,25 +87,66 @@ def write_export(
 
     pictures = None if images is None else images()
     return (
-        export_tflite(detector, destination, precision=precision, form=form, nms=nms, images=pictures),
+        export_tflite(
+            detector,
+            destination,
+            precision=precision,
+            form=form,
+            nms=nms,
+            thresholds=_by_class(thresholds, detector.info.class_map),
+            images=pictures,
+        ),
         detector.info.name,
     )
 
 
-def pick_pictures(dataset: Dataset, most: int = PICTURES) -> list[np.ndarray]:
-    """Pictures that set the number ranges, evenly spread over the data set: neighbours in a file are often
-    alike.
+def _by_class(thresholds: str | Path | None, class_map: ClassMap) -> dict[str, float] | None:
+    if thresholds is None:
+        return None
+    values = load_thresholds(thresholds).thresholds(class_map)
+    return {name: round(float(value), 6) for name, value in zip(class_map.names, values)}
+
+
+def pick_pictures(
+    dataset: Dataset, most: int = PICTURES, say: Callable[[str], None] | None = None
+) -> list[np.ndarray]:
+    """Images that set the number ranges, evenly spread over the data set: neighbours in a file are often alike.
+
+    An image that cannot be read is left out and named.
+
+    Args:
+        most: at most this many.
+        say: called with one sentence on what was taken and what was left out.
 
     Raises:
-        InputError: the data set is empty.
+        InputError: the data set is empty, or none of the chosen images can be read.
     """
     if not len(dataset):
         raise InputError(f"{dataset.name}: expected pictures to set the number ranges by, found none.")
     rows = np.linspace(0, len(dataset) - 1, min(most, len(dataset))).round().astype(int)
-    return [dataset.load_image(int(i)) for i in rows]
+    images, unreadable = [], []
+    for i in rows:
+        try:
+            images.append(dataset.load_image(int(i)))
+        except ImageError as error:
+            unreadable.append(str(error))
+    if not images:
+        raise InputError(
+            f"{dataset.name}: expected images to set the number ranges by, none of {len(rows)} can be read"
+            f" ({unreadable[0]})."
+        )
+    if say is not None:
+        left = f"; left out, as they cannot be read: {'; '.join(unreadable[:3])}" if unreadable else ""
+        more = f" and {len(unreadable) - 3} more" if len(unreadable) > 3 else ""
+        say(
+            f"int8: number ranges from {len(images)} of {len(dataset):,} images of {dataset.name}{left}{more}"
+        )
+    return images
 
 
-def own_pictures(training: Path, most: int = PICTURES) -> list[np.ndarray]:
+def own_pictures(
+    training: Path, most: int = PICTURES, say: Callable[[str], None] | None = None
+) -> list[np.ndarray]:
     """Pictures of a training's own training split.
 
     Raises:
@@ -110,7 +155,7 @@ def own_pictures(training: Path, most: int = PICTURES) -> list[np.ndarray]:
     from detector.training.preview import material
     from detector.training.recipes import read_recipe
 
-    return pick_pictures(material(read_recipe(recipe_file(training))).datasets[0], most)
+    return pick_pictures(material(read_recipe(recipe_file(training))).datasets[0], most, say)
 
 
 @dataclass(frozen=True, kw_only=True)
