@@ -14,16 +14,8 @@ import numpy as np
 
 from analysis.average_precision import average_precision
 from analysis.matching.counts import image_counts
-from analysis.matching.match import (
-    CORRECT,
-    DUPLICATE,
-    IGNORED,
-    UNLABELLED,
-    Matches,
-    labelled_classes,
-    match_columns,
-    match_run,
-)
+from analysis.matching.match import labelled_classes, match_columns, match_run
+from analysis.matching.matches import Matches, Verdict
 from analysis.matching.operating_point import Threshold
 
 METRICS = ("AP", "AP50", "recall", "F1")
@@ -112,11 +104,11 @@ def measure(run: Any, images: np.ndarray, threshold: Threshold, *, iou: float = 
     swayed = np.zeros((len(IOUS), k, len(images)))
     for j, bound in enumerate(IOUS):
         kinds = _kinds_at(run, base, bound)[order]
-        ranked = kinds != IGNORED
+        ranked = kinds != Verdict.IGNORED
         for c in np.flatnonzero(objects.any(axis=1)).tolist():
             part = slice(ends[c], ends[c + 1])
             kept = ranked[part]
-            correct = (kinds[part] == CORRECT)[kept]
+            correct = (kinds[part] == Verdict.CORRECT)[kept]
             aps[j, c] = average_precision(correct, int(objects[c].sum()))
             swayed[j, c] = ap_influence(rows[part][kept], scores[part][kept], correct, objects[c])[1]
     values: dict[str, float] = {}
@@ -142,7 +134,7 @@ def _objects(m: Matches, place: np.ndarray, k: int, n: int) -> np.ndarray:
 def _ranking(m: Matches, place: np.ndarray, k: int) -> np.ndarray:
     """int64, the detections that take part, by class and then falling score: judged ones of the first k classes, of
     each image and class the best MOST_DETECTIONS."""
-    taking = np.flatnonzero((place[m.det_rows] >= 0) & (m.det_kind != UNLABELLED) & (m.det_classes < k))
+    taking = np.flatnonzero((place[m.det_rows] >= 0) & (m.det_kind != Verdict.UNJUDGED) & (m.det_classes < k))
     by_image = taking[np.lexsort((-m.det_scores[taking], m.det_classes[taking], m.det_rows[taking]))]
     key = m.det_rows[by_image].astype(np.int64) * max(k, 1) + m.det_classes[by_image]
     first = np.flatnonzero(np.diff(key, prepend=-1))
@@ -157,7 +149,7 @@ def _kinds_at(run: Any, base: Matches, bound: float) -> np.ndarray:
     if bound == base.iou:
         return base.det_kind
     d, t = run.detections, run.truth
-    fitting = np.flatnonzero(np.isin(base.det_kind, (CORRECT, DUPLICATE, IGNORED)))
+    fitting = np.flatnonzero(np.isin(base.det_kind, (Verdict.CORRECT, Verdict.DUPLICATE, Verdict.IGNORED)))
     again = match_columns(
         d.rows[fitting],
         d.xyxy[fitting],

@@ -113,7 +113,7 @@ def _ask_everywhere(s: state.Shared) -> None:
         _watch_asking(s)
     else:
         if asking is not None:
-            st.caption(asking.error)
+            st.caption(asking.error or "Stopped; the causes come from the run's detections.")
         words, button = st.columns([3, 1], vertical_alignment="center")
         words.caption(
             f"{stored} The detector's candidates tell more: which were suppressed or capped, which no anchor"
@@ -141,8 +141,8 @@ def _watch_asking(s: state.Shared) -> None:
     left = "" if asking.seconds_left is None else f" · {asking.seconds_left:.0f} s left"
     with words:
         st.progress(
-            asking.done / max(asking.total, 1),
-            f"Asking the detector · {asking.done:,} of {asking.total:,} images{left}",
+            asking.fraction,
+            f"Running the detector · {asking.done:,} of {asking.total:,} images{left}",
         )
     button.button("Cancel", on_click=asking.cancel, width="stretch")
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from analysis.average_precision import average_precision
-from analysis.matching.match import CORRECT, IGNORED, match_run
+from analysis.matching.match import match_run
+from analysis.matching.matches import Verdict
 from analysis.metrics.evaluate import evaluate
 from analysis.mistakes.influence import ap_influence, measure, ratio_influence
 from analysis.mistakes.significance import common_images, difference_of, holm, significance, standings
@@ -113,14 +114,14 @@ def test_the_error_is_that_of_the_paired_bootstrap(generated):
 def ap50(matches, times):
     """AP50 of 3 classes where every image counts this many times."""
     order = np.argsort(-matches.det_scores, kind="stable")
-    order = order[matches.det_kind[order] != IGNORED]
+    order = order[matches.det_kind[order] != Verdict.IGNORED]
     counted = matches.truth_counted
     values = []
     for k in range(3):
         mine = order[matches.det_classes[order] == k]
         again = np.repeat(mine, times[matches.det_rows[mine]])
         objects = times[matches.truth_rows[counted & (matches.truth_classes == k)]].sum()
-        values.append(average_precision(matches.det_kind[again] == CORRECT, int(objects)))
+        values.append(average_precision(matches.det_kind[again] == Verdict.CORRECT, int(objects)))
     return np.mean(values)
 
 
