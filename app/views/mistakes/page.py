@@ -282,7 +282,7 @@ def _boxes(s: state.Shared, asked: MistakesRequest) -> None:
         st.caption("There are none at this operating point.")
         return
     crop_strip(
-        {"crops": crops.payload(s.run, s.matches, boxes, (number - 1) * crops.PAGE)},
+        {"crops": crops.payload(s.run, s.matches, boxes, (number - 1) * crops.PAGE, threshold=s.thresholds)},
         key="crops",
         on_open=lambda: _open(s, boxes),
     )
