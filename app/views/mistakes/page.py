@@ -70,7 +70,7 @@ def _kinds(s: state.Shared, asked: MistakesRequest | None, line: DeltaGenerator)
     if errors.dap[top]:
         what = "missed objects" if top == "missed" else f"{top} mistakes"
         st.markdown(
-            f"Most is lost to **{what}**: mending them all would lift AP at IoU {s.iou:.2f} from"
+            f"Most is lost to **{what}**: fixing all of them would raise AP at IoU {s.iou:.2f} from"
             f" {errors.ap:.3f} to {errors.ap + errors.dap[top]:.3f}. {NOT_ADDITIVE}"
         )
     bar_rows(
@@ -89,7 +89,7 @@ def _kinds(s: state.Shared, asked: MistakesRequest | None, line: DeltaGenerator)
         )
     whole = "" if s.class_ids is None else " It is of every class and image, whatever is chosen on the left."
     st.caption(
-        f"What mending adds (dAP) counts every stored score; the threshold does not move it.{whole}",
+        f"What fixing adds (dAP) counts every stored score; the threshold does not move it.{whole}",
         help=(
             f"TIDE's kinds. On background: IoU of {errors.background_iou:.2f} or less with everything. An"
             " object with a localisation or classification mistake on it counts there, not as missed. Of an"
