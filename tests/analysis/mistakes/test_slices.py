@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from analysis.matching.match import match_run
-from analysis.mistakes.slices import border_objects, crowded_objects, slice_run
+from analysis.mistakes.slices import _intervals, border_objects, crowded_objects, slice_run
 from detector.errors import InputError
 from tests.analysis.builders import make_run
 
@@ -124,3 +124,11 @@ def test_seeded_and_extra_and_checked():
     for kwargs in ({"samples": 1}, {"confidence": 1.0}, {"extra": {("a", "b"): np.ones(3, bool)}}):
         with pytest.raises(InputError):
             slice_run(run, **kwargs)
+
+
+def test_an_interval_leaves_half_of_the_rest_out_at_either_end():
+    """101 draws whose ratios are 0, .01, ... 1."""
+    part, whole = np.arange(101, dtype=np.float32)[:, None] / 100, np.ones((101, 1), np.float32)
+    assert _intervals(np.eye(101, dtype=np.float32), part, whole, 0.95)[0] == pytest.approx((0.025, 0.975))
+    assert _intervals(np.eye(101, dtype=np.float32), part, whole, 0.5)[0] == pytest.approx((0.25, 0.75))
+    assert slice_run(RUN, samples=10).confidence == 0.95
