@@ -202,6 +202,30 @@ def _training_words(p: Any) -> str:
     return f"loss {p.loss:.4f}, rate {p.learning_rate:.2g}, {p.images_per_second:.1f} images/s{figure}{left}"
 
 
+def refuse_others(context: typer.Context, mode: str, honoured: set[str]) -> None:
+    """Refuse options that were typed beside `mode` and that it does not honour: nothing is ignored silently.
+
+    Args:
+        context: of the command.
+        mode: the option as a person types it, "--rule uiuc".
+        honoured: parameter names of the command that take part.
+
+    Raises:
+        InputError: naming the options that cannot be honoured.
+    """
+    typed = [
+        p.opts[-1]
+        for p in context.command.params
+        if p.name not in honoured
+        and (source := context.get_parameter_source(p.name)) is not None
+        and source.name == "COMMANDLINE"
+    ]
+    if typed:
+        raise InputError(
+            f"{mode} does not honour {', '.join(typed)}: leave {mode} or {' and '.join(typed)} out."
+        )
+
+
 def plural(n: int, noun: str) -> str:
     """The noun for a number, without the number: "object", "objects", "classes", "boxes"."""
     return noun if n == 1 else noun + ("es" if noun.endswith(("s", "x")) else "s")

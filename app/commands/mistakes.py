@@ -218,7 +218,7 @@ def _write_csv(rows: list[dict], path: Path) -> None:
 
 
 def kinds(run: RunArgument, iou: IouOption = 0.5, json: JsonFlag = False) -> None:
-    """How many mistakes of each of TIDE's six kinds there are, and what AP mending each kind alone would
+    """How many mistakes of each of TIDE's six kinds there are, and what AP fixing each kind alone would
     gain.
     """
     from analysis.mistakes.errors import KINDS, NOT_ADDITIVE, SENTENCES, find_errors

@@ -1,26 +1,24 @@
 """Writing a detector for other tools, for the command and for the page; on the page each form is a process of
 its own.
 
-TRAINING/exports/<form>/job.json     the form, the stage, the file written, the error
-TRAINING/exports/<form>/lock-export  held by the living process;  log.txt  what it printed
+TRAINING/exports/<form>/job.json  the form, the file written, and how the job stands
 """
 
 from __future__ import annotations
 
-import json
 import shutil
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from analysis.thresholds.files import load_thresholds
-from app.jobs import process
+from app.jobs.job import ProcessJob
+from app.jobs.trainings import recipe_file
 from detector.errors import CapabilityError, ImageError, InputError
-from detector.paths import write_atomically
 
 if TYPE_CHECKING:
     from detector.core import ClassMap
@@ -37,7 +35,6 @@ FORMS = {
     "dynamic-raw": "TFLite dynamic range, every anchor",
     "int8-raw": "TFLite int8, every anchor",
 }
-LOCK = "export"
 PICTURES = 100
 """How many pictures set the number ranges of int8."""
 
@@ -155,70 +152,57 @@ def own_pictures(
     Raises:
         BoxscopeError: its recipe or its data are not there any more.
     """
-    from app.jobs.trainings import recipe_file
     from detector.training.preview import material
     from detector.training.recipes import read_recipe
 
     return pick_pictures(material(read_recipe(recipe_file(training))).datasets[0], most, say)
 
 
-@dataclass(frozen=True)
-class Export:
-    """One form that was asked for.
+@dataclass(frozen=True, kw_only=True)
+class Export(ProcessJob):
+    """A training's detector written in one form.
 
     Args:
-        stage: "starting", "writing", "done" or "failed".
+        form: one of `FORMS`.
         file: the .tflite, or the folder of a SavedModel, once done.
     """
 
-    training: str
+    WHAT: ClassVar = "The export"
+    LOCK: ClassVar = "export"
+
     form: str
-    stage: str = "starting"
     file: str = ""
-    error: str = ""
-    started: float = 0.0
 
     @property
-    def folder(self) -> Path:
-        return Path(self.training) / "exports" / self.form
+    def training(self) -> Path:
+        return self.folder.parent.parent
 
-    @property
-    def over(self) -> bool:
-        return self.stage in ("done", "failed")
-
-    def save(self, **changes: str) -> Export:
-        export = replace(self, **changes)
-        write_atomically(export.folder / "job.json", json.dumps(asdict(export)).encode())
-        return export
+    def work(self) -> None:
+        """Write the file or folder."""
+        job = self.save(stage="writing")
+        stem = self.training.name
+        if self.form == "saved_model":
+            written, _ = write_export(str(self.training), self.folder / stem, to="saved_model")
+        else:
+            precision, _, raw = self.form.partition("-")
+            written, _ = write_export(
+                str(self.training),
+                self.folder / f"{stem}-{self.form}.tflite",
+                to="tflite",
+                precision=precision,
+                form="raw" if raw else "detections",
+                images=partial(own_pictures, self.training) if precision == "int8" else None,
+            )
+        job.save(stage="done", file=str(written))
 
 
 def start(training: Path, form: str) -> Export:
     """Write a training's detector in a form, in the background; an older file of that form is replaced."""
-    export = Export(str(training), form, started=time.time())
-    shutil.rmtree(export.folder, ignore_errors=True)
-    export = export.save()
-    process.spawn("app.jobs.export_job", str(export.folder), export.folder)
-    return export
+    folder = training / "exports" / form
+    shutil.rmtree(folder, ignore_errors=True)
+    return Export(folder=folder, form=form).start()
 
 
 def exports(training: Path) -> list[Export]:
     """Those of a training, in the order of `FORMS`."""
-    return [found for form in FORMS if (found := read(training / "exports" / form)) is not None]
-
-
-def read(folder: Path) -> Export | None:
-    """The export of this folder as it stands; one whose process is gone without a word counts as failed."""
-    try:
-        lives_at = json.loads((folder / "job.json").read_bytes())["started"]
-        lives = process.alive(folder, lives_at)
-        export = Export(**json.loads((folder / "job.json").read_bytes()))
-    except (OSError, ValueError, TypeError, KeyError):
-        return None
-    export = replace(export, training=str(folder.parent.parent))  # the training's folder may have been moved
-    if export.over or lives:
-        return export
-    return replace(
-        export,
-        stage="failed",
-        error="The process ended without a word (out of memory, or the machine was restarted).",
-    )
+    return [found for form in FORMS if (found := Export.read(training / "exports" / form)) is not None]

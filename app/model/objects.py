@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from analysis.drawing.style import shown_score
 from analysis.matching.matches import Verdict
 from detector.core import FLAGS
 
@@ -98,18 +98,6 @@ def rows_of(s: Any, i: int) -> list[Row]:
             )
         )
     return sorted(out, key=lambda r: (ORDER.index(r.verdict), -np.nan_to_num(r.score), r.name))
-
-
-def shown_score(score: float, threshold: float) -> float:
-    """Two digits that never seem to pass a threshold the score misses: 0.497 is 0.49 under 0.50, and 0.50
-    elsewhere.
-    """
-    rounded = round(score, 2)
-    return (
-        math.floor(score * 100) / 100
-        if np.float32(score) < np.float32(threshold) <= np.float32(rounded)
-        else rounded
-    )
 
 
 def _flags(table: Any, j: int) -> str:

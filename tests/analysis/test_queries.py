@@ -155,3 +155,12 @@ def test_area_as_stated_wins_over_the_box():
     table = ObjectTable.build([0, 0], [[0, 0, 50, 40]] * 2, [0, 0], area=[900, np.nan])
     assert object_areas(table).tolist() == [900, 2000]
     assert size_mask(object_areas(table), "small").tolist() == [True, False]
+
+
+def test_a_size_holds_its_lower_bound_and_not_its_upper_one():
+    areas = np.array([0, 1023.9, 1024, 9215.9, 9216])
+    assert [size_mask(areas, s).tolist() for s in ("small", "medium", "large")] == [
+        [True, True, False, False, False],
+        [False, False, True, True, False],
+        [False, False, False, False, True],
+    ]

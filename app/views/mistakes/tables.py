@@ -69,7 +69,7 @@ def kind_rows(errors: Errors, found: dict[str, int], selected: str | None) -> di
             }
         )
     return {
-        "head": ["kind of mistake", "at this threshold", "", "mending all adds"],
+        "head": ["kind of mistake", "at this threshold", "", "fixing all adds"],
         "rows": rows,
         "selected": selected,
     }

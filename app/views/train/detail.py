@@ -55,7 +55,7 @@ def _watch(folder: Path, controls: bool = True) -> None:
             st.caption(t.file)
     elif t.stage == "interrupted":
         st.warning(
-            "Its process ended without a word (out of memory, or the machine was restarted). What was done up"
+            "Its process ended without an error message (out of memory, or the machine was restarted). What was done up"
             " to the newest checkpoint is kept.",
             icon=":material/power_off:",
         )
@@ -159,7 +159,7 @@ def _charts(folder: str, stamp: tuple[int, int], steps: int, best: dict[str, Any
 # ---- the result
 
 
-def _busy(folder: Path, job: detection.Job | None, found: list[exports.Export]) -> bool:
+def _busy(folder: Path, job: detection.Detection | None, found: list[exports.Export]) -> bool:
     """Whether something of the result is still in the making; a training's last act is to start the run on
     the held-out images.
     """
@@ -180,7 +180,7 @@ def _held_out(folder: str, changed: float) -> tuple[HeldOut, ...]:
     return material(trainings.read(Path(folder)).recipe()).held_out
 
 
-def _explorer(folder: Path, job: detection.Job | None) -> None:
+def _explorer(folder: Path, job: detection.Detection | None) -> None:
     if job is not None and not job.over:
         job_row(job)
         return

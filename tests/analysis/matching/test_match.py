@@ -289,3 +289,15 @@ def test_what_happens_above_a_threshold_does_not_depend_on_what_lies_below(seed,
     whole = match_run(run)
     run.detections = run.detections.take(keep)
     np.testing.assert_array_equal(whole.det_kind[keep], match_run(run).det_kind)
+
+
+def test_a_duplicate_names_the_taken_object_it_fits_best():
+    def bar(x, *rest):  # two that lie d apart have IoU (100 - d) / (100 + d)
+        return (0, x, 0, x + 100, 10, *rest)
+
+    run = make_run(
+        [bar(0, 0.9, 0), bar(10, 0.8, 0), bar(2, 0.7, 0)], [bar(0, 0), bar(10, 0)], sizes=(200, 80)
+    )
+    m = match_run(run)
+    assert m.det_truth.tolist() == [0, 1, 0] and m.det_kind[2] == Verdict.DUPLICATE
+    assert m.det_iou[2] == np.float32(98 / 102), "0.96 with the first, 0.85 with the second"
