@@ -14,9 +14,9 @@ import numpy as np
 from scipy.stats import t as student
 
 from analysis.groups.attributes import LEAST_OBJECTS, Attributes
+from analysis.intervals import wilson
 from analysis.matching.matches import Matches
 from analysis.matching.operating_point import Threshold, class_thresholds
-from analysis.suspects.decisions import wilson
 from detector.errors import InputError
 
 DEPTH = 3
