@@ -27,7 +27,7 @@ from app.viewer.panels import crop_strip
 from detector.errors import BoxscopeError, InputError
 
 EVERY = "all kinds"
-SHOWN = 8
+SHOWN = 7
 ICONS = {"label wrong": ":material/close:", "label right": ":material/check:", "unsure": ":material/help:"}
 QUEUES = {
     "csv": ("CSV", "text/csv"),
@@ -96,7 +96,7 @@ def _review(s: state.Shared, shown: list[Suspect], decisions: dict, kind: str) -
     )
     for n, suspect in enumerate(shown[:SHOWN]):
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            worth = " · fixing it would count for you" if suspect.worth else ""
+            worth = f", correcting it gains {suspect.worth}" if suspect.worth else ""
             st.markdown(
                 f"{n + 1}. **{suspect.kind}** · {suspect.reason} {suspect.counts.capitalize()} today{worth}.",
                 width="stretch",

@@ -22,7 +22,7 @@ from analysis.thresholds.files import thresholds_for
 from app.frame import choices, state
 from app.frame.components import empty, say_error
 from app.viewer.panels import live_curves, reliability_diagram
-from app.views.thresholds import evaluation_panel, table
+from app.views.thresholds import evaluation_panel, guarantee_panel, table
 from detector.errors import BoxscopeError, UnavailableError
 
 LOOKS = ("Thresholds", "Guarantee", "Calibration", "Average precision")
