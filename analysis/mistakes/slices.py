@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from analysis.intervals import wilson
 from analysis.matching.greedy import fitting_pairs
 from analysis.matching.match import match_run
 from analysis.matching.matches import Matches, Verdict
 from analysis.matching.operating_point import OperatingPoint, Threshold, class_thresholds, operating_point
-from analysis.matching.shares import wilson
 from analysis.queries import SIZES, object_areas, size_mask
 from detector.errors import InputError
 

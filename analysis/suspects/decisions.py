@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from analysis.matching.shares import wilson
+from analysis.intervals import wilson
 from analysis.suspects.finding import Suspect
 from analysis.suspects.planting import KINDS
 from detector.errors import ConfigError, InputError

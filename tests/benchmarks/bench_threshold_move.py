@@ -17,6 +17,7 @@ from analysis.matching.matches import Verdict
 from analysis.mistakes.confusion import Confusions
 from analysis.thresholds.curves import grid_curves
 from tests.benchmarks.generated import big_run
+from tests.benchmarks.table import row
 from tests.benchmarks.timing import compare, seconds
 
 
@@ -63,6 +64,9 @@ def main() -> int:
         "all tables of a moved slider (counts, each class, each image, confusion): "
         + ", ".join(f"{v * 1e3:.1f} ms at {t}" for t, v in at.items())
     )
+    row("threshold move, counts", one.b, one.a, one.ratio, None, one.spread)
+    row("threshold move, counts", one.b, None, None, 0.005, one.spread, at_most=True)
+    row("threshold move, all tables", max(at.values()), None, None, 0.02, at_most=True)
     slow = [
         name
         for name, took in (("threshold move", one.b), ("thresholds per class", per_class.b))

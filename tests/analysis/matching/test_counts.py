@@ -164,3 +164,15 @@ def test_each_image_of_many():
     run = random_run(1, images=400)
     each = image_counts(match_run(run), 0.3)
     assert each.tp.shape == (400,) and each.tp.sum() == counts(match_run(run), 0.3).tp > 100
+
+
+def test_an_object_of_an_image_that_was_not_run_is_neither_missed_nor_ignored():
+    box = (0, 0, 9, 9)
+    run = make_run([], [(0, *box, 0), (0, *box, 0, {"crowd"}), (1, *box, 0), (1, *box, 0, {"crowd"})],
+                   done=[False, True])  # fmt: skip
+    assert verdicts(match_run(run)).objects.tolist() == ["unjudged", "unjudged", "missed", "ignored"]
+
+
+def test_a_score_of_minus_zero_reaches_a_threshold_of_zero():
+    m = match_run(make_run([(0, 0, 0, 9, 9, -0.0, 0)], []))
+    assert (counts(m, 0.0).fp, counts(m, 1e-6).fp, image_counts(m, 0.0).fp.tolist()) == (1, 0, [1])

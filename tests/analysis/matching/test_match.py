@@ -301,3 +301,8 @@ def test_a_duplicate_names_the_taken_object_it_fits_best():
     m = match_run(run)
     assert m.det_truth.tolist() == [0, 1, 0] and m.det_kind[2] == Verdict.DUPLICATE
     assert m.det_iou[2] == np.float32(98 / 102), "0.96 with the first, 0.85 with the second"
+
+
+def test_across_classes_the_object_of_the_later_class_wins_a_tie():
+    run = make_run([(0, 0, 0, 9, 9, 0.9, 2)], [(0, 0, 0, 9, 9, 1), (0, 0, 0, 9, 9, 0)])
+    assert match_run(run, class_aware=False).det_truth.tolist() == [0], "as if the table were sorted by class"

@@ -4,7 +4,7 @@ rescue.
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from analysis.matching.counts import counts
 from analysis.matching.match import match_run
 from analysis.misses.causes import CAUSES
 from analysis.misses.prices import THRESHOLDS
-from analysis.misses.replay import Replay, TrialRun, agrees, settings_in
+from analysis.misses.replay import CLASS_CAP, SUPPRESSED, Replay, TrialRun, agrees, settings_in
 from detector.boxes import iou
 from detector.core import Candidates
 from detector.nms import PostprocessSettings, replay
@@ -382,3 +382,14 @@ def test_an_anchor_reaches_an_object_from_an_iou_of_one_half_on(width, cause):
     run = run_of(shown, SETTINGS, [((0, 0, 10, 10), DOG)])
     a = autopsy(run, 0.5, candidates={0: shown}, settings=asdict(SETTINGS))
     assert a.causes.tolist() == [cause]
+
+
+def test_the_box_that_fills_its_class_suppresses_nobody():
+    shown = candidates([side(0, 0.9), side(20, 0.8)], (300, 60))  # IoU 2/3
+
+    def fate(cap):
+        settings = replace(SETTINGS, max_detections_per_class=cap)
+        return Replay(shown, np.arange(3), settings).fate(1, DOG)
+
+    assert fate(1) == (CLASS_CAP, -1, -1.0), "post-processing has stopped before it"
+    assert fate(2)[:2] == (SUPPRESSED, 0)

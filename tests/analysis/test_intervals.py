@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from analysis.matching.shares import wilson
+from analysis.intervals import wilson
 
 
 @pytest.mark.parametrize(
