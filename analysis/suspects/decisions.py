@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from analysis.intervals import wilson
 from analysis.suspects.finding import Suspect
 from analysis.suspects.planting import KINDS
 from detector.errors import ConfigError, InputError
@@ -52,16 +53,6 @@ class ListPrecision:
             f"{self.wrong} of {self.wrong + self.right} decided were wrong labels: {self.share:.0%}"
             f" ({low:.0%} to {high:.0%}){unsure}"
         )
-
-
-def wilson(hits: int, total: int, z: float = 1.959964) -> tuple[float, float] | None:
-    """Wilson's interval of a share; None without a trial."""
-    if not total:
-        return None
-    share, extra = hits / total, z * z / total
-    middle = (share + extra / 2) / (1 + extra)
-    half = z * (share * (1 - share) / total + extra / (4 * total)) ** 0.5 / (1 + extra)
-    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def load_decisions(folder: str | Path) -> dict[str, dict[str, Any]]:

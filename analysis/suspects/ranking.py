@@ -25,7 +25,7 @@ LABEL_KINDS = tuple(kind for kind in KINDS if kind != "missing")
 SHARE = 0.05
 MOST_TRAINING = 4000
 """Labels to learn from, at most; more teach nothing new and cost seconds."""
-LEAST_PLANTED = 150
+LEAST_PLANTED = 600
 MOST_ROUNDS = 12
 
 
@@ -127,11 +127,11 @@ def _fit(table: np.ndarray, answer: np.ndarray, seed: int):
     if len(np.unique(answer)) < 2:
         return None
     model = HistGradientBoostingClassifier(
-        max_iter=80,
+        max_iter=60,
         learning_rate=0.1,
-        max_leaf_nodes=10,
-        min_samples_leaf=15,
-        l2_regularization=1.0,
+        max_leaf_nodes=6,
+        min_samples_leaf=30,
+        l2_regularization=5.0,
         early_stopping=False,
         random_state=seed,
     )

@@ -19,7 +19,7 @@ from app.frame.expectations import expectations_section
 from app.frame.slices import parts_of
 from app.viewer import box_viewer
 from app.viewer.payload import boxes_of, exact
-from app.views.compare import changes, pair_section
+from app.views.compare import changes, pair_section, significance_panel
 from detector.errors import BoxscopeError
 
 MOST = 1000
@@ -462,6 +462,8 @@ def main() -> None:
         else ""
     )
     st.caption(changes.verdict(c) + left)
+    significance_panel.show(s, c, (*state.key_of(s), *state.threshold_key(s), str(settings)))
+    significance_panel.show_standings(s, _others(s))
     first, second = st.columns([1, 1.25], gap="medium")
     with first:
         within = _parts(s, c)

@@ -22,10 +22,10 @@ from analysis.thresholds.files import thresholds_for
 from app.frame import choices, state
 from app.frame.components import empty, say_error
 from app.viewer.panels import live_curves, reliability_diagram
-from app.views.thresholds import evaluation_panel, table
+from app.views.thresholds import evaluation_panel, guarantee_panel, table
 from detector.errors import BoxscopeError, UnavailableError
 
-LOOKS = ("Thresholds", "Calibration", "Average precision")
+LOOKS = ("Thresholds", "Guarantee", "Calibration", "Average precision")
 PERCENT = st.column_config.NumberColumn(format="%.1f %%", width=76)
 
 
@@ -615,6 +615,8 @@ def main() -> None:
     if look == "Thresholds":
         _curves(s, line)
         _table(s)
+    elif look == "Guarantee":
+        guarantee_panel.show(s)
     elif look == "Calibration":
         _calibration(s)
     else:

@@ -115,6 +115,15 @@ def test_objects_of_one_image_are_not_independent():
     assert b[1] - b[0] == pytest.approx(a[1] - a[0], rel=0.05)
 
 
+@pytest.mark.parametrize(("found", "low", "high"), [(0, 0.0, 0.161), (1, 0.839, 1.0)])
+def test_none_found_and_all_found_are_not_certain(found, low, high):
+    """Twenty images with an object each: Wilson's bound is z^2 / (20 + z^2)."""
+    box = (10, 10, 30, 40)
+    detections = [(i, *box, 0.9, 0) for i in range(20)] if found else []
+    s = slice_run(make_run(detections, [(i, *box, 0) for i in range(20)], num_images=20))
+    assert s.whole.recall == found and s.whole.recall_interval == pytest.approx((low, high), abs=1e-3)
+
+
 def test_seeded_and_extra_and_checked():
     run = many(3, 0.5)
     assert slice_run(run, seed=4).to_dict() == slice_run(run, seed=4).to_dict()

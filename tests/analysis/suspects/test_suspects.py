@@ -7,8 +7,9 @@ import json
 import numpy as np
 import pytest
 
+from analysis.intervals import wilson
 from analysis.suspects.boxes import Labels, best_of, scene_of
-from analysis.suspects.decisions import decide, list_precision, load_decisions, wilson
+from analysis.suspects.decisions import decide, list_precision, load_decisions
 from analysis.suspects.features import detection_features, label_features
 from analysis.suspects.finding import find_suspects, trained_on_warning
 from analysis.suspects.planting import KINDS, plant
