@@ -26,6 +26,7 @@ from app.commands import (
     report,
     start,
     sweeping,
+    thresholds,
     training,
     why,
 )
@@ -72,6 +73,7 @@ for module in (
     training,
     exporting,
     sweeping,
+    thresholds,
     parity,
 ):
     module.register(app)

@@ -185,11 +185,11 @@ def recognise(path: Path) -> str:
         ModelError: nothing Boxscope can read; the message says what it is and what would work.
     """
     if path.is_dir():
-        from detector.training.sliding.folder import is_sliding_window
+        from detector.sliding.stored import is_sliding_window
 
         if is_sliding_window(path):
             return "sliding_window"
-        from detector.training.two_head.folder import is_two_head
+        from detector.two_head.stored import is_two_head
 
         if is_two_head(path):
             return "two_head"

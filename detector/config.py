@@ -7,8 +7,9 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import types
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -74,6 +75,29 @@ def stable_hash(config: BaseModel) -> str:
         config.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), ensure_ascii=True
     )
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def checked(name: str, value: Any, hint: Any) -> Any:
+    """`value` as the annotation says; an int passes for a float, a list for a tuple, True never for a
+    number.
+    """
+    if get_origin(hint) in (Union, types.UnionType):
+        options = get_args(hint)
+        if value is None and type(None) in options:
+            return None
+        hint = next(o for o in options if o is not type(None))
+    if get_origin(hint) is tuple:
+        inner = get_args(hint)
+        free = len(inner) == 2 and inner[1] is Ellipsis
+        if not isinstance(value, (list, tuple)) or (not free and len(value) != len(inner)):
+            want = "a list" if free else f"a list of {len(inner)}"
+            raise ConfigError(f"{name}: expected {want}, got {value!r}.")
+        return tuple(checked(name, v, inner[0]) for v in value)
+    words = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
+    number = hint is float and isinstance(value, int)
+    if not (isinstance(value, hint) or number) or (isinstance(value, bool) and hint is not bool):
+        raise ConfigError(f"{name}: expected {words[hint]}, got {value!r}.")
+    return float(value) if hint is float else value
 
 
 def _refuse_repeated_keys(node: yaml.Node | None, path: str | Path) -> None:

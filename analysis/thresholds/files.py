@@ -41,6 +41,33 @@ class ChosenAt(Config):
     weights_hash: str = ""
 
 
+class Certificate(Config):
+    """The promise that came with the thresholds (`analysis.thresholds.certificates`).
+
+    Args:
+        goal, value, confidence: what is promised, and how surely.
+        per_class: whether each class keeps it, or all boxes together; classes: those that do; without: those for
+            which nothing could be promised.
+        images, objects: the evidence. at_most: the worst single image allowed for.
+        calibrated_on: "all", "half" or a split; data, data_fingerprint: of this data set.
+        assumption: what has to be true, in one sentence.
+    """
+
+    goal: Literal["recall", "precision", "false positives"]
+    value: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    confidence: Annotated[float, Field(gt=0, lt=1)]
+    per_class: bool = False
+    classes: list[str] = []
+    without: list[str] = []
+    images: Annotated[int, Field(ge=0)] = 0
+    objects: Annotated[int, Field(ge=0)] = 0
+    at_most: Annotated[int, Field(ge=0)] = 0
+    calibrated_on: str = "all"
+    data: str = ""
+    data_fingerprint: str = ""
+    assumption: str = ""
+
+
 class Thresholds(Config):
     """Confidence thresholds by class name.
 
@@ -49,6 +76,7 @@ class Thresholds(Config):
         classes: name -> threshold, 0..1.
         rule: how they were chosen, e.g. "best F1"; run: on which run.
         operating_point: what they were chosen at.
+        certificate: the promise that came with them, if any.
     """
 
     boxscope_thresholds: Literal[1] = 1
@@ -57,6 +85,7 @@ class Thresholds(Config):
     rule: str = ""
     run: str = ""
     operating_point: ChosenAt = ChosenAt()
+    certificate: Certificate | None = None
 
     def thresholds(self, class_map: ClassMap) -> np.ndarray:
         """float32 [K] for a class map.
@@ -82,6 +111,7 @@ def thresholds_for(
     default: float = 0.5,
     rule: str = "",
     run: str = "",
+    certificate: Certificate | None = None,
 ) -> Thresholds:
     """Thresholds from numbers of a class map ([K]); classes at the default are not written out."""
     values = {
@@ -92,14 +122,16 @@ def thresholds_for(
     at = ChosenAt(
         iou=point.iou, difficult=point.difficult, detector=point.detector, weights_hash=point.weights_hash
     )
-    return Thresholds(default=default, classes=values, rule=rule, run=run, operating_point=at)
+    return Thresholds(
+        default=default, classes=values, rule=rule, run=run, operating_point=at, certificate=certificate
+    )
 
 
 def save_thresholds(thresholds: Thresholds, path: str | Path) -> None:
     """Write the YAML file, atomically. Law: `load_thresholds` of it equals what was saved."""
     import yaml
 
-    text = yaml.safe_dump(thresholds.model_dump(), sort_keys=False, allow_unicode=True)
+    text = yaml.safe_dump(thresholds.model_dump(exclude_none=True), sort_keys=False, allow_unicode=True)
     write_atomically(path, text.encode())
 
 

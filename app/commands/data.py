@@ -64,6 +64,7 @@ def fetch(
     """Download a public sample set (COCO 2017 validation, VOC 2007 or 2012); its size is said first. Needs a
     network.
     """
+    from detector.data import load_dataset
     from detector.data.samples.sets import fetch_sample_set, find_sample_set, list_sample_sets
 
     if name is None:
@@ -78,7 +79,7 @@ def fetch(
     say(f"{entry.title}: {entry.size}" + (f"; needs {entry.needs}" if entry.needs else ""))
     if not yes:
         typer.confirm("Download it?", abort=True, err=True)
-    dataset = fetch_sample_set(
+    folder = fetch_sample_set(
         name, classes=split_names(classes) if classes else (), count=limit, progress=say
     )
-    print(dataset.source)
+    print(load_dataset(folder).source)

@@ -116,8 +116,9 @@ def evaluate(
             operating_threshold,
         )
         point = operating_point(stored, operating_threshold, iou=iou, difficult=difficult)
+        check = None if thresholds is None else _certificate_check(stored, matches, thresholds)
     elif run is None and truth is not None and predictions is not None and not excuse_tagged:
-        result, at, point = analysis.evaluate(truth=truth, predictions=predictions, **choices), None, None
+        result, at, check = analysis.evaluate(truth=truth, predictions=predictions, **choices), None, None
     else:
         raise InputError("expected either a RUN, or --truth FILE with --predictions FILE.")
     figures = result.to_dict()
@@ -128,6 +129,8 @@ def evaluate(
             "classes": chosen,
             "operating_point": point.to_dict(stored.class_map),
         }
+    if check is not None:
+        figures["certificate"] = check.to_dict()
     if json:
         print_json(figures)
         return
@@ -144,6 +147,16 @@ def evaluate(
             f" {at.fn} missed"
         )
         print(f"precision {_percent(at.precision)}, recall {_percent(at.recall)}, F1 {_percent(at.f1)}")
+    if check is not None:
+        print(check)
+
+
+def _certificate_check(stored, matches, thresholds: Path):
+    """Whether the run keeps what the thresholds file promises; None where it promises nothing."""
+    from analysis.thresholds.certificates import check_certificate
+    from analysis.thresholds.files import load_thresholds
+
+    return check_certificate(stored, matches, load_thresholds(thresholds))
 
 
 def _parity(run: Path | None, truth: Path | None, predictions: Path | None, json: bool) -> None:

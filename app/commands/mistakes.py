@@ -1,4 +1,4 @@
-"""Commands about what a run gets wrong: list, compare, thresholds."""
+"""Commands about what a run gets wrong: list, compare, kinds."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from app.commands.common import (
     ThresholdOption,
     ThresholdsOption,
     class_thresholds,
-    percent,
     plural,
     print_json,
     read_run,
@@ -29,7 +28,6 @@ BACKGROUND = "background"
 def register(app: typer.Typer) -> None:
     app.command("list", rich_help_panel="Analysis")(list_)
     app.command("compare", rich_help_panel="Analysis")(compare)
-    app.command("thresholds", rich_help_panel="Analysis")(thresholds)
     app.command("kinds", rich_help_panel="Analysis")(kinds)
 
 
@@ -140,88 +138,6 @@ def _write_csv(rows: list[dict], path: Path) -> None:
     writer.writeheader()
     writer.writerows(rows)
     write_atomically(path, text.getvalue().encode())
-
-
-def thresholds(
-    run: RunArgument,
-    recall: Annotated[
-        float | None, typer.Option(min=0.0, max=1.0, help="Best precision at this recall or more.")
-    ] = None,
-    precision: Annotated[
-        float | None, typer.Option(min=0.0, max=1.0, help="Best recall at this precision or more.")
-    ] = None,
-    cost_wrong: Annotated[
-        float | None,
-        typer.Option(min=0.0, help="Cost of a wrong detection; with --cost-missed the least total cost."),
-    ] = None,
-    cost_missed: Annotated[float | None, typer.Option(min=0.0, help="Cost of a missed object.")] = None,
-    iou: IouOption = 0.5,
-    save: Annotated[
-        Path | None, typer.Option(help="Write the thresholds here as YAML, for --thresholds.")
-    ] = None,
-    json: JsonFlag = False,
-) -> None:
-    """Suggest a confidence threshold for every class: best F1, or by the goal given."""
-    import numpy as np
-
-    from analysis.matching.match import match_run
-    from analysis.matching.operating_point import operating_point
-    from analysis.thresholds import curves as rules
-    from analysis.thresholds.files import save_thresholds, thresholds_for
-
-    given = [recall is not None, precision is not None, cost_wrong is not None or cost_missed is not None]
-    if sum(given) > 1 or (given[2] and (cost_wrong is None or cost_missed is None)):
-        raise InputError("expected one goal: --recall, --precision, or --cost-wrong with --cost-missed.")
-    if recall is not None:
-        name, rule = f"recall at least {recall:g}", lambda curve: rules.recall_at_least(curve, recall)
-    elif precision is not None:
-        name, rule = (
-            f"precision at least {precision:g}",
-            lambda curve: rules.precision_at_least(curve, precision),
-        )
-    elif given[2]:
-        name, rule = (
-            f"least cost, wrong {cost_wrong:g}, missed {cost_missed:g}",
-            lambda curve: rules.least_cost(curve, cost_wrong, cost_missed),
-        )
-    else:
-        name, rule = "best F1", rules.best_f1
-    stored = read_stored(run)
-    overall, by_class = rules.suggest(match_run(stored, iou=iou), rule, floor=stored.manifest.floor)
-    names = stored.class_map.names
-    if save is not None:
-        default = 0.5 if overall.threshold is None or not overall.tp else overall.threshold
-        thresholds = np.array([default if s.threshold is None else s.threshold for s in by_class], np.float32)
-        point = operating_point(stored, default, iou=iou)
-        save_thresholds(
-            thresholds_for(stored.class_map, thresholds, point, default=default, rule=name, run=stored.name),
-            save,
-        )
-    if json:
-        print_json(
-            {
-                "rule": name,
-                "iou": iou,
-                "all": overall.to_dict(),
-                "classes": {n: s.to_dict() for n, s in zip(names, by_class)},
-            }
-        )
-        return
-    for n, s in zip(("all classes", *names), (overall, *by_class)):
-        if s.threshold is None:
-            print(f"{n:<20} none: {s.reason}")
-        else:
-            rates = ", ".join(
-                f"{what} {percent(value)}"
-                for what, value in (("precision", s.precision), ("recall", s.recall), ("F1", s.f1))
-            )
-            print(f"{n:<20} {s.threshold:.3f}  {s.tp} correct, {s.fp} wrong, {s.fn} missed; {rates}")
-    if save is not None:
-        kept = sum(s.threshold is None for s in by_class)
-        say(
-            f"written to {save}; use it with --thresholds"
-            + (f"; {kept} without a suggestion keep{'s' if kept == 1 else ''} {default:g}" if kept else "")
-        )
 
 
 def kinds(run: RunArgument, iou: IouOption = 0.5, json: JsonFlag = False) -> None:

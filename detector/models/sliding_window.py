@@ -26,6 +26,7 @@ from detector.sliding.convert import WindowGeometry
 from detector.sliding.gradients import SlidingGradients
 from detector.sliding.scan import ConfidenceMap, Network, probability, scan
 from detector.sliding.settings import SlidingWindowSettings
+from detector.sliding.stored import read_folder
 
 _MOST_ODDS = 1000.0  # above, differences between windows are the classifier's overconfidence, not evidence
 
@@ -212,7 +213,6 @@ def load_sliding_window(
     """
     from detector.sliding.convert import to_fully_convolutional
     from detector.sliding.scan import compiled
-    from detector.training.sliding.folder import read_folder
 
     given = locals()
     stored = read_folder(folder)

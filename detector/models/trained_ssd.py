@@ -10,8 +10,8 @@ from pathlib import Path
 from detector.core import ClassMap
 from detector.labels import choose_labels
 from detector.models.keras_ssd import KerasSSD
+from detector.ssd.stored import read_ssd
 from detector.ssd.weights import load_arrays
-from detector.training.common.folder import TrainFolder
 
 
 def is_trained(folder: str | os.PathLike) -> bool:
@@ -43,7 +43,8 @@ def load_trained(
     Raises:
         RunError: no training lies here. ModelError: it has no weights yet, or was written by another version.
     """
-    config, class_map, weights = TrainFolder(folder).read_detector()
+    stored = read_ssd(folder)
+    config, class_map = stored.config, stored.classes
     changes = {
         "score_threshold": score_threshold,
         "iou_threshold": iou_threshold,
@@ -58,7 +59,7 @@ def load_trained(
         class_map, notes = choose_labels(
             labels=labels, classes=classes, folders=(), outputs=config.num_classes
         )
-    arrays, meta = load_arrays(weights)
+    arrays, meta = load_arrays(stored.weights)
     if meta.get("figure"):
         notes = (
             *notes,

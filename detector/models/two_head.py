@@ -24,10 +24,10 @@ from detector.models.hashing import hash_answers
 from detector.nms import PostprocessSettings, replay
 from detector.ssd.litert import weights_digest
 from detector.ssd.weights import load_arrays
-from detector.training.two_head.folder import TwoHeadSettings, read_two_head
 from detector.two_head.config import TwoHeadConfig
 from detector.two_head.frames import whole
 from detector.two_head.gradients import TwoHeadGradients
+from detector.two_head.stored import TwoHeadSettings, read_two_head
 
 if TYPE_CHECKING:
     import keras

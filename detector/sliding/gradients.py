@@ -2,31 +2,44 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from detector import boxes as box_rules
+from detector.core import DetectorInfo
 from detector.data.formats.uiuc import to_grey
 from detector.differentiable import Frame, Gradients
 from detector.errors import CapabilityError, InputError
-from detector.sliding.scan import scaled_input, windows_of
+from detector.sliding.convert import WindowGeometry
+from detector.sliding.scan import Network, scaled_input, windows_of
+from detector.sliding.settings import SlidingWindowSettings
 
 if TYPE_CHECKING:
+    import keras
+
     from detector.keras_gradients import KerasGradients
-    from detector.models.sliding_window import SlidingWindow
 
 
 class SlidingGradients:
-    """Mixed into `detector.models.sliding_window.SlidingWindow`; see `detector.differentiable.DifferentiableDetector`.
+    """Base of a detector that slides a window: what `detector.differentiable.DifferentiableDetector` asks for, from
+    the parts that the detector has.
 
     The logit of a window is its margin: the object's less the background's.
     """
 
+    geometry: WindowGeometry
+    settings: SlidingWindowSettings
+    info: DetectorInfo
+    model: keras.Model | None
+    """The network as a Keras model; without it there are no gradients."""
+    _network: Network
+    _lock: threading.Lock
     _keras_gradients: KerasGradients | None = None
 
-    def frame(self: SlidingWindow, image: np.ndarray, anchor_ids: Sequence[int] = ()) -> Frame:
+    def frame(self, image: np.ndarray, anchor_ids: Sequence[int] = ()) -> Frame:
         """The picture at the scale of the first anchor's window, grey, 0..1, with the repeated border as
         padding.
 
@@ -47,7 +60,7 @@ class SlidingGradients:
         raise InputError(f"anchor_ids: expected one of the {first} windows of this picture, got {wanted}.")
 
     def answer(
-        self: SlidingWindow, frame: Frame, batch: np.ndarray, *, boxes: bool = False
+        self, frame: Frame, batch: np.ndarray, *, boxes: bool = False
     ) -> tuple[np.ndarray, np.ndarray | None]:
         with self._lock:
             logits = np.concatenate(
@@ -58,7 +71,7 @@ class SlidingGradients:
             return margins, None
         return margins, np.broadcast_to(self._windows(frame), (len(batch), frame.count, 4))
 
-    def _windows(self: SlidingWindow, frame: Frame) -> np.ndarray:
+    def _windows(self, frame: Frame) -> np.ndarray:
         grey, first = np.zeros(frame.image_size[::-1], np.uint8), 0
         for width in self.settings.window_widths:
             scaled = scaled_input(self.geometry, grey, width, self.settings.pad)
@@ -68,7 +81,7 @@ class SlidingGradients:
         raise InputError("the frame is none of this detector's.")
 
     def gradients(
-        self: SlidingWindow,
+        self,
         frame: Frame,
         batch: np.ndarray,
         anchor_ids: Sequence[int],
@@ -93,13 +106,11 @@ class SlidingGradients:
             batch, np.repeat(rows, 2), columns, np.repeat(weights, 2) * np.tile([1, -1], len(rows)), layers
         )
 
-    def evidence_layers(self: SlidingWindow, anchor_ids: Sequence[int]) -> tuple[str, ...]:
+    def evidence_layers(self, anchor_ids: Sequence[int]) -> tuple[str, ...]:
         """The last map before the classifier's dense part: the only features a window is read from."""
         return tuple(self._taps())[-1:]
 
-    def assigned_anchors(
-        self: SlidingWindow, xyxy: np.ndarray, image_size: tuple[int, int]
-    ) -> list[np.ndarray]:
+    def assigned_anchors(self, xyxy: np.ndarray, image_size: tuple[int, int]) -> list[np.ndarray]:
         """Windows with IoU of at least 0.5, all of one scale (that of the best); the best one where none
         reaches it.
         """
@@ -120,7 +131,7 @@ class SlidingGradients:
             out.append(near if len(near) else np.arange(len(overlap))[best : best + 1])
         return out
 
-    def _taps(self: SlidingWindow) -> dict:
+    def _taps(self) -> dict:
         if self.model is None:
             raise CapabilityError(
                 f"{self.info.name} was given without its Keras model, so there are no gradients; use D-RISE."
@@ -133,7 +144,7 @@ class SlidingGradients:
             taps[layer.name] = layer.output
         return taps
 
-    def _gradient_function(self: SlidingWindow) -> KerasGradients:
+    def _gradient_function(self) -> KerasGradients:
         if self._keras_gradients is None:
             from detector.keras_gradients import KerasGradients
 

@@ -5,13 +5,9 @@ pipeline.config.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 from detector.errors import ConfigError
 from detector.nms import PostprocessSettings
-
-if TYPE_CHECKING:
-    from detector.ssd.pipeline.config import PipelineConfig
 
 
 @dataclass(frozen=True)
@@ -181,15 +177,6 @@ class SSDConfig:
     def with_(self, **changes) -> SSDConfig:
         """A copy with these fields changed."""
         return replace(self, **changes)
-
-    @classmethod
-    def from_pipeline(cls, pipeline: PipelineConfig) -> SSDConfig:
-        """The network a `pipeline.config` describes.
-
-        Raises:
-            ConfigError: an architecture or a field that would change the result and is not supported.
-        """
-        return pipeline.ssd_config()
 
 
 def mobilenet_v2(**changes) -> SSDConfig:

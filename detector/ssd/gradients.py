@@ -4,6 +4,8 @@ logits.
 
 from __future__ import annotations
 
+import threading
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -12,22 +14,48 @@ import numpy as np
 from detector.boxes import denormalise, normalise, yxyx_to_xyxy
 from detector.differentiable import Frame, Gradients
 from detector.errors import InputError
+from detector.ssd.anchors import Anchors
+from detector.ssd.coder import BoxCoder
+from detector.ssd.config import SSDConfig
 from detector.ssd.targets import match_anchors
 
 if TYPE_CHECKING:
+    import keras
+
     from detector.keras_gradients import KerasGradients
-    from detector.models.keras_ssd import KerasSSD
+    from detector.ssd.litert import LiteRTRunner
 
 STRIDE_8 = "stride_8"
 BATCH = 8
 
 
-class SSDGradients:
-    """Mixed into `detector.models.keras_ssd.KerasSSD`; see `detector.differentiable.DifferentiableDetector`."""
+class SSDGradients(ABC):
+    """Base of a detector that is an SSD: what `detector.differentiable.DifferentiableDetector` asks for, from the
+    parts that the detector has or makes.
+    """
 
+    config: SSDConfig
+    anchors: Anchors
+    coder: BoxCoder
+    outputs: np.ndarray
+    """int [K], the network output (0-based, background not counted) of each class."""
+    _run_lock: threading.Lock
     _keras_gradients: KerasGradients | None = None
 
-    def frame(self: KerasSSD, image: np.ndarray, anchor_ids: Sequence[int] = ()) -> Frame:
+    @property
+    @abstractmethod
+    def network(self) -> keras.Model:
+        """The Keras model with its weights."""
+
+    @abstractmethod
+    def preprocess(self, image: np.ndarray) -> np.ndarray:
+        """One image as the network takes it: float32 [height, width, 3]."""
+
+    @abstractmethod
+    def _litert(self) -> LiteRTRunner | None:
+        """The LiteRT build that detects, or None where Keras does."""
+
+    def frame(self, image: np.ndarray, anchor_ids: Sequence[int] = ()) -> Frame:
         """The image stretched to the input size, as the network takes it."""
         size = (image.shape[1], image.shape[0])
         return Frame(
@@ -35,7 +63,7 @@ class SSDGradients:
         )
 
     def answer(
-        self: KerasSSD, frame: Frame, batch: np.ndarray, *, boxes: bool = False
+        self, frame: Frame, batch: np.ndarray, *, boxes: bool = False
     ) -> tuple[np.ndarray, np.ndarray | None]:
         codes, logits = self._raw(np.ascontiguousarray(batch, np.float32))
         logits = logits[..., 1 + self.outputs]
@@ -47,7 +75,7 @@ class SSDGradients:
         ]
         return logits, np.stack(decoded).astype(np.float32)
 
-    def _raw(self: KerasSSD, batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _raw(self, batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Network inputs [B, height, width, 3] to (codes [B, A, 4], logits [B, A, outputs + 1]), by the
         runtime that detects.
         """
@@ -71,7 +99,7 @@ class SSDGradients:
         return np.concatenate(codes), np.concatenate(logits)
 
     def gradients(
-        self: KerasSSD,
+        self,
         frame: Frame,
         batch: np.ndarray,
         anchor_ids: Sequence[int],
@@ -86,20 +114,20 @@ class SSDGradients:
             batch, rows, 1 + self.outputs[np.asarray(class_ids, np.int64)], weights, layers
         )
 
-    def evidence_layers(self: KerasSSD, anchor_ids: Sequence[int]) -> tuple[str, ...]:
+    def evidence_layers(self, anchor_ids: Sequence[int]) -> tuple[str, ...]:
         """The backbone's stride-8 map, then the feature maps these anchors are read from."""
         from detector.ssd.model import FEATURE_PREFIX
 
         levels = np.unique(self.anchors.levels[np.asarray(anchor_ids, np.int64)])
         return (STRIDE_8, *(f"{FEATURE_PREFIX}{level}" for level in levels))
 
-    def assigned_anchors(self: KerasSSD, xyxy: np.ndarray, image_size: tuple[int, int]) -> list[np.ndarray]:
+    def assigned_anchors(self, xyxy: np.ndarray, image_size: tuple[int, int]) -> list[np.ndarray]:
         """By the matcher that training uses, at its default IoU of 0.5."""
         boxes = normalise(np.asarray(xyxy, np.float32).reshape(-1, 4), image_size)[:, [1, 0, 3, 2]]
         matched = match_anchors(self.anchors.boxes, boxes, np.ones(len(boxes), np.float32))
         return [np.flatnonzero(matched == row) for row in range(len(boxes))]
 
-    def _gradient_function(self: KerasSSD) -> KerasGradients:
+    def _gradient_function(self) -> KerasGradients:
         if self._keras_gradients is None:
             from detector.keras_gradients import KerasGradients
             from detector.ssd.model import feature_maps, stride_8

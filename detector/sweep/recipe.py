@@ -20,7 +20,7 @@ from pydantic import Field, field_validator, model_validator
 
 from detector.config import Config, load_config
 from detector.errors import ConfigError
-from detector.training.two_head.recipe import TwoHeadRecipe, load_two_head_recipe
+from detector.training.two_head.recipe import TwoHeadRecipe
 
 
 class Range(Config):
@@ -84,7 +84,7 @@ class SweepRecipe(Config):
         Raises:
             ConfigError: it cannot be read, or is no two-head recipe.
         """
-        return applied(load_two_head_recipe(self.recipe), self.set)
+        return applied(TwoHeadRecipe.from_file(self.recipe), self.set)
 
 
 def load_sweep(path: str | Path) -> SweepRecipe:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from detector.data.dataset import Dataset
 from detector.errors import ConfigError, ModelError, RunError
+from detector.locks import FileLock, locked
 from detector.paths import data_dir, write_atomically
-from detector.sweep.locks import hold, locked
 from detector.sweep.recipe import SweepRecipe, applied, as_wanted, coded, current, load_sweep
 from detector.sweep.state import (
     SweepState,
@@ -69,11 +69,11 @@ def run_sweep(
             place = trial_folder(trial, folder)
             place.mkdir(parents=True, exist_ok=True)
             trial.set_user_attr("folder", str(place.relative_to(folder)))
-            lock = hold(place / "lock")
+            lock = FileLock(place / "lock")
         try:
             error = _run_trial(study, trial, sweep, base, place, dataset, progress, should_stop)
         finally:
-            lock.close()
+            lock.release()
         if error is not None:
             failures += 1
             if failures == FAILURES:
@@ -252,12 +252,12 @@ def _revive(study: optuna.Study, folder: Path) -> None:
         place = trial_folder(trial, folder)
         place.mkdir(parents=True, exist_ok=True)
         try:
-            lock = hold(place / "lock")
+            lock = FileLock(place / "lock")
         except BlockingIOError:
             continue  # a living process works on it
-        # Its process may have ended it since the list was read; it does so before it lets go of the lock.
+        # Its process may have ended it since the list was read; it does so before it releases the lock.
         ended = study.get_trials(deepcopy=False)[trial.number].state != state.RUNNING
-        lock.close()
+        lock.release()
         if ended:
             continue
         if trial.number not in continued(trials):

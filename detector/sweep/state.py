@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from detector.errors import RunError, UnavailableError
+from detector.locks import is_held, locked
 from detector.paths import data_dir
-from detector.sweep.locks import is_held, locked
 from detector.sweep.recipe import Range, SweepRecipe, decoded, load_sweep
 from detector.training.common.folder import TrainFolder
 

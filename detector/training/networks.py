@@ -9,6 +9,10 @@ from detector.errors import ConfigError, InputError
 from detector.paths import data_dir
 from detector.ssd.anchors import Anchors, anchors
 from detector.ssd.config import ARCHITECTURES, PRESETS, MultiscaleAnchors, SSDConfig
+from detector.ssd.pipeline.config import read_pipeline_config
+from detector.ssd.stored import read_ssd
+from detector.training.recipes import read_recipe
+from detector.training.ssd.folder import SSDFolder
 from detector.training.ssd.recipe import TrainRecipe
 
 
@@ -102,11 +106,8 @@ def _read(text: str) -> Network:
         path = data_dir("models") / text
     if path.is_dir():
         if (path / "detector.json").is_file():
-            from detector.training.common.folder import TrainFolder
-
-            config, _, _ = TrainFolder(path).read_detector()
-            recipe = path / "recipe.yaml"
-            return Network(config, TrainFolder(path).read_recipe().match_iou if recipe.is_file() else 0.5)
+            config, folder = read_ssd(path).config, SSDFolder(path)
+            return Network(config, folder.read_recipe(TrainRecipe).match_iou if folder.started else 0.5)
         path = path / "pipeline.config"
     if not path.is_file():
         raise InputError(
@@ -114,11 +115,7 @@ def _read(text: str) -> Network:
             " pipeline.config, or the folder of a training."
         )
     if path.suffix == ".config":
-        from detector.ssd.pipeline.config import read_pipeline_config
-
         return Network(read_pipeline_config(path).ssd)
-    from detector.training.recipes import read_recipe
-
     recipe = read_recipe(path)
     if not isinstance(recipe, TrainRecipe):
         raise InputError(f"{text}: expected a recipe of an SSD network; this detector has no anchors.")

@@ -9,11 +9,12 @@ from typing import Any
 from detector.errors import ConfigError
 from detector.training.common.recipe import Recipe
 from detector.training.common.session import TrainProgress
-from detector.training.sliding.recipe import KIND, SlidingRecipe, load_sliding_recipe
-from detector.training.ssd.recipe import TrainRecipe, load_recipe
+from detector.training.sliding.recipe import KIND, SlidingRecipe
+from detector.training.ssd.recipe import TrainRecipe
+from detector.training.ssd.recipe_pipeline import recipe_from_pipeline
 from detector.training.ssd.training import Validate
 from detector.training.two_head.recipe import KIND as TWO_HEAD
-from detector.training.two_head.recipe import TwoHeadRecipe, load_two_head_recipe
+from detector.training.two_head.recipe import TwoHeadRecipe
 
 
 def read_recipe(path: str | Path) -> Recipe:
@@ -26,22 +27,22 @@ def read_recipe(path: str | Path) -> Recipe:
     import yaml
 
     if Path(path).suffix == ".config":
-        return TrainRecipe.from_pipeline(path)
+        return recipe_from_pipeline(path)
     try:
         values = yaml.safe_load(Path(path).read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError):
-        values = None  # load_recipe says what is wrong, with its line
+        values = None  # from_file says what is wrong, with its line
     kind = values.get("kind") if isinstance(values, dict) else None
     if kind == KIND:
-        return load_sliding_recipe(path)
+        return SlidingRecipe.from_file(path)
     if kind == TWO_HEAD:
-        return load_two_head_recipe(path)
+        return TwoHeadRecipe.from_file(path)
     if kind is not None:
         raise ConfigError(
             f"kind: expected {KIND!r} or {TWO_HEAD!r}, or no kind for an SSD network, got {kind!r}.",
             path=path,
         )
-    return load_recipe(path)
+    return TrainRecipe.from_file(path)
 
 
 def changed(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, get_type_hints
 
+from detector.config import checked
 from detector.errors import ConfigError
-from detector.training.ssd.recipe import checked
 
 NORMALISATIONS = ("-1..1", "0..255", "caffe", "deviations")
 """How a backbone wants its RGB pixels: scaled to -1..1, as they are, as BGR less ImageNet's channel means, or

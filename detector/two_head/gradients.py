@@ -2,30 +2,48 @@
 
 from __future__ import annotations
 
+import threading
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from detector.core import DetectorInfo
 from detector.differentiable import Frame, Gradients
 from detector.errors import CapabilityError, InputError
+from detector.two_head.config import TwoHeadConfig
 from detector.two_head.frames import whole
 
 if TYPE_CHECKING:
+    import keras
+
     from detector.keras_gradients import KerasGradients
-    from detector.models.two_head import TwoHeadDetector
 
 
-class TwoHeadGradients:
-    """Mixed into `detector.models.two_head.TwoHeadDetector`; see `detector.differentiable.DifferentiableDetector`.
+class TwoHeadGradients(ABC):
+    """Base of a detector with two heads: what `detector.differentiable.DifferentiableDetector` asks for, from the
+    parts that the detector has or makes.
 
     The logits are those before the softmax. Class ids K to K + 3 are the box head's: the box's left, top,
     right and bottom side as a share of the input, so that a method can ask for the evidence of either head.
     """
 
+    config: TwoHeadConfig
+    info: DetectorInfo
+    _lock: threading.Lock
     _keras_gradients: KerasGradients | None = None
 
-    def frame(self: TwoHeadDetector, image: np.ndarray, anchor_ids: Sequence[int] = ()) -> Frame:
+    @property
+    @abstractmethod
+    def network(self) -> keras.Model:
+        """The Keras model with its weights."""
+
+    @abstractmethod
+    def resized(self, image: np.ndarray) -> np.ndarray:
+        """One image at the network's size, float32 pixels 0..255."""
+
+    def frame(self, image: np.ndarray, anchor_ids: Sequence[int] = ()) -> Frame:
         """The picture resized, float32 0..255."""
         _one_anchor(anchor_ids)
         size = (image.shape[1], image.shape[0])
@@ -36,7 +54,7 @@ class TwoHeadGradients:
         return Frame(self.resized(image), size, (x1 * width, y1 * height, x2 * width, y2 * height), 0, 1)
 
     def answer(
-        self: TwoHeadDetector, frame: Frame, batch: np.ndarray, *, boxes: bool = False
+        self, frame: Frame, batch: np.ndarray, *, boxes: bool = False
     ) -> tuple[np.ndarray, np.ndarray | None]:
         self._need_classes()
         network = self.network
@@ -53,7 +71,7 @@ class TwoHeadGradients:
         ].astype(np.float32)
 
     def gradients(
-        self: TwoHeadDetector,
+        self,
         frame: Frame,
         batch: np.ndarray,
         anchor_ids: Sequence[int],
@@ -68,25 +86,23 @@ class TwoHeadGradients:
             raise InputError(f"class_ids: expected 0 to {known - 1}, got {list(class_ids)}.")
         return self._gradient_function()(batch, anchor_ids, class_ids, weights, layers)
 
-    def evidence_layers(self: TwoHeadDetector, anchor_ids: Sequence[int]) -> tuple[str, ...]:
+    def evidence_layers(self, anchor_ids: Sequence[int]) -> tuple[str, ...]:
         """The last map of stride 8, where there is one, and the last map, from which both heads read."""
         maps = self._maps()
         fine = [name for name, rows in maps.items() if rows == -(-self.config.input_size[1] // 8)]
         return tuple(dict.fromkeys([*fine[-1:], list(maps)[-1]]))
 
-    def assigned_anchors(
-        self: TwoHeadDetector, xyxy: np.ndarray, image_size: tuple[int, int]
-    ) -> list[np.ndarray]:
+    def assigned_anchors(self, xyxy: np.ndarray, image_size: tuple[int, int]) -> list[np.ndarray]:
         """The one there is, for every object."""
         return [np.zeros(1, np.int64) for _ in np.asarray(xyxy).reshape(-1, 4)]
 
-    def _need_classes(self: TwoHeadDetector) -> None:
+    def _need_classes(self) -> None:
         if not self.config.has_classes:
             raise CapabilityError(
                 f"{self.info.name} has a box head alone, so there is no class to be evidence for; use D-RISE."
             )
 
-    def _maps(self: TwoHeadDetector) -> dict[str, int]:
+    def _maps(self) -> dict[str, int]:
         """Layers of the backbone whose output is a map, with its rows."""
         from detector.two_head.network import backbone_layers
 
@@ -98,7 +114,7 @@ class TwoHeadGradients:
             if len(shape) == 4 and shape[1] < self.config.input_size[1]
         }
 
-    def _gradient_function(self: TwoHeadDetector) -> KerasGradients:
+    def _gradient_function(self) -> KerasGradients:
         network = self.network
         if self._keras_gradients is None:
             from keras import ops

@@ -330,3 +330,18 @@ def test_kinds_of_a_run_without_ground_truth(pictures, tmp_path):
     assert isinstance(result.exception, InputError) and "expected a run with ground truth" in str(
         result.exception
     )
+
+
+def test_a_guarantee_is_saved_with_its_certificate_and_evaluate_judges_it(pictures, tmp_path):
+    run = run_of(pictures, tmp_path / "run")
+    out = json.loads(boxscope("thresholds", run, "--false-positives", 60, "--confidence", 0.5, "--json"))
+    assert out["all"]["goal"] == "false positives" and out["all"]["images"] == 3
+    saved = tmp_path / "sure.yaml"
+    out = boxscope("thresholds", run, "--recall", 0.05, "--confidence", 0.5, "--save", saved)
+    assert out.startswith("all classes") and ("without a promise" in out or "prove no more than" in out)
+    if saved.exists():
+        assert "certificate (recall" in boxscope("evaluate", run, "--thresholds", saved)
+    out = boxscope("thresholds", run, "--precision", 0.99, "--confidence", 0.99)
+    assert "none:" in out
+    refused = CliRunner().invoke(cli.app, ["thresholds", str(run), "--confidence", "0.9"])
+    assert refused.exit_code != 0 and isinstance(refused.exception, InputError)

@@ -254,7 +254,7 @@ def _open_sample() -> None:
 
 
 def _exports(folder: Path, found: list[exports.Export]) -> None:
-    from detector.training.sliding.folder import is_sliding_window
+    from detector.sliding.stored import is_sliding_window
 
     if is_sliding_window(folder):
         return  # its export would be a program, not a network

@@ -16,7 +16,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from detector.data.dataset import Dataset
 from detector.errors import ConfigError, DataError, DownloadError, InputError
 from detector.paths import CONFIGS, data_dir
 
@@ -121,8 +120,8 @@ def fetch_sample_set(
     count: int | None = None,
     progress: Callable[[str], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
-) -> Dataset:
-    """Download a sample set through FiftyOne's zoo and read it; one that is there already is only read.
+) -> Path:
+    """Download a sample set through FiftyOne's zoo; returns its folder, at once where it is there already.
 
     FiftyOne runs in a process of its own, without its database. What it has fetched is kept beside the final
     place until it is whole, so that a second try goes on, and half a set is never read.
@@ -136,15 +135,13 @@ def fetch_sample_set(
         InputError: no such set, or it cannot be had in part.
         DownloadError: it could not be fetched; the message says where a copy may be put by hand.
     """
-    from detector.data.load import load_dataset
-
     entry = find_sample_set(name)
     if entry is None:
         raise InputError(
             f"No sample set is named {name!r}; known are {', '.join(s.name for s in list_sample_sets())}."
         )
     if not entry.zoo:
-        return load_dataset(sample_set_path(entry))
+        return sample_set_path(entry)
     if (classes or count) and not entry.partial:
         raise InputError(f"{entry.title} cannot be fetched in part; leave classes and count away.")
     folder = sample_set_folder(entry, classes, count)
@@ -161,9 +158,7 @@ def fetch_sample_set(
             folder.rmdir()
         os.replace(work, folder)
     inner = folder / entry.zoo
-    dataset = load_dataset(inner if inner.is_dir() else folder)
-    dataset.name = folder.name
-    return dataset
+    return inner if inner.is_dir() else folder
 
 
 def _run_zoo(

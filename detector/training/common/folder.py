@@ -15,27 +15,22 @@ the old content or the new one.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+import yaml
 
-from detector.core import ClassMap
-from detector.data.label_map import write_label_map
-from detector.errors import ConfigError, ModelError, RunError, reason_of
+from detector.errors import RunError, reason_of
 from detector.paths import write_atomically
-from detector.ssd.config import BatchNorm, Initializer, MultiscaleAnchors, SSDAnchors, SSDConfig
-from detector.ssd.postprocess import PostprocessSettings
 from detector.ssd.weights import load_arrays, save_arrays
+from detector.training.common.recipe import Recipe
 from detector.training.common.tensorboard import event_file, scalars_record
-from detector.training.ssd.recipe import TrainRecipe, load_recipe
 
-SCHEMA = 1
-KIND = "boxscope ssd"
+R = TypeVar("R", bound=Recipe)
 EVENTS = (  # TensorBoard asks for "tfevents" and sorts by the number
     "tensorboard/events.out.tfevents.1.boxscope"
 )
@@ -66,66 +61,22 @@ class TrainFolder:
                 f"expected the folder of a training: {reason_of(error)}.", path=self / name
             ) from error
 
-    def write_recipe(self, recipe: TrainRecipe) -> None:
-        import yaml
-
+    def write_recipe(self, recipe: Recipe) -> None:
+        """Write `recipe.yaml`, with absolute paths."""
         text = yaml.safe_dump(recipe.resolved().as_dict(), sort_keys=False, allow_unicode=True)
         write_atomically(self / "recipe.yaml", text.encode())
 
-    def read_recipe(self) -> TrainRecipe:
-        """Raises RunError: no training was started here. ConfigError: its recipe was edited into nonsense."""
+    def read_recipe(self, kind: type[R]) -> R:
+        """The recipe this training was started with.
+
+        Raises:
+            RunError: no training was started here. ConfigError: the file is no recipe of this kind.
+        """
         if not self.started:
             raise RunError(
                 "expected the folder of a training, it holds no recipe.", path=self / "recipe.yaml"
             )
-        return load_recipe(self / "recipe.yaml")
-
-    def write_detector(self, config: SSDConfig, class_map: ClassMap) -> None:
-        """Config and classes; ids of the label map are 1 + class id, as the network's columns are."""
-        classes = ClassMap(class_map.names, tuple(range(1, len(class_map) + 1)))
-        self.write_json(
-            "detector.json",
-            {
-                "schema": SCHEMA,
-                "kind": KIND,
-                "config": dataclasses.asdict(config),
-                "classes": {"names": list(classes.names), "ids": list(classes.external_ids)},
-                "weights": "weights.npz",
-            },
-        )
-        write_label_map(classes, self / "label_map.pbtxt")
-
-    def read_detector(self) -> tuple[SSDConfig, ClassMap, Path]:
-        """(config, classes, file of weights) of a training's result.
-
-        Raises:
-            RunError: the folder holds none. ModelError: it was written by another version.
-        """
-        stored = self.read_json("detector.json")
-        if stored.get("kind") != KIND or stored.get("schema") != SCHEMA:
-            raise ModelError(
-                f"expected kind {KIND!r} and schema {SCHEMA}, got {stored.get('kind')!r} and"
-                f" {stored.get('schema')!r}.",
-                path=self / "detector.json",
-            )
-        try:
-            classes = ClassMap(tuple(stored["classes"]["names"]), tuple(stored["classes"]["ids"]))
-            return config_from_dict(stored["config"]), classes, self / stored["weights"]
-        except (KeyError, TypeError) as error:
-            raise ModelError(
-                f"expected a detector's config and classes: {error!r}.", path=self / "detector.json"
-            ) from error
-
-    def write_pipeline(self, recipe: TrainRecipe, config: SSDConfig) -> str:
-        """Write pipeline.config; "written", or why there is none."""
-        from detector.training.ssd.recipe_pipeline import pipeline_of
-
-        try:
-            pipeline = pipeline_of(recipe, config)
-        except ConfigError as error:  # a convenience for other tools: no reason to refuse a training
-            return f"not written: {error}"
-        pipeline.write(self / "pipeline.config")
-        return "written"
+        return kind.from_file(self / "recipe.yaml")
 
     def append_history(self, line: Mapping[str, Any]) -> None:
         with open(self / "history.jsonl", "a", encoding="utf-8") as file:
@@ -159,31 +110,6 @@ class TrainFolder:
     def load_checkpoint(self) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
         """(arrays, meta) of the newest checkpoint, or None before the first."""
         return load_arrays(self / "last.npz") if (self / "last.npz").is_file() else None
-
-
-def config_from_dict(values: Mapping[str, Any]) -> SSDConfig:
-    """The config `dataclasses.asdict` took apart (through JSON, so tuples came back as lists).
-
-    Raises:
-        KeyError, TypeError: it is none.
-    """
-    values = dict(values)
-    anchors = MultiscaleAnchors if "min_level" in values["anchors"] else SSDAnchors
-    parts = {
-        "anchors": anchors,
-        "batch_norm": BatchNorm,
-        "predictor_batch_norm": BatchNorm,
-        "initializer": Initializer,
-        "predictor_initializer": Initializer,
-        "postprocess": PostprocessSettings,
-    }
-    for name, part in parts.items():
-        values[name] = part(**{k: _tuple(v) for k, v in values[name].items()})
-    return SSDConfig(**{k: _tuple(v) for k, v in values.items()})
-
-
-def _tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
 
 
 def rounded(values: Mapping[str, float], digits: int = 6) -> dict[str, float | None]:

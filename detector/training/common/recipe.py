@@ -8,8 +8,11 @@ import difflib
 from collections.abc import Mapping
 from dataclasses import asdict, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, get_type_hints
 
+from pydantic import create_model
+
+from detector.config import Config, load_config
 from detector.errors import ConfigError
 
 
@@ -21,6 +24,31 @@ class Recipe:
     steps: int
     evaluate_every: int | None
     checkpoint_every: int | None
+
+    @property
+    def hash(self) -> str:
+        """16 hex digits over what decides the result."""
+        raise NotImplementedError
+
+    def resolved(self) -> Self:
+        """The same with absolute paths, so that it can be run again from another folder."""
+        raise NotImplementedError
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> Self:
+        """A recipe from a YAML file; relative paths in it are taken from the working folder.
+
+        Raises:
+            ConfigError: with file and line where one can be named.
+        """
+        return cls.from_dict(load_config(path, cls.schema()).model_dump(), path)
+
+    @classmethod
+    def schema(cls) -> type[Config]:
+        """The keys of the file, with their types and defaults."""
+        hints = get_type_hints(cls)
+        keys: dict[str, Any] = {f.name: (hints[f.name], f.default) for f in fields(cls)}
+        return create_model("recipe", __base__=Config, **keys)
 
     @property
     def evaluation_interval(self) -> int:

@@ -105,7 +105,7 @@ def run_recipe(
             raise RunError(
                 "expected the folder of a training to resume, no training was started here.", path=folder.path
             )
-        if folder.read_recipe().hash != recipe.hash:
+        if folder.read_recipe(type(recipe)).hash != recipe.hash:
             raise RunError(
                 "expected the recipe this training was started with; train into another folder.",
                 path=folder.path,

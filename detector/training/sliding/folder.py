@@ -1,164 +1,23 @@
-"""The folder of a sliding-window detector, on its own or as the result of a training.
-
-    detector.json     kind, class, settings, the classifier's file
-    classifier.keras  the patch classifier, as Keras saves it
-
-A training's folder holds what `detector.training.common.folder` lists beside them (recipe.yaml, start.json,
-history.jsonl, state.json, last.npz).
+"""The folder of a sliding-window training: what `detector.training.common.folder` lists, and the detector as
+`detector.sliding.stored` writes it.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from detector.core import ClassMap
-from detector.errors import ConfigError, InputError, ModelError, RunError, reason_of
-from detector.paths import write_atomically
-from detector.sliding.settings import SlidingWindowSettings
+from detector.sliding.stored import CLASSIFIER, write_classifier, write_detector
 from detector.training.common.folder import TrainFolder
-from detector.training.sliding.recipe import SlidingRecipe, load_sliding_recipe
+from detector.training.sliding.recipe import SlidingRecipe
 
 if TYPE_CHECKING:
     import keras
 
-SCHEMA = 1
-KIND = "boxscope sliding window"
-CLASSIFIER = "classifier.keras"
-
-
-def is_sliding_window(folder: str | os.PathLike) -> bool:
-    """Whether a folder holds a sliding-window detector (its classifier may still be missing)."""
-    try:
-        return json.loads((Path(folder) / "detector.json").read_text()).get("kind") == KIND
-    except (OSError, ValueError, AttributeError):
-        return False
-
-
-@dataclass(frozen=True)
-class StoredDetector:
-    """What a folder says of its detector."""
-
-    name: str
-    classifier: Path
-    classes: ClassMap
-    settings: SlidingWindowSettings
-    notes: tuple[str, ...] = ()
-
-    def load_classifier(self) -> keras.Model:
-        """Raises ModelError: the file is missing or is no Keras model."""
-        import keras
-
-        if not self.classifier.is_file():
-            raise ModelError(
-                "expected a classifier, there is none yet: the training that makes it has not got that far.",
-                path=self.classifier,
-            )
-        try:
-            return keras.saving.load_model(self.classifier, compile=False)
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            raise ModelError(
-                "expected a classifier that Keras saved:"
-                f" {str(error).splitlines()[0] if str(error) else error!r}.",
-                path=self.classifier,
-            ) from error
-
-
-def read_folder(folder: str | os.PathLike) -> StoredDetector:
-    """The detector a folder describes; the classifier is not read yet.
-
-    Raises:
-        ModelError: none is there, or another version wrote it.
-    """
-    path = Path(folder) / "detector.json"
-    try:
-        stored = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise ModelError(
-            f"expected the folder of a sliding-window detector: {reason_of(error)}.", path=path
-        ) from error
-    if not isinstance(stored, dict) or stored.get("kind") != KIND or stored.get("schema") != SCHEMA:
-        kind, schema = (
-            (stored.get("kind"), stored.get("schema")) if isinstance(stored, dict) else (None, None)
-        )
-        raise ModelError(
-            f"expected kind {KIND!r} and schema {SCHEMA}, got {kind!r} and {schema!r}.", path=path
-        )
-    try:
-        classes = ClassMap(tuple(stored["classes"]))
-        settings = SlidingWindowSettings(**stored["settings"])
-        return StoredDetector(
-            stored["name"],
-            path.parent / stored["classifier"],
-            classes,
-            settings,
-            tuple(stored.get("notes", ())),
-        )
-    except (KeyError, TypeError, ConfigError, InputError) as error:
-        raise ModelError(
-            f"expected a name, a class, settings and a classifier: {error}.", path=path
-        ) from error
-
-
-def save_sliding_window(
-    folder: str | os.PathLike,
-    classifier: keras.Model,
-    classes: ClassMap,
-    settings: SlidingWindowSettings | None = None,
-    *,
-    name: str = "sliding window",
-    notes: Sequence[str] = (),
-) -> Path:
-    """Write a detector that `load_detector(folder)` opens, from any Keras classifier `to_fully_convolutional`
-    takes.
-    """
-    folder = Path(folder)
-    write_classifier(folder / CLASSIFIER, classifier)
-    write_detector(folder, classes, settings or SlidingWindowSettings(), name, notes)
-    return folder
-
-
-def write_detector(
-    folder: Path, classes: ClassMap, settings: SlidingWindowSettings, name: str, notes: Sequence[str] = ()
-) -> None:
-    values = {
-        "schema": SCHEMA,
-        "kind": KIND,
-        "name": name,
-        "classes": list(classes.names),
-        "settings": dataclasses.asdict(settings),
-        "classifier": CLASSIFIER,
-        "notes": list(notes),
-    }
-    write_atomically(folder / "detector.json", (json.dumps(values, indent=1) + "\n").encode())
-
-
-def write_classifier(path: Path, classifier: keras.Model) -> None:
-    """Save a Keras model whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{os.getpid()}.part.keras")
-    try:
-        classifier.save(part)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-
 
 class SlidingFolder(TrainFolder):
     """A training's folder with a sliding-window recipe."""
-
-    def read_recipe(self) -> SlidingRecipe:
-        """Raises RunError: no training was started here. ConfigError: its recipe was edited into nonsense."""
-        if not self.started:
-            raise RunError(
-                "expected the folder of a training, it holds no recipe.", path=self.path / "recipe.yaml"
-            )
-        return load_sliding_recipe(self.path / "recipe.yaml")
 
     def write_result(
         self, recipe: SlidingRecipe, classifier: keras.Model, figures: Mapping[str, Any], step: int

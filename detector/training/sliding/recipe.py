@@ -12,11 +12,11 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import get_type_hints
 
+from detector.config import checked
 from detector.errors import ConfigError
 from detector.sliding.settings import SlidingWindowSettings
 from detector.training.common.recipe import Recipe
 from detector.training.common.schedules import CosineSchedule
-from detector.training.ssd.recipe import checked
 
 KIND = "sliding_window"
 
@@ -172,20 +172,3 @@ class SlidingRecipe(Recipe):
         ignored = ("name", "checkpoint_every", "data", "scenes")
         decisive = {k: v for k, v in self.as_dict().items() if k not in ignored}
         return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def load_sliding_recipe(path: str | Path) -> SlidingRecipe:
-    """A recipe from a YAML file; relative paths in it are taken from the working folder.
-
-    Raises:
-        ConfigError: with file and line where one can be named.
-    """
-    from pydantic import create_model
-
-    from detector.config import Config, load_config
-
-    hints = get_type_hints(SlidingRecipe)
-    defaults = {f.name: (hints[f.name], f.default) for f in fields(SlidingRecipe)}
-    return SlidingRecipe.from_dict(
-        load_config(path, create_model("recipe", __base__=Config, **defaults)).model_dump(), path
-    )

@@ -18,6 +18,7 @@ import numpy as np
 from detector.core import ClassMap
 from detector.data.dataset import Dataset
 from detector.errors import DataError, ModelError, RunError
+from detector.sliding.stored import write_detector
 from detector.training.common.folder import rounded
 from detector.training.common.session import (
     LOG_EVERY,
@@ -27,7 +28,7 @@ from detector.training.common.session import (
     run_recipe,
     versions,
 )
-from detector.training.sliding.folder import SlidingFolder, write_detector
+from detector.training.sliding.folder import SlidingFolder
 from detector.training.sliding.patches import (
     Mosaic,
     PatchBatches,

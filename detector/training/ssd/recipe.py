@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import types
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, get_type_hints
 
+from detector.config import checked
 from detector.errors import ConfigError
 from detector.ssd.config import ARCHITECTURES, PRESETS, SSDConfig
+from detector.ssd.pipeline.config import read_pipeline_config
 from detector.training.common.augment import compose
 from detector.training.common.recipe import Recipe
 from detector.training.common.schedules import CosineSchedule
@@ -201,9 +202,7 @@ class TrainRecipe(Recipe):
         if self.l2 is not None:
             changes |= {"l2": self.l2, "predictor_l2": self.l2}
         if self.pipeline:
-            from detector.ssd.pipeline.config import read_pipeline_config
-
-            base = SSDConfig.from_pipeline(read_pipeline_config(self.pipeline))
+            base = read_pipeline_config(self.pipeline).ssd_config()
             if base.architecture != self.architecture:
                 raise ConfigError(
                     f"pipeline: expected a network of {self.architecture}, the file describes"
@@ -244,17 +243,6 @@ class TrainRecipe(Recipe):
         }
         return replace(self, **places)
 
-    @classmethod
-    def from_pipeline(cls, path: str | Path) -> TrainRecipe:
-        """The training that a `pipeline.config` describes; see `detector.training.ssd.recipe_pipeline`.
-
-        Raises:
-            ConfigError: a setting that would change the result and is not supported.
-        """
-        from detector.training.ssd.recipe_pipeline import recipe_from_pipeline
-
-        return recipe_from_pipeline(path)
-
     @property
     def hash(self) -> str:
         """16 hex digits over what decides the result; the data is known by its own fingerprint, not by its
@@ -265,46 +253,6 @@ class TrainRecipe(Recipe):
         return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def load_recipe(path: str | Path) -> TrainRecipe:
-    """A recipe from a YAML file; relative paths in it are taken from the working folder.
-
-    Raises:
-        ConfigError: with file and line where one can be named.
-    """
-    from pydantic import create_model
-
-    from detector.config import Config, load_config
-
-    hints = get_type_hints(TrainRecipe)
-    schema = create_model(
-        "recipe", __base__=Config, **{f.name: (hints[f.name], f.default) for f in fields(TrainRecipe)}
-    )
-    return TrainRecipe.from_dict(load_config(path, schema).model_dump(), path)
-
-
 def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
     if value not in known:
         raise ConfigError(f"{name}: expected one of {', '.join(known)}, got {value!r}.")
-
-
-def checked(name: str, value: Any, hint: Any) -> Any:
-    """`value` as the annotation says; an int passes for a float, a list for a tuple, True never for a
-    number.
-    """
-    if get_origin(hint) in (Union, types.UnionType):
-        options = get_args(hint)
-        if value is None and type(None) in options:
-            return None
-        hint = next(o for o in options if o is not type(None))
-    if get_origin(hint) is tuple:
-        inner = get_args(hint)
-        free = len(inner) == 2 and inner[1] is Ellipsis
-        if not isinstance(value, (list, tuple)) or (not free and len(value) != len(inner)):
-            want = "a list" if free else f"a list of {len(inner)}"
-            raise ConfigError(f"{name}: expected {want}, got {value!r}.")
-        return tuple(checked(name, v, inner[0]) for v in value)
-    words = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
-    number = hint is float and isinstance(value, int)
-    if not (isinstance(value, hint) or number) or (isinstance(value, bool) and hint is not bool):
-        raise ConfigError(f"{name}: expected {words[hint]}, got {value!r}.")
-    return float(value) if hint is float else value

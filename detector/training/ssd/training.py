@@ -24,7 +24,7 @@ from detector.ssd.coder import BoxCoder
 from detector.ssd.preprocess import preprocess
 from detector.ssd.weights import assign_arrays, network_arrays, save_arrays
 from detector.training.common.batches import TrainingBatches
-from detector.training.common.folder import TrainFolder, rounded
+from detector.training.common.folder import rounded
 from detector.training.common.session import (
     LOG_EVERY,
     OPTIMIZER,
@@ -33,6 +33,7 @@ from detector.training.common.session import (
     run_recipe,
     versions,
 )
+from detector.training.ssd.folder import SSDFolder
 from detector.training.ssd.recipe import TrainRecipe
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def train(
         ModelError: the starting weights do not fit, or the loss is no longer finite (names batch and files).
         ConfigError: the recipe asks for something this machine or backend cannot do.
     """
-    folder = TrainFolder(out)
+    folder = SSDFolder(out)
 
     def make() -> _Training:
         chosen, held_out = load_splits(recipe) if dataset is None else (dataset, validation)
@@ -117,7 +118,7 @@ class _Training(Training):
     def __init__(
         self,
         recipe: TrainRecipe,
-        folder: TrainFolder,
+        folder: SSDFolder,
         dataset: Dataset,
         validation: Dataset | None,
         validate: Validate | None,

@@ -12,10 +12,12 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from pydantic import create_model
+
+from detector.config import Config, checked
 from detector.errors import ConfigError
 from detector.training.common.recipe import Recipe
 from detector.training.common.schedules import CosineSchedule
-from detector.training.ssd.recipe import checked
 from detector.two_head.config import TwoHeadConfig
 
 KIND = "two_head"
@@ -260,6 +262,17 @@ class TwoHeadRecipe(Recipe):
             step -= stage.steps
         return len(self.stages) - 1, self.stages[-1].steps + step
 
+    @classmethod
+    def schema(cls) -> type[Config]:
+        """As every recipe's, with the keys of a stage."""
+        hints = get_type_hints(cls)
+        stage = create_model(
+            "stage", __base__=Config, steps=(int, ...), unfrozen=(float, 0.0), learning_rate=(float, 0.001)
+        )
+        keys: dict[str, Any] = {f.name: (hints[f.name], f.default) for f in fields(cls)}
+        keys["stages"] = (tuple[stage, ...], tuple(stage(**asdict(s)) for s in cls.stages))
+        return create_model("recipe", __base__=Config, **keys)
+
     def resolved(self) -> TwoHeadRecipe:
         """The same with absolute paths, so that it can be run again from another folder."""
 
@@ -302,24 +315,3 @@ def _stages(values: Any) -> tuple[Stage, ...]:
             raise ConfigError(f"stages: expected steps, unfrozen and learning_rate of each, got {value!r}.")
         stages.append(Stage(**value))
     return tuple(stages)
-
-
-def load_two_head_recipe(path: str | Path) -> TwoHeadRecipe:
-    """A recipe from a YAML file; relative paths in it are taken from the working folder.
-
-    Raises:
-        ConfigError: with file and line where one can be named.
-    """
-    from pydantic import create_model
-
-    from detector.config import Config, load_config
-
-    hints = get_type_hints(TwoHeadRecipe)
-    stage = create_model(
-        "stage", __base__=Config, steps=(int, ...), unfrozen=(float, 0.0), learning_rate=(float, 0.001)
-    )
-    defaults: dict[str, Any] = {f.name: (hints[f.name], f.default) for f in fields(TwoHeadRecipe)}
-    defaults["stages"] = (tuple[stage, ...], tuple(stage(**asdict(s)) for s in TwoHeadRecipe.stages))
-    return TwoHeadRecipe.from_dict(
-        load_config(path, create_model("recipe", __base__=Config, **defaults)).model_dump(), path
-    )

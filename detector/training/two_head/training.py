@@ -29,9 +29,10 @@ from detector.training.common.session import (
     versions,
 )
 from detector.training.two_head.data import TwoHeadBatches
-from detector.training.two_head.folder import TwoHeadFolder, TwoHeadSettings
+from detector.training.two_head.folder import TwoHeadFolder
 from detector.training.two_head.recipe import TwoHeadRecipe
 from detector.training.two_head.splits import Split, load_split
+from detector.two_head.stored import TwoHeadSettings
 
 if TYPE_CHECKING:
     from detector.models.two_head import TwoHeadDetector

@@ -13,7 +13,7 @@ from detector import load_detector
 from detector.errors import ConfigError, RunError
 from detector.export.two_head import export_saved_model, export_tflite
 from detector.models.two_head import TwoHeadDetector
-from detector.training.two_head.folder import TwoHeadSettings
+from detector.two_head.stored import TwoHeadSettings
 from tests.detector.contract import patterned
 from tests.detector.models.test_two_head import CLASSES, CONFIG, arrays_for
 

@@ -14,18 +14,22 @@ from detector.data.samples.scenes import DEMO_CLASSES, DEMO_SEED, MOST_SCENES, s
 from detector.paths import DEMO_DETECTOR as DEMO
 from detector.paths import ROOT
 from detector.ssd.litert import SHIPPED, litert_file, network_digest, weights_digest
+from detector.ssd.stored import read_ssd
 from detector.ssd.weights import load_arrays
 from detector.training.common.folder import TrainFolder
-from detector.training.ssd.recipe import load_recipe
+from detector.training.ssd.recipe import TrainRecipe
 
 
 def test_it_is_what_the_recipe_made():
     folder = TrainFolder(DEMO)
-    recipe = load_recipe(ROOT / "configs" / "demo.yaml")
-    assert folder.read_recipe().hash == recipe.hash == folder.read_json("start.json")["recipe_hash"]
+    recipe = TrainRecipe.from_file(ROOT / "configs" / "demo.yaml")
+    assert (
+        folder.read_recipe(TrainRecipe).hash == recipe.hash == folder.read_json("start.json")["recipe_hash"]
+    )
     state = folder.read_json("state.json")
     assert state["state"] == "done" and state["step"] == recipe.steps and state["best"]["figure"] == "AP"
-    config, classes, _ = folder.read_detector()
+    stored = read_ssd(DEMO)
+    config, classes = stored.config, stored.classes
     assert classes.names == DEMO_CLASSES.names and (config.width, config.height, config.alpha) == (
         320,
         320,
@@ -42,7 +46,8 @@ def test_its_folder_is_small_and_names_no_ones_machine():
 
 
 def test_its_litert_build_is_of_these_weights():
-    config, _, weights = TrainFolder(DEMO).read_detector()
+    stored = read_ssd(DEMO)
+    config, weights = stored.config, stored.weights
     digest = weights_digest(load_arrays(weights)[0])
     builds = list(DEMO.glob("*.tflite"))
     assert SHIPPED == DEMO and [b.name for b in builds] == [

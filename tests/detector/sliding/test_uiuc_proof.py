@@ -13,8 +13,9 @@ from analysis.runs.store import run_from_detections
 from detector import load_dataset, load_detector
 from detector.data.formats.uiuc import whole_windows
 from detector.sliding.convert import to_fully_convolutional
+from detector.sliding.stored import read_folder
 from detector.training.recipes import read_recipe, train_by
-from detector.training.sliding.folder import SlidingFolder, read_folder
+from detector.training.sliding.folder import SlidingFolder
 from tests.conftest import ROOT
 
 BEST_F1 = {"single_scale": 0.985, "multi_scale": 0.955}

@@ -205,12 +205,12 @@ def test_a_trial_that_ends_while_it_is_looked_at_is_left_alone(tmp_path, monkeyp
     )
     _, study = open_study(out, sweep)
     sweep_run._next_trial(study, sweep, sweep.base())
-    hold = sweep_run.hold
+    lock = sweep_run.FileLock
 
-    def slow_hold(path):
-        study.tell(0, 0.5)  # its process ends it, and lets go of the lock
-        return hold(path)
+    def slow_lock(path):
+        study.tell(0, 0.5)  # its process ends it, and releases the lock
+        return lock(path)
 
-    monkeypatch.setattr(sweep_run, "hold", slow_hold)
+    monkeypatch.setattr(sweep_run, "FileLock", slow_lock)
     sweep_run._revive(study, out)
     assert [t.state for t in read_sweep(out).trials] == ["done"]

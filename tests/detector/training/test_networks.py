@@ -39,10 +39,12 @@ def test_files(tmp_path):
 
 
 def test_a_training_of_this_machine():
-    from detector.training.common.folder import TrainFolder
+    from detector.ssd.stored import write_ssd
 
-    TrainFolder(data_dir("models", "cells")).write_detector(
-        mobilenet_v2_fpnlite(width=96, height=64, num_classes=1), ClassMap(("cell",))
+    write_ssd(
+        data_dir("models", "cells"),
+        mobilenet_v2_fpnlite(width=96, height=64, num_classes=1),
+        ClassMap(("cell",)),
     )
     assert read_network("cells").config == read_network(str(data_dir("models") / "cells")).config
     assert read_network("cells").config.width == 96

@@ -43,7 +43,7 @@ def test_a_copy_put_there_by_hand_is_read(tmp_path):
     )
     assert (
         load_dataset("coco-2017-val").name == "coco-2017-val"
-        and len(sample_sets.fetch_sample_set("coco-2017-val")) == 1
+        and len(load_dataset(sample_sets.fetch_sample_set("coco-2017-val"))) == 1
     )
 
 
@@ -64,7 +64,8 @@ print('Downloading 1 image')
 """,
     )
     said = []
-    dataset = sample_sets.fetch_sample_set("coco-2017-val", classes=["person"], count=5, progress=said.append)
+    fetched = sample_sets.fetch_sample_set("coco-2017-val", classes=["person"], count=5, progress=said.append)
+    dataset = load_dataset(fetched)
     assert (
         len(dataset) == 1
         and dataset.problems == ()
@@ -72,7 +73,7 @@ print('Downloading 1 image')
         and dataset[0].load().shape == (30, 40, 3)
     )
     fake_zoo(monkeypatch, "raise SystemExit('asked twice')")
-    assert len(sample_sets.fetch_sample_set("coco-2017-val", classes=["person"], count=5)) == 1
+    assert sample_sets.fetch_sample_set("coco-2017-val", classes=["person"], count=5) == fetched
 
 
 def test_no_network_names_the_place_for_a_copy_and_leaves_nothing_half(monkeypatch):

@@ -9,7 +9,6 @@ from detector.nms import PostprocessSettings
 from detector.ssd.config import (
     BatchNorm,
     Initializer,
-    SSDConfig,
     mobilenet_v2,
     mobilenet_v2_fpnlite,
     resnet50_fpn,
@@ -107,7 +106,7 @@ def test_a_whole_file_with_its_silent_defaults():
         ("random_crop_image", {"min_area": 0.75, "overlap_thresh": 0.0}),
     )
     assert pipeline.label_map_path == 'a "b".pbtxt' and pipeline.train_input_paths == ("x", "y")
-    assert SSDConfig.from_pipeline(pipeline) == pipeline.ssd
+    assert pipeline.ssd_config() == pipeline.ssd
 
 
 @pytest.mark.parametrize("make", [mobilenet_v2, mobilenet_v2_fpnlite, resnet50_fpn])

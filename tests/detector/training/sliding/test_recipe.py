@@ -6,7 +6,7 @@ import pytest
 
 from detector.errors import ConfigError
 from detector.training.recipes import read_recipe
-from detector.training.sliding.recipe import SlidingRecipe, load_sliding_recipe
+from detector.training.sliding.recipe import SlidingRecipe
 from detector.training.ssd.recipe import TrainRecipe
 from tests.conftest import ROOT
 
@@ -42,7 +42,7 @@ def test_unknown_and_repeated_keys_name_file_and_line(tmp_path):
     path = tmp_path / "r.yaml"
     path.write_text("kind: sliding_window\nsteps: 20\nbatchsize: 4\n")
     with pytest.raises(ConfigError, match=r"r\.yaml:3: batchsize: unknown key; did you mean 'batch_size'"):
-        load_sliding_recipe(path)
+        SlidingRecipe.from_file(path)
     path.write_text("kind: sliding_window\nsteps: 20\nsteps: 30\n")
     with pytest.raises(ConfigError, match=r"r\.yaml:3: 'steps' is written twice"):
         read_recipe(path)

@@ -17,6 +17,7 @@ from detector.core import ClassMap
 from detector.data.dataset import Dataset, ObjectTable
 from detector.errors import DataError, ModelError, RunError
 from detector.training.sliding.folder import SlidingFolder
+from detector.training.sliding.recipe import SlidingRecipe
 from detector.training.sliding.training import train_sliding_window
 from tests.conftest import ROOT
 from tests.detector.nearly import nearly
@@ -95,7 +96,7 @@ def test_the_folder_says_all_there_is_to_say(finished):
         "value": state["figures"]["accuracy"],
         "step": 14,
     }
-    assert folder.read_recipe().hash == QUICK.hash
+    assert folder.read_recipe(SlidingRecipe).hash == QUICK.hash
     detector = load_detector(finished)
     assert detector.info.class_map.names == ("bar",) and "12 held-out patches" in detector.info.notes[0]
     one = load_detector(finished, window_widths=[28])

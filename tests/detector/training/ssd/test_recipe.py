@@ -3,7 +3,7 @@
 import pytest
 
 from detector.errors import ConfigError
-from detector.training.ssd.recipe import TrainRecipe, load_recipe
+from detector.training.ssd.recipe import TrainRecipe
 
 
 def test_defaults_are_the_zoo_s():
@@ -73,18 +73,18 @@ def test_a_dict_and_a_file_give_it_back(tmp_path):
     file.write_text(
         "data: x\ninput_size: [64, 96]\naugment: [random_horizontal_flip]\nwarmup_steps: 0\nl2: 0.0\n"
     )
-    assert load_recipe(file) == recipe
+    assert TrainRecipe.from_file(file) == recipe
 
 
 def test_a_file_s_error_names_its_line(tmp_path):
     file = tmp_path / "recipe.yaml"
     file.write_text("data: x\n\nbatch_sizes: 8\n")
     with pytest.raises(ConfigError) as caught:
-        load_recipe(file)
+        TrainRecipe.from_file(file)
     assert str(caught.value).startswith(f"{file}:3: ") and "batch_size" in str(caught.value)
     file.write_text("data: x\nsteps: 10\nwarmup_steps: 11\n")
     with pytest.raises(ConfigError, match="warmup_steps: expected 0 to 10") as caught:
-        load_recipe(file)
+        TrainRecipe.from_file(file)
     assert caught.value.path == str(file)
 
 

@@ -17,9 +17,11 @@ from detector.errors import ConfigError, DataError, ModelError, RunError
 from detector.labels import read_labels
 from detector.models.trained_ssd import is_trained, load_trained
 from detector.paths import ROOT
+from detector.ssd.stored import read_ssd
 from detector.ssd.weights import load_arrays
 from detector.training.common.folder import TrainFolder
 from detector.training.ssd.recipe import TrainRecipe
+from detector.training.ssd.recipe_pipeline import recipe_from_pipeline
 from detector.training.ssd.training import load_splits, train
 from tests.detector import kill_training
 from tests.detector.nearly import nearly
@@ -182,7 +184,7 @@ def test_resumed_after_a_kill_it_ends_with_the_same_weights(finished):
 
 def test_the_folder_holds_all_it_takes_to_run_it_again(finished):
     folder = TrainFolder(finished)
-    assert folder.read_recipe() == QUICK
+    assert folder.read_recipe(TrainRecipe) == QUICK
     assert is_trained(finished)
     assert (
         load_detector(finished, runtime="keras").info.weights_hash == load_trained(finished).info.weights_hash
@@ -192,7 +194,8 @@ def test_the_folder_holds_all_it_takes_to_run_it_again(finished):
     assert start["fingerprints"]["data"] == drawn_dataset().fingerprint
     assert start["start"] == {"source": "none", "restored": 0, "fresh": 324}
     assert folder.read_json("state.json")["state"] == "done"
-    config, classes, _ = folder.read_detector()
+    stored = read_ssd(finished)
+    config, classes = stored.config, stored.classes
     assert config == QUICK.network(3)
     assert classes.external_ids == (1, 2, 3)
     assert read_labels(finished / "label_map.pbtxt") == classes
@@ -254,7 +257,7 @@ def test_a_number_of_classes_that_is_not_the_data_s_is_refused(tmp_path):
 
 
 def test_the_folder_s_pipeline_config_is_the_network_and_the_training(finished):
-    again = TrainRecipe.from_pipeline(finished / "pipeline.config")
+    again = recipe_from_pipeline(finished / "pipeline.config")
     assert again.network(3) == QUICK.network(3).with_(name=finished.name)
     assert again.schedule() == QUICK.schedule()
     assert (again.num_classes, again.batch_size, again.steps, again.start) == (3, 3, 10, "none")

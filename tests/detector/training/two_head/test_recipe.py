@@ -7,7 +7,7 @@ import pytest
 from detector.errors import ConfigError
 from detector.paths import ROOT
 from detector.training.recipes import changed, read_recipe
-from detector.training.two_head.recipe import Stage, TwoHeadRecipe, load_two_head_recipe
+from detector.training.two_head.recipe import Stage, TwoHeadRecipe
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_an_error_in_a_file_names_its_line(tmp_path):
     path = tmp_path / "r.yaml"
     path.write_text("kind: two_head\nstages:\n  - {steps: 7, unfreeze: 0.5}\n")
     with pytest.raises(ConfigError, match="unfreeze") as caught:
-        load_two_head_recipe(path)
+        TwoHeadRecipe.from_file(path)
     assert caught.value.line == 3
 
 
