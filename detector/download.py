@@ -23,6 +23,9 @@ from detector.errors import DownloadError
 from detector.paths import data_dir
 
 TIMEOUT = 10.0  # seconds without a byte; an entry may have three sources to try
+STALL = (
+    60.0  # the same for tensorflow-hub, which has been found to answer by then and does more than read bytes
+)
 MAX_BYTES = 3 << 30
 HUB_HOSTS = ("tfhub.dev", "www.tfhub.dev", "hub.tensorflow.google.cn", "kaggle.com", "www.kaggle.com")
 MEANWHILE = (
@@ -75,13 +78,19 @@ def cached(url: str) -> Path | None:
 
 
 def fetch(
-    url: str, *, progress: Progress | None = None, timeout: float = TIMEOUT, max_bytes: int = MAX_BYTES
+    url: str,
+    *,
+    progress: Progress | None = None,
+    timeout: float = TIMEOUT,
+    stall: float = STALL,
+    max_bytes: int = MAX_BYTES,
 ) -> Path:
     """The local copy of a URL, fetched if need be: a folder for a TF Hub handle, else the file.
 
     Args:
         progress: called with (bytes done, bytes in all or None); for a handle, of the unpacked files.
         timeout: seconds to wait for the connection, and for each piece.
+        stall: seconds without a further byte after which tensorflow-hub is ended.
         max_bytes: of the file, or of a handle's unpacked files.
 
     Raises:
@@ -98,7 +107,7 @@ def fetch(
     if is_hub_handle(url):
         _probe(url, timeout)
         try:
-            hub.resolve(plain_handle(url), place, progress=progress, stall=timeout, max_bytes=max_bytes)
+            hub.resolve(plain_handle(url), place, progress=progress, stall=stall, max_bytes=max_bytes)
         except hub.HubError as error:
             raise _failure(url, str(error)) from error
         return place
