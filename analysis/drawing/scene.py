@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.drawing.style import STROKES, Stroke, detection_stroke, label_text, object_stroke
-from analysis.matching.match import match, verdicts
+from analysis.matching.counts import verdicts
+from analysis.matching.match import match
 from analysis.matching.operating_point import OperatingPoint, Threshold, class_thresholds
 from analysis.queries import class_ids_of
 from detector.core import Annotations, ClassMap, Detections
@@ -43,7 +44,7 @@ _ORDER = {
     "missed": 0,
     "wrong": 1,
     "correct": 2,
-    "unlabelled": 2,
+    "unjudged": 2,
     "duplicate": 3,
     "ignored": 4,
     "truth": 5,
@@ -91,7 +92,7 @@ def build_scene(
     ]
     kept = detections.scores >= thresholds[detections.class_ids]
     if annotations is None:
-        judged = np.where(kept, "unlabelled", "below")
+        judged = np.where(kept, "unjudged", "below")
         found = np.zeros(0, str)
     else:
         m = match(detections, annotations, iou=iou)

@@ -70,16 +70,16 @@ STROKES = {
     "found": Stroke("found", GREEN, "", DASH, width=1.2),
     "truth": Stroke("ground truth", GREY, "", DASH, width=1.5),
     "truth ignored": Stroke("ignored ground truth", GREY, "•", DASH, width=1.2),
-    "unlabelled": Stroke("prediction", BLUE, "", width=2.0),
+    "unjudged": Stroke("prediction", BLUE, "", width=2.0),
 }
-"""By verdict: of detections ("correct", "wrong", "duplicate", "ignored", "below"; "unlabelled" where there is
+"""By verdict: of detections ("correct", "wrong", "duplicate", "ignored", "below"; "unjudged" where there is
 no ground truth to judge by) and of objects ("missed", "found", "truth ignored"; "truth" where nothing was
 matched)."""
 
 
 def object_stroke(verdict: str) -> Stroke:
-    """The stroke of a ground-truth object with this verdict ("found", "missed", "ignored", "unlabelled")."""
-    return STROKES[{"ignored": "truth ignored", "unlabelled": "truth"}.get(verdict, verdict)]
+    """The stroke of a ground-truth object with this verdict ("found", "missed", "ignored", "unjudged")."""
+    return STROKES[{"ignored": "truth ignored", "unjudged": "truth"}.get(verdict, verdict)]
 
 
 def detection_stroke(verdict: str) -> Stroke:

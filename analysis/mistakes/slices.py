@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from analysis.matching.greedy import fitting_pairs
-from analysis.matching.match import CORRECT, DUPLICATE, WRONG, Matches, match_run
+from analysis.matching.match import match_run
+from analysis.matching.matches import Matches, Verdict
 from analysis.matching.operating_point import OperatingPoint, Threshold, class_thresholds, operating_point
 from analysis.queries import SIZES, object_areas, size_mask
 from detector.errors import InputError
@@ -198,9 +199,13 @@ def slice_run(
     found = m.truth_det >= 0
     found[found] = kept[m.truth_det[found]]
     counted = m.truth_counted
-    judged = kept & np.isin(m.det_kind, (CORRECT, WRONG, DUPLICATE))
+    judged = kept & np.isin(m.det_kind, (Verdict.CORRECT, Verdict.WRONG, Verdict.DUPLICATE))
     # From here on detections are the judged ones alone: usually few of all that are stored.
-    det_rows, det_classes, correct = m.det_rows[judged], m.det_classes[judged], m.det_kind[judged] == CORRECT
+    det_rows, det_classes, correct = (
+        m.det_rows[judged],
+        m.det_classes[judged],
+        m.det_kind[judged] == Verdict.CORRECT,
+    )
 
     of_objects, of_images = parts or (object_slices(run, counted), image_slices(run, counted))
     objects: list[tuple[str, str, np.ndarray, np.ndarray | None]] = [

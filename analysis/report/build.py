@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from analysis.matching.counts import counts, image_counts
-from analysis.matching.match import Matches, match_run
+from analysis.matching.match import match_run
+from analysis.matching.matches import Matches
 from analysis.matching.operating_point import Threshold, operating_point
 from analysis.metrics.evaluate import evaluate
 from analysis.mistakes.box_lists import as_coco, as_csv, every_mistake

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from analysis.matching.matches import CORRECT, DUPLICATE, WRONG, Matches
+from analysis.matching.matches import FALSE_POSITIVES, Matches, Verdict
 from analysis.thresholds.betting import p_values
 from detector.errors import InputError
 
@@ -140,7 +140,7 @@ def image_table(
         return np.cumsum(cells[:, ::-1], axis=1, dtype=np.int32)[:, ::-1]
 
     objects = np.bincount(place[matches.truth_rows[counted]], minlength=n)
-    return ImageTable(grid, objects, table((CORRECT,)), table((WRONG, DUPLICATE)))
+    return ImageTable(grid, objects, table((Verdict.CORRECT,)), table(FALSE_POSITIVES))
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from app.files.run_list import find_run, is_run
 from app.files.sources import open_source
-from detector.errors import BoxscopeError, InputError
+from app.terminal import say
+from detector.errors import InputError
 
 if TYPE_CHECKING:
     from analysis.runs.store import Run
@@ -36,43 +38,6 @@ ThresholdsOption = Annotated[
 RunArgument = Annotated[
     Path, typer.Argument(help="A stored run: its folder, or its name in `boxscope runs`.", metavar="RUN")
 ]
-
-
-def find_run(name: Path) -> Path:
-    """The folder of a run given as a path, as a name under the data directory's `runs/`, or as `boxscope
-    runs` names it.
-    """
-    from app.files.run_list import known_runs, noted_runs
-
-    if (folder := _folder_of(name)) is not None:
-        return folder
-    if noted_runs() and (noted := known_runs().get(str(name))) is not None:
-        return noted.path
-    raise InputError(
-        f"{name} is not a run: expected a folder with manifest.json; `boxscope runs` lists the stored ones."
-    )
-
-
-def is_run(path: Path) -> bool:
-    """Whether a path, or a name under the data directory's `runs/`, is a run; names of runs elsewhere could
-    be data sets' too.
-    """
-    return _folder_of(path) is not None
-
-
-def _folder_of(name: Path) -> Path | None:
-    from detector.paths import data_dir
-
-    for folder in (name, data_dir("runs") / name):
-        if (folder / "manifest.json").is_file():
-            return folder
-    return None
-
-
-def read_run(name: Path) -> Run:
-    from analysis.runs.store import open_run
-
-    return open_run(find_run(name))
 
 
 def read_stored(name: Path) -> Run | StreamedRun:
@@ -131,11 +96,6 @@ def print_json(value: Any) -> None:
     print()
 
 
-def say(text: str = "") -> None:
-    """A line for people, on standard error, so that standard output stays clean for figures and ids."""
-    print(text, file=sys.stderr)
-
-
 def say_problems(problems: tuple[Problem, ...] | list[Problem], most: int = 5) -> None:
     """Counts by kind and the first few of them in full; silent when there are none."""
     if not problems:
@@ -154,6 +114,9 @@ def say_problems(problems: tuple[Problem, ...] | list[Problem], most: int = 5) -
         say(f"  - {problem}")
     if total > most:
         say(f"  ... {total - most} more: `boxscope doctor` lists them all.")
+
+
+LOG_SECONDS = 30.0  # between two lines of a long job whose output is a file
 
 
 @contextmanager
@@ -205,46 +168,38 @@ def training_bar(what: str) -> Iterator[Any]:
             MofNCompleteColumn(),
             TextColumn("{task.fields[words]}"),
         )
-        with Progress(*columns, console=console, transient=not console.is_terminal) as bar:
+        with Progress(
+            *columns, console=console, transient=not console.is_terminal, disable=not console.is_terminal
+        ) as bar:
             task = bar.add_task(what, total=None, words="loading the network")
+            said: set[str] = set()
+            logged = time.monotonic()
 
             def update(p: Any) -> None:
-                left = (
-                    ""
-                    if p.seconds_left is None
-                    else f", {int(p.seconds_left) // 60}:{int(p.seconds_left) % 60:02d} left"
-                )
-                figure = next((f", {name} {value:.3f}" for name, value in p.figures.items()), "")
-                words = (
-                    f"loss {p.loss:.4f}, rate {p.learning_rate:.2g}, {p.images_per_second:.1f}"
-                    f" images/s{figure}{left}"
-                )
+                nonlocal logged
+                for note in p.notes:
+                    if note not in said:
+                        said.add(note)
+                        console.print(note, markup=False, highlight=False, soft_wrap=True)
+                words = p.phase or _training_words(p)
                 bar.update(task, completed=p.step, total=p.steps, words=words)
+                # A log file shows no bar: a line now and then says that it goes on.
+                if not console.is_terminal and (
+                    time.monotonic() - logged > LOG_SECONDS or (p.step == p.steps and not p.phase)
+                ):
+                    logged = time.monotonic()
+                    line = f"{what}: {p.step:,} of {p.steps:,}, {words}"
+                    console.print(line, markup=False, highlight=False, soft_wrap=True)
 
             yield update
 
 
-@contextmanager
-def without_native_chatter() -> Iterator[None]:
-    """Keep what TensorFlow's C++ prints while it loads off the terminal; shown after all if something
-    fails.
-    """
-    sys.stderr.flush()
-    terminal = os.dup(2)
-    with tempfile.TemporaryFile() as kept:
-        os.dup2(kept.fileno(), 2)
-        try:
-            yield
-        except BoxscopeError:
-            raise
-        except Exception:
-            kept.seek(0)
-            os.write(terminal, kept.read())
-            raise
-        finally:
-            sys.stderr.flush()
-            os.dup2(terminal, 2)
-            os.close(terminal)
+def _training_words(p: Any) -> str:
+    """Loss, rate, speed, the newest figure and the time left of a TrainProgress."""
+    seconds = None if p.seconds_left is None else int(p.seconds_left)
+    left = "" if seconds is None else f", {seconds // 60}:{seconds % 60:02d} left"
+    figure = next((f", {name} {value:.3f}" for name, value in p.figures.items()), "")
+    return f"loss {p.loss:.4f}, rate {p.learning_rate:.2g}, {p.images_per_second:.1f} images/s{figure}{left}"
 
 
 def plural(n: int, noun: str) -> str:

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from app.commands.common import JsonFlag, print_json, say, training_bar, without_native_chatter
+from app.commands.common import JsonFlag, print_json, training_bar
+from app.terminal import say, without_native_chatter
 from detector.errors import InputError
 
 NUMBER = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")
@@ -66,7 +67,7 @@ def train(
     """Train a detector by a recipe. Killed or stopped (Ctrl-C), the same command with --resume goes on where
     it was.
     """
-    from app.views.train.trainings import run_training
+    from app.jobs.trainings import run_training
     from detector.paths import data_dir
     from detector.training.recipes import changed, read_recipe, training_state
 
@@ -103,8 +104,12 @@ def train(
             }
         )
     else:
-        for name, value in (state.get("figures") or {}).items():
-            say(f"{name}: {value:.4g}")
+        best = state.get("best") or {}
+        kept = best.get("figures") or state.get("figures") or {}
+        if kept and best.get("step"):
+            say(f"the weights kept are those of step {best['step']:,}:")
+        for name, value in kept.items():
+            say(f"{name}: {'not available' if value is None else format(value, '.4g')}")
         print(folder)
     if state.get("state") == "stopped":  # by Ctrl-C, or on the page
         say(f"stopped at step {state.get('step')} of {state.get('steps')}; --resume goes on from here.")

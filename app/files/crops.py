@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.matching.match import CORRECT, DUPLICATE, IGNORED, UNLABELLED, WRONG
+from analysis.matching.matches import Verdict
 from analysis.mistakes.box_lists import BoxList
 from app.files import pictures
 from detector.errors import BoxscopeError
@@ -19,13 +19,6 @@ from detector.paths import data_dir, write_atomically
 
 SIDE = 200
 PAGE = 24
-VERDICT = {
-    CORRECT: "correct",
-    WRONG: "wrong",
-    DUPLICATE: "duplicate",
-    IGNORED: "ignored",
-    UNLABELLED: "unjudged",
-}
 
 
 def window(
@@ -58,7 +51,7 @@ _recent: dict[str, bytes] = {}
 
 def _key(run: Any, i: int, place: tuple[int, int, int, int]) -> str:
     return hashlib.sha1(
-        f"{pictures._identity(run, i)}\0{place}\0{SIDE}".encode("utf-8", "surrogateescape")
+        f"{pictures.identity(run, i)}\0{place}\0{SIDE}".encode("utf-8", "surrogateescape")
     ).hexdigest()
 
 
@@ -138,7 +131,7 @@ def payload(
                 )
             )
         if det >= 0:
-            parts.append((d.xyxy[det], VERDICT[int(matches.det_kind[det])], False, False))
+            parts.append((d.xyxy[det], Verdict(matches.det_kind[det]).word, False, False))
         elif near and below >= 0:
             parts.append((d.xyxy[below], "below", False, True))
         drawn.append(

@@ -17,13 +17,13 @@ from pathlib import Path
 import numpy as np
 import streamlit as st
 
-from analysis.matching.match import Matches, match_run
+from analysis.matching.match import match_run
+from analysis.matching.matches import Matches, Verdict
 from analysis.runs.store import Run
 from analysis.runs.streamed import StreamedRun
 from app.files import pictures
 from app.frame.components import empty
-from app.jobs import match_job
-from app.jobs import process as background
+from app.jobs import match_job, process
 from app.viewer import thumbnail_grid
 from app.viewer.payload import boxes_of, tile_text
 from detector.errors import BoxscopeError, RunError
@@ -69,11 +69,11 @@ def begin(path: str, run: StreamedRun, iou: float) -> Path:
     if is_ready(folder):
         return folder
     asked = folder / "asked.json"
-    if asked.exists() and (_state(folder).get("error") or background.alive(folder, asked.stat().st_mtime)):
+    if asked.exists() and (_state(folder).get("error") or process.alive(folder, asked.stat().st_mtime)):
         return folder
     _make_room(folder.parent)
     write_atomically(asked, json.dumps({"run": path, "iou": iou}).encode())
-    background.spawn("app.jobs.match_job", str(folder), folder)
+    process.spawn("app.jobs.match_job", str(folder), folder)
     return folder
 
 
@@ -220,10 +220,9 @@ def show_image(name: str, run: StreamedRun, i: int, threshold: float, iou: float
 def _boxes(window: Run, found: Matches, threshold: float) -> None:
     names, d = window.class_map.names, window.detections
     kept = np.flatnonzero(d.scores >= np.float32(threshold))
-    kinds = ("wrong", "correct", "duplicate", "ignored", "unlabelled")
     rows = [
         {
-            "verdict": kinds[found.det_kind[k]],
+            "verdict": Verdict(found.det_kind[k]).word,
             "class": names[d.class_ids[k]],
             "confidence": float(d.scores[k]),
             "IoU": float(found.det_iou[k]),

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from analysis.matching.counts import indices_of, with_indices
+from analysis.matching.match import match_streamed
 from analysis.matching.matches import Matches
-from analysis.metrics.streamed import match_streamed
 from analysis.runs.streamed import open_streamed
 from app.jobs.process import sentence
 from detector.errors import BoxscopeError

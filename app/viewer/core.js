@@ -2,7 +2,7 @@
 // Plain functions; each component's module is this text followed by its own.
 
 const SVG = "http://www.w3.org/2000/svg";
-// The verdict of each detection kind, in the order of analysis.matching.matches.KIND_NAMES.
+// The verdict of each detection kind, by number: analysis.matching.matches.MATCHED.
 const KIND_VERDICT = ["wrong", "correct", "duplicate", "ignored", "unjudged"];
 const TERM = {
   correct: "correct (true positive)", wrong: "wrong (false positive)", missed: "missed (false negative)",

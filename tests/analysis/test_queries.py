@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.matching.match import match_run, verdicts
 from analysis.queries import (
     find_images_with_classes,
     images_with_classes,
@@ -15,7 +14,6 @@ from analysis.queries import (
     size_mask,
     with_flag,
     with_size,
-    with_verdict,
 )
 from detector.core import ClassMap
 from detector.data.dataset import Dataset, ObjectTable
@@ -145,12 +143,7 @@ def test_filters_compose():
     assert with_size(run, "medium").tolist() == [True, False, False]
     assert with_size(run, "large").tolist() == [False, True, False]  # 9216 = 96 x 96 to the pixel
     assert with_flag(run, "truncated").tolist() == [True, False, False]
-    v = verdicts(match_run(run), 0.5)
-    assert with_verdict(run, v, "missed").tolist() == [True, True, True]
-    assert with_verdict(run, v, "wrong").tolist() == [False, False, True]
-    assert (with_verdict(run, v, "correct") & with_flag(run, "truncated")).tolist() == [True, False, False]
     for call, words in (
-        (lambda: with_verdict(run, v, "bad"), "verdict"),
         (lambda: with_size(run, "huge"), "size"),
         (lambda: with_flag(run, "x"), "flag"),
     ):

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from app.views.data import picture_scan as looks
+from app.views.data import picture_scan
 from app.views.data.payloads import boxes_of_finding, dataset_of_run, images_of_finding, key_of
 from detector import load_dataset
 from tests.app.conftest import component, no_trouble
@@ -20,7 +20,7 @@ PAGE = "views/data/page.py"
 
 @pytest.fixture(autouse=True)
 def nothing_read_before():
-    looks.forget()
+    picture_scan.forget()
 
 
 def kinds(at) -> dict[str, int]:
@@ -123,7 +123,7 @@ def test_another_data_set_within_the_roots_only(app, tiny_run, pictures, tmp_pat
 
 
 def test_without_a_run_a_data_set_can_be_named(app, monkeypatch):
-    monkeypatch.setattr("app.files.demo.make_on_first_start", lambda: None)
+    monkeypatch.setattr("app.frame.first_start.make_on_first_start", lambda: None)
     at = app(PAGE)
     no_trouble(at)
     assert at.text_input(key="folder").value == ""
@@ -157,7 +157,7 @@ def test_a_run_whose_files_changed_shows_what_it_remembers(tiny_run, pictures):
 
 
 def test_what_a_finding_shows(pictures):
-    from analysis.datasets.doctor import Finding, Place
+    from analysis.datasets.findings import Finding, Place
 
     dataset = load_dataset(pictures / "instances.json")
     pair = Finding("labelled twice", "warning", 1, "", "", (Place("", "", None, (0,), (0, 1)),))

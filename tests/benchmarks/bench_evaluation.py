@@ -46,7 +46,8 @@ def store(folder: Path, images: int) -> None:
 
 
 def ours(folder: str) -> list[float]:
-    from analysis.metrics.evaluate import FIGURES, evaluate
+    from analysis.metrics.evaluate import evaluate
+    from analysis.metrics.evaluation import FIGURES
 
     e = evaluate(open_run(folder))
     return [-1.0 if e[name] is None else e[name] for name in FIGURES]

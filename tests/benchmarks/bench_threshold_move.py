@@ -11,7 +11,9 @@ import sys
 
 import numpy as np
 
-from analysis.matching.match import CORRECT, DUPLICATE, WRONG, counts, image_counts, match_run, verdicts
+from analysis.matching.counts import counts, image_counts, verdicts
+from analysis.matching.match import match_run
+from analysis.matching.matches import Verdict
 from analysis.mistakes.confusion import Confusions
 from analysis.thresholds.curves import grid_curves
 from tests.benchmarks.generated import big_run
@@ -30,7 +32,7 @@ def main() -> int:
         k = m.num_classes
         return [
             np.bincount(m.det_classes[kept & (m.det_kind == kind)], minlength=k)
-            for kind in (WRONG, CORRECT, DUPLICATE)
+            for kind in (Verdict.WRONG, Verdict.CORRECT, Verdict.DUPLICATE)
         ]
 
     one = compare(plain, lambda: counts(m, next(moves)), 19)

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analysis.datasets.anchor_reach import Part, Reach
-from analysis.datasets.doctor import Diagnosis, Finding
+from analysis.datasets.doctor import Diagnosis
+from analysis.datasets.findings import Finding
 from analysis.datasets.summary import Summary
 from app.files import crops, pictures
-from app.jobs.detect_job import open_data
+from app.files.sources import open_data
 from detector.data.dataset import Dataset
 from detector.errors import BoxscopeError
 

@@ -67,22 +67,22 @@ def test_verdicts_by_colour_and_line_and_mark():
 
 def test_without_truth_nothing_is_judged():
     ax = plot_detections(picture(), FOUND)
-    assert {g.split(":")[1] for g in drawn(ax)} == {"unlabelled"} and "class 1 0.70" in labels(ax)
+    assert {g.split(":")[1] for g in drawn(ax)} == {"unjudged"} and "class 1 0.70" in labels(ax)
     assert "IoU" not in ax.get_xlabel()
 
 
 def test_threshold_and_what_lies_below():
     assert drawn(plot_detections(picture(), FOUND, 0.75)) == [
-        "prediction:unlabelled:1",
-        "prediction:unlabelled:0",
+        "prediction:unjudged:1",
+        "prediction:unjudged:0",
     ]
     below = plot_detections(picture(), FOUND, 0.75, show_below=True)
     assert "prediction:below:4" in drawn(below) and len(labels(below)) == 2
     per_class = plot_detections(picture(), FOUND, [0.85, 0.2])
     assert set(drawn(per_class)) == {
-        "prediction:unlabelled:0",
-        "prediction:unlabelled:2",
-        "prediction:unlabelled:4",
+        "prediction:unjudged:0",
+        "prediction:unjudged:2",
+        "prediction:unjudged:4",
     }
 
 

@@ -27,9 +27,9 @@ def test_verdicts_differ_in_more_than_colour():
     assert len({s.colour for s in judged}) == len({s.mark for s in judged}) == 4
     assert [s.colour for s in judged] == ["#009E73", "#D55E00", "#CC79A7", "#8A8A8A"]
     assert all(
-        not STROKES[v].dash for v in ("correct", "wrong", "duplicate", "ignored", "below", "unlabelled")
+        not STROKES[v].dash for v in ("correct", "wrong", "duplicate", "ignored", "below", "unjudged")
     ), "predictions are solid"
-    assert all(object_stroke(v).dash for v in ("missed", "found", "ignored", "unlabelled")), (
+    assert all(object_stroke(v).dash for v in ("missed", "found", "ignored", "unjudged")), (
         "ground truth is dashed"
     )
 

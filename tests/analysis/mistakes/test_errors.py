@@ -17,7 +17,6 @@ from analysis.mistakes.errors import (
     LOCALISATION,
     MISSED,
     find_errors,
-    images_with_kind,
 )
 from detector.errors import InputError
 from detector.paths import ROOT
@@ -89,18 +88,6 @@ def test_kinds_at_a_threshold():
     assert dets.tolist() == [0, DUPLICATE_OF, CLASSIFICATION] + [0] * 6
     assert objects.tolist() == [0, CLASSIFICATION, MISSED, MISSED, 0]
     assert e.at(0.95)[1].tolist() == [MISSED] * 4 + [0], "at .95 nothing is found, nothing is near"
-
-
-def test_images_by_kind():
-    e = find_errors(by_hand())
-    assert images_with_kind(e, ["background"], 0.1).tolist() == [True, True]
-    assert images_with_kind(e, ["background"], 0.3).tolist() == [True, False]
-    assert (
-        images_with_kind(e, ["missed"], 0.1).tolist() == [True, False]
-        and not images_with_kind(e, [], 0.1).any()
-    )
-    with pytest.raises(InputError, match="kind: expected one of classification"):
-        images_with_kind(e, ["odd"])
 
 
 def test_nothing():

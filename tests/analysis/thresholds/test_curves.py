@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.matching.match import counts, match_run
+from analysis.matching.counts import counts
+from analysis.matching.match import match_run
 from analysis.matching.operating_point import OperatingPoint
 from analysis.thresholds.curves import (
     Suggestion,

@@ -1,4 +1,4 @@
-"""Which images the gallery shows, in which order, and how many it leaves out and why. Pure: no Streamlit."""
+"""Which images the gallery shows, in which order, and how many it leaves out and why."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from analysis.matching.match import WRONG
+from analysis.matching.matches import Verdict
 from analysis.queries import having, object_areas, size_mask, with_flag
 from app.files.pictures import name_of
+from app.frame.misses import images_with_cause
 
 SORTS = {
     "Worst first": "most mistakes: wrong and missed together",
@@ -93,8 +94,6 @@ def arrange(s: Any, sort: str, filters: Filters) -> Order:
     if filters.splits:
         apply(np.isin(np.array([x or "" for x in s.run.splits]), filters.splits), "by split")
     if filters.causes:
-        from app.views.image.misses import images_with_cause
-
         apply(images_with_cause(s, filters.causes), "by miss cause")
     if filters.name:
         wanted = filters.name.casefold()
@@ -140,7 +139,7 @@ def _sorted(s: Any, sort: str, rows: np.ndarray) -> np.ndarray:
         return rows
     if sort in ("Surest mistake", "Surest detection"):
         m = s.chosen
-        wrong = (m.det_kind == WRONG) | (sort == "Surest detection")
+        wrong = (m.det_kind == Verdict.WRONG) | (sort == "Surest detection")
         wrong &= m.det_scores >= s.class_thresholds[m.det_classes]
         key = np.zeros(len(s.run), np.float32)
         np.maximum.at(key, m.det_rows[wrong], m.det_scores[wrong])

@@ -12,7 +12,7 @@ import numpy as np
 
 from analysis.saliency.methods import offers
 from analysis.saliency.targets import SIDES
-from app.views.image import objects
+from app.model import objects
 from detector.boxes import iou
 from detector.errors import CapabilityError, InputError
 
@@ -142,4 +142,4 @@ def asked_of(s: Any, i: int, row: objects.Row) -> Asked:
             "score": float(found.scores[row.det]),
             "anchor_id": anchor,
         }
-    return Asked(arguments, class_id, {"unjudged": "unlabelled"}.get(row.verdict, row.verdict))
+    return Asked(arguments, class_id, row.verdict)

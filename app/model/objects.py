@@ -8,17 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from analysis.matching.match import CORRECT, DUPLICATE, IGNORED, UNLABELLED, WRONG
+from analysis.matching.matches import Verdict
 from detector.core import FLAGS
 
 ORDER = ("missed", "wrong", "duplicate", "correct", "unjudged", "ignored")
-_OF_KIND = {
-    CORRECT: "correct",
-    WRONG: "wrong",
-    DUPLICATE: "duplicate",
-    IGNORED: "ignored",
-    UNLABELLED: "unjudged",
-}
 
 
 @dataclass(frozen=True)
@@ -73,7 +66,7 @@ def rows_of(s: Any, i: int) -> list[Row]:
         x1, y1, x2, y2 = (float(v) for v in d.xyxy[k])
         out.append(
             Row(
-                _OF_KIND[int(m.det_kind[k])],
+                Verdict(m.det_kind[k]).word,
                 names[d.class_ids[k]],
                 float(d.scores[k]),
                 float(m.det_iou[k]) if j >= 0 else np.nan,
@@ -223,7 +216,7 @@ def rivals(s: Any, i: int, row: Row, most: int = 4) -> list[dict[str, Any]]:
             "verdict": (
                 "below the threshold"
                 if d.scores[first + k] < s.class_thresholds[d.class_ids[first + k]]
-                else _OF_KIND[int(s.matches.det_kind[first + k])]
+                else Verdict(s.matches.det_kind[first + k]).word
             ),
         }
         for k in best[:most]

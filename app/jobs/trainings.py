@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from app.files.roots import roots
-from app.jobs import detection as jobs
-from app.jobs import process as background
+from app.jobs import detection, process
 from detector.errors import BoxscopeError, RunError
 from detector.locks import WorkerLock
 from detector.paths import data_dir, write_atomically
@@ -47,6 +46,7 @@ class Training:
         figures: of the newest look at the held-out images; best: {"figure", "value", "step"} or None.
         error: why it failed, one sentence; file: the file that is about.
         begun: Unix time at which it was asked for.
+        phase: what is done before the first step, with how far it is; notes: what was chosen or left out.
     """
 
     folder: Path
@@ -60,6 +60,8 @@ class Training:
     error: str = ""
     file: str = ""
     begun: float = 0.0
+    phase: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def live(self) -> bool:
@@ -111,7 +113,7 @@ def resume(folder: Path) -> None:
     """
     (folder / STOP).unlink(missing_ok=True)
     _tell(folder, started=time.time())
-    background.spawn("app.views.train.train_job", str(folder), folder)
+    process.spawn("app.jobs.train_job", str(folder), folder)
 
 
 def stop(folder: Path) -> None:
@@ -120,30 +122,37 @@ def stop(folder: Path) -> None:
     """
     (folder / STOP).touch()
     if read(folder).stage == "starting":
-        background.terminate(folder, LOCK)
+        process.terminate(folder, LOCK)
 
 
-def try_on(folder: Path, name: str, held_out: HeldOut) -> jobs.Job:
+def try_on(folder: Path, name: str, held_out: HeldOut) -> detection.Job:
     """Run the training's detector, in the background, on images it was not trained with."""
     ids = None if held_out.ids is None else list(held_out.ids)
-    return jobs.start(
+    return detection.start(
         f"{name} on {held_out.words}", str(folder), held_out.data, split=held_out.split, ids=ids
     )
 
 
-def tried(folder: Path) -> jobs.Job | None:
+def tried(folder: Path) -> detection.Job | None:
     """The newest detection with this training's weights as they are now, asked for by `try_on` or on the page
     Detect.
     """
     made = training_state(folder).get("written", 0.0)
-    return next((job for job in jobs.jobs() if job.model == str(folder) and job.started >= made), None)
+    return next((job for job in detection.jobs() if job.model == str(folder) and job.started >= made), None)
+
+
+def _notes(folder: Path) -> tuple[str, ...]:
+    try:
+        return tuple(json.loads((folder / "start.json").read_text(encoding="utf-8")).get("notes", ()))
+    except (OSError, ValueError):
+        return ()  # not written yet
 
 
 def read(folder: Path) -> Training:
     """How the training in this folder stands, whichever process runs it."""
     told = _told(folder)
     # The lock is looked at before the state: a training writes its end before it lets go.
-    lives = background.alive(folder, told.get("started", 0.0))
+    lives = process.alive(folder, told.get("started", 0.0))
     state, told = training_state(folder), _told(folder)
     step = max(state.get("step") or 0, told.get("step") or 0) if lives else state.get("step") or 0
     common = {
@@ -152,6 +161,8 @@ def read(folder: Path) -> Training:
         "figures": told.get("figures") or state.get("figures") or {},
         "best": state.get("best"),
         "begun": _begun(folder),
+        "phase": told.get("phase") or "",
+        "notes": _notes(folder),
     }
     if lives and state.get("state") == "done" and not {"started", "step"} & told.keys():
         lives = False  # its process only has to end yet
@@ -241,7 +252,8 @@ def run_training(
             told = time.monotonic()
             _tell(
                 folder,
-                step=p.step,
+                step=0 if p.phase else p.step,
+                phase=f"{p.phase}: {p.step:,} of {p.steps:,}" if p.phase else "",
                 steps=p.steps,
                 rate=p.images_per_second,
                 seconds_left=p.seconds_left,
@@ -265,7 +277,7 @@ def run_training(
             _tell(folder, error=error.message, file=error.path or "")
         raise
     except Exception as error:
-        _tell(folder, error=background.sentence(error, "The training", folder))
+        _tell(folder, error=process.sentence(error, "The training", folder))
         raise
     finally:
         lock.release()
