@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from analysis.misses.run import Autopsy, autopsy
+from analysis.runs.store import Run
 from app.frame.state import key_of, threshold_key
 from app.model.process import RemoteDetector
 from detector.errors import BoxscopeError, ModelError
@@ -88,7 +89,7 @@ def start(s: Any, spec: dict[str, Any]) -> Asking:
 
 def _work(
     state: Asking,
-    run: Any,
+    run: Run,
     thresholds: np.ndarray,
     iou: float,
     matches: Any,

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from analysis.matching.counts import indices_of, with_indices
-from analysis.matching.match import match_streamed
+from analysis.matching.match import match_run
 from analysis.matching.matches import Matches
 from analysis.runs.streamed import open_streamed
 from app.jobs.process import sentence
@@ -67,7 +67,7 @@ def main() -> int:
         return 0  # another process is at it
     try:
         run = open_streamed(asked["run"])
-        found = match_streamed(
+        found = match_run(
             run, asked["iou"], progress=lambda done, total: tell(folder, done=done, total=total)
         )
         save(found, folder)
