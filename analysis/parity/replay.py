@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from analysis.matching.greedy import fitting_pairs, greedy
 from analysis.misses.image_verdicts import columns_of
 from analysis.misses.replay import Boxes, Replay, TrialRun, agrees, settings_in
+from analysis.runs.store import Run
 from detector.boxes import iou as box_iou
 from detector.core import Candidates, Detections, Detector, Staged
 from detector.nms import SUPPRESSED, PostprocessSettings
@@ -179,7 +180,7 @@ class Exchange:
         self.aligned = self._aligned()
 
     def _side(
-        self, run: Any, i: int, detector: Detector, to_joint: np.ndarray, candidates: Candidates | None
+        self, run: Run, i: int, detector: Detector, to_joint: np.ndarray, candidates: Candidates | None
     ) -> SideReplay | None:
         if candidates is None:
             return None
@@ -203,7 +204,7 @@ class Exchange:
         )
 
     @staticmethod
-    def _boxes(run: Any, d: Detections, to_joint: np.ndarray, unified: bool = False) -> Boxes:
+    def _boxes(run: Run, d: Detections, to_joint: np.ndarray, unified: bool = False) -> Boxes:
         """Detections in the joint numbering; `unified` where they are in the run's, else in the
         detector's.
         """
