@@ -4,6 +4,8 @@ same.
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 
 from analysis.runs.in_memory import run_from_tables
@@ -22,6 +24,7 @@ def make_run(
     labelled=None,
     done=None,
     failed=(),
+    floor=0.01,
 ):
     """A run in memory from rows of (image, x1, y1, x2, y2, score, class) and (image, x1, y1, x2, y2, class[,
     flags]).
@@ -49,8 +52,19 @@ def make_run(
         labelled=labelled,
         done=done,
         failed={s: "broken" for s in failed},
-        floor=0.01,
+        floor=floor,
     )
+
+
+def changed(run, **columns):
+    """The run with other columns; what follows from them (readable, usable, version) follows anew."""
+    other = copy.copy(run)
+    for cached in ("readable", "usable", "version"):
+        other.__dict__.pop(cached, None)
+    if "name" in columns:
+        other.manifest = other.manifest.model_copy(update={"name": columns.pop("name")})
+    other.__dict__.update(columns)
+    return other
 
 
 def random_run(seed, *, images=12, classes=4, objects=4, dets=12, crowd=0.15, ties=True, size=60):
