@@ -5,14 +5,13 @@ A kind of mistake, a cell of the confusion matrix, the missed objects of a slice
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from analysis.csv_text import csv_text
 from analysis.matching.matches import FALSE_POSITIVES, Matches, Verdict
 from analysis.matching.operating_point import OperatingPoint, Threshold, class_thresholds
 from analysis.mistakes.confusion import BACKGROUND, Confusion
@@ -273,11 +272,7 @@ def rows_of(run: Any, boxes: BoxList, point: OperatingPoint) -> list[dict[str, A
 
 def as_csv(run: Any, boxes: BoxList, point: OperatingPoint) -> str:
     """The list as CSV with a header; pixels of the upright picture."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows_of(run, boxes, point))
-    return text.getvalue()
+    return csv_text(COLUMNS, ([row[name] for name in COLUMNS] for row in rows_of(run, boxes, point)))
 
 
 def as_coco(run: Any, boxes: BoxList, point: OperatingPoint) -> dict[str, Any]:

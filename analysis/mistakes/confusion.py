@@ -11,6 +11,7 @@ detections.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -169,8 +170,16 @@ class Confusions:
                 )
 
 
+def background_label(names: Sequence[str]) -> str:
+    """What the row and column without a class are called: "background", in brackets where a class has that name."""
+    label = "background"
+    while label in names:
+        label = f"({label})"
+    return label
+
+
 def list_cell(run: Any, confusion: Confusion, truth: str, predicted: str) -> list[dict[str, Any]]:
-    """The boxes of a cell as plain values, best score first; either name may be "background".
+    """The boxes of a cell as plain values, best score first; either name may be `background_label`.
 
     Each row: sample, truth, predicted, object (its id, None for background), score (None where nothing was
     predicted), and the box x1, y1, x2, y2 of the detection, or of the object where there is none.
@@ -182,7 +191,7 @@ def list_cell(run: Any, confusion: Confusion, truth: str, predicted: str) -> lis
     def class_id(name: str) -> int:
         return (
             BACKGROUND
-            if name == "background" and name not in run.class_map
+            if name == background_label(run.class_map.names)
             else class_ids_of(run.class_map, name)[0]
         )
 

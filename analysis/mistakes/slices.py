@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from analysis.intervals import wilson
 from analysis.matching.greedy import fitting_pairs
 from analysis.matching.match import match_run
 from analysis.matching.matches import Matches, Verdict
@@ -36,7 +37,8 @@ class Slice:
         detections, correct: judged detections in it, for slices of images and classes; None for object
             slices.
         recall, precision: shares, None without a denominator.
-        recall_interval, precision_interval: bootstrap percentiles over images, None without a denominator.
+        recall_interval, precision_interval: bootstrap percentiles over images (Wilson's where none or all are
+            found), None without a denominator.
     """
 
     group: str
@@ -275,8 +277,10 @@ def bootstrap_weights(n: int, samples: int, seed: int) -> np.ndarray:
 def _intervals(
     weights: np.ndarray, part: np.ndarray, whole: np.ndarray, confidence: float
 ) -> list[tuple[float, float] | None]:
-    """Percentile intervals of sum(part) / sum(whole) over resampled images, one a column; None where whole is
-    0.
+    """Percentile intervals of sum(part) / sum(whole) over resampled images, one per column; None where whole is 0.
+
+    Where every resampling gives the same share (none found, all found, one image), the bootstrap knows of no
+    doubt: Wilson's interval stands in, with the images that hold any of it as the independent units.
     """
     top, bottom = weights @ part, weights @ whole
     ratio = np.divide(top, bottom, out=np.full(top.shape, np.nan, np.float32), where=bottom > 0)
@@ -290,4 +294,10 @@ def _intervals(
     for j in np.flatnonzero(gaps & whole.any(axis=0)).tolist():
         values = ratio[:, j][~np.isnan(ratio[:, j])]
         out[j] = tuple(float(v) for v in np.percentile(values, tails)) if len(values) else None
+    units = (whole > 0).sum(axis=0)
+    for j in np.flatnonzero(units).tolist():
+        low, high = out[j] or (0.0, 0.0)
+        if high - low <= np.finfo(np.float32).eps:
+            share = float(part[:, j].sum()) / float(whole[:, j].sum())
+            out[j] = wilson(share * units[j], int(units[j]), confidence)
     return out

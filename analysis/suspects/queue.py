@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from analysis.csv_text import csv_text
 from analysis.suspects.decisions import DECISIONS
 from analysis.suspects.finding import Suspect
 from detector.errors import InputError
@@ -48,14 +48,13 @@ def _decision(s: Suspect, decisions: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _csv(run: Any, suspects: Sequence[Suspect], decisions: Mapping[str, Mapping[str, Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
+    rows = []
     for s in suspects:
         row = {name: getattr(s, name) for name in COLUMNS if hasattr(s, name)}
         corners = dict(zip(("x1", "y1", "x2", "y2"), (round(v, 2) for v in s.xyxy)))
-        writer.writerow({**row, **corners, "decision": _decision(s, decisions)})
-    return text.getvalue()
+        line = {**row, **corners, "decision": _decision(s, decisions)}
+        rows.append([line.get(name) for name in COLUMNS])
+    return csv_text(COLUMNS, rows)
 
 
 def _coco(run: Any, suspects: Sequence[Suspect], decisions: Mapping[str, Mapping[str, Any]]) -> str:

@@ -204,17 +204,11 @@ def _behind(row: Standing) -> str:
 
 
 def _write_csv(rows: list[dict], path: Path) -> None:
-    import csv
-    import io
-
+    from analysis.csv_text import csv_text
     from detector.paths import write_atomically
 
-    text = io.StringIO()
     names = list(rows[0]) if rows else ["sample", "object", "class", "change", "score_a", "score_b"]
-    writer = csv.DictWriter(text, names)
-    writer.writeheader()
-    writer.writerows(rows)
-    write_atomically(path, text.getvalue().encode())
+    write_atomically(path, csv_text(names, (row.values() for row in rows)).encode())
 
 
 def kinds(run: RunArgument, iou: IouOption = 0.5, json: JsonFlag = False) -> None:
