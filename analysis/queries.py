@@ -11,7 +11,6 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from analysis.matching.match import Verdicts
 from analysis.matching.operating_point import Threshold, class_thresholds
 from detector.core import FLAGS, ClassMap
 from detector.data.dataset import ObjectTable
@@ -218,23 +217,6 @@ def having(rows: np.ndarray, which: np.ndarray, num_images: int) -> np.ndarray:
     out = np.zeros(num_images, bool)
     out[rows[which]] = True
     return out
-
-
-def with_verdict(run: Any, verdicts: Verdicts, *wanted: str) -> np.ndarray:
-    """bool [N]: images with at least one detection or object of one of these verdicts ("wrong", "missed",
-    ...).
-
-    Raises:
-        InputError: a verdict that does not exist.
-    """
-    known = {"correct", "wrong", "duplicate", "ignored", "unlabelled", "below", "found", "missed"}
-    for verdict in wanted:
-        if verdict not in known:
-            raise InputError(f"verdict: expected one of {', '.join(sorted(known))}, got {verdict!r}.")
-    n = len(run.sample_ids)
-    return having(run.detections.rows, np.isin(verdicts.detections, wanted), n) | having(
-        run.truth.rows, np.isin(verdicts.objects, wanted), n
-    )
 
 
 def object_areas(table: ObjectTable) -> np.ndarray:

@@ -66,6 +66,20 @@ PAGES = [
         help="Two runs, or two settings: which objects are gained and lost.",
     ),
     st.Page(
+        "views/groups/page.py",
+        title="Groups",
+        icon=":material/workspaces:",
+        url_path="groups",
+        help="Which kinds of objects the detector fails on, tested on other images.",
+    ),
+    st.Page(
+        "views/labels/page.py",
+        title="Labels",
+        icon=":material/fact_check:",
+        url_path="labels",
+        help="Labels that are probably wrong, to review.",
+    ),
+    st.Page(
         "views/data/page.py",
         title="Data",
         icon=":material/dataset:",

@@ -8,7 +8,7 @@ frozen; its arrays are copies that cannot be written to. The error tree stands i
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Protocol, runtime_checkable
 
@@ -155,6 +155,8 @@ class Detections:
         class_ids: int32 [N], 0..K-1.
         image_size: (W, H) of the upright original image.
         anchor_ids: int32 [N], the anchor (row of `Candidates`) each box came from, or None where unknown.
+        class_map: the classes that `class_ids` count, or None where unknown. What comes from `detect` has the
+            detector's, so that nothing compares class numbers of two label spaces.
 
     The empty case is N = 0 (`Detections.empty`). Rows keep the detector's order, best score first.
 
@@ -167,6 +169,7 @@ class Detections:
     class_ids: np.ndarray
     image_size: tuple[int, int]
     anchor_ids: np.ndarray | None = None
+    class_map: ClassMap | None = None
 
     def __post_init__(self) -> None:
         put = object.__setattr__
@@ -199,7 +202,13 @@ class Detections:
             rows = np.atleast_1d(np.asarray(rows))
             rows = rows.astype(np.int64) if rows.size == 0 else rows
         anchors = None if self.anchor_ids is None else self.anchor_ids[rows]
-        return Detections(self.xyxy[rows], self.scores[rows], self.class_ids[rows], self.image_size, anchors)
+        return Detections(
+            self.xyxy[rows], self.scores[rows], self.class_ids[rows], self.image_size, anchors, self.class_map
+        )
+
+    def named(self, class_map: ClassMap | None) -> Detections:
+        """The same, with the classes that its ids count."""
+        return replace(self, class_map=class_map)
 
     def above(self, threshold: float | Sequence[float]) -> Detections:
         """Rows whose score is at least the threshold: one number, or one a class ([K]).
@@ -234,6 +243,7 @@ class Annotations:
         ids: int64 [N], each object's id: the file's own where it has one (COCO), else its position.
         crowd, difficult, truncated, occluded: bool [N], False where the format does not say.
         area: float32 [N] in square pixels as the file states it (COCO: of the mask), NaN where it does not.
+        class_map: the classes that `class_ids` count, or None where unknown; a Dataset's have the data set's.
 
     The empty case (an image known to hold nothing) is N = 0; an image nobody labelled has None instead.
 
@@ -250,6 +260,7 @@ class Annotations:
     truncated: np.ndarray | None = None
     occluded: np.ndarray | None = None
     area: np.ndarray | None = None
+    class_map: ClassMap | None = None
 
     def __post_init__(self) -> None:
         put = object.__setattr__
@@ -295,6 +306,7 @@ class Annotations:
             self.image_size,
             ids=self.ids[rows],
             area=self.area[rows],
+            class_map=self.class_map,
             **flags,
         )
 

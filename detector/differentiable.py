@@ -2,7 +2,7 @@
 here.
 
 A method asks for a frame of an image, changes its pixels, and asks what the network answers or in which
-direction each pixel or feature moves an answer. Implemented by `detector.ssd.gradients.OpenedSSD` and
+direction each pixel or feature moves an answer. Implemented by `detector.ssd.gradients.SSDGradients` and
 `detector.sliding.gradients`.
 """
 

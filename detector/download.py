@@ -1,29 +1,31 @@
 """Models fetched from the network: with progress, cached, and never read half-written.
 
-TF Hub and Kaggle handles are fetched the way tensorflow-hub does it (`HANDLE?tf-hub-format=compressed`, a
-tar.gz) and laid where it looks (`$TFHUB_CACHE_DIR/<sha1 of the handle>`), so that each finds what the other
-fetched. tensorflow-hub itself is not called: it imports TensorFlow, waits without a time limit and tells
-no progress.
+TF Hub and Kaggle handles are resolved by tensorflow-hub itself (`detector/hub.py`); an archive or a .tflite file by
+the transfer below. A model that is cached already is found without either.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.client
 import os
-import shutil
 import tempfile
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from detector.archive import Progress, is_archive, unpack
-from detector.errors import DownloadError, ModelError
+from detector import hub
+from detector.archive import Progress, is_archive
+from detector.errors import DownloadError
 from detector.paths import data_dir
 
 TIMEOUT = 10.0  # seconds without a byte; an entry may have three sources to try
+STALL = (
+    60.0  # the same for tensorflow-hub, which has been found to answer by then and does more than read bytes
+)
 MAX_BYTES = 3 << 30
 HUB_HOSTS = ("tfhub.dev", "www.tfhub.dev", "hub.tensorflow.google.cn", "kaggle.com", "www.kaggle.com")
 MEANWHILE = (
@@ -76,13 +78,20 @@ def cached(url: str) -> Path | None:
 
 
 def fetch(
-    url: str, *, progress: Progress | None = None, timeout: float = TIMEOUT, max_bytes: int = MAX_BYTES
+    url: str,
+    *,
+    progress: Progress | None = None,
+    timeout: float = TIMEOUT,
+    stall: float = STALL,
+    max_bytes: int = MAX_BYTES,
 ) -> Path:
     """The local copy of a URL, fetched if need be: a folder for a TF Hub handle, else the file.
 
     Args:
-        progress: called with (bytes done, bytes in all or None).
+        progress: called with (bytes done, bytes in all or None); for a handle, of the unpacked files.
         timeout: seconds to wait for the connection, and for each piece.
+        stall: seconds without a further byte after which tensorflow-hub is ended.
+        max_bytes: of the file, or of a handle's unpacked files.
 
     Raises:
         DownloadError: no network, an answer that is no model, or a transfer cut short. It says what was
@@ -95,71 +104,78 @@ def fetch(
         raise DownloadError(f"expected an address beginning with http:// or https://, got {url!r}.")
     place = place_of(url)
     place.parent.mkdir(parents=True, exist_ok=True)
+    if is_hub_handle(url):
+        _probe(url, timeout)
+        try:
+            hub.resolve(plain_handle(url), place, progress=progress, stall=stall, max_bytes=max_bytes)
+        except hub.HubError as error:
+            raise _failure(url, str(error)) from error
+        return place
     with tempfile.TemporaryDirectory(prefix=".fetching-", dir=place.parent) as scratch:
-        if not is_hub_handle(url):
-            file = Path(scratch) / place.name
-            _transfer(url, url, file, progress, timeout, max_bytes, _looks_right)
-            os.replace(file, place)
-            return place
-        file = Path(scratch) / "model.tar.gz"
-        query = urllib.parse.urlencode({"tf-hub-format": "compressed"})
-        _transfer(f"{plain_handle(url)}?{query}", url, file, progress, timeout, max_bytes, _looks_right)
-        try:
-            folder = unpack(file, into=Path(scratch))
-        except ModelError as error:
-            raise _failure(url, f"what came is no model archive: {error.message}") from error
-        if not (folder / "saved_model.pb").is_file():
-            raise _failure(url, "the archive that came holds no saved_model.pb")
-        if place.is_dir() and cached(url) is None:  # left empty or incomplete by something else
-            shutil.rmtree(place)
-        try:
-            os.rename(folder, place)
-        except OSError:
-            if not (place / "saved_model.pb").is_file():  # else another process was first
-                raise
+        file = Path(scratch) / place.name
+        _transfer(url, file, progress, timeout, max_bytes)
+        os.replace(file, place)
     return place
 
 
-def _transfer(address: str, url: str, file: Path, progress, timeout: float, max_bytes: int, check) -> None:
-    request = urllib.request.Request(address, headers={"User-Agent": "boxscope"})
+def _probe(url: str, timeout: float) -> None:
+    """Raise at once where a handle cannot be had: tensorflow-hub would first import TensorFlow for it."""
+    query = urllib.parse.urlencode({"tf-hub-format": "compressed"})  # what tensorflow-hub asks for
+    with _failures_named(url, timeout), _open(f"{plain_handle(url)}?{query}", timeout) as answer:
+        start = answer.read(2)
+        if not start:
+            raise _failure(url, "the answer was empty")
+        _require_model(start, "model.tar.gz", answer.headers.get_content_type(), url)
+
+
+def _transfer(url: str, file: Path, progress: Progress | None, timeout: float, max_bytes: int) -> None:
     done = 0
-    try:
-        with urllib.request.urlopen(request, timeout=timeout) as answer, open(file, "wb") as out:
-            length = answer.headers.get("Content-Length")
-            total = int(length) if length and length.isdigit() else None
-            kind = answer.headers.get_content_type()
-            if total is not None and total > max_bytes:
-                raise _failure(url, f"it is {total:,} bytes, more than the bound of {max_bytes:,} bytes")
-            while piece := answer.read(1 << 18):
-                if not done:
-                    check(piece, file.name, kind, url)
-                done += len(piece)
-                if done > max_bytes:
-                    raise _failure(url, f"it is more than the bound of {max_bytes:,} bytes")
-                out.write(piece)
-                if progress:
-                    progress(done, total)
-            out.flush()
-            os.fsync(out.fileno())
-    except urllib.error.HTTPError as error:
-        raise _failure(url, f"the server answered {error.code} {error.reason}") from error
-    except http.client.IncompleteRead as error:
-        raise _failure(
-            url, f"the transfer was cut short after {done + len(error.partial):,} bytes"
-        ) from error
-    except TimeoutError as error:
-        raise _failure(url, f"no answer within {timeout:g} seconds") from error
-    except (urllib.error.URLError, OSError, http.client.HTTPException) as error:
-        reason = getattr(error, "reason", None) or error
-        said = f"no answer within {timeout:g} seconds" if isinstance(reason, TimeoutError) else str(reason)
-        raise _failure(url, f"{urllib.parse.urlparse(url).hostname} cannot be reached ({said})") from error
+    with _failures_named(url, timeout), _open(url, timeout) as answer, open(file, "wb") as out:
+        length = answer.headers.get("Content-Length")
+        total = int(length) if length and length.isdigit() else None
+        kind = answer.headers.get_content_type()
+        if total is not None and total > max_bytes:
+            raise _failure(url, f"it is {total:,} bytes, more than the bound of {max_bytes:,} bytes")
+        while piece := answer.read(1 << 18):
+            if not done:
+                _require_model(piece, file.name, kind, url)
+            done += len(piece)
+            if done > max_bytes:
+                raise _failure(url, f"it is more than the bound of {max_bytes:,} bytes")
+            out.write(piece)
+            if progress:
+                progress(done, total)
+        out.flush()
+        os.fsync(out.fileno())
     if total is not None and done < total:
         raise _failure(url, f"the transfer was cut short after {done:,} of {total:,} bytes")
     if not done:
         raise _failure(url, "the answer was empty")
 
 
-def _looks_right(piece: bytes, name: str, kind: str, url: str) -> None:
+def _open(address: str, timeout: float) -> http.client.HTTPResponse:
+    request = urllib.request.Request(address, headers={"User-Agent": "boxscope"})
+    return urllib.request.urlopen(request, timeout=timeout)
+
+
+@contextlib.contextmanager
+def _failures_named(url: str, timeout: float) -> Iterator[None]:
+    """Turn what the network raises into a DownloadError with a sentence."""
+    try:
+        yield
+    except urllib.error.HTTPError as error:
+        raise _failure(url, f"the server answered {error.code} {error.reason}") from error
+    except http.client.IncompleteRead as error:
+        raise _failure(url, "the transfer was cut short") from error
+    except TimeoutError as error:
+        raise _failure(url, f"no answer within {timeout:g} seconds") from error
+    except (urllib.error.URLError, OSError, http.client.HTTPException) as error:
+        reason = getattr(error, "reason", None) or error
+        said = f"no answer within {timeout:g} seconds" if isinstance(reason, TimeoutError) else str(reason)
+        raise _failure(url, f"{urllib.parse.urlparse(url).hostname} cannot be reached ({said})") from error
+
+
+def _require_model(piece: bytes, name: str, kind: str, url: str) -> None:
     """Refuse a web page that came in place of a model, by its first bytes."""
     if name.lower().endswith((".gz", ".tgz")):
         fits = piece[:2] == b"\x1f\x8b"

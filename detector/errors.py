@@ -18,7 +18,7 @@ The command line prints it as it is and exits with 1; a page shows it with its w
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 
 REASONS: dict[type[Exception], str] = {
     FileNotFoundError: "there is no such file or folder",
@@ -46,9 +46,9 @@ class BoxscopeError(Exception):
         line: 1-based line in that file, if known.
     """
 
-    def __init__(self, message: str, *, path: str | Path | None = None, line: int | None = None):
+    def __init__(self, message: str, *, path: str | os.PathLike | None = None, line: int | None = None):
         self.message = message
-        self.path = None if path is None else str(path)
+        self.path = None if path is None else os.fspath(path)
         self.line = line
         super().__init__(message)
 

@@ -10,99 +10,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any
 
+from analysis.datasets import rules
 from analysis.datasets.anchor_reach import AnchorSet, Reach, reach
 from analysis.datasets.duplicates import Copies, Look, find_copies
+from analysis.datasets.findings import Finding, Place, Settings
 from analysis.datasets.kinds import SEVERITIES, counted, kind_of
 from detector.core import ClassMap
 from detector.data.dataset import Dataset, Problem
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a finding occurs.
-
-    Args:
-        message: one sentence of its own.
-        path, line: the file to look into, 1-based line where there is one.
-        rows: the images, as positions in the data set.
-        objects: the boxes, as rows of the data set's object table.
-    """
-
-    message: str
-    path: str = ""
-    line: int | None = None
-    rows: tuple[int, ...] = ()
-    objects: tuple[int, ...] = ()
-
-    def __str__(self) -> str:
-        where = self.path if self.line is None else f"{self.path}:{self.line}"
-        return f"{where}: {self.message}" if where else self.message
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that is wrong or odd.
-
-    Args:
-        kind: short machine name, e.g. "zero-area box".
-        severity: one of `analysis.datasets.kinds.SEVERITIES`.
-        count: how often it occurs, in what the sentence counts.
-        sentence: what it is; advice: what to do.
-        places: where, in the order of the data set; empty where it is about the whole.
-        fixable: whether `analysis.datasets.fix` mends it in a written copy.
-    """
-
-    kind: str
-    severity: str
-    count: int
-    sentence: str
-    advice: str
-    places: tuple[Place, ...] = ()
-    fixable: bool = False
-
-    @property
-    def rows(self) -> list[int]:
-        """The images it concerns, each once, in the order of its places."""
-        return list(dict.fromkeys(i for place in self.places for i in place.rows))
-
-    def to_dict(self, dataset: Dataset) -> dict[str, Any]:
-        return {
-            "kind": self.kind,
-            "severity": self.severity,
-            "count": self.count,
-            "sentence": self.sentence,
-            "advice": self.advice,
-            "fixable": self.fixable,
-            "places": [
-                {
-                    "message": p.message,
-                    "path": p.path,
-                    "line": p.line,
-                    "samples": [dataset.sample_ids[i] for i in p.rows],
-                    "boxes": dataset.objects.xyxy[list(p.objects)].astype(float).round(2).tolist(),
-                }
-                for p in self.places
-            ],
-        }
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What the rules judge by.
-
-    Args:
-        rare: a class with fewer objects to train on than this is called rare.
-        aspect: a box longer than this many times its width (or wider than its height) is called odd.
-        crowded: images with more objects than this exceed the usual cap of boxes (the reference's 100).
-        overlap: boxes of one image that overlap by this IoU are taken for one object labelled twice.
-    """
-
-    rare: int = 20
-    aspect: float = 5.0
-    crowded: int = 100
-    overlap: float = 0.9
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,7 +47,7 @@ def diagnose(
     look: Look | None = None,
     anchors: AnchorSet | None = None,
     label_map: ClassMap | None = None,
-    settings: Settings = Settings(),
+    settings: Settings | None = None,
 ) -> Diagnosis:
     """Look a data set over.
 
@@ -141,9 +56,9 @@ def diagnose(
             pictures, as far as their headers do not tell, and copies stay unfound.
         anchors: of the network that is to be trained; without it nothing is said about reach and small boxes.
         label_map: classes the data should have, to compare with those it has.
+        settings: bounds of the rules; None for the defaults.
     """
-    from analysis.datasets import rules
-
+    settings = settings or Settings()
     problems = list(dataset.problems)
     if look is not None:
         named = {(p.kind, p.sample_id) for p in problems}

@@ -33,7 +33,7 @@ from detector.paths import write_atomically
 
 SIDE = 420
 """Longer side of an embedded picture, in pixels."""
-TRUTH = replace(STROKES["unlabelled"], word="ground truth", dash=DASH)
+TRUTH = replace(STROKES["unjudged"], word="ground truth", dash=DASH)
 """How an object is drawn where there is no prediction to judge it by."""
 GROUPS = 8
 CLASSES = 40

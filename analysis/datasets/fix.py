@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from analysis.datasets.doctor import Diagnosis, Finding
+from analysis.datasets.doctor import Diagnosis
 from analysis.datasets.duplicates import describe_rows
+from analysis.datasets.findings import Finding
 from analysis.datasets.kinds import kind_of
 from analysis.datasets.rules import object_words, overlapping, same_labels
 from detector.core import ClassMap

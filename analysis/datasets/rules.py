@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 
 from analysis.datasets.anchor_reach import Part, Reach
-from analysis.datasets.doctor import Finding, Place, Settings
 from analysis.datasets.duplicates import Copies, describe_rows
+from analysis.datasets.findings import Finding, Place, Settings
 from analysis.datasets.kinds import counted
 from detector.boxes import iou as box_iou
 from detector.core import ClassMap

@@ -44,10 +44,12 @@ def plot_detections(
         image: RGB uint8 [H, W, 3] (or grey [H, W]); never changed.
         detections: their boxes in this image's pixels; may be empty.
         threshold: confidence threshold, one number or one a class; lower boxes are not drawn.
-        classes: names (with `class_map`) or ids to draw; None draws all. Verdicts do not depend on it.
+        classes: names or ids to draw; None draws all. Verdicts do not depend on it.
         annotations: the image's ground truth.
         ax: where to draw; without it a new figure of the image's proportions.
-        class_map: names for the labels; without it classes are numbers.
+        class_map: names of the classes of boxes that do not say their own (those of `detect` and of a Dataset
+            do); without any, classes are numbers. Detections and annotations of different lists of classes
+            are matched by name, with the aliases that runs use.
         show_below: also draw, thin and half transparent, what lies below the threshold.
 
     Returns:

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.drawing.style import STROKES, Stroke, detection_stroke, label_text, object_stroke
-from analysis.matching.match import match, verdicts
+from analysis.matching.counts import verdicts
+from analysis.matching.match import match
 from analysis.matching.operating_point import OperatingPoint, Threshold, class_thresholds
 from analysis.queries import class_ids_of
+from analysis.runs.classes import UnifiedClasses, one_label_space
 from detector.core import Annotations, ClassMap, Detections
 from detector.errors import InputError
 
@@ -43,7 +45,7 @@ _ORDER = {
     "missed": 0,
     "wrong": 1,
     "correct": 2,
-    "unlabelled": 2,
+    "unjudged": 2,
     "duplicate": 3,
     "ignored": 4,
     "truth": 5,
@@ -69,12 +71,16 @@ def build_scene(
         threshold: one number, or one a class.
         classes: names (these need `class_map`) or ids; None means all.
         annotations: ground truth; without it predictions are drawn unjudged.
-        class_map: for names; without it a class is shown by its id.
+        class_map: the classes of boxes that do not say their own; without any a class is shown by its id.
         show_below: whether predictions under the threshold are drawn, thin and half transparent.
 
     Raises:
         InputError: a class is unknown, names come without a class map, or a number is out of range.
     """
+    space = one_label_space([detections], [annotations], class_map)
+    detections, class_map = space.detections[0], space.class_map
+    if space.unified is not None:
+        threshold, classes = _in_space(threshold, classes, space.unified)
     highest = max(
         detections.class_ids.max(initial=-1),
         -1 if annotations is None else annotations.class_ids.max(initial=-1),
@@ -91,7 +97,7 @@ def build_scene(
     ]
     kept = detections.scores >= thresholds[detections.class_ids]
     if annotations is None:
-        judged = np.where(kept, "unlabelled", "below")
+        judged = np.where(kept, "unjudged", "below")
         found = np.zeros(0, str)
     else:
         m = match(detections, annotations, iou=iou)
@@ -115,6 +121,22 @@ def build_scene(
     marks.sort(key=lambda mark: _ORDER.get(mark.verdict, 5))
     point = threshold if np.ndim(threshold) == 0 else tuple(thresholds.tolist())
     return marks, OperatingPoint(point, iou)
+
+
+def _in_space(
+    threshold: Threshold, classes: Iterable[str | int] | str | int | None, unified: UnifiedClasses
+) -> tuple[Threshold, Iterable[str | int] | str | int | None]:
+    """Thresholds and class names that were said in the detector's classes, in the joined ones."""
+    if np.ndim(threshold) and len(np.atleast_1d(threshold)) == len(unified.from_detector):
+        joined = np.full(len(unified.class_map), 0.5, np.float32)
+        joined[unified.from_detector] = threshold
+        threshold = joined
+    if classes is not None:
+        chosen = [classes] if isinstance(classes, (str, int, np.integer)) else list(classes)
+        named = {link.detector: link.class_id for link in unified.links}
+        known = unified.class_map
+        classes = [c if not isinstance(c, str) or c in known else named.get(c, c) for c in chosen]
+    return threshold, classes
 
 
 def _wanted(classes, class_map: ClassMap | None, k: int) -> np.ndarray:

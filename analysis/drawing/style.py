@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 
 @dataclass(frozen=True)
 class Stroke:
@@ -70,16 +72,16 @@ STROKES = {
     "found": Stroke("found", GREEN, "", DASH, width=1.2),
     "truth": Stroke("ground truth", GREY, "", DASH, width=1.5),
     "truth ignored": Stroke("ignored ground truth", GREY, "•", DASH, width=1.2),
-    "unlabelled": Stroke("prediction", BLUE, "", width=2.0),
+    "unjudged": Stroke("prediction", BLUE, "", width=2.0),
 }
-"""By verdict: of detections ("correct", "wrong", "duplicate", "ignored", "below"; "unlabelled" where there is
+"""By verdict: of detections ("correct", "wrong", "duplicate", "ignored", "below"; "unjudged" where there is
 no ground truth to judge by) and of objects ("missed", "found", "truth ignored"; "truth" where nothing was
 matched)."""
 
 
 def object_stroke(verdict: str) -> Stroke:
-    """The stroke of a ground-truth object with this verdict ("found", "missed", "ignored", "unlabelled")."""
-    return STROKES[{"ignored": "truth ignored", "unlabelled": "truth"}.get(verdict, verdict)]
+    """The stroke of a ground-truth object with this verdict ("found", "missed", "ignored", "unjudged")."""
+    return STROKES[{"ignored": "truth ignored", "unjudged": "truth"}.get(verdict, verdict)]
 
 
 def detection_stroke(verdict: str) -> Stroke:
@@ -93,6 +95,19 @@ EVIDENCE_MAP = "PuOr"
 """Matplotlib's name of the diverging map of signed evidence; zero is clear. Orange speaks for, purple
 against.
 """
+
+
+def shown_score(score: float, threshold: float, digits: int = 2) -> float:
+    """A score to print with so many digits, on the side of its threshold where it is.
+
+    0.497 is 0.49 under a threshold of 0.50 and 0.50 elsewhere; 0.5041 is 0.51 from a threshold of 0.504 on. Scores
+    and thresholds are compared in float32, as they are kept.
+    """
+    rounded, unit = round(float(score), digits), 10.0**-digits
+    passes = np.float32(score) >= np.float32(threshold)
+    if passes == (np.float32(rounded) >= np.float32(threshold)):
+        return rounded
+    return round(rounded + unit if passes else rounded - unit, digits)
 
 
 def label_text(name: str, score: float | None = None, mark: str = "") -> str:

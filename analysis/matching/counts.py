@@ -1,6 +1,6 @@
 """Correct, wrong and missed at any threshold, from sorted scores: a threshold move is a binary search.
 
-Laws, checked on every call: TP + FN = objects counted; TP + FP + ignored + unlabelled = detections at or
+Laws, checked on every call: TP + FN = objects counted; TP + FP + ignored + unjudged = detections at or
 above the threshold. A broken law is an error, never a warning.
 """
 
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from analysis.matching.matches import CORRECT, DUPLICATE, IGNORED, UNLABELLED, WRONG, Matches
+from analysis.matching.matches import MATCHED, VERDICT_WORDS, Matches, Verdict
 from analysis.matching.operating_point import Threshold, class_thresholds
 from detector.errors import InputError, LawError
 
@@ -25,7 +25,7 @@ class Counts:
         tp: correct detections; fp: wrong ones, duplicates among them; fn: missed objects.
         duplicates: those of `fp` that fit an object which a better-scored detection already took.
         ignored: detections on crowd regions (or difficult objects, if so chosen).
-        unlabelled: detections on images, or of classes, without ground truth.
+        unjudged: detections on images, or of classes, without ground truth.
         objects: counted objects, tp + fn; detections: all at or above the threshold.
     """
 
@@ -34,7 +34,7 @@ class Counts:
     fn: Any
     duplicates: Any
     ignored: Any
-    unlabelled: Any
+    unjudged: Any
     objects: Any
     detections: Any
     per_class: Counts | None = None
@@ -104,9 +104,7 @@ class _Index:
         def of(mask: np.ndarray) -> SortedScores:
             return SortedScores(m.det_classes[mask], m.det_scores[mask], m.num_classes)
 
-        self.kinds = {
-            kind: of(m.det_kind == kind) for kind in (WRONG, CORRECT, DUPLICATE, IGNORED, UNLABELLED)
-        }
+        self.kinds = {kind: of(m.det_kind == kind) for kind in MATCHED}
         self.all = SortedScores(m.det_classes, m.det_scores, m.num_classes)
         counted = m.truth_counted
         self.objects = np.bincount(m.truth_classes[counted], minlength=m.num_classes).astype(np.int64)
@@ -168,7 +166,7 @@ def with_indices(matches: Matches, columns: Mapping[str, np.ndarray]) -> Matches
         return made
 
     whole.all, whole.found, whole.objects = scores("all"), scores("found"), columns["objects"]
-    whole.kinds = {kind: scores(f"kind{kind}") for kind in (WRONG, CORRECT, DUPLICATE, IGNORED, UNLABELLED)}
+    whole.kinds = {kind: scores(f"kind{kind}") for kind in MATCHED}
     for name in _ImageIndex.COLUMNS:
         setattr(images, name, columns[f"image_{name}"])
     for index in (whole, images):
@@ -187,17 +185,17 @@ def counts(matches: Matches, threshold: Threshold = 0.5) -> Counts:
             of a matching that ignores the class.
         LawError: the two sides do not add up.
     """
-    thresholds = _cuts(matches, threshold)
+    thresholds = _checked_thresholds(matches, threshold)
     index = _kept_with(matches, _Index)
     k = {kind: scores.at_least(thresholds) for kind, scores in index.kinds.items()}
     found = index.found.at_least(thresholds)
     per_class = Counts(
-        tp=k[CORRECT],
-        fp=k[WRONG] + k[DUPLICATE],
+        tp=k[Verdict.CORRECT],
+        fp=k[Verdict.WRONG] + k[Verdict.DUPLICATE],
         fn=index.objects - found,
-        duplicates=k[DUPLICATE],
-        ignored=k[IGNORED],
-        unlabelled=k[UNLABELLED],
+        duplicates=k[Verdict.DUPLICATE],
+        ignored=k[Verdict.IGNORED],
+        unjudged=k[Verdict.UNJUDGED],
         objects=index.objects,
         detections=index.all.at_least(thresholds),
     )
@@ -212,14 +210,14 @@ def counts(matches: Matches, threshold: Threshold = 0.5) -> Counts:
 
 
 def check_laws(c: Counts) -> None:
-    """Raise LawError unless TP + FN = objects and TP + FP + ignored + unlabelled = detections, in every
+    """Raise LawError unless TP + FN = objects and TP + FP + ignored + unjudged = detections, in every
     entry.
     """
     objects = np.asarray(c.tp + c.fn - c.objects)
-    detections = np.asarray(c.tp + c.fp + c.ignored + c.unlabelled - c.detections)
+    detections = np.asarray(c.tp + c.fp + c.ignored + c.unjudged - c.detections)
     for law, gap in (
         ("correct + missed = objects", objects),
-        ("correct + wrong + ignored + unlabelled = detections", detections),
+        ("correct + wrong + ignored + unjudged = detections", detections),
     ):
         if gap.any():
             at = int(np.argmax(gap != 0))
@@ -229,7 +227,7 @@ def check_laws(c: Counts) -> None:
             )
 
 
-def _cuts(matches: Matches, threshold: Threshold) -> np.ndarray:
+def _checked_thresholds(matches: Matches, threshold: Threshold) -> np.ndarray:
     if np.ndim(threshold) and not matches.class_aware and len(np.unique(np.asarray(threshold))) > 1:
         raise InputError(
             "threshold: thresholds per class need class-aware matching; "
@@ -244,7 +242,7 @@ def image_counts(matches: Matches, threshold: Threshold = 0.5) -> Counts:
     Raises:
         InputError, LawError: as `counts`.
     """
-    thresholds, n = _cuts(matches, threshold), matches.num_images
+    thresholds, n = _checked_thresholds(matches, threshold), matches.num_images
     index = _kept_with(matches, _ImageIndex)
     kept = prefix_at_least(index.scores, index.classes, thresholds)
     table = (
@@ -252,12 +250,12 @@ def image_counts(matches: Matches, threshold: Threshold = 0.5) -> Counts:
     )
     missed = matches.truth_counted & ~found_objects(matches, thresholds)
     result = Counts(
-        tp=table[CORRECT],
-        fp=table[WRONG] + table[DUPLICATE],
+        tp=table[Verdict.CORRECT],
+        fp=table[Verdict.WRONG] + table[Verdict.DUPLICATE],
         fn=np.bincount(matches.truth_rows[missed], minlength=n),
-        duplicates=table[DUPLICATE],
-        ignored=table[IGNORED],
-        unlabelled=table[UNLABELLED],
+        duplicates=table[Verdict.DUPLICATE],
+        ignored=table[Verdict.IGNORED],
+        unjudged=table[Verdict.UNJUDGED],
         objects=index.objects_of_image,
         detections=np.bincount(index.rows[kept], minlength=n),
     )
@@ -277,34 +275,52 @@ def prefix_at_least(scores: np.ndarray, classes: np.ndarray, thresholds: np.ndar
     return np.flatnonzero(scores[:end] >= thresholds[classes[:end]])
 
 
-def found_objects(matches: Matches, thresholds: np.ndarray) -> np.ndarray:
-    """bool [M]: a detection that reaches its threshold (`thresholds` float32 [K]) found the object.
+def found_objects(
+    matches: Matches, thresholds: np.ndarray, rows: slice | np.ndarray = slice(None)
+) -> np.ndarray:
+    """bool [M]: a detection that reaches its threshold (`thresholds` float32 [K]) found the object; `rows`
+    narrows to some objects.
 
     The object's class stands for the detection's: they are the same, or all thresholds are.
     """
-    return (matches.truth_det >= 0) & (matches.truth_score >= thresholds[matches.truth_classes])
+    reached = matches.truth_score[rows] >= thresholds[matches.truth_classes[rows]]
+    return (matches.truth_det[rows] >= 0) & reached
 
 
 class Verdicts(NamedTuple):
     """What each detection and object is at one threshold.
 
-    detections: [D] of "correct", "wrong", "duplicate", "ignored", "unlabelled" or "below" (the threshold).
-    objects: [M] of "found", "missed", "ignored" or "unlabelled" (its image was not run on).
+    detections: [D] of "correct", "wrong", "duplicate", "ignored", "unjudged" or "below" (the threshold).
+    objects: [M] of "found", "missed", "ignored" or "unjudged" (its image was not run on).
     """
 
     detections: np.ndarray
     objects: np.ndarray
 
 
-DETECTION_VERDICTS = np.array(["wrong", "correct", "duplicate", "ignored", "unlabelled", "below"])
-OBJECT_VERDICTS = np.array(["missed", "found", "ignored", "unlabelled"])
+def detection_verdicts(
+    matches: Matches, thresholds: np.ndarray, rows: slice | np.ndarray = slice(None)
+) -> np.ndarray:
+    """uint8 [D]: the `Verdict` of each detection at the thresholds (float32 [K]); `rows` narrows to some."""
+    kept = matches.det_scores[rows] >= thresholds[matches.det_classes[rows]]
+    return np.where(kept, matches.det_kind[rows], np.uint8(Verdict.BELOW))
+
+
+def object_verdicts(
+    matches: Matches, thresholds: np.ndarray, rows: slice | np.ndarray = slice(None)
+) -> np.ndarray:
+    """uint8 [M]: the `Verdict` of each object at the thresholds (float32 [K]); `rows` narrows to some."""
+    found = found_objects(matches, thresholds, rows)
+    verdict = np.where(found, np.uint8(Verdict.FOUND), np.uint8(Verdict.MISSED))
+    verdict[matches.truth_ignored[rows]] = Verdict.IGNORED
+    verdict[~matches.judged[matches.truth_rows[rows]]] = Verdict.UNJUDGED
+    return verdict
 
 
 def verdicts(matches: Matches, threshold: Threshold = 0.5) -> Verdicts:
-    """The verdict of every detection and every object at one threshold, or one a class."""
-    thresholds = _cuts(matches, threshold)
-    kept = matches.det_scores >= thresholds[matches.det_classes]
-    objects = np.where(found_objects(matches, thresholds), 1, 0)
-    objects[matches.truth_ignored] = 2
-    objects[~matches.judged[matches.truth_rows]] = 3
-    return Verdicts(DETECTION_VERDICTS[np.where(kept, matches.det_kind, 5)], OBJECT_VERDICTS[objects])
+    """The verdict of every detection and every object, in words, at one threshold or one per class."""
+    thresholds = _checked_thresholds(matches, threshold)
+    return Verdicts(
+        VERDICT_WORDS[detection_verdicts(matches, thresholds)],
+        VERDICT_WORDS[object_verdicts(matches, thresholds)],
+    )

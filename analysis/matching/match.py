@@ -7,34 +7,17 @@ counts(matches, threshold)          correct, wrong, missed at any threshold (ana
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from analysis.matching.counts import Counts, Verdicts, counts, image_counts, verdicts
 from analysis.matching.greedy import fitting_pairs, greedy
-from analysis.matching.matches import CORRECT, DUPLICATE, IGNORED, KIND_NAMES, UNLABELLED, WRONG, Matches
+from analysis.matching.matches import Matches, Verdict
+from analysis.runs.classes import one_label_space
+from analysis.runs.streamed import StreamedRun
 from detector.core import Annotations, Detections
 from detector.errors import InputError
-
-__all__ = [
-    "CORRECT",
-    "DUPLICATE",
-    "IGNORED",
-    "KIND_NAMES",
-    "UNLABELLED",
-    "WRONG",
-    "Counts",
-    "Matches",
-    "Verdicts",
-    "counts",
-    "image_counts",
-    "match",
-    "match_columns",
-    "match_run",
-    "verdicts",
-]
 
 
 def _turns(rows: np.ndarray, scores: np.ndarray, classes: np.ndarray, class_aware: bool) -> np.ndarray:
@@ -72,7 +55,7 @@ def match_columns(
     """Matching on plain columns: D detections and M objects, in any order, over N = len(judged) images.
 
     The first `labelled_classes` of the K classes are those the ground truth knows (None: all); an unmatched
-    detection of another class is UNLABELLED, for nobody labelled such objects. `ignore_flags` bool [M]
+    detection of another class is UNJUDGED, for nobody labelled such objects. `ignore_flags` bool [M]
     marks objects ignored for another reason (outside an area range): like COCO's, each can be taken once.
 
     Raises:
@@ -107,15 +90,15 @@ def match_columns(
     can_tell = judged[det_rows] & (
         det_classes < (num_classes if labelled_classes is None else labelled_classes)
     )
-    det_kind = np.where(can_tell, np.uint8(WRONG), np.uint8(UNLABELLED))
+    det_kind = np.where(can_tell, np.uint8(Verdict.WRONG), np.uint8(Verdict.UNJUDGED))
     det_truth, det_iou = np.full(d, -1, np.int32), np.zeros(d, np.float32)
     truth_det, truth_iou, truth_score = (
         np.full(m, -1, np.int32),
         np.zeros(m, np.float32),
         np.full(m, -1, np.float32),
     )
-    det_kind[taken.det] = np.where(ignored[taken.truth], IGNORED, CORRECT)
-    det_kind[blocked.det] = DUPLICATE
+    det_kind[taken.det] = np.where(ignored[taken.truth], Verdict.IGNORED, Verdict.CORRECT)
+    det_kind[blocked.det] = Verdict.DUPLICATE
     for side in (taken, blocked):
         det_truth[side.det], det_iou[side.det] = side.truth, side.iou
     back = np.argsort(turn[taken.det], kind="stable")[
@@ -167,14 +150,12 @@ def match_run(run: Any, iou: float = 0.5, *, class_aware: bool = True, difficult
     """Every detection of a run against every object, aligned with `run.detections` and `run.truth`.
 
     Images without ground truth, not yet done or failed are left out on both sides: their detections are
-    UNLABELLED and their objects uncounted. So are detections of classes that the data set does not have.
+    UNJUDGED and their objects uncounted. So are detections of classes that the data set does not have.
 
     Raises:
         InputError: the IoU is not in (0, 1], or a choice is unknown.
     """
     if hasattr(run, "windows"):
-        from analysis.metrics.streamed import match_streamed
-
         return match_streamed(run, iou, class_aware=class_aware, difficult=difficult)
     d, t = run.detections, run.truth
     return match_columns(
@@ -207,7 +188,9 @@ def match(
     """Match one image's detections with its annotations, two lists of them, or (alone) a whole run.
 
     Detections may come in any order; equal scores keep theirs. An image whose annotations are None is
-    unlabelled: its detections are neither correct nor wrong.
+    unlabelled: its detections are neither correct nor wrong. Where both sides say their classes, as what comes
+    from `detect` and from a Dataset does, classes are matched by name as in a run: detections of classes that the
+    data set lacks get the numbers after its own.
 
     Raises:
         InputError: the lists differ in length, the IoU is not in (0, 1], or a choice is unknown.
@@ -222,6 +205,7 @@ def match(
             f"match: expected one Annotations (or None) an image, got {len(detections)} detections and"
             f" {len(truth)}."
         )
+    detections = one_label_space(detections, truth).detections
     known = [a if a is not None else Annotations.empty((1, 1)) for a in truth]
 
     def column(items: Sequence[Any], name: str, width: int | None = None) -> np.ndarray:
@@ -248,3 +232,74 @@ def match(
         class_aware=class_aware,
         difficult=difficult,
     )
+
+
+Tell = Callable[[int, int], object]
+
+
+def match_streamed(
+    run: StreamedRun,
+    iou: float = 0.5,
+    *,
+    class_aware: bool = True,
+    difficult: str = "count",
+    progress: Tell | None = None,
+) -> Matches:
+    """`match_run` of the whole run; `progress(done, total)` is called after each
+    window."""
+    gathered = GatheredMatches(run)
+    for first, window in run.windows():
+        gathered.add(first, match_run(window, iou, class_aware=class_aware, difficult=difficult))
+        if progress is not None:
+            progress(first + len(window), len(run))
+    return gathered.matches(float(iou), class_aware, difficult)
+
+
+class GatheredMatches:
+    """The matchings of windows, one after another, as one."""
+
+    DETS = {
+        "det_rows": np.int32,
+        "det_classes": np.int32,
+        "det_scores": np.float32,
+        "det_kind": np.uint8,
+        "det_truth": np.int32,
+        "det_iou": np.float32,
+    }
+    TRUTHS = ("truth_rows", "truth_classes", "truth_ignored", "truth_det", "truth_iou", "truth_score")
+
+    def __init__(self, run: StreamedRun):
+        self.run = run
+        self.dets = {name: np.empty(run.detection_count, dtype) for name, dtype in self.DETS.items()}
+        self.truths: dict[str, list[np.ndarray]] = {name: [] for name in self.TRUTHS}
+        self.det_count = self.truth_count = 0
+
+    def add(self, first: int, m: Matches) -> None:
+        part = slice(self.det_count, self.det_count + len(m.det_rows))
+        for name in self.DETS:
+            self.dets[name][part] = getattr(m, name)
+        self.dets["det_rows"][part] += first
+        partner = self.dets["det_truth"][part]
+        partner[partner >= 0] += self.truth_count
+        for name in self.TRUTHS:
+            self.truths[name].append(getattr(m, name))
+        self.truths["truth_rows"][-1] = m.truth_rows + np.int32(first)
+        self.truths["truth_det"][-1] = np.where(
+            m.truth_det >= 0, m.truth_det + np.int32(self.det_count), np.int32(-1)
+        )
+        self.det_count += len(m.det_rows)
+        self.truth_count += len(m.truth_rows)
+
+    def matches(self, iou: float, class_aware: bool, difficult: str) -> Matches:
+        truths = {
+            name: np.concatenate(values) if values else np.zeros(0) for name, values in self.truths.items()
+        }
+        return Matches(
+            iou=iou,
+            class_aware=class_aware,
+            difficult=difficult,
+            num_classes=len(self.run.class_map),
+            judged=judged_images(self.run),
+            **self.dets,
+            **truths,
+        )

@@ -7,16 +7,43 @@ what lies below it: one pass at the score floor answers every threshold.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import IntEnum
 
 import numpy as np
 
 from detector.core import frozen_array
 from detector.errors import InputError
 
-WRONG, CORRECT, DUPLICATE, IGNORED, UNLABELLED = range(5)
-"""Kinds of a detection. UNLABELLED: its image, or its class, has no ground truth, so nobody can say."""
 
-KIND_NAMES = ("wrong", "correct", "duplicate", "ignored", "unlabelled")
+class Verdict(IntEnum):
+    """The judgement on one detection or one object; `word` is its name in files, filters and the browser.
+
+    Detections are WRONG, CORRECT, DUPLICATE, IGNORED or UNJUDGED (their image, or their class, has no
+    ground truth); at a threshold those under it are BELOW. Objects are FOUND, MISSED, IGNORED (crowd, or
+    difficult where that is chosen) or UNJUDGED (no detector has looked at their image). The numbers of the
+    first five are stored with a matching (`Matches.det_kind`): they must not change.
+    """
+
+    WRONG = 0
+    CORRECT = 1
+    DUPLICATE = 2
+    IGNORED = 3
+    UNJUDGED = 4
+    BELOW = 5
+    MISSED = 6
+    FOUND = 7
+
+    @property
+    def word(self) -> str:
+        return self.name.lower()
+
+
+MATCHED = (Verdict.WRONG, Verdict.CORRECT, Verdict.DUPLICATE, Verdict.IGNORED, Verdict.UNJUDGED)
+"""The verdicts that matching gives detections, at any threshold."""
+FALSE_POSITIVES = (Verdict.WRONG, Verdict.DUPLICATE)
+
+VERDICT_WORDS = np.array([verdict.word for verdict in Verdict])
+"""The words in the order of the numbers: `VERDICT_WORDS[codes]` names an array of verdicts."""
 
 DIFFICULT = ("count", "ignore")
 
@@ -34,7 +61,7 @@ class Matches:
         num_classes: K.
         judged: bool [N], images with known ground truth on which detection has run.
         det_rows, det_classes, det_scores: [D], the image, class and score of each detection.
-        det_kind: uint8 [D], one of WRONG, CORRECT, DUPLICATE, IGNORED, UNLABELLED.
+        det_kind: uint8 [D], the `Verdict` of each detection, one of `MATCHED`.
         det_truth: int32 [D], the object: its partner (correct, ignored) or the object already taken
             (duplicate); -1 for the rest.
         det_iou: float32 [D], the IoU with `det_truth` (crowd: share of the detection inside it), 0 without.

@@ -10,7 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from analysis.average_precision import average_precision
-from analysis.matching.match import CORRECT, DUPLICATE, WRONG, match_columns
+from analysis.matching.match import match_columns
+from analysis.matching.matches import FALSE_POSITIVES, Verdict
 from analysis.metrics.coco_columns import Found, Truth
 from detector.boxes import xywh_to_xyxy
 
@@ -81,8 +82,8 @@ def chosen_figures(
                 iou=iou,
                 difficult=difficult,
             )
-            right = m.det_kind == CORRECT
-            wrong = np.isin(m.det_kind, (WRONG, DUPLICATE)) & ~det_outside
+            right = m.det_kind == Verdict.CORRECT
+            wrong = np.isin(m.det_kind, FALSE_POSITIVES) & ~det_outside
             objects = np.bincount(kinds[~m.truth_ignored], minlength=num_classes)
             ap, recall = np.full(len(classes), np.nan), np.full((len(caps), len(classes)), np.nan)
             judged = by_score[(right | wrong)[by_score]]

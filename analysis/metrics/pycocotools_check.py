@@ -16,7 +16,8 @@ import numpy as np
 from analysis.matching.match import judged_images, labelled_classes
 from analysis.metrics.coco_columns import image_ranks
 from analysis.metrics.coco_json import Source, read_truth
-from analysis.metrics.evaluate import FIGURES, Evaluation, evaluate
+from analysis.metrics.evaluate import evaluate
+from analysis.metrics.evaluation import FIGURES, Evaluation
 from analysis.metrics.voc import evaluate_voc
 from analysis.mistakes.errors import find_errors
 from analysis.runs.tables import DetectionTable

@@ -1,4 +1,4 @@
-"""Matching, AP, error kinds of a run read in windows: exactly what they are for the run in memory.
+"""AP of a run read in windows: exactly what it is for the run in memory.
 
 What looks at one image at a time is done window by window; what is left of a window are a few bytes a
 detection: 21 for a matching, 27 for error kinds, about 110 while AP is gathered (hotcoco's state). AP takes
@@ -8,19 +8,17 @@ several passes over the run, a group of classes each, where all classes at once 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from analysis.matching.match import judged_images, labelled_classes, match_run
-from analysis.matching.matches import Matches
+from analysis.matching.match import Tell, judged_images, labelled_classes
 from analysis.metrics.coco_columns import Columns, columns_of_run, image_ranks
-from analysis.metrics.evaluate import (
+from analysis.metrics.evaluation import (
     DEFAULTS,
     FIGURES,
     Evaluation,
@@ -28,120 +26,10 @@ from analysis.metrics.evaluate import (
     figures_per_class,
     settings_of,
 )
-from analysis.mistakes.errors import Errors, Kinds, kinds_of, put_together
-
-if TYPE_CHECKING:
-    from analysis.runs.store import Run
-    from analysis.runs.streamed import StreamedRun
+from analysis.runs.store import Run
+from analysis.runs.streamed import StreamedRun
 
 PASS_DETECTIONS = 12_000_000
-Tell = Callable[[int, int], object]
-
-
-def match_streamed(
-    run: StreamedRun,
-    iou: float = 0.5,
-    *,
-    class_aware: bool = True,
-    difficult: str = "count",
-    progress: Tell | None = None,
-) -> Matches:
-    """`analysis.matching.match.match_run` of the whole run; `progress` is told (images done, images)."""
-    gathered = _Gathered(run)
-    for first, window in run.windows():
-        gathered.add(first, match_run(window, iou, class_aware=class_aware, difficult=difficult))
-        if progress is not None:
-            progress(first + len(window), len(run))
-    return gathered.matches(float(iou), class_aware, difficult)
-
-
-class _Gathered:
-    """The matchings of windows, one after another, as one."""
-
-    DETS = {
-        "det_rows": np.int32,
-        "det_classes": np.int32,
-        "det_scores": np.float32,
-        "det_kind": np.uint8,
-        "det_truth": np.int32,
-        "det_iou": np.float32,
-    }
-    TRUTHS = ("truth_rows", "truth_classes", "truth_ignored", "truth_det", "truth_iou", "truth_score")
-
-    def __init__(self, run: StreamedRun):
-        self.run = run
-        self.dets = {name: np.empty(run.detection_count, dtype) for name, dtype in self.DETS.items()}
-        self.truths: dict[str, list[np.ndarray]] = {name: [] for name in self.TRUTHS}
-        self.det_count = self.truth_count = 0
-
-    def add(self, first: int, m: Matches) -> None:
-        part = slice(self.det_count, self.det_count + len(m.det_rows))
-        for name in self.DETS:
-            self.dets[name][part] = getattr(m, name)
-        self.dets["det_rows"][part] += first
-        partner = self.dets["det_truth"][part]
-        partner[partner >= 0] += self.truth_count
-        for name in self.TRUTHS:
-            self.truths[name].append(getattr(m, name))
-        self.truths["truth_rows"][-1] = m.truth_rows + np.int32(first)
-        self.truths["truth_det"][-1] = np.where(
-            m.truth_det >= 0, m.truth_det + np.int32(self.det_count), np.int32(-1)
-        )
-        self.det_count += len(m.det_rows)
-        self.truth_count += len(m.truth_rows)
-
-    def matches(self, iou: float, class_aware: bool, difficult: str) -> Matches:
-        truths = {
-            name: np.concatenate(values) if values else np.zeros(0) for name, values in self.truths.items()
-        }
-        return Matches(
-            iou=iou,
-            class_aware=class_aware,
-            difficult=difficult,
-            num_classes=len(self.run.class_map),
-            judged=judged_images(self.run),
-            **self.dets,
-            **truths,
-        )
-
-
-def find_errors_streamed(
-    run: StreamedRun,
-    *,
-    iou: float = 0.5,
-    background_iou: float = 0.1,
-    max_detections: int | None = 100,
-    ignored_too: bool = False,
-    progress: Tell | None = None,
-) -> Errors:
-    """`analysis.mistakes.errors.find_errors` of the whole run; `progress` is told (images done, images)."""
-    gathered, kinds = _Gathered(run), []
-    for first, window in run.windows():
-        m = match_run(window, iou)
-        k = kinds_of(window, m, iou, background_iou, max_detections, ignored_too)
-        kinds.append(
-            replace(
-                k,
-                det_truth=np.where(
-                    k.det_truth >= 0, k.det_truth + np.int32(gathered.truth_count), np.int32(-1)
-                ),
-            )
-        )
-        gathered.add(first, m)
-        if progress is not None:
-            progress(first + len(window), len(run))
-    if not kinds:
-        kinds.append(
-            Kinds(
-                *(
-                    np.zeros(0, dtype)
-                    for dtype in (np.uint8, np.int32, bool, np.uint8, np.float32, bool, bool)
-                )
-            )
-        )
-    whole = Kinds(*(np.concatenate([getattr(k, name) for k in kinds]) for name in Kinds.__dataclass_fields__))
-    kinds.clear()
-    return put_together(gathered.matches(float(iou), True, "count"), whole, background_iou, max_detections)
 
 
 def evaluate_streamed(

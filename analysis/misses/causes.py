@@ -28,7 +28,7 @@ import numpy as np
 
 from analysis.matching.counts import found_objects
 from analysis.matching.greedy import Pairs, fitting_pairs, greedy
-from analysis.matching.matches import UNLABELLED, WRONG, Matches
+from analysis.matching.matches import Matches, Verdict
 
 CAUSES = (
     "unknown class",
@@ -201,7 +201,12 @@ def run_evidence(run: Any, m: Matches, thresholds: np.ndarray) -> Evidence:
     e["rival"][rivals] = m.det_truth[e["det"][rivals]]
 
     # A detection on an object of its own name is no mistake about this one; each explains one object.
-    free = np.isin(m.det_kind[pairs.det], (WRONG, UNLABELLED)) & ~own & kept & ~rivals[place[pairs.truth]]
+    free = (
+        np.isin(m.det_kind[pairs.det], (Verdict.WRONG, Verdict.UNJUDGED))
+        & ~own
+        & kept
+        & ~rivals[place[pairs.truth]]
+    )
     named, _ = greedy(
         Pairs(*(c[free] for c in pairs)), np.arange(len(d.rows)), np.arange(len(t.rows)), crowd, crowd
     )

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from analysis.matching.greedy import Pairs, greedy
-from analysis.matching.matches import UNLABELLED, WRONG, Matches
+from analysis.matching.matches import Matches, Verdict
 from analysis.misses.causes import (
     BELOW_THRESHOLD,
     CAPPED,
@@ -187,7 +187,9 @@ class _Case:
         overlap = box_iou(b.xyxy, self.bench.truth_xyxy[at])
         other = b.class_ids[:, None] != self.bench.truth_classes[at][None]
         # A class the data set lacks is wrong here all the same: its box stands on this object.
-        wrong = np.isin(m.det_kind, (WRONG, UNLABELLED)) & (b.scores >= self.thresholds[b.class_ids])
+        wrong = np.isin(m.det_kind, (Verdict.WRONG, Verdict.UNJUDGED)) & (
+            b.scores >= self.thresholds[b.class_ids]
+        )
         d, k = np.nonzero((overlap >= self.bound) & other & wrong[:, None])
         n = len(self.bench.truth_classes)
         nobody = np.zeros(n, bool)

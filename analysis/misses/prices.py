@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from analysis.matching.counts import Counts, counts
-from analysis.matching.matches import CORRECT, DUPLICATE, WRONG, Matches
+from analysis.matching.matches import FALSE_POSITIVES, Matches, Verdict
 from analysis.thresholds.curves import shortest_between
 
 RULES = {
@@ -210,7 +210,7 @@ def threshold_prices(
     """
     now = counts(m, thresholds)
     gains = []
-    for kinds in ((CORRECT,), (WRONG, DUPLICATE)):
+    for kinds in ((Verdict.CORRECT,), FALSE_POSITIVES):
         # Only what lies below its threshold can be let in.
         mine = np.isin(m.det_kind, kinds) & (m.det_scores < thresholds[m.det_classes])
         key = m.det_scores[mine].astype(np.float64) + (0 if class_ids is None else 2.0 * m.det_classes[mine])
@@ -237,7 +237,7 @@ def best_changes(
     Only changes that bring objects back are listed.
     """
     now, images = counts(m, thresholds), int(m.judged.sum())
-    right = (m.det_kind == CORRECT) & (m.det_scores < thresholds[m.det_classes])
+    right = (m.det_kind == Verdict.CORRECT) & (m.det_scores < thresholds[m.det_classes])
     classes, scores = m.det_classes[right], m.det_scores[right]
     found = []
     for rule, ids in (("class threshold", classes), ("threshold", None)):
@@ -274,6 +274,6 @@ def add_counts(parts: list[Counts]) -> Counts:
     return Counts(
         *(
             int(sum(getattr(p, name) for p in parts))
-            for name in ("tp", "fp", "fn", "duplicates", "ignored", "unlabelled", "objects", "detections")
+            for name in ("tp", "fp", "fn", "duplicates", "ignored", "unjudged", "objects", "detections")
         )
     )

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
-import numpy as np
-
+from analysis.drawing.style import shown_score
 from analysis.misses.causes import CAUSES
 
 
@@ -14,10 +12,7 @@ def shown(score: float, threshold: float) -> str:
     """Two digits that never seem to pass a threshold the score misses; more where two would say 0.00."""
     if 0 < score < 0.005:
         return f"{score:.1g}"
-    rounded = round(score, 2)
-    if np.float32(score) < np.float32(threshold) <= np.float32(rounded):
-        rounded = math.floor(score * 100) / 100
-    return f"{rounded:.2f}"
+    return f"{shown_score(score, threshold):.2f}"
 
 
 def a(name: str) -> str:

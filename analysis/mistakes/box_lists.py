@@ -5,15 +5,14 @@ A kind of mistake, a cell of the confusion matrix, the missed objects of a slice
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from analysis.matching.matches import DUPLICATE, IGNORED, WRONG, Matches
+from analysis.csv_text import csv_text
+from analysis.matching.matches import FALSE_POSITIVES, Matches, Verdict
 from analysis.matching.operating_point import OperatingPoint, Threshold, class_thresholds
 from analysis.mistakes.confusion import BACKGROUND, Confusion
 from analysis.mistakes.errors import CLASSIFICATION, DUPLICATE_OF, KINDS, LOCALISATION, MISSED, Errors
@@ -199,7 +198,7 @@ def every_mistake(run: Any, matches: Matches, threshold: Threshold = 0.5) -> Box
     object (false negative).
     """
     kept = matches.det_scores >= class_thresholds(threshold, matches.num_classes)[matches.det_classes]
-    wrong = np.flatnonzero(kept & np.isin(matches.det_kind, (WRONG, DUPLICATE)))
+    wrong = np.flatnonzero(kept & np.isin(matches.det_kind, FALSE_POSITIVES))
     found = matches.truth_det >= 0
     found[found] = kept[matches.truth_det[found]]
     missed = np.flatnonzero(matches.truth_counted & ~found)
@@ -231,7 +230,7 @@ def set_aside(matches: Matches, images: np.ndarray, class_ids: Iterable[int] | N
     return replace(
         matches,
         judged=matches.judged & images,
-        det_kind=np.where(det, matches.det_kind, IGNORED),
+        det_kind=np.where(det, matches.det_kind, Verdict.IGNORED),
         truth_ignored=matches.truth_ignored | ~truth,
     )
 
@@ -273,11 +272,7 @@ def rows_of(run: Any, boxes: BoxList, point: OperatingPoint) -> list[dict[str, A
 
 def as_csv(run: Any, boxes: BoxList, point: OperatingPoint) -> str:
     """The list as CSV with a header; pixels of the upright picture."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows_of(run, boxes, point))
-    return text.getvalue()
+    return csv_text(COLUMNS, ([row[name] for name in COLUMNS] for row in rows_of(run, boxes, point)))
 
 
 def as_coco(run: Any, boxes: BoxList, point: OperatingPoint) -> dict[str, Any]:

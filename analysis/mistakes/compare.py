@@ -12,7 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from analysis.matching.match import Counts, Matches, counts, image_counts, match_run
+from analysis.matching.counts import Counts, counts, image_counts
+from analysis.matching.match import match_run
+from analysis.matching.matches import Matches
 from analysis.matching.operating_point import OperatingPoint, Threshold, class_thresholds, operating_point
 from analysis.queries import object_areas
 from analysis.runs.tables import DetectionTable
@@ -194,7 +196,7 @@ def compare(
     images[images] = m_b.judged[b_rows[images]]
     if not images.any():
         raise InputError("compare: expected two runs over the same images; no image was judged in both.")
-    objects, b_objects = _same_objects(run_a, run_b, images, b_rows)
+    objects, b_objects = same_objects(run_a, run_b, images, b_rows)
     counted = m_a.truth_counted[objects] & m_b.truth_counted[b_objects]
     objects, b_objects = objects[counted], b_objects[counted]
     found_a = _found(m_a, threshold)[objects]
@@ -244,7 +246,7 @@ def _found(m: Matches, threshold: Threshold) -> np.ndarray:
     return found
 
 
-def _same_objects(
+def same_objects(
     run_a: Any, run_b: Any, images: np.ndarray, b_rows: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Rows of the two truth tables that are the same object, paired by image and object id.

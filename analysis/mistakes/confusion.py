@@ -11,6 +11,7 @@ detections.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +19,8 @@ import numpy as np
 
 from analysis.matching.counts import counts, found_objects, prefix_at_least
 from analysis.matching.greedy import Pairs, fitting_pairs, greedy
-from analysis.matching.match import CORRECT, DUPLICATE, WRONG, Matches, match_run
+from analysis.matching.match import match_run
+from analysis.matching.matches import FALSE_POSITIVES, Matches, Verdict
 from analysis.matching.operating_point import Threshold, class_thresholds
 from analysis.queries import class_ids_of
 from detector.errors import InputError, LawError
@@ -103,7 +105,7 @@ class Confusions:
         if m.iou != iou or not m.class_aware or len(m.det_rows) != len(run.detections.rows):
             raise InputError("Confusions: expected class-aware matches of this run at this IoU.")
         d, t = run.detections, run.truth
-        wrong = np.isin(m.det_kind, (WRONG, DUPLICATE))
+        wrong = np.isin(m.det_kind, FALSE_POSITIVES)
         none = np.zeros(len(t.rows), bool)
         pairs = fitting_pairs(
             np.where(wrong, d.rows, -1).astype(np.int64),
@@ -116,12 +118,14 @@ class Confusions:
         other = m.det_classes[pairs.det] != m.truth_classes[pairs.truth]
         self._pairs = Pairs(*(column[other] for column in pairs))
         # Judged detections by falling score, ties in table order; their place in that order is their turn.
-        self._judged = np.flatnonzero(wrong | (m.det_kind == CORRECT))
+        self._judged = np.flatnonzero(wrong | (m.det_kind == Verdict.CORRECT))
         self._judged = self._judged[np.argsort(-m.det_scores[self._judged], kind="stable")]
         self._turn = np.full(len(d.rows), -1, np.int64)
         self._turn[self._judged] = np.arange(len(self._judged))
         self._scores, self._classes = m.det_scores[self._judged], m.det_classes[self._judged]
-        self._partner = np.where(m.det_kind == CORRECT, m.det_truth, -1)[self._judged].astype(np.int64)
+        self._partner = np.where(m.det_kind == Verdict.CORRECT, m.det_truth, -1)[self._judged].astype(
+            np.int64
+        )
         self._pair_scores, self._pair_classes = m.det_scores[self._pairs.det], m.det_classes[self._pairs.det]
 
     def at(self, threshold: Threshold = 0.5) -> Confusion:
@@ -166,8 +170,16 @@ class Confusions:
                 )
 
 
+def background_label(names: Sequence[str]) -> str:
+    """What the row and column without a class are called: "background", in brackets where a class has that name."""
+    label = "background"
+    while label in names:
+        label = f"({label})"
+    return label
+
+
 def list_cell(run: Any, confusion: Confusion, truth: str, predicted: str) -> list[dict[str, Any]]:
-    """The boxes of a cell as plain values, best score first; either name may be "background".
+    """The boxes of a cell as plain values, best score first; either name may be `background_label`.
 
     Each row: sample, truth, predicted, object (its id, None for background), score (None where nothing was
     predicted), and the box x1, y1, x2, y2 of the detection, or of the object where there is none.
@@ -179,7 +191,7 @@ def list_cell(run: Any, confusion: Confusion, truth: str, predicted: str) -> lis
     def class_id(name: str) -> int:
         return (
             BACKGROUND
-            if name == "background" and name not in run.class_map
+            if name == background_label(run.class_map.names)
             else class_ids_of(run.class_map, name)[0]
         )
 

@@ -22,17 +22,18 @@ The matching is `analysis.matching.match`'s. It differs from tidecv's in two rar
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from analysis.average_precision import mean_ap
 from analysis.matching.greedy import fitting_pairs
-from analysis.matching.match import CORRECT, IGNORED, UNLABELLED, Matches, match_run
+from analysis.matching.match import GatheredMatches, match_run
+from analysis.matching.matches import Matches, Verdict
 from analysis.matching.operating_point import Threshold, class_thresholds
-from analysis.queries import having
+from analysis.runs.streamed import StreamedRun
 from detector.errors import InputError
 
 KINDS = ("classification", "localisation", "both", "duplicate", "background", "missed")
@@ -149,8 +150,6 @@ def find_errors(
             f"find_errors: expected 0 <= background_iou < iou <= 1, got {background_iou} and {iou}."
         )
     if hasattr(run, "windows"):
-        from analysis.metrics.streamed import find_errors_streamed
-
         return find_errors_streamed(
             run,
             iou=iou,
@@ -187,7 +186,7 @@ def kinds_of(
     d, t = run.detections, run.truth
     counted = m.truth_counted
     rank = np.arange(len(d.rows)) - d.offsets[d.rows] if len(d.rows) else np.zeros(0, int)
-    part = m.det_kind != UNLABELLED
+    part = m.det_kind != Verdict.UNJUDGED
     if max_detections is not None:
         part &= rank < max_detections
     same, same_iou, other, other_iou = _nearest(
@@ -204,9 +203,9 @@ def kinds_of(
     det_error[other_iou >= iou] = CLASSIFICATION
     det_error[(same_iou >= background_iou) & (same_iou <= iou) & (same_iou > 0)] = LOCALISATION
     det_error[lone] = BACKGROUND
-    det_error[~part | (m.det_kind == CORRECT)] = 0
+    det_error[~part | (m.det_kind == Verdict.CORRECT)] = 0
     if not ignored_too:
-        det_error[m.det_kind == IGNORED] = 0
+        det_error[m.det_kind == Verdict.IGNORED] = 0
     det_truth = np.full(len(d.rows), -1, np.int32)
     on_same = np.isin(det_error, (LOCALISATION, DUPLICATE_OF))
     det_truth[on_same] = same[on_same]
@@ -293,8 +292,8 @@ def _costs(
 ) -> tuple[float, dict[str, float]]:
     k = m.num_classes
     objects = np.bincount(truth_classes[counted], minlength=k)
-    correct = part & (m.det_kind == CORRECT)
-    wrong = part & ~correct & (m.det_kind != IGNORED)
+    correct = part & (m.det_kind == Verdict.CORRECT)
+    wrong = part & ~correct & (m.det_kind != Verdict.IGNORED)
     scores, classes = m.det_scores.astype(np.float64), m.det_classes
     rows = np.flatnonzero(correct | wrong)
     ap = mean_ap(classes[rows], scores[rows], correct[rows], objects)
@@ -330,20 +329,40 @@ def _costs(
     return ap, dap
 
 
-def images_with_kind(errors: Errors, kinds: Iterable[str], threshold: Threshold = 0.5) -> np.ndarray:
-    """bool [N]: images with a mistake of one of these kinds at a threshold; a filter for galleries.
-
-    Raises:
-        InputError: no such kind.
-    """
-    codes = []
-    for kind in kinds:
-        if kind not in KINDS:
-            raise InputError(f"kind: expected one of {', '.join(KINDS)}, got {kind!r}.")
-        codes.append(KINDS.index(kind) + 1)
-    m = errors.matches
-    dets, objects = errors.at(threshold)
-    objects = np.where(objects == MISSED, MISSED, 0)  # the other kinds stand on the detection
-    return having(m.det_rows, np.isin(dets, codes), m.num_images) | having(
-        m.truth_rows, np.isin(objects, codes), m.num_images
-    )
+def find_errors_streamed(
+    run: StreamedRun,
+    *,
+    iou: float = 0.5,
+    background_iou: float = 0.1,
+    max_detections: int | None = 100,
+    ignored_too: bool = False,
+    progress: Callable[[int, int], object] | None = None,
+) -> Errors:
+    """`find_errors` of the whole run; `progress(done, total)` is called after each window."""
+    gathered, kinds = GatheredMatches(run), []
+    for first, window in run.windows():
+        m = match_run(window, iou)
+        k = kinds_of(window, m, iou, background_iou, max_detections, ignored_too)
+        kinds.append(
+            replace(
+                k,
+                det_truth=np.where(
+                    k.det_truth >= 0, k.det_truth + np.int32(gathered.truth_count), np.int32(-1)
+                ),
+            )
+        )
+        gathered.add(first, m)
+        if progress is not None:
+            progress(first + len(window), len(run))
+    if not kinds:
+        kinds.append(
+            Kinds(
+                *(
+                    np.zeros(0, dtype)
+                    for dtype in (np.uint8, np.int32, bool, np.uint8, np.float32, bool, bool)
+                )
+            )
+        )
+    whole = Kinds(*(np.concatenate([getattr(k, name) for k in kinds]) for name in Kinds.__dataclass_fields__))
+    kinds.clear()
+    return put_together(gathered.matches(float(iou), True, "count"), whole, background_iou, max_detections)

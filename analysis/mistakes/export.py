@@ -8,8 +8,6 @@ exactly. Files are seen whole or not at all; a folder appears under its name onl
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
 import shutil
@@ -19,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from analysis.csv_text import csv_text
 from analysis.matching.operating_point import Threshold, class_thresholds
 from analysis.runs.manifest import now
 from analysis.runs.store import Run
@@ -219,14 +218,11 @@ def write_csv(
     """
     out, table = Path(out), chosen(run, threshold, classes)
     _refuse(out)
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(CSV_COLUMNS)
-    boxes = table.xyxy.tolist()
+    boxes, lines = table.xyxy.tolist(), []
     for row, c, score, box in zip(
         table.rows.tolist(), table.class_ids.tolist(), table.scores.tolist(), boxes
     ):
-        writer.writerow(
+        lines.append(
             [
                 run.sample_ids[row],
                 run.files[row],
@@ -240,7 +236,7 @@ def write_csv(
         out.with_name(out.name + ".about.json"),
         json.dumps(about(run, table, threshold, classes), indent=1).encode(),
     )
-    write_atomically(out, text.getvalue().encode("utf-8", "surrogateescape"))
+    write_atomically(out, csv_text(CSV_COLUMNS, lines).encode("utf-8", "surrogateescape"))
     return out
 
 

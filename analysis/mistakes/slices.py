@@ -13,8 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from analysis.intervals import wilson
 from analysis.matching.greedy import fitting_pairs
-from analysis.matching.match import CORRECT, DUPLICATE, WRONG, Matches, match_run
+from analysis.matching.match import match_run
+from analysis.matching.matches import Matches, Verdict
 from analysis.matching.operating_point import OperatingPoint, Threshold, class_thresholds, operating_point
 from analysis.queries import SIZES, object_areas, size_mask
 from detector.errors import InputError
@@ -35,7 +37,8 @@ class Slice:
         detections, correct: judged detections in it, for slices of images and classes; None for object
             slices.
         recall, precision: shares, None without a denominator.
-        recall_interval, precision_interval: bootstrap percentiles over images, None without a denominator.
+        recall_interval, precision_interval: bootstrap percentiles over images (Wilson's where none or all are
+            found), None without a denominator.
     """
 
     group: str
@@ -198,9 +201,13 @@ def slice_run(
     found = m.truth_det >= 0
     found[found] = kept[m.truth_det[found]]
     counted = m.truth_counted
-    judged = kept & np.isin(m.det_kind, (CORRECT, WRONG, DUPLICATE))
+    judged = kept & np.isin(m.det_kind, (Verdict.CORRECT, Verdict.WRONG, Verdict.DUPLICATE))
     # From here on detections are the judged ones alone: usually few of all that are stored.
-    det_rows, det_classes, correct = m.det_rows[judged], m.det_classes[judged], m.det_kind[judged] == CORRECT
+    det_rows, det_classes, correct = (
+        m.det_rows[judged],
+        m.det_classes[judged],
+        m.det_kind[judged] == Verdict.CORRECT,
+    )
 
     of_objects, of_images = parts or (object_slices(run, counted), image_slices(run, counted))
     objects: list[tuple[str, str, np.ndarray, np.ndarray | None]] = [
@@ -270,8 +277,10 @@ def bootstrap_weights(n: int, samples: int, seed: int) -> np.ndarray:
 def _intervals(
     weights: np.ndarray, part: np.ndarray, whole: np.ndarray, confidence: float
 ) -> list[tuple[float, float] | None]:
-    """Percentile intervals of sum(part) / sum(whole) over resampled images, one a column; None where whole is
-    0.
+    """Percentile intervals of sum(part) / sum(whole) over resampled images, one per column; None where whole is 0.
+
+    Where every resampling gives the same share (none found, all found, one image), the bootstrap knows of no
+    doubt: Wilson's interval stands in, with the images that hold any of it as the independent units.
     """
     top, bottom = weights @ part, weights @ whole
     ratio = np.divide(top, bottom, out=np.full(top.shape, np.nan, np.float32), where=bottom > 0)
@@ -285,4 +294,10 @@ def _intervals(
     for j in np.flatnonzero(gaps & whole.any(axis=0)).tolist():
         values = ratio[:, j][~np.isnan(ratio[:, j])]
         out[j] = tuple(float(v) for v in np.percentile(values, tails)) if len(values) else None
+    units = (whole > 0).sum(axis=0)
+    for j in np.flatnonzero(units).tolist():
+        low, high = out[j] or (0.0, 0.0)
+        if high - low <= np.finfo(np.float32).eps:
+            share = float(part[:, j].sum()) / float(whole[:, j].sum())
+            out[j] = wilson(share * units[j], int(units[j]), confidence)
     return out

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from analysis.drawing.style import shown_score
 from analysis.parity.pairs import KEPT, LOST, Pairing
 from analysis.parity.replay import Exchange, SideReplay, Target
 from detector.core import Detector
@@ -135,7 +136,7 @@ def explain_lost(
 
 
 def _cause(p: Pairing, t: Target, x: Exchange | None, why: str) -> Cause:
-    if p.score_a[t.pair] < p.cuts_b[_class_in_b(p, t.class_id)]:
+    if p.score_a[t.pair] < p.threshold_b(t.class_id):
         return Cause(
             t.pair,
             t.of,
@@ -150,11 +151,6 @@ def _cause(p: Pairing, t: Target, x: Exchange | None, why: str) -> Cause:
             if cause is not None:
                 return cause
     return _from_stored(p, t, why)
-
-
-def _class_in_b(p: Pairing, class_id: int) -> int:
-    at = np.flatnonzero(p.to_a == class_id)
-    return int(at[0]) if len(at) else 0
 
 
 def _by_exchange(p: Pairing, t: Target, x: Exchange) -> Cause | None:
@@ -197,7 +193,7 @@ def _walk(x: Exchange) -> Iterator[tuple[str, SideReplay]]:
 
 
 def _says(step: str, p: Pairing, t: Target, x: Exchange, before: SideReplay, after: SideReplay) -> str:
-    threshold = float(p.cuts_b[_class_in_b(p, t.class_id)])
+    threshold = p.threshold_b(t.class_id)
     was, now = x.best(before, t), x.best(after, t)
     same = "On the same input its" if x.fed else "Its"
     if step == "preprocessing":
@@ -262,7 +258,7 @@ def _by_candidates(p: Pairing, t: Target, x: Exchange) -> Cause | None:
     second = x.second
     if second is None:
         return None
-    threshold = float(p.cuts_b[_class_in_b(p, t.class_id)])
+    threshold = p.threshold_b(t.class_id)
     if x.fed and x.fed_finds(t):
         return Cause(
             t.pair,
@@ -312,7 +308,7 @@ def _by_candidates(p: Pairing, t: Target, x: Exchange) -> Cause | None:
             "score",
             CANDIDATES,
             False,
-            f"Its surest candidate there has {near.score:.3f}, below {threshold:.2f}.",
+            f"Its surest candidate there has {shown_score(near.score, threshold, 3):.3f}, below {threshold:.2f}.",
         )
     return Cause(
         t.pair,
@@ -341,7 +337,7 @@ def _by_input(p: Pairing, t: Target, x: Exchange) -> Cause | None:
 def _from_stored(p: Pairing, t: Target, why: str) -> Cause:
     """What the two runs say by themselves."""
     q, b = t.pair, p.b
-    threshold = float(p.cuts_b[_class_in_b(p, t.class_id)])
+    threshold = p.threshold_b(t.class_id)
     score, floor = float(p.score_b[q]), float(b.manifest.floor)
 
     def told(cause: str, sentence: str) -> Cause:
@@ -350,7 +346,10 @@ def _from_stored(p: Pairing, t: Target, why: str) -> Cause:
     if t.of == "truth":
         return told("box", f"Its box lies {p.shift[q]:.1f} pixels off and fits the object no longer.")
     if score >= 0:
-        return told("score", f"The second detector has its box at {score:.3f}, below {threshold:.2f}.")
+        return told(
+            "score",
+            f"The second detector has its box at {shown_score(score, threshold, 3):.3f}, below {threshold:.2f}.",
+        )
     if p.other[q] >= 0:
         d = p.other[q]
         name = p.names[p.to_a[b.detections.class_ids[d]]]

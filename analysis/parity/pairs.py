@@ -96,6 +96,15 @@ class Pairing:
         """bool [P]: kept, with an edge that differs by more pixels than this."""
         return (self.kind == KEPT) & (np.nan_to_num(self.shift) > least)
 
+    def threshold_a(self, class_id: int) -> float:
+        """The first side's threshold of a class of a."""
+        return float(self.cuts_a[class_id])
+
+    def threshold_b(self, class_id: int) -> float:
+        """The second side's threshold of a class of a, known there by its name."""
+        at = np.flatnonzero(self.to_a == class_id)
+        return float(self.cuts_b[at[0] if len(at) else 0])
+
     def box_of(self, p: int) -> np.ndarray:
         """float32 [4], the box of row p: a's, or b's where only b has the object."""
         if self.kind[p] == GAINED:

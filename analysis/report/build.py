@@ -15,12 +15,14 @@ from typing import Any
 
 import numpy as np
 
+from analysis.csv_text import csv_text
 from analysis.matching.counts import counts, image_counts
-from analysis.matching.match import Matches, match_run
+from analysis.matching.match import match_run
+from analysis.matching.matches import Matches
 from analysis.matching.operating_point import Threshold, operating_point
 from analysis.metrics.evaluate import evaluate
 from analysis.mistakes.box_lists import as_coco, as_csv, every_mistake
-from analysis.mistakes.confusion import Confusions
+from analysis.mistakes.confusion import Confusions, background_label
 from analysis.mistakes.errors import KINDS, NOT_ADDITIVE, SENTENCES, find_errors
 from analysis.mistakes.slices import Slices, slice_run
 from analysis.report import html as page
@@ -213,10 +215,10 @@ def build_report(
         ],
     )
     tables = {
-        "classes.csv": page.csv_text(classes),
-        "errors.csv": page.csv_text(kinds),
-        "slices.csv": page.csv_text(parts),
-        "confusion.csv": _matrix_csv(confusion.matrix, names),
+        "classes.csv": page.table_csv(classes),
+        "errors.csv": page.table_csv(kinds),
+        "slices.csv": page.table_csv(parts),
+        "confusion.csv": matrix_csv(confusion.matrix, names),
         "mistakes.csv": as_csv(run, mistakes, point),
         "mistakes.json": json.dumps(as_coco(run, mistakes, point)),
         "evaluation.json": json.dumps(
@@ -398,8 +400,7 @@ def _left_out(run: Any, evaluation: Any) -> list[str]:
     return out or [page.paragraph("Nothing.")]
 
 
-def _matrix_csv(matrix: np.ndarray, names: tuple[str, ...]) -> str:
-    labels = [*names, "background"]
-    return page.csv_text(
-        [{"object": label, **dict(zip(labels, row))} for label, row in zip(labels, matrix.tolist())]
-    )
+def matrix_csv(matrix: np.ndarray, names: tuple[str, ...]) -> str:
+    labels = [*names, background_label(names)]
+    rows = ([label, *row] for label, row in zip(labels, matrix.tolist()))
+    return csv_text(["object \\ detection", *labels], rows)

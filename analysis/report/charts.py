@@ -13,7 +13,7 @@ import numpy as np
 
 from analysis.drawing.plots import SMALL_POINTS
 from analysis.drawing.style import BLUE, GREEN, GREY, PURPLE, VERMILION
-from analysis.mistakes.confusion import Confusion
+from analysis.mistakes.confusion import Confusion, background_label
 from analysis.mistakes.errors import KINDS, NOT_ADDITIVE, Errors
 from analysis.thresholds.calibration import Reliability
 from analysis.thresholds.curves import Curve
@@ -182,7 +182,7 @@ def plot_confusion(
     shown = np.sort(np.argsort(-off, kind="stable")[:most])
     index = np.append(shown, k)
     part = matrix[np.ix_(index, index)]
-    labels = [*(names[i] for i in shown), "background"]
+    labels = [*(names[i] for i in shown), background_label(names)]
     side = 1.9 + 0.36 * len(index)
     ax = _axes(ax, side + 0.6, side)
     share = part / np.maximum(part.sum(axis=1, keepdims=True), 1)

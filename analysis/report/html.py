@@ -4,11 +4,10 @@ anywhere.
 
 from __future__ import annotations
 
-import csv
 import html
-import io
 from typing import Any
 
+from analysis.csv_text import csv_text
 from analysis.drawing.style import GREEN, PURPLE, VERMILION
 
 STYLE = (
@@ -181,14 +180,9 @@ def document(title: str, top: str, sections: list[str]) -> str:
     )
 
 
-def csv_text(rows: list[dict[str, Any]]) -> str:
+def table_csv(rows: list[dict[str, Any]]) -> str:
     """Rows as CSV with full numbers; what is undefined is empty."""
-    out = io.StringIO()
-    if rows:
-        writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(
-            {k: "" if v is None else float(v) if isinstance(v, Percent) else v for k, v in row.items()}
-            for row in rows
-        )
-    return out.getvalue()
+    if not rows:
+        return ""
+    values = ([float(v) if isinstance(v, Percent) else v for v in row.values()] for row in rows)
+    return csv_text(list(rows[0]), values)

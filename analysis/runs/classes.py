@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
-from detector.core import ClassMap
-from detector.errors import ConfigError
+from detector.core import Annotations, ClassMap, Detections
+from detector.errors import ConfigError, InputError
 from detector.paths import CONFIGS
 
 ALIASES_FILE = CONFIGS / "class_aliases.yaml"
@@ -142,3 +142,53 @@ def unify(
         ids.append(outside)
     to.setflags(write=False)
     return UnifiedClasses(ClassMap(tuple(names), tuple(ids)), to, tuple(links))
+
+
+@dataclass(frozen=True, eq=False)
+class OneLabelSpace:
+    """Detections and ground truth whose class numbers mean the same.
+
+    Args:
+        detections, truth: in the order they were given; None stays None.
+        class_map: the classes they count, None where neither side says.
+        unified: how the detector's classes came into it; None where nothing had to be joined.
+    """
+
+    detections: list[Detections]
+    truth: list[Annotations | None]
+    class_map: ClassMap | None
+    unified: UnifiedClasses | None = None
+
+
+def one_label_space(
+    detections: Sequence[Detections], truth: Sequence[Annotations | None], class_map: ClassMap | None = None
+) -> OneLabelSpace:
+    """Class numbers matched by name, as a run does it: the data set's classes first, then those it lacks.
+
+    Args:
+        class_map: the classes of whatever does not say its own.
+
+    Raises:
+        InputError: detections (or annotations) of several class maps.
+    """
+    mine = _only_map([d.class_map for d in detections], "detections") or class_map
+    theirs = _only_map([a.class_map for a in truth if a is not None], "annotations") or class_map
+    if mine is None or theirs is None or mine.names == theirs.names:
+        return OneLabelSpace(list(detections), list(truth), theirs or mine)
+    unified = unify(theirs, mine)
+    moved = [
+        replace(d, class_ids=unified.from_detector[d.class_ids], class_map=unified.class_map)
+        for d in detections
+    ]
+    return OneLabelSpace(moved, list(truth), unified.class_map, unified)
+
+
+def _only_map(maps: Sequence[ClassMap | None], what: str) -> ClassMap | None:
+    known = {m.names: m for m in maps if m is not None}
+    if len(known) > 1:
+        first, second = list(known.values())[:2]
+        raise InputError(
+            f"expected {what} of one list of classes, got {len(first)} classes ({first.names[0]}, ...) and"
+            f" {len(second)} ({second.names[0]}, ...)."
+        )
+    return next(iter(known.values()), None)

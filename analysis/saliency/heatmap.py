@@ -18,7 +18,7 @@ class HeatMap:
     """The evidence for one target, or the model's confidence.
 
     Args:
-        method: its name in `analysis.saliency.methods.METHODS`.
+        method: its name in `analysis.saliency.methods.EVIDENCE_METHODS`.
         values: float32 [h, w] over the whole image, at the method's own resolution; **not** normalised.
         image_size: (W, H) of the image.
         unit: "confidence" (0..1), "evidence" (arbitrary, >= 0), "logit" (sums to a change of the logit),

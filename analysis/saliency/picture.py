@@ -61,7 +61,7 @@ def heat_picture(
     part: tuple[int, int, int, int] | None = None,
     width: int | None = None,
     box: np.ndarray | None = None,
-    verdict: str = "unlabelled",
+    verdict: str = "unjudged",
     threshold: float | None = None,
     caption: str = "",
 ) -> np.ndarray:

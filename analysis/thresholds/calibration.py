@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.matching.match import CORRECT, DUPLICATE, WRONG, Matches
+from analysis.matching.matches import Matches, Verdict
 from analysis.runs.tables import DetectionTable
 from detector.errors import InputError
 
@@ -69,7 +69,7 @@ def judged(matches: Matches, class_id: int | None = None) -> np.ndarray:
     """
     if class_id is not None and not 0 <= class_id < matches.num_classes:
         raise InputError(f"calibration: expected a class id of 0..{matches.num_classes - 1}, got {class_id}.")
-    mask = np.isin(matches.det_kind, (CORRECT, WRONG, DUPLICATE))
+    mask = np.isin(matches.det_kind, (Verdict.CORRECT, Verdict.WRONG, Verdict.DUPLICATE))
     return np.flatnonzero(mask if class_id is None else mask & (matches.det_classes == class_id))
 
 
@@ -101,7 +101,9 @@ def run_reliability(matches: Matches, bins: int = 10) -> tuple[Reliability, list
 
     def of(class_id: int | None) -> Reliability:
         rows = judged(matches, class_id)
-        return reliability(matches.det_scores[rows], matches.det_kind[rows] == CORRECT, bins, class_id)
+        return reliability(
+            matches.det_scores[rows], matches.det_kind[rows] == Verdict.CORRECT, bins, class_id
+        )
 
     return of(None), [of(k) for k in range(matches.num_classes)]
 
@@ -218,7 +220,7 @@ def fit_calibration(
     if method not in METHODS:
         raise InputError(f"method: expected one of {', '.join(METHODS)}, got {method!r}.")
     rows = judged(matches, class_id)
-    scores, right = matches.det_scores[rows], matches.det_kind[rows] == CORRECT
+    scores, right = matches.det_scores[rows], matches.det_kind[rows] == Verdict.CORRECT
     if len(rows) < 20 or right.all() or not right.any():
         raise InputError(
             "fit_calibration: expected at least 20 detections, some correct and some wrong, "

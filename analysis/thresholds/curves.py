@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from analysis.matching.counts import SortedScores
-from analysis.matching.matches import CORRECT, DUPLICATE, WRONG, Matches
+from analysis.matching.matches import FALSE_POSITIVES, Matches, Verdict
 from detector.errors import InputError
 
 
@@ -65,8 +65,8 @@ def exact_curve(matches: Matches, class_id: int | None = None) -> Curve:
     """
     _check_class(matches, class_id)
     mine = np.ones(len(matches.det_kind), bool) if class_id is None else matches.det_classes == class_id
-    right = np.sort(matches.det_scores[mine & (matches.det_kind == CORRECT)])
-    wrong = np.sort(matches.det_scores[mine & np.isin(matches.det_kind, (WRONG, DUPLICATE))])
+    right = np.sort(matches.det_scores[mine & (matches.det_kind == Verdict.CORRECT)])
+    wrong = np.sort(matches.det_scores[mine & np.isin(matches.det_kind, FALSE_POSITIVES)])
     thresholds = np.unique(np.concatenate([right, wrong]))
     tp, fp = (len(s) - np.searchsorted(s, thresholds) for s in (right, wrong))
     return Curve(thresholds.astype(np.float64), tp, fp, _objects(matches, class_id), class_id)
@@ -100,7 +100,7 @@ def grid_curves(matches: Matches, thresholds: np.ndarray | None = None) -> tuple
 def _sorted(matches: Matches) -> tuple[SortedScores, SortedScores]:
     cached = matches.__dict__.get("_thresholds")
     if cached is None:
-        masks = matches.det_kind == CORRECT, np.isin(matches.det_kind, (WRONG, DUPLICATE))
+        masks = matches.det_kind == Verdict.CORRECT, np.isin(matches.det_kind, FALSE_POSITIVES)
         cached = tuple(
             SortedScores(matches.det_classes[m], matches.det_scores[m], matches.num_classes) for m in masks
         )

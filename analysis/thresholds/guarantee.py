@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from analysis.matching.matches import CORRECT, DUPLICATE, WRONG, Matches
+from analysis.matching.matches import FALSE_POSITIVES, Matches, Verdict
 from analysis.thresholds.betting import p_values
 from detector.errors import InputError
 
@@ -140,7 +140,7 @@ def image_table(
         return np.cumsum(cells[:, ::-1], axis=1, dtype=np.int32)[:, ::-1]
 
     objects = np.bincount(place[matches.truth_rows[counted]], minlength=n)
-    return ImageTable(grid, objects, table((CORRECT,)), table((WRONG, DUPLICATE)))
+    return ImageTable(grid, objects, table((Verdict.CORRECT,)), table(FALSE_POSITIVES))
 
 
 @dataclass(frozen=True)
@@ -380,14 +380,14 @@ def describe_usual(found: Guarantee) -> str:
     if found.usual is None:
         return "no threshold meets the goal on these images themselves"
     if found.usual == found.threshold:
-        return "the same as without a promise"
+        return "the promise costs nothing: the goal is just met here too"
     what = "precision" if found.goal.name == "recall" else "recall"
     before = found.usual_precision if what == "precision" else found.usual_recall
     after = found.precision if what == "precision" else found.recall
-    price = ""
-    if before is not None and after is not None:
-        price = f", which costs {max(0.0, 100 * (before - after)):.1f} points of {what}"
-    return f"without a promise {found.usual:g}{price}"
+    just = f"{found.usual:g}, which just meets the goal here"
+    if before is None or after is None or before <= after:
+        return f"without a promise: {just}"
+    return f"the promise costs {100 * (before - after):.1f} points of {what} against {just}"
 
 
 def _number(threshold: np.float32) -> float:

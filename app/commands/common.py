@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -115,6 +116,9 @@ def say_problems(problems: tuple[Problem, ...] | list[Problem], most: int = 5) -
         say(f"  ... {total - most} more: `boxscope doctor` lists them all.")
 
 
+LOG_SECONDS = 30.0  # between two lines of a long job whose output is a file
+
+
 @contextmanager
 def progress_bar(what: str) -> Iterator[Any]:
     """A bar on standard error with rate and time left; yields update(done, total)."""
@@ -164,23 +168,62 @@ def training_bar(what: str) -> Iterator[Any]:
             MofNCompleteColumn(),
             TextColumn("{task.fields[words]}"),
         )
-        with Progress(*columns, console=console, transient=not console.is_terminal) as bar:
+        with Progress(
+            *columns, console=console, transient=not console.is_terminal, disable=not console.is_terminal
+        ) as bar:
             task = bar.add_task(what, total=None, words="loading the network")
+            said: set[str] = set()
+            logged = time.monotonic()
 
             def update(p: Any) -> None:
-                left = (
-                    ""
-                    if p.seconds_left is None
-                    else f", {int(p.seconds_left) // 60}:{int(p.seconds_left) % 60:02d} left"
-                )
-                figure = next((f", {name} {value:.3f}" for name, value in p.figures.items()), "")
-                words = (
-                    f"loss {p.loss:.4f}, rate {p.learning_rate:.2g}, {p.images_per_second:.1f}"
-                    f" images/s{figure}{left}"
-                )
+                nonlocal logged
+                for note in p.notes:
+                    if note not in said:
+                        said.add(note)
+                        console.print(note, markup=False, highlight=False, soft_wrap=True)
+                words = p.phase or _training_words(p)
                 bar.update(task, completed=p.step, total=p.steps, words=words)
+                # A log file shows no bar: a line now and then says that it goes on.
+                if not console.is_terminal and (
+                    time.monotonic() - logged > LOG_SECONDS or (p.step == p.steps and not p.phase)
+                ):
+                    logged = time.monotonic()
+                    line = f"{what}: {p.step:,} of {p.steps:,}, {words}"
+                    console.print(line, markup=False, highlight=False, soft_wrap=True)
 
             yield update
+
+
+def _training_words(p: Any) -> str:
+    """Loss, rate, speed, the newest figure and the time left of a TrainProgress."""
+    seconds = None if p.seconds_left is None else int(p.seconds_left)
+    left = "" if seconds is None else f", {seconds // 60}:{seconds % 60:02d} left"
+    figure = next((f", {name} {value:.3f}" for name, value in p.figures.items()), "")
+    return f"loss {p.loss:.4f}, rate {p.learning_rate:.2g}, {p.images_per_second:.1f} images/s{figure}{left}"
+
+
+def refuse_others(context: typer.Context, mode: str, honoured: set[str]) -> None:
+    """Refuse options that were typed beside `mode` and that it does not honour: nothing is ignored silently.
+
+    Args:
+        context: of the command.
+        mode: the option as a person types it, "--rule uiuc".
+        honoured: parameter names of the command that take part.
+
+    Raises:
+        InputError: naming the options that cannot be honoured.
+    """
+    typed = [
+        p.opts[-1]
+        for p in context.command.params
+        if p.name not in honoured
+        and (source := context.get_parameter_source(p.name)) is not None
+        and source.name == "COMMANDLINE"
+    ]
+    if typed:
+        raise InputError(
+            f"{mode} does not honour {', '.join(typed)}: leave {mode} or {' and '.join(typed)} out."
+        )
 
 
 def plural(n: int, noun: str) -> str:

@@ -84,7 +84,8 @@ def doctor(
 
     Exits with 1 where there is an error or a warning; notes do not count.
     """
-    from analysis.datasets.doctor import Settings, diagnose
+    from analysis.datasets.doctor import diagnose
+    from analysis.datasets.findings import Settings
     from analysis.datasets.fix import write_fixed
     from detector.data.dataset import count_problems
     from detector.data.label_map import read_label_map

@@ -16,6 +16,7 @@ from app.commands.common import (
     plural,
     print_json,
     read_stored,
+    refuse_others,
     split_names,
 )
 from app.files.run_list import read_run
@@ -29,6 +30,7 @@ def register(app: typer.Typer) -> None:
 
 
 def evaluate(
+    context: typer.Context,
     run: Annotated[Path | None, typer.Argument(help="A stored run.", metavar="[RUN]")] = None,
     truth: Annotated[Path | None, typer.Option(help="COCO ground truth json, instead of a run.")] = None,
     predictions: Annotated[Path | None, typer.Option(help="COCO results json, with --truth.")] = None,
@@ -80,6 +82,9 @@ def evaluate(
     if rule not in RULES:
         raise InputError(f"--rule: expected one of {', '.join(RULES)}, got {rule!r}.")
     if rule == "uiuc":
+        refuse_others(
+            context, "--rule uiuc", {"rule", "run", "truth", "predictions", "threshold", "plot", "json"}
+        )
         _evaluate_locations(run, truth, predictions, threshold, plot, json)
         return
     if plot is not None:
@@ -95,6 +100,7 @@ def evaluate(
         "max_detections": (1, min(10, max_detections - 1), max_detections),
     }
     if parity:
+        refuse_others(context, "--parity", {"parity", "rule", "run", "truth", "predictions", "json"})
         _parity(run, truth, predictions, json)
         return
     if run is not None and truth is None and predictions is None:

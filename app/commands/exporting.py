@@ -40,8 +40,18 @@ def export(
         typer.Option(help="tflite: detections (with the post-processing operation) | raw (every anchor)."),
     ] = "detections",
     nms: Annotated[
-        str, typer.Option(help="tflite: fast (one class an anchor, as phone apps expect) | per_class.")
-    ] = "fast",
+        str | None,
+        typer.Option(
+            help=(
+                "tflite: per_class (as the network; the default) | fast (boxes suppress each other whatever their"
+                " class)."
+            )
+        ),
+    ] = None,
+    thresholds: Annotated[
+        Path | None,
+        typer.Option(help="tflite: a file of saved thresholds by class, kept in the file's metadata."),
+    ] = None,
     data: Annotated[
         str | None,
         typer.Option(
@@ -64,9 +74,9 @@ def export(
 
     def images() -> list[Any]:
         if data is None:
-            return own_pictures(Path(model), pictures)
+            return own_pictures(Path(model), pictures, say)
         dataset = open_source(data)
-        return pick_pictures(dataset.split(split) if split else dataset, pictures)
+        return pick_pictures(dataset.split(split) if split else dataset, pictures, say)
 
     with without_native_chatter():
         written, name = write_export(
@@ -76,6 +86,7 @@ def export(
             precision=precision,
             form=form,
             nms=nms,
+            thresholds=thresholds,
             images=images if precision == "int8" else None,
         )
     size = sum(f.stat().st_size for f in [written, *written.rglob("*")] if f.is_file())

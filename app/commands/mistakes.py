@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,6 +21,10 @@ from app.commands.common import (
 from app.files.run_list import read_run
 from app.terminal import say
 from detector.errors import InputError
+
+if TYPE_CHECKING:
+    from analysis.mistakes.compare import Comparison
+    from analysis.mistakes.significance import Significance, Standing
 
 BACKGROUND = "background"
 
@@ -66,10 +70,13 @@ def list_(
 def compare(
     before: RunArgument,
     after: Annotated[
-        Path | None,
+        list[Path] | None,
         typer.Argument(
-            help="Another run over the same images; without it the same run at other settings.",
-            metavar="[RUN]",
+            help=(
+                "Another run over the same images, or several: a table of all of them. Without one, the same run at"
+                " other settings."
+            ),
+            metavar="[RUN]...",
         ),
     ] = None,
     threshold: ThresholdOption = 0.5,
@@ -81,21 +88,27 @@ def compare(
         typer.Option(min=0.0, max=1.0, help="NMS IoU of the second side, on its stored detections."),
     ] = None,
     iou: IouOption = 0.5,
+    confidence: Annotated[float, typer.Option(help="Of the intervals of the differences.")] = 0.95,
     csv: Annotated[Path | None, typer.Option(help="Write the flip list here as CSV.")] = None,
     json: JsonFlag = False,
 ) -> None:
-    """Which objects changed state between two runs or two settings: gained, lost, by class, one line a
-    flip.
-    """
+    """Whether another run is really better, and which objects changed state: gained, lost, one line per flip."""
     from analysis.mistakes.compare import compare as compare_runs
 
-    if after is None and threshold_after is None and nms_after is None:
+    if after is not None and len(after) > 1:
+        if threshold_after is not None or nms_after is not None or csv is not None:
+            raise InputError("--threshold-after, --nms-after and --csv: they compare two runs, not several.")
+        _print_standings([before, *after], threshold, iou, confidence, json)
+        return
+    if not after and threshold_after is None and nms_after is None:
         raise InputError(
             "expected a second run, or --threshold-after or --nms-after: a run does not differ from itself."
         )
+    run_a = read_run(before)
+    run_b = read_run(after[0]) if after else None
     result = compare_runs(
-        read_run(before),
-        read_run(after) if after else None,
+        run_a,
+        run_b,
         threshold=threshold,
         threshold_b=threshold_after,
         iou=iou,
@@ -104,8 +117,9 @@ def compare(
     flips = result.flips()
     if csv is not None:
         _write_csv(flips, csv)
+    sure = _significance(result, iou, confidence)
     if json:
-        print_json(result.to_dict())
+        print_json(result.to_dict() | {"significance": sure if isinstance(sure, str) else sure.to_dict()})
         return
     for flip in flips:
         scores = " -> ".join("-" if flip[k] is None else f"{flip[k]:.3f}" for k in ("score_a", "score_b"))
@@ -124,24 +138,81 @@ def compare(
         f" {plural(shared, 'image')} (sign test p = {result.p_value:.2g}); {result.left_out}"
         f" {plural(result.left_out, 'image')} left out"
     )
+    if isinstance(sure, str):
+        say(f"no interval for the difference: {sure}")
+    else:
+        _print_significance(sure)
+
+
+def _significance(result: Comparison, iou: float, confidence: float) -> Significance | str:
+    """The differences with their intervals, or why there are none."""
+    from analysis.mistakes.significance import significance
+
+    try:
+        return significance(
+            result.a.run,
+            result.b.run,
+            threshold=result.a.threshold,
+            threshold_b=result.b.threshold,
+            iou=iou,
+            confidence=confidence,
+        )
+    except InputError as error:
+        return error.message
+
+
+def _print_significance(found: Significance) -> None:
+    from analysis.mistakes.significance import METHOD
+
+    say(f"difference, {found.confidence:.0%} interval over {found.images} images:")
+    for d in found.figures:
+        say(
+            f"  {d.figure:<7} {d.a:.3f} -> {d.b:.3f}  {d.difference:+.3f}  [{d.low:+.3f}, {d.high:+.3f}] "
+            f" p = {d.p_value:.2g}  {d.verdict}"
+        )
+    sure = [d for d in found.classes if d.verdict != "no evidence"]
+    of = f"{len(found.classes)} {plural(len(found.classes), 'class')}"
+    say(f"  AP by class, corrected for {of}: " + ("none differs for sure" if not sure else ""))
+    for d in sure:
+        say(f"    {d.class_name}: {d.difference:+.3f} [{d.low:+.3f}, {d.high:+.3f}], p = {d.adjusted:.2g}")
+    say(METHOD)
+
+
+def _print_standings(paths: list[Path], threshold: float, iou: float, confidence: float, json: bool) -> None:
+    from analysis.mistakes.significance import METHOD, standings
+
+    rows = standings(
+        [read_run(path) for path in paths], [threshold] * len(paths), iou=iou, confidence=confidence
+    )
+    if json:
+        print_json({"confidence": confidence, "method": METHOD, "runs": [row.to_dict() for row in rows]})
+        return
+    for row in rows:
+        low, high = row.intervals["AP"]
+        figures = "  ".join(f"{name} {row.values[name]:.3f}" for name in ("AP50", "recall", "F1"))
+        print(f"{row.name:<30} AP {row.values['AP']:.3f} [{low:.3f}, {high:.3f}]  {figures}  {_behind(row)}")
+    say(METHOD)
+
+
+def _behind(row: Standing) -> str:
+    """How a run stands to the one in front."""
+    if row.against_best is None:
+        return "in front"
+    d = row.against_best
+    sure = "behind" if d.verdict == "worse" else "no evidence that it is behind"
+    return f"{sure}: {d.difference:+.3f} [{d.low:+.3f}, {d.high:+.3f}], p = {d.adjusted:.2g}"
 
 
 def _write_csv(rows: list[dict], path: Path) -> None:
-    import csv
-    import io
-
+    from analysis.csv_text import csv_text
     from detector.paths import write_atomically
 
-    text = io.StringIO()
     names = list(rows[0]) if rows else ["sample", "object", "class", "change", "score_a", "score_b"]
-    writer = csv.DictWriter(text, names)
-    writer.writeheader()
-    writer.writerows(rows)
-    write_atomically(path, text.getvalue().encode())
+    write_atomically(path, csv_text(names, (row.values() for row in rows)).encode())
 
 
 def kinds(run: RunArgument, iou: IouOption = 0.5, json: JsonFlag = False) -> None:
-    """How many mistakes of each of TIDE's six kinds there are, and what AP mending each kind alone would
+    """How many mistakes of each of TIDE's six kinds there are, and what AP fixing each kind alone would
     gain.
     """
     from analysis.mistakes.errors import KINDS, NOT_ADDITIVE, SENTENCES, find_errors

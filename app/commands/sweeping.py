@@ -75,7 +75,7 @@ def sweep(
         raise InputError(f"{recipe}: its base recipe names no data; give the folder with --data.")
     folder = (out or data_dir("sweeps") / recipe.stem).resolve()
     wanted = prepare(wanted, folder)
-    (folder / sweeps.STOP).unlink(missing_ok=True)
+    (folder / sweeps.SweepJob.STOP).unlink(missing_ok=True)
     if workers > 1:  # each worker its share of the cores; settled before TensorFlow is imported
         os.environ["TF_NUM_INTRAOP_THREADS"] = str(max(1, (os.cpu_count() or 1) // workers))
     command = [

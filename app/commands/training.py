@@ -104,8 +104,12 @@ def train(
             }
         )
     else:
-        for name, value in (state.get("figures") or {}).items():
-            say(f"{name}: {value:.4g}")
+        best = state.get("best") or {}
+        kept = best.get("figures") or state.get("figures") or {}
+        if kept and best.get("step"):
+            say(f"the weights kept are those of step {best['step']:,}:")
+        for name, value in kept.items():
+            say(f"{name}: {'not available' if value is None else format(value, '.4g')}")
         print(folder)
     if state.get("state") == "stopped":  # by Ctrl-C, or on the page
         say(f"stopped at step {state.get('step')} of {state.get('steps')}; --resume goes on from here.")

@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from analysis.matching.match import CORRECT, DUPLICATE, IGNORED, UNLABELLED, WRONG
+from analysis.drawing.style import shown_score
+from analysis.matching.matches import Verdict
+from analysis.matching.operating_point import Threshold, class_thresholds
 from analysis.mistakes.box_lists import BoxList
 from app.files import pictures
 from detector.errors import BoxscopeError
@@ -19,13 +21,6 @@ from detector.paths import data_dir, write_atomically
 
 SIDE = 200
 PAGE = 24
-VERDICT = {
-    CORRECT: "correct",
-    WRONG: "wrong",
-    DUPLICATE: "duplicate",
-    IGNORED: "ignored",
-    UNLABELLED: "unjudged",
-}
 
 
 def window(
@@ -113,15 +108,24 @@ def _keep(key: str, data: bytes) -> bytes:
 
 
 def payload(
-    run: Any, matches: Any, boxes: BoxList, first: int = 0, most: int = PAGE, *, near: bool = True
+    run: Any,
+    matches: Any,
+    boxes: BoxList,
+    first: int = 0,
+    most: int = PAGE,
+    *,
+    threshold: Threshold,
+    near: bool = True,
 ) -> list[dict[str, Any]]:
     """What the crop strip draws for `most` entries from `first` on. Entries keep their place in the list as
     `id`.
 
     A detection is drawn by its verdict, the object beside it dashed; a missed object dashed in its colour,
-    and (near) the detection that finds it below the threshold thin beside it.
+    and (near) the detection that finds it below the threshold thin beside it. `threshold`: one number, or one
+    per class.
     """
     d, t, names = run.detections, run.truth, run.class_map.names
+    thresholds = class_thresholds(threshold, len(names))
     images = boxes.images(run)
     drawn = []
     for k in range(first, min(first + most, len(boxes))):
@@ -138,7 +142,7 @@ def payload(
                 )
             )
         if det >= 0:
-            parts.append((d.xyxy[det], VERDICT[int(matches.det_kind[det])], False, False))
+            parts.append((d.xyxy[det], Verdict(matches.det_kind[det]).word, False, False))
         elif near and below >= 0:
             parts.append((d.xyxy[below], "below", False, True))
         drawn.append(
@@ -171,22 +175,22 @@ def payload(
                     }
                     for b, verdict, dashed, quiet in parts
                 ],
-                **_words(run, names, det, obj, below),
+                **_words(run, names, det, obj, below, thresholds),
             }
         )
     return out
 
 
-def _words(run: Any, names: tuple[str, ...], det: int, obj: int, below: int) -> dict[str, str]:
+def _words(
+    run: Any, names: tuple[str, ...], det: int, obj: int, below: int, thresholds: np.ndarray
+) -> dict[str, str]:
     d, t = run.detections, run.truth
     if det < 0:
         name = names[t.class_ids[obj]]
-        score = f"({d.scores[below]:.2f})" if below >= 0 else "–"
-        said = (
-            f"found at {d.scores[below]:.2f}, below the threshold"
-            if below >= 0
-            else "not found at any stored score"
-        )
+        score, said = "–", "not found at any stored score"
+        if below >= 0:
+            near = f"{shown_score(d.scores[below], thresholds[d.class_ids[below]]):.2f}"
+            score, said = f"({near})", f"found at {near}, below the threshold"
         return {"name": name, "score": score, "title": f"{name}, missed: {said}"}
     predicted, score = names[d.class_ids[det]], f"{d.scores[det]:.2f}"
     truth = names[t.class_ids[obj]] if obj >= 0 else None

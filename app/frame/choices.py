@@ -26,7 +26,7 @@ class Saved:
 
     name: str
     thresholds: np.ndarray
-    file: Thresholds
+    file: Thresholds | None
 
 
 def folder() -> Path:

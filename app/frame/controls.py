@@ -12,6 +12,7 @@ from analysis.runs.store import Run, RunSummary
 from analysis.runs.streamed import StreamedRun
 from app.frame import choices, large_runs, state
 from app.frame.components import facts
+from app.jobs.match_job import is_ready
 from app.viewer import counts_strip
 from detector.errors import InputError
 
@@ -100,7 +101,7 @@ def sidebar() -> state.Shared | large_runs.Waiting | None:
             or "any"
         )
     class_ids = tuple(run.class_map.index(name) for name in picked) or None
-    if large and not large_runs.is_ready(large_runs.folder_of(path, run, iou)):
+    if large and not is_ready(large_runs.folder_of(path, run, iou)):
         return large_runs.Waiting(names, summary.path, stamp, run, round(threshold, 2), iou)
     matches = state.all_matches(path, stamp, iou, None)
     return state.Shared(

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.matching.match import WRONG
+from analysis.matching.matches import Verdict
 from analysis.queries import having, object_areas, size_mask, with_flag
 from app.files.pictures import name_of
 from app.frame.misses import images_with_cause
@@ -139,7 +139,7 @@ def _sorted(s: Any, sort: str, rows: np.ndarray) -> np.ndarray:
         return rows
     if sort in ("Surest mistake", "Surest detection"):
         m = s.chosen
-        wrong = (m.det_kind == WRONG) | (sort == "Surest detection")
+        wrong = (m.det_kind == Verdict.WRONG) | (sort == "Surest detection")
         wrong &= m.det_scores >= s.class_thresholds[m.det_classes]
         key = np.zeros(len(s.run), np.float32)
         np.maximum.at(key, m.det_rows[wrong], m.det_scores[wrong])

@@ -8,25 +8,24 @@ gallery shows the data set's first images, each matched when it is shown, and sa
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import streamlit as st
 
-from analysis.matching.match import Matches, match_run
+from analysis.matching.match import match_run
+from analysis.matching.matches import Matches, Verdict
 from analysis.runs.store import Run
 from analysis.runs.streamed import StreamedRun
 from app.files import pictures
 from app.frame.components import empty
-from app.jobs import match_job, process
+from app.jobs import match_job
 from app.viewer import thumbnail_grid
 from app.viewer.payload import boxes_of, tile_text
 from detector.errors import BoxscopeError, RunError
-from detector.paths import data_dir, write_atomically
+from detector.paths import data_dir
 
 PAGE = 24
 KEPT = 6
@@ -58,35 +57,20 @@ def folder_of(path: str, run: StreamedRun, iou: float) -> Path:
     return data_dir("cache", "matches") / key
 
 
-def is_ready(folder: Path) -> bool:
-    return (folder / f"{match_job.COLUMNS[0]}.npy").is_file()
-
-
 def begin(path: str, run: StreamedRun, iou: float) -> Path:
     """See to it that the matching is made; its folder."""
     folder = folder_of(path, run, iou)
-    if is_ready(folder):
-        return folder
-    asked = folder / "asked.json"
-    if asked.exists() and (_state(folder).get("error") or process.alive(folder, asked.stat().st_mtime)):
+    if match_job.is_ready(folder) or match_job.MatchJob.read(folder) is not None:
         return folder
     _make_room(folder.parent)
-    write_atomically(asked, json.dumps({"run": path, "iou": iou}).encode())
-    process.spawn("app.jobs.match_job", str(folder), folder)
+    match_job.MatchJob(folder=folder, run=path, iou=iou).start()
     return folder
 
 
 def _make_room(parent: Path) -> None:
-    ready = sorted((f for f in parent.iterdir() if is_ready(f)), key=lambda f: f.stat().st_mtime)
+    ready = sorted((f for f in parent.iterdir() if match_job.is_ready(f)), key=lambda f: f.stat().st_mtime)
     for old in ready[: max(0, len(ready) - KEPT + 1)]:
         shutil.rmtree(old, ignore_errors=True)
-
-
-def _state(folder: Path) -> dict:
-    try:
-        return json.loads((folder / "state.json").read_bytes())
-    except (OSError, ValueError):
-        return {}
 
 
 def matches(path: str, run: StreamedRun, iou: float) -> Matches:
@@ -96,7 +80,7 @@ def matches(path: str, run: StreamedRun, iou: float) -> Matches:
         RunError: it is not there.
     """
     folder = folder_of(path, run, iou)
-    if not is_ready(folder):
+    if not match_job.is_ready(folder):
         raise RunError("This run's matching is not computed yet; reload the page.", path=path)
     return match_job.load(folder, iou, len(run.class_map))
 
@@ -147,27 +131,25 @@ def show_waiting(w: Waiting) -> None:
 
 @st.fragment(run_every=1.5)
 def _progress(folder: Path, iou: float) -> None:
-    told = _state(folder)
-    if is_ready(folder):
+    job = match_job.MatchJob.read(folder)
+    if match_job.is_ready(folder) or job is None:
         st.rerun()
-    if error := told.get("error"):
-        st.error(error, icon=":material/error:")
+    if job.error:
+        st.error(job.error, icon=":material/error:")
         if st.button("Try again", icon=":material/refresh:"):
             shutil.rmtree(folder, ignore_errors=True)
             st.rerun()
         return
-    done, total = told.get("done", 0), told.get("total", 0)
     st.progress(
-        done / total if total else 0.0,
-        f"Matching detections with objects at IoU {iou:.2f}: {done:,} of {total:,} images"
-        + _left(folder, done, total),
+        job.fraction,
+        f"Matching detections with objects at IoU {iou:.2f}: {job.done:,} of {job.total:,} images"
+        + _left(job.seconds_left),
     )
 
 
-def _left(folder: Path, done: int, total: int) -> str:
-    if not done:
+def _left(seconds: float | None) -> str:
+    if seconds is None:
         return ""
-    seconds = (time.time() - (folder / "asked.json").stat().st_mtime) * (total - done) / done
     return f" · about {seconds / 60:.0f} min left" if seconds > 90 else f" · about {seconds:.0f} s left"
 
 
@@ -219,10 +201,9 @@ def show_image(name: str, run: StreamedRun, i: int, threshold: float, iou: float
 def _boxes(window: Run, found: Matches, threshold: float) -> None:
     names, d = window.class_map.names, window.detections
     kept = np.flatnonzero(d.scores >= np.float32(threshold))
-    kinds = ("wrong", "correct", "duplicate", "ignored", "unlabelled")
     rows = [
         {
-            "verdict": kinds[found.det_kind[k]],
+            "verdict": Verdict(found.det_kind[k]).word,
             "class": names[d.class_ids[k]],
             "confidence": float(d.scores[k]),
             "IoU": float(found.det_iou[k]),

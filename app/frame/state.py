@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import streamlit as st
 
-from analysis.matching.match import Counts, Matches, counts, image_counts, match_run
+from analysis.matching.counts import Counts, counts, image_counts
+from analysis.matching.match import match_run
+from analysis.matching.matches import Matches
 from analysis.matching.operating_point import Threshold, class_thresholds, operating_point
 from analysis.runs.manifest import Manifest
 from analysis.runs.store import Run, RunSummary
@@ -198,6 +200,25 @@ class Shared:
     @cached_property
     def per_image(self) -> Counts:
         return image_counts(self.chosen, self.thresholds)
+
+    def at(self, threshold: Threshold) -> Shared:
+        """The same choices at another threshold, one number or one per class: what the header then counts. Where
+        classes choose the images ("all", "only", "none"), they choose anew.
+        """
+        if np.ndim(threshold) == 0:
+            return replace(self, threshold=float(threshold), saved=None)
+        return replace(self, saved=Saved("", np.asarray(threshold, np.float32), None))
+
+    @property
+    def scope(self) -> str:
+        """Over what the counts are, in words that follow "over"."""
+        if self.class_ids is None:
+            return f"all {len(self.run):,} images and all classes"
+        names = ", ".join(self.run.class_map.names[c] for c in self.class_ids)
+        if self.mode == "any":
+            return f"the chosen classes ({names})"
+        counted = "all classes" if self.counted_classes is None else f"the chosen classes ({names})"
+        return f"{counted} in the images with {self.mode} of {names}"
 
     @property
     def point(self) -> str:

@@ -1,39 +1,44 @@
-"""Detection jobs: each a process of its own that outlives the tab, and a folder that says how it stands.
+"""Detection in the background: a process that outlives the tab; its result is a run.
 
-JOBS/<id>/job.json    what was asked, the stage, the run's folder, the error
-JOBS/<id>/lock-job    held by the living process
-JOBS/<id>/cancel      the wish to stop
-JOBS/<id>/log.txt     what the process printed
+JOBS/<id>/job.json    what was asked, the run's folder, and how the job stands
 """
 
 from __future__ import annotations
 
-import json
 import secrets
 import time
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
-from typing import Any
+from functools import partial
+from typing import Any, ClassVar
 
 from analysis.runs.progress import Progress, request_cancel, watch
-from app.jobs import process
-from detector.errors import BoxscopeError
-from detector.paths import data_dir, write_atomically
+from app.files.sources import open_data
+from app.jobs.job import KILLED, ProcessJob
+from detector.errors import BoxscopeError, InputError
+from detector.paths import data_dir
+
+STEP = 0.5  # seconds between two writes while a detector is fetched
 
 
-@dataclass(frozen=True)
-class Job:
+@dataclass(frozen=True, kw_only=True)
+class Detection(ProcessJob):
     """One detection that was asked for.
 
     Args:
-        model, data, options, floor, limit, split, ids: as `app.jobs.detect_job` takes them.
-        stage: "starting", "reading the pictures", "loading the detector", "fetching the detector",
-            "detecting", "done", "cancelled" or "failed".
-        run: the run's folder, once known; fetched: (bytes done, bytes in all or None) of a download.
+        title: how pages call it.
+        model, options: as `detector.load_detector` takes them.
+        data: a path, or "demo".
+        floor: the lowest score that is kept.
+        limit: at most this many images; None for all.
+        split, ids: of the data set, None for all.
+        run: the run's folder, once known.
+        fetched: (bytes done, bytes in all or None) of a download.
     """
 
-    id: str
+    WHAT: ClassVar = "The detector"
+    LOCK: ClassVar = "job"
+
     title: str
     model: str
     data: str
@@ -41,20 +46,17 @@ class Job:
     floor: float = 0.01
     limit: int | None = None
     split: str | None = None
-    ids: list[str] | None = None
-    stage: str = "starting"
+    ids: tuple[str, ...] | None = None
     run: str | None = None
     fetched: tuple[int, int | None] | None = None
-    error: str = ""
-    started: float = 0.0
 
     @property
-    def folder(self) -> Path:
-        return data_dir("jobs") / self.id
+    def id(self) -> str:
+        return self.folder.name
 
     @property
-    def over(self) -> bool:
-        return self.stage in ("done", "cancelled", "failed")
+    def killed(self) -> str:
+        return f"{KILLED} What was done is kept: start it again to go on." if self.run else KILLED
 
     def progress(self) -> Progress | None:
         """Of the run, once it is detecting."""
@@ -65,67 +67,76 @@ class Job:
         except BoxscopeError:
             return None
 
-    def save(self, **changes: Any) -> Job:
-        job = replace(self, **changes)
-        write_atomically(job.folder / "job.json", json.dumps(asdict(job)).encode())
-        return job
+    def cancel(self) -> None:
+        """After the current batch while it detects, at once before. What is done is kept."""
+        super().cancel()
+        if self.run is not None:
+            try:
+                request_cancel(self.run)
+                return
+            except BoxscopeError:
+                pass
+        if self.terminate():
+            self.save(stage="cancelled")
+
+    def work(self) -> None:
+        """Open the data, load the detector and run it."""
+        from analysis.runs.detect import default_folder, detect_run, find_same_run
+        from detector import load_detector
+        from detector.models.replicas import load_side_by_side
+
+        job = self.save(stage="reading the images")
+        dataset = open_data(job.data)
+        if job.split is not None:
+            dataset = dataset.split(job.split)
+        if job.ids is not None:
+            dataset = dataset.subset(list(job.ids))
+        if job.limit is not None:
+            dataset = dataset.subset(range(min(job.limit, len(dataset))))
+        if not len(dataset):
+            raise InputError("There is no image to run on: expected at least one.")
+        job = job.save(stage="loading the detector")
+        written = 0.0
+
+        def fetching(done: int, total: int | None) -> None:
+            nonlocal written
+            if time.monotonic() - written > STEP:
+                written = time.monotonic()
+                job.save(stage="fetching the detector", fetched=(done, total))
+
+        detectors = load_side_by_side(
+            partial(load_detector, job.model, dataset=dataset, progress=fetching, **job.options)
+        )
+        if job.stop_requested:
+            job.save(stage="cancelled")
+            return
+        info, root = detectors[0].info, data_dir("runs")
+        out = find_same_run(root, dataset.fingerprint, info.weights_hash, job.floor) or default_folder(
+            root, dataset, info, job.floor
+        )
+        job = job.save(stage="detecting", run=str(out))
+        made = detect_run(detectors, dataset, out, floor=job.floor, should_stop=lambda: job.stop_requested)
+        job.save(stage="done" if made.manifest.state == "done" else "cancelled")
 
 
-def start(
-    title: str,
-    model: str,
-    data: str,
-    *,
-    options: dict[str, Any] | None = None,
-    floor: float = 0.01,
-    limit: int | None = None,
-    split: str | None = None,
-    ids: list[str] | None = None,
-) -> Job:
+def start(title: str, model: str, data: str, **rest: Any) -> Detection:
     """Start a detection in the background. Its id begins with the time to the microsecond: jobs sort by
     it.
+
+    Args:
+        rest: further fields of `Detection`: options, floor, limit, split, ids.
     """
     name = f"{datetime.now():%Y%m%d-%H%M%S-%f}-{secrets.token_hex(3)}"
-    job = Job(name, title, model, data, options or {}, floor, limit, split, ids, started=time.time()).save()
-    process.spawn("app.jobs.detect_job", job.id, job.folder)
-    return job
+    folder = data_dir("jobs") / name
+    return Detection(folder=folder, title=title, model=model, data=data, **rest).start()
 
 
-def read(job_id: str) -> Job | None:
-    """The job as it stands; one whose process is gone without a word counts as failed."""
-    folder = data_dir("jobs") / job_id
-    try:
-        stored = json.loads((folder / "job.json").read_bytes())
-        job = Job(**stored | {"fetched": tuple(stored["fetched"]) if stored.get("fetched") else None})
-    except (OSError, ValueError, TypeError):
-        return None
-    if job.over or process.alive(folder, job.started):
-        return job
-    again = json.loads((folder / "job.json").read_bytes())
-    if again["stage"] in ("done", "cancelled", "failed"):  # it ended between the two looks
-        return replace(job, stage=again["stage"], run=again["run"], error=again["error"])
-    kept = " What was done is kept: start it again to go on." if job.run else ""
-    return replace(
-        job,
-        stage="failed",
-        error=f"The process ended without a word (out of memory, or the machine was restarted).{kept}",
-    )
+def read(job_id: str) -> Detection | None:
+    """The job of this id as it stands."""
+    return Detection.read(data_dir("jobs") / job_id)
 
 
-def jobs(most: int = 20) -> list[Job]:
+def jobs(most: int = 20) -> list[Detection]:
     """The newest jobs first."""
     found = sorted((p.name for p in data_dir("jobs").iterdir() if p.is_dir()), reverse=True)[:most]
     return [job for name in found if (job := read(name)) is not None]
-
-
-def cancel(job: Job) -> None:
-    """Ask a job to stop: after the batch in hand while it detects, at once before. What is done is kept."""
-    (job.folder / "cancel").touch()
-    if job.run is not None:
-        try:
-            request_cancel(job.run)
-            return
-        except BoxscopeError:
-            pass
-    if process.terminate(job.folder, "job"):
-        job.save(stage="cancelled")

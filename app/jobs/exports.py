@@ -1,27 +1,27 @@
 """Writing a detector for other tools, for the command and for the page; on the page each form is a process of
 its own.
 
-TRAINING/exports/<form>/job.json     the form, the stage, the file written, the error
-TRAINING/exports/<form>/lock-export  held by the living process;  log.txt  what it printed
+TRAINING/exports/<form>/job.json  the form, the file written, and how the job stands
 """
 
 from __future__ import annotations
 
-import json
 import shutil
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from app.jobs import process
-from detector.errors import CapabilityError, InputError
-from detector.paths import write_atomically
+from analysis.thresholds.files import load_thresholds
+from app.jobs.job import ProcessJob
+from app.jobs.trainings import recipe_file
+from detector.errors import CapabilityError, ImageError, InputError
 
 if TYPE_CHECKING:
+    from detector.core import ClassMap
     from detector.data.dataset import Dataset
 
 FORMS = {
@@ -35,7 +35,6 @@ FORMS = {
     "dynamic-raw": "TFLite dynamic range, every anchor",
     "int8-raw": "TFLite int8, every anchor",
 }
-LOCK = "export"
 PICTURES = 100
 """How many pictures set the number ranges of int8."""
 
@@ -47,7 +46,8 @@ def write_export(
     to: str,
     precision: str = "float32",
     form: str = "detections",
-    nms: str = "fast",
+    nms: str | None = None,
+    thresholds: str | Path | None = None,
     images: Callable[[], Sequence[np.ndarray]] | None = None,
 ) -> tuple[Path, str]:
     """Load a detector and write it as a SavedModel or a .tflite; what was written, and the detector's name.
@@ -55,7 +55,8 @@ def write_export(
     Args:
         to: "saved_model" or "tflite"; precision, form, nms: see `detector.export.ssd_tflite.export_tflite`. A
             two-head detector has no post-processing to write: form and nms say nothing to it.
-        images: called for the pictures int8 needs.
+        thresholds: a file of saved thresholds that the .tflite is to carry.
+        images: called for the images int8 needs.
 
     Raises:
         CapabilityError: it is none of Boxscope's own SSD or two-head networks. Whatever the exporters raise.
@@ -86,94 +87,122 @@ def write_export(
 
     pictures = None if images is None else images()
     return (
-        export_tflite(detector, destination, precision=precision, form=form, nms=nms, images=pictures),
+        export_tflite(
+            detector,
+            destination,
+            precision=precision,
+            form=form,
+            nms=nms,
+            thresholds=_by_class(thresholds, detector.info.class_map),
+            images=pictures,
+        ),
         detector.info.name,
     )
 
 
-def pick_pictures(dataset: Dataset, most: int = PICTURES) -> list[np.ndarray]:
-    """Pictures that set the number ranges, evenly spread over the data set: neighbours in a file are often
-    alike.
+def _by_class(thresholds: str | Path | None, class_map: ClassMap) -> dict[str, float] | None:
+    if thresholds is None:
+        return None
+    values = load_thresholds(thresholds).thresholds(class_map)
+    return {name: round(float(value), 6) for name, value in zip(class_map.names, values)}
+
+
+def pick_pictures(
+    dataset: Dataset, most: int = PICTURES, say: Callable[[str], None] | None = None
+) -> list[np.ndarray]:
+    """Images that set the number ranges, evenly spread over the data set: neighbours in a file are often alike.
+
+    An image that cannot be read is left out and named.
+
+    Args:
+        most: at most this many.
+        say: called with one sentence on what was taken and what was left out.
 
     Raises:
-        InputError: the data set is empty.
+        InputError: the data set is empty, or none of the chosen images can be read.
     """
     if not len(dataset):
         raise InputError(f"{dataset.name}: expected pictures to set the number ranges by, found none.")
     rows = np.linspace(0, len(dataset) - 1, min(most, len(dataset))).round().astype(int)
-    return [dataset.load_image(int(i)) for i in rows]
+    images, unreadable = [], []
+    for i in rows:
+        try:
+            images.append(dataset.load_image(int(i)))
+        except ImageError as error:
+            unreadable.append(str(error))
+    if not images:
+        raise InputError(
+            f"{dataset.name}: expected images to set the number ranges by, none of {len(rows)} can be read"
+            f" ({unreadable[0]})."
+        )
+    if say is not None:
+        left = f"; left out, as they cannot be read: {'; '.join(unreadable[:3])}" if unreadable else ""
+        more = f" and {len(unreadable) - 3} more" if len(unreadable) > 3 else ""
+        say(
+            f"int8: number ranges from {len(images)} of {len(dataset):,} images of {dataset.name}{left}{more}"
+        )
+    return images
 
 
-def own_pictures(training: Path, most: int = PICTURES) -> list[np.ndarray]:
+def own_pictures(
+    training: Path, most: int = PICTURES, say: Callable[[str], None] | None = None
+) -> list[np.ndarray]:
     """Pictures of a training's own training split.
 
     Raises:
         BoxscopeError: its recipe or its data are not there any more.
     """
-    from app.jobs.trainings import recipe_file
     from detector.training.preview import material
     from detector.training.recipes import read_recipe
 
-    return pick_pictures(material(read_recipe(recipe_file(training))).datasets[0], most)
+    return pick_pictures(material(read_recipe(recipe_file(training))).datasets[0], most, say)
 
 
-@dataclass(frozen=True)
-class Export:
-    """One form that was asked for.
+@dataclass(frozen=True, kw_only=True)
+class Export(ProcessJob):
+    """A training's detector written in one form.
 
     Args:
-        stage: "starting", "writing", "done" or "failed".
+        form: one of `FORMS`.
         file: the .tflite, or the folder of a SavedModel, once done.
     """
 
-    training: str
+    WHAT: ClassVar = "The export"
+    LOCK: ClassVar = "export"
+
     form: str
-    stage: str = "starting"
     file: str = ""
-    error: str = ""
-    started: float = 0.0
 
     @property
-    def folder(self) -> Path:
-        return Path(self.training) / "exports" / self.form
+    def training(self) -> Path:
+        return self.folder.parent.parent
 
-    @property
-    def over(self) -> bool:
-        return self.stage in ("done", "failed")
-
-    def save(self, **changes: str) -> Export:
-        export = replace(self, **changes)
-        write_atomically(export.folder / "job.json", json.dumps(asdict(export)).encode())
-        return export
+    def work(self) -> None:
+        """Write the file or folder."""
+        job = self.save(stage="writing")
+        stem = self.training.name
+        if self.form == "saved_model":
+            written, _ = write_export(str(self.training), self.folder / stem, to="saved_model")
+        else:
+            precision, _, raw = self.form.partition("-")
+            written, _ = write_export(
+                str(self.training),
+                self.folder / f"{stem}-{self.form}.tflite",
+                to="tflite",
+                precision=precision,
+                form="raw" if raw else "detections",
+                images=partial(own_pictures, self.training) if precision == "int8" else None,
+            )
+        job.save(stage="done", file=str(written))
 
 
 def start(training: Path, form: str) -> Export:
     """Write a training's detector in a form, in the background; an older file of that form is replaced."""
-    export = Export(str(training), form, started=time.time())
-    shutil.rmtree(export.folder, ignore_errors=True)
-    export = export.save()
-    process.spawn("app.jobs.export_job", str(export.folder), export.folder)
-    return export
+    folder = training / "exports" / form
+    shutil.rmtree(folder, ignore_errors=True)
+    return Export(folder=folder, form=form).start()
 
 
 def exports(training: Path) -> list[Export]:
     """Those of a training, in the order of `FORMS`."""
-    return [found for form in FORMS if (found := read(training / "exports" / form)) is not None]
-
-
-def read(folder: Path) -> Export | None:
-    """The export of this folder as it stands; one whose process is gone without a word counts as failed."""
-    try:
-        lives_at = json.loads((folder / "job.json").read_bytes())["started"]
-        lives = process.alive(folder, lives_at)
-        export = Export(**json.loads((folder / "job.json").read_bytes()))
-    except (OSError, ValueError, TypeError, KeyError):
-        return None
-    export = replace(export, training=str(folder.parent.parent))  # the training's folder may have been moved
-    if export.over or lives:
-        return export
-    return replace(
-        export,
-        stage="failed",
-        error="The process ended without a word (out of memory, or the machine was restarted).",
-    )
+    return [found for form in FORMS if (found := Export.read(training / "exports" / form)) is not None]

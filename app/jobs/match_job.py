@@ -1,33 +1,28 @@
-"""The process that matches a run too large for memory: `python -m app.jobs.match_job FOLDER`, as `app.frame.large_runs`
-asks for it.
+"""The matching of a run too large for memory, made in a process of its own.
+
+CACHE/<key>/job.json   the run and the IoU, and how the job stands
+CACHE/<key>/<column>.npy   the result: each column of the matching and of its counting
 """
 
 from __future__ import annotations
 
-import json
-import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
 from analysis.matching.counts import indices_of, with_indices
+from analysis.matching.match import match_streamed
 from analysis.matching.matches import Matches
-from analysis.metrics.streamed import match_streamed
 from analysis.runs.streamed import open_streamed
-from app.jobs.process import sentence
-from detector.errors import BoxscopeError
-from detector.locks import WorkerLock
-from detector.paths import write_atomically
+from app.jobs.job import ProcessJob
 
 COLUMNS = tuple(
     name
     for name in Matches.__dataclass_fields__
     if name not in ("iou", "class_aware", "difficult", "num_classes")
 )
-
-
-def tell(folder: Path, **what: object) -> None:
-    write_atomically(folder / "state.json", json.dumps(what).encode())
 
 
 def save(matches: Matches, folder: Path) -> None:
@@ -58,30 +53,33 @@ def load(folder: Path, iou: float, num_classes: int) -> Matches:
     )
 
 
-def main() -> int:
-    folder = Path(sys.argv[1])
-    asked = json.loads((folder / "asked.json").read_bytes())
-    try:
-        lock = WorkerLock(folder, "match")
-    except BoxscopeError:
-        return 0  # another process is at it
-    try:
-        run = open_streamed(asked["run"])
+def is_ready(folder: Path) -> bool:
+    """Whether the matching of this folder is complete."""
+    return (folder / f"{COLUMNS[0]}.npy").is_file()
+
+
+@dataclass(frozen=True, kw_only=True)
+class MatchJob(ProcessJob):
+    """The matching of one run at one IoU.
+
+    Args:
+        run: the run's folder.
+        iou: least IoU of a match.
+    """
+
+    WHAT: ClassVar = "The matching"
+    LOCK: ClassVar = "match"
+
+    run: str
+    iou: float
+
+    def work(self) -> None:
+        """Match every window and keep the columns."""
+        run = open_streamed(self.run)
         found = match_streamed(
-            run, asked["iou"], progress=lambda done, total: tell(folder, done=done, total=total)
+            run,
+            self.iou,
+            progress=lambda done, total: self.save(stage="matching", done=done, total=total),
         )
-        save(found, folder)
-        tell(folder, done=len(run), total=len(run), ready=True)
-    except Exception as error:
-        tell(
-            folder,
-            error=str(error) if isinstance(error, BoxscopeError) else sentence(error, "The matching", folder),
-        )
-        raise
-    finally:
-        lock.release()
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        save(found, self.folder)
+        self.save(stage="done", done=len(run), total=len(run))

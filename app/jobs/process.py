@@ -20,8 +20,8 @@ STARTING = 5.0  # seconds in which a process of another server may be without it
 _children: dict[str, subprocess.Popen] = {}
 
 
-def spawn(module: str, argument: str, folder: Path) -> None:
-    """Run `python -m MODULE ARGUMENT` on its own; the folder is where it works."""
+def spawn(target: str, folder: Path) -> None:
+    """Run `python -m app.jobs.work TARGET FOLDER` on its own; the folder is where it works."""
     environment = os.environ | {
         "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2"),
         "BOXSCOPE_ROOTS": os.pathsep.join(map(str, roots()[1:])),
@@ -29,7 +29,7 @@ def spawn(module: str, argument: str, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / "log.txt", "ab") as log:
         _children[str(folder)] = subprocess.Popen(
-            [sys.executable, "-m", module, argument],
+            [sys.executable, "-m", "app.jobs.work", target, str(folder)],
             cwd=ROOT,
             env=environment,
             stdin=subprocess.DEVNULL,

@@ -7,79 +7,105 @@ from __future__ import annotations
 
 import json
 import threading
-import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from detector.errors import BoxscopeError
+from app.jobs.job import ThreadJob, ThreadJobs
 from detector.paths import data_dir, write_atomically
 
+KEPT = 20
+_lock = threading.Lock()
 
-@dataclass
-class Push:
-    """How one push, or one start of the App, stands. Written by its thread, read by pages.
+
+@dataclass(frozen=True)
+class PushRequest:
+    """What to push, and how.
 
     Args:
-        stage: what is going on, in words.
-        done, total: samples; total 0 while nothing is counted yet.
-        result: a PushReport's fields once it is through; url: where the App shows it; error: one sentence.
+        path: the run's folder.
+        threshold: one for all classes, or by class name.
+        iou: least IoU of a match.
+        pages: the address of this app, for links back.
+        push: False only opens the App.
+        dataset: the name of FiftyOne's data set, where push is False.
+        heatmaps, evidence: as `analysis.fiftyone_bridge.push_to_fiftyone` has them.
     """
 
-    run: str
-    stage: str = "Starting"
-    done: int = 0
-    total: int = 0
-    rate: float = 0.0
-    seconds_left: float | None = None
-    result: dict[str, Any] | None = None
-    url: str = ""
-    error: str = ""
-    over: bool = False
-    started: float = field(default_factory=time.time)
-    _stop: threading.Event = field(default_factory=threading.Event)
-
-    def cancel(self) -> None:
-        self._stop.set()
+    path: Path
+    threshold: float | dict[str, float]
+    iou: float
+    pages: str
+    push: bool = True
+    dataset: str | None = None
+    heatmaps: bool = False
+    evidence: Path | None = None
 
 
-_lock = threading.Lock()
-_pushes: dict[str, Push] = {}
+class Push(ThreadJob[dict[str, Any]]):
+    """One push, or one start of the App. Its result is a PushReport's fields; None where it only opened the
+    App.
+
+    Attributes:
+        rate: samples per second.
+        left: seconds left, None while unknown.
+        url: where the App shows it, once it does.
+    """
+
+    WHAT: ClassVar = "The push"
+
+    def __init__(self, request: PushRequest):
+        super().__init__()
+        self.request = request
+        self.rate, self.left, self.url = 0.0, None, ""
+
+    @property
+    def seconds_left(self) -> float | None:
+        return self.left
+
+    def work(self) -> dict[str, Any] | None:
+        from analysis.fiftyone_bridge import launch, push_in_process
+
+        asked, dataset, result = self.request, self.request.dataset, None
+        if asked.push:
+            report = push_in_process(
+                asked.path,
+                threshold=asked.threshold,
+                iou=asked.iou,
+                pages=asked.pages,
+                heatmaps=asked.heatmaps,
+                evidence=asked.evidence,
+                progress=self._note,
+                stage=self._name,
+                should_stop=lambda: self.stop_requested,
+            )
+            result, dataset = report.to_dict(), report.dataset
+            note_pushed(asked.path, dataset)
+            if report.cancelled:
+                return result
+        self.words, self.result = "Starting FiftyOne's App", result
+        self.url = launch(dataset, say=self._name)
+        return result
+
+    def _name(self, words: str) -> None:
+        self.words = words
+
+    def _note(self, p: Any) -> None:
+        self.words = "Writing samples" if p.stage == "writing" else "Finishing: views and evaluation"
+        self.done, self.total, self.rate, self.left = p.done, p.total, p.rate, p.seconds_left
+
+
+_pushes: ThreadJobs[Push] = ThreadJobs(KEPT)
 
 
 def of(run: str) -> Push | None:
-    """The latest push of a run in this server, if any."""
-    return _pushes.get(run)
+    """The latest push of a run (its folder) in this server, if any."""
+    return _pushes.of(run)
 
 
-def start(
-    path: Path,
-    *,
-    threshold: float | dict[str, float],
-    iou: float,
-    pages: str,
-    push: bool = True,
-    dataset: str | None = None,
-    heatmaps: bool = False,
-    evidence: Path | None = None,
-) -> Push:
-    """Begin to push a run and open the App on it, or (push=False) only to open the App; one at a time a run.
-
-    heatmaps, evidence: as `analysis.fiftyone_bridge.push_to_fiftyone` has them.
-    """
-    key = str(path)
-    with _lock:
-        current = _pushes.get(key)
-        if current is not None and not current.over:
-            return current
-        state = _pushes[key] = Push(key)
-    threading.Thread(
-        target=_work,
-        args=(state, path, threshold, iou, pages, push, dataset, heatmaps, evidence),
-        daemon=True,
-        name="push",
-    ).start()
-    return state
+def start(request: PushRequest) -> Push:
+    """Begin to push a run and open the App on it, or only to open the App; one at a time per run."""
+    return _pushes.start(str(request.path), lambda: Push(request))
 
 
 def note_pushed(path: Path, dataset: str) -> None:
@@ -104,58 +130,7 @@ def pushed_as(path: Path) -> str | None:
 
 def connection() -> dict[str, str]:
     """{"state", "message", "url"}: how FiftyOne stands; asking starts nothing and imports no FiftyOne."""
-    from analysis.fiftyone_bridge import status
+    from analysis.fiftyone_bridge import status  # FiftyOne's own code loads with the bridge
 
     found = status()
     return {"state": found.state, "message": found.message, "url": found.app_url or ""}
-
-
-def _work(
-    state: Push,
-    path: Path,
-    threshold: float | dict[str, float],
-    iou: float,
-    pages: str,
-    push: bool,
-    dataset: str | None,
-    heatmaps: bool,
-    evidence: Path | None,
-) -> None:
-    def stage(words: str) -> None:
-        state.stage = words
-
-    def progress(p: Any) -> None:
-        state.stage = "Writing samples" if p.stage == "writing" else "Finishing: views and evaluation"
-        state.done, state.total, state.rate, state.seconds_left = p.done, p.total, p.rate, p.seconds_left
-
-    try:
-        from analysis.fiftyone_bridge import launch, push_in_process
-
-        if push:
-            report = push_in_process(
-                path,
-                threshold=threshold,
-                iou=iou,
-                pages=pages,
-                heatmaps=heatmaps,
-                evidence=evidence,
-                progress=progress,
-                stage=stage,
-                should_stop=state._stop.is_set,
-            )
-            state.result = report.to_dict()
-            dataset = report.dataset
-            note_pushed(path, dataset)
-            if report.cancelled:
-                return
-        state.stage = "Starting FiftyOne's App"
-        state.url = launch(dataset, say=stage)
-    except BoxscopeError as error:
-        state.error = error.message
-    except Exception as error:
-        import logging
-
-        logging.getLogger("boxscope").exception("a push failed")
-        state.error = f"The push failed ({type(error).__name__}); the terminal shows more."
-    finally:
-        state.over = True

@@ -17,7 +17,7 @@ def time_left(seconds: float | None) -> str:
     return f"{minutes} min {rest} s left" if minutes else f"{rest} s left"
 
 
-def job_row(job: detection.Job) -> None:
+def job_row(job: detection.Detection) -> None:
     """A detection that goes on."""
     with st.container(border=True):
         words, button = st.columns([5, 1], vertical_alignment="center")
@@ -27,7 +27,7 @@ def job_row(job: detection.Job) -> None:
                 failed = f" · {p.failed:,} could not be read" if p.failed else ""
                 st.progress(
                     min(1.0, p.fraction),
-                    f"**{job.title}** · {p.done:,} of {p.total:,} images · {p.rate:.1f} a second ·"
+                    f"**{job.title}** · {p.done:,} of {p.total:,} images · {p.rate:.1f} per second ·"
                     f" {time_left(p.seconds_left)}{failed}",
                 )
             elif job.stage == "fetching the detector" and job.fetched:
@@ -42,8 +42,7 @@ def job_row(job: detection.Job) -> None:
         button.button(
             "Cancel",
             key=f"cancel-{job.id}",
-            on_click=detection.cancel,
-            args=(job,),
+            on_click=job.cancel,
             width="stretch",
             help="What is done is kept; the same job goes on from there.",
         )

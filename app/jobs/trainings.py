@@ -1,9 +1,8 @@
 """Trainings as pages and commands see them: each a folder, and while it runs a process that holds its lock.
 
-FOLDER/               what `detector.training.common.folder` lists: recipe.yaml, state.json, history.jsonl, the weights,
-... FOLDER/asked.yaml     the recipe a page asked for, until the training has written its own
-FOLDER/progress.json  how far the process is, and why it ended early FOLDER/lock-train     held by the living
-process;  FOLDER/stop  the wish to stop;  FOLDER/log.txt  what it printed
+FOLDER/               what `detector.training.common.folder` lists: recipe.yaml, state.json, the weights, ...
+FOLDER/asked.yaml     the recipe a page asked for, until the training has written its own
+FOLDER/progress.json  how far the process is, and why it ended early
 """
 
 from __future__ import annotations
@@ -11,26 +10,83 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from app.files.roots import roots
+from app.files.roots import inside_roots, roots
 from app.jobs import detection, process
+from app.jobs.job import ProcessJob
 from detector.errors import BoxscopeError, RunError
 from detector.locks import WorkerLock
 from detector.paths import data_dir, write_atomically
 from detector.training.common.session import TrainProgress
-from detector.training.preview import HeldOut
+from detector.training.preview import HeldOut, material
 from detector.training.recipes import Recipe, read_recipe, train_by, training_state
 
-LOCK, ASKED, PROGRESS, STOP = "train", "asked.yaml", "progress.json", "stop"
+ASKED = "asked.yaml"
 LIVE = ("starting", "running", "stopping")
-TELL = 0.5  # seconds between two writes of progress.json
+STEP = 0.5  # seconds between two writes of progress.json
 LOOK = 10.0  # seconds between two looks through the roots
 _looked: dict[str, Any] = {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainJob(ProcessJob):
+    """The process that trains in a folder. How the training itself stands, `read` says.
+
+    `started` is stored by who starts a process, and no more once that holds its lock: from then on the lock
+    says whether it lives.
+
+    Args:
+        step, steps: done, and in all (0 while unknown).
+        rate: images per second.
+        seconds_left: at that rate; None while unknown.
+        figures: of the newest evaluation of the held-out images.
+        file: what the error is about.
+        phase: what it does before its first step, in words; "" while it trains.
+    """
+
+    WHAT: ClassVar = "The training"
+    LOCK: ClassVar = "train"
+    FILE: ClassVar = "progress.json"
+    STOP: ClassVar = "stop"
+
+    step: int = 0
+    steps: int = 0
+    rate: float = 0.0
+    seconds_left: float | None = None
+    figures: dict[str, float] = field(default_factory=dict)
+    file: str = ""
+    phase: str = ""
+
+    def execute(self) -> int:
+        """Train by the recipe of the folder, then run the result on images it was not trained with."""
+        try:
+            recipe = read_recipe(recipe_file(self.folder))
+            found = material(recipe)
+            for dataset in found.datasets:
+                inside_roots(dataset)
+            run_training(recipe, self.folder, resume=(self.folder / "recipe.yaml").is_file())
+            unseen = [images for images in found.held_out if images.unseen]
+            if training_state(self.folder).get("state") == "done" and unseen:
+                try_on(self.folder, recipe.name, unseen[0])
+        except BoxscopeError as error:
+            self._fail(error)
+            print(error, file=sys.stderr)
+            return 1
+        return 0
+
+    def _fail(self, error: BoxscopeError) -> None:
+        job_of(self.folder).save(started=0.0, error=error.message, file=error.path or "")
+
+
+def job_of(folder: Path) -> TrainJob:
+    """The job of a training's folder, started or not."""
+    return TrainJob.stored(folder) or TrainJob(folder=folder)
 
 
 @dataclass(frozen=True)
@@ -41,11 +97,12 @@ class Training:
         stage: "starting" (no step yet), "running", "stopping", "done", "stopped", "failed", or "interrupted":
             its process is gone without a word.
         step, steps: done, and in all (0 while unknown).
-        rate: images a second; seconds_left: at that rate, without the evaluations to come; None where
+        rate: images per second; seconds_left: at that rate, without the evaluations to come; None where
             unknown.
         figures: of the newest look at the held-out images; best: {"figure", "value", "step"} or None.
         error: why it failed, one sentence; file: the file that is about.
         begun: Unix time at which it was asked for.
+        phase: what is done before the first step, with how far it is; notes: what was chosen or left out.
     """
 
     folder: Path
@@ -59,6 +116,8 @@ class Training:
     error: str = ""
     file: str = ""
     begun: float = 0.0
+    phase: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def live(self) -> bool:
@@ -108,29 +167,28 @@ def resume(folder: Path) -> None:
     """Go on with a training in the background, from its newest checkpoint, or from the start where there is
     none.
     """
-    (folder / STOP).unlink(missing_ok=True)
-    _tell(folder, started=time.time())
-    process.spawn("app.jobs.train_job", str(folder), folder)
+    TrainJob(folder=folder).start()
 
 
 def stop(folder: Path) -> None:
-    """Ask a training to stop after the step in hand; its checkpoint is written first. Before its first step
+    """Ask a training to stop after the current step; its checkpoint is written first. Before its first step
     it ends at once.
     """
-    (folder / STOP).touch()
+    job = job_of(folder)
+    job.cancel()
     if read(folder).stage == "starting":
-        process.terminate(folder, LOCK)
+        job.terminate()
 
 
-def try_on(folder: Path, name: str, held_out: HeldOut) -> detection.Job:
+def try_on(folder: Path, name: str, held_out: HeldOut) -> detection.Detection:
     """Run the training's detector, in the background, on images it was not trained with."""
-    ids = None if held_out.ids is None else list(held_out.ids)
+    ids = None if held_out.ids is None else tuple(held_out.ids)
     return detection.start(
         f"{name} on {held_out.words}", str(folder), held_out.data, split=held_out.split, ids=ids
     )
 
 
-def tried(folder: Path) -> detection.Job | None:
+def tried(folder: Path) -> detection.Detection | None:
     """The newest detection with this training's weights as they are now, asked for by `try_on` or on the page
     Detect.
     """
@@ -138,34 +196,40 @@ def tried(folder: Path) -> detection.Job | None:
     return next((job for job in detection.jobs() if job.model == str(folder) and job.started >= made), None)
 
 
+def _notes(folder: Path) -> tuple[str, ...]:
+    try:
+        return tuple(json.loads((folder / "start.json").read_text(encoding="utf-8")).get("notes", ()))
+    except (OSError, ValueError):
+        return ()  # not written yet
+
+
 def read(folder: Path) -> Training:
     """How the training in this folder stands, whichever process runs it."""
-    told = _told(folder)
     # The lock is looked at before the state: a training writes its end before it lets go.
-    lives = process.alive(folder, told.get("started", 0.0))
-    state, told = training_state(folder), _told(folder)
-    step = max(state.get("step") or 0, told.get("step") or 0) if lives else state.get("step") or 0
+    lives = job_of(folder).alive
+    state, job = training_state(folder), job_of(folder)
+    step = max(state.get("step") or 0, job.step) if lives else state.get("step") or 0
     common = {
         "step": step,
-        "steps": told.get("steps") or state.get("steps") or 0,
-        "figures": told.get("figures") or state.get("figures") or {},
+        "steps": job.steps or state.get("steps") or 0,
+        "figures": job.figures or state.get("figures") or {},
         "best": state.get("best"),
         "begun": _begun(folder),
+        "phase": job.phase,
+        "notes": _notes(folder),
     }
-    if lives and state.get("state") == "done" and not {"started", "step"} & told.keys():
+    if lives and state.get("state") == "done" and not (job.started or job.step):
         lives = False  # its process only has to end yet
     if lives:
-        stage = "stopping" if (folder / STOP).exists() else "running" if told.get("step") else "starting"
-        return Training(
-            folder, stage, rate=told.get("rate", 0.0), seconds_left=told.get("seconds_left"), **common
-        )
-    if told.get("error"):
-        return Training(folder, "failed", error=told["error"], file=told.get("file", ""), **common)
+        stage = "stopping" if job.stop_requested else "running" if job.step else "starting"
+        return Training(folder, stage, rate=job.rate, seconds_left=job.seconds_left, **common)
+    if job.error:
+        return Training(folder, "failed", error=job.error, file=job.file, **common)
     if state.get("state") == "failed":
         return Training(folder, "failed", error=state.get("error", ""), **common)
     if state.get("state") in ("done", "stopped"):
         return Training(folder, state["state"], **common)
-    return Training(folder, "stopped" if (folder / STOP).exists() else "interrupted", **common)
+    return Training(folder, "stopped" if job.stop_requested else "interrupted", **common)
 
 
 def trainings() -> list[Training]:
@@ -225,22 +289,23 @@ def run_training(
     from analysis.metrics.validation import average_precision
 
     folder.mkdir(parents=True, exist_ok=True)
+    job = TrainJob(folder=folder, stage="running")
     try:
-        lock = WorkerLock(folder, LOCK)
+        lock = WorkerLock(folder, TrainJob.LOCK)
     except RunError:
         raise RunError(
             "another process trains in this folder; wait for it, stop it, or name another folder.",
             path=folder,
         ) from None
-    told = 0.0
+    written = 0.0
 
-    def tell(p: TrainProgress) -> None:
-        nonlocal told
-        if time.monotonic() - told > TELL:
-            told = time.monotonic()
-            _tell(
-                folder,
-                step=p.step,
+    def note(p: TrainProgress) -> None:
+        nonlocal written
+        if time.monotonic() - written > STEP:
+            written = time.monotonic()
+            job.save(
+                step=0 if p.phase else p.step,
+                phase=f"{p.phase}: {p.step:,} of {p.steps:,}" if p.phase else "",
                 steps=p.steps,
                 rate=p.images_per_second,
                 seconds_left=p.seconds_left,
@@ -249,47 +314,29 @@ def run_training(
         if progress is not None:
             progress(p)
 
-    def wished() -> bool:
-        return (should_stop is not None and should_stop()) or (folder / STOP).exists()
+    def stop_requested() -> bool:
+        return (should_stop is not None and should_stop()) or job.stop_requested
 
     try:
-        (folder / STOP).unlink(missing_ok=True)
-        _tell(folder)
-        train_by(recipe, folder, progress=tell, should_stop=wished, validate=average_precision, resume=resume)
-        _tell(folder)
+        (folder / TrainJob.STOP).unlink(missing_ok=True)
+        job.save()
+        train_by(
+            recipe,
+            folder,
+            progress=note,
+            should_stop=stop_requested,
+            validate=average_precision,
+            resume=resume,
+        )
+        job.save()
     except BoxscopeError as error:
-        if not isinstance(
-            error, RunError
-        ):  # the wrong command in the right folder: the training in it stays as it is
-            _tell(folder, error=error.message, file=error.path or "")
+        # A RunError is the wrong command in the right folder: the training in it stays as it is.
+        if not isinstance(error, RunError):
+            job.save(error=error.message, file=error.path or "")
         raise
     except Exception as error:
-        _tell(folder, error=process.sentence(error, "The training", folder))
+        job.save(error=process.sentence(error, job.WHAT, folder))
         raise
     finally:
         lock.release()
     return folder
-
-
-def say_failed(folder: Path, error: BoxscopeError) -> None:
-    """Why the training in this folder went no further, for pages."""
-    told = _told(folder)
-    _tell(
-        folder,
-        **{k: v for k, v in told.items() if k != "started"}
-        | {"error": error.message, "file": error.path or "", "written": time.time()},
-    )
-
-
-def _tell(folder: Path, **words: Any) -> None:
-    """`started` is said by who starts a process, and no more once that holds its lock: from then on the lock
-    tells whether it lives.
-    """
-    write_atomically(folder / PROGRESS, json.dumps({"written": time.time()} | words).encode())
-
-
-def _told(folder: Path) -> dict[str, Any]:
-    try:
-        return json.loads((folder / PROGRESS).read_bytes())
-    except (OSError, ValueError):
-        return {}

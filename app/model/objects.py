@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from analysis.matching.match import CORRECT, DUPLICATE, IGNORED, UNLABELLED, WRONG
+from analysis.drawing.style import shown_score
+from analysis.matching.matches import Verdict
 from detector.core import FLAGS
 
 ORDER = ("missed", "wrong", "duplicate", "correct", "unjudged", "ignored")
-_OF_KIND = {
-    CORRECT: "correct",
-    WRONG: "wrong",
-    DUPLICATE: "duplicate",
-    IGNORED: "ignored",
-    UNLABELLED: "unjudged",
-}
 
 
 @dataclass(frozen=True)
@@ -73,7 +66,7 @@ def rows_of(s: Any, i: int) -> list[Row]:
         x1, y1, x2, y2 = (float(v) for v in d.xyxy[k])
         out.append(
             Row(
-                _OF_KIND[int(m.det_kind[k])],
+                Verdict(m.det_kind[k]).word,
                 names[d.class_ids[k]],
                 float(d.scores[k]),
                 float(m.det_iou[k]) if j >= 0 else np.nan,
@@ -105,18 +98,6 @@ def rows_of(s: Any, i: int) -> list[Row]:
             )
         )
     return sorted(out, key=lambda r: (ORDER.index(r.verdict), -np.nan_to_num(r.score), r.name))
-
-
-def shown_score(score: float, threshold: float) -> float:
-    """Two digits that never seem to pass a threshold the score misses: 0.497 is 0.49 under 0.50, and 0.50
-    elsewhere.
-    """
-    rounded = round(score, 2)
-    return (
-        math.floor(score * 100) / 100
-        if np.float32(score) < np.float32(threshold) <= np.float32(rounded)
-        else rounded
-    )
 
 
 def _flags(table: Any, j: int) -> str:
@@ -223,7 +204,7 @@ def rivals(s: Any, i: int, row: Row, most: int = 4) -> list[dict[str, Any]]:
             "verdict": (
                 "below the threshold"
                 if d.scores[first + k] < s.class_thresholds[d.class_ids[first + k]]
-                else _OF_KIND[int(s.matches.det_kind[first + k])]
+                else Verdict(s.matches.det_kind[first + k]).word
             ),
         }
         for k in best[:most]

@@ -142,4 +142,4 @@ def asked_of(s: Any, i: int, row: objects.Row) -> Asked:
             "score": float(found.scores[row.det]),
             "anchor_id": anchor,
         }
-    return Asked(arguments, class_id, {"unjudged": "unlabelled"}.get(row.verdict, row.verdict))
+    return Asked(arguments, class_id, row.verdict)

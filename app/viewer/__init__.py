@@ -11,9 +11,9 @@ from functools import cache
 from typing import Any
 
 from analysis.drawing.style import GREY, STROKES
+from analysis.matching.matches import Verdict
 from detector.paths import ROOT
 
-VERDICTS = ("correct", "wrong", "missed", "duplicate", "ignored", "found")
 HERE = ROOT / "app" / "viewer"
 
 
@@ -23,8 +23,7 @@ def nothing() -> None:
 
 def colours() -> str:
     """The verdicts' colours as CSS variables; they stand in one place, `analysis.drawing.style`."""
-    unjudged = STROKES["unlabelled"].colour
-    pairs = {"grey": GREY, "below": GREY, "unjudged": unjudged} | {v: STROKES[v].colour for v in VERDICTS}
+    pairs = {"grey": GREY} | {v.word: STROKES[v.word].colour for v in Verdict}
     return ":host, .boxscope { " + " ".join(f"--{name}: {colour};" for name, colour in pairs.items()) + " }"
 
 

@@ -2,7 +2,7 @@
 // Plain functions; each component's module is this text followed by its own.
 
 const SVG = "http://www.w3.org/2000/svg";
-// The verdict of each detection kind, in the order of analysis.matching.matches.KIND_NAMES.
+// The verdict of each detection kind, by number: analysis.matching.matches.MATCHED.
 const KIND_VERDICT = ["wrong", "correct", "duplicate", "ignored", "unjudged"];
 const TERM = {
   correct: "correct (true positive)", wrong: "wrong (false positive)", missed: "missed (false negative)",
@@ -76,9 +76,11 @@ function mark(verdict, size = 12) {
   if (MARK[name]) node.append(svg("path", { d: MARK[name] }));
   return node;
 }
-// Two digits that never seem to pass a threshold the score misses.
+// Two digits on the side of the threshold where the score is: `shown_score` of analysis/drawing/style.py.
 function shownScore(score, threshold) {
-  return (score < threshold && Math.round(score * 100) / 100 >= threshold ? Math.floor(score * 100) / 100 : score).toFixed(2);
+  const rounded = Math.round(score * 100) / 100, passes = Math.fround(score) >= Math.fround(threshold);
+  if (passes === (Math.fround(rounded) >= Math.fround(threshold))) return rounded.toFixed(2);
+  return (rounded + (passes ? 0.01 : -0.01)).toFixed(2);
 }
 const percent = (a, b) => (b ? ((100 * a) / b).toFixed(1) + "\u202f%" : "–");
 const whole = (n) => Math.round(n).toLocaleString("en-US");

@@ -13,14 +13,13 @@ _PATHS = {
     "missed": '<circle cx="6" cy="6" r="3.4"/>',
     "duplicate": '<circle cx="6" cy="6" r="1.4"/>',
     "ignored": '<circle cx="6" cy="6" r="1.4"/>',
-    "unlabelled": '<rect x="3.2" y="3.2" width="5.6" height="5.6"/>',
+    "unjudged": '<rect x="3.2" y="3.2" width="5.6" height="5.6"/>',
 }
 
 
 @cache
 def mark_uri(verdict: str) -> str:
     """A data URI of the mark in its colour; "unjudged" is a plain prediction."""
-    verdict = "unlabelled" if verdict == "unjudged" else verdict
     colour = STROKES[verdict].colour
     svg = (
         '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 12 12" width="16" height="16" fill="none"'

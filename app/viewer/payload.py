@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from analysis.matching.match import Matches, counts
+from analysis.matching.counts import counts
+from analysis.matching.matches import Matches
 from app.files.pictures import name_of
 from detector.core import FLAGS
 

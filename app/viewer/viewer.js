@@ -192,7 +192,7 @@ class BoxViewer {
 
   labelText(item) {
     const name = this.className(item.cls);
-    return item.side === "det" ? `${name} ${shownScore(this.dets.score[item.index], this.threshold)}` : name;
+    return item.side === "det" ? `${name} ${shownScore(this.dets.score[item.index], cutOf(this.dets, item.index, this.threshold))}` : name;
   }
 
   // A label never covers the centre of another object nor another label; where no place is left, the mark

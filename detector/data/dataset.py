@@ -311,7 +311,13 @@ class Dataset:
             width, height = (max(1, int(np.ceil(v))) for v in far[2:])
         flags = {flag: getattr(t, flag)[rows] for flag in FLAGS}
         return Annotations(
-            t.xyxy[rows], t.class_ids[rows], (width, height), ids=t.ids[rows], area=t.area[rows], **flags
+            t.xyxy[rows],
+            t.class_ids[rows],
+            (width, height),
+            ids=t.ids[rows],
+            area=t.area[rows],
+            class_map=self.class_map,
+            **flags,
         )
 
     def subset(self, which: Iterable[str] | np.ndarray, name: str | None = None) -> Dataset:

@@ -9,7 +9,7 @@ import io
 import os
 import tempfile
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +40,8 @@ def export_tflite(
     *,
     precision: str = "float32",
     form: str = "detections",
-    nms: str = "fast",
+    nms: str | None = None,
+    thresholds: Mapping[str, float] | None = None,
     images: Sequence[np.ndarray] | None = None,
     max_detections: int = 100,
     score_threshold: float | None = None,
@@ -57,24 +58,29 @@ def export_tflite(
         form: "detections": the TFLite_Detection_PostProcess operation gives boxes [1, N, 4] normalised yxyx,
             classes [1, N] from 0, scores [1, N] and count [1], in this order. "raw": decoded boxes [1, A, 4]
             and scores [1, A, K] of every anchor.
-        nms: of the operation. "fast": each anchor has its best class, and anchors suppress each other
-            whatever their class; the Object Detection API's default. "per_class": as the network itself does
-            it; LiteRT 2.3 on exactly two threads then loses detections of some classes (measured; 1, 3 and
-            more are right).
+        nms: of the operation. None is "per_class", as the network itself does it, or "fast" for a network of one
+            class, where both give the same. "fast": each anchor has its best class, and anchors suppress each
+            other whatever their class, the Object Detection API's default; on a network of six classes it cost
+            a third of the average precision (.347 to .228, measured). LiteRT 2.3 on exactly two threads loses
+            detections of some classes with "per_class" (measured; 1, 3 and more are right): the file's own
+            description says so.
+        thresholds: confidence by class name, kept in the file's metadata for the program that shows the boxes.
         images: for int8: RGB uint8 pictures like those it will see, about a hundred; they set the number
             ranges.
         max_detections: N; TFLite's operation keeps up to 100 of one class.
         score_threshold: of the operation; the detector's own without it.
 
     Raises:
-        ConfigError: an unknown precision, form or nms, or int8 without pictures.
+        ConfigError: an unknown precision, form or nms, int8 without images, or a threshold of no class.
         RunError: the file is there already. UnavailableError: Keras does not run on TensorFlow.
         ModelError: the conversion failed or left the weights behind.
     """
     import keras
 
     out = Path(out)
+    nms = nms or ("fast" if detector.config.num_classes == 1 else "per_class")
     _check(out, precision, form, nms, images)
+    _check_thresholds(thresholds, detector.info.class_map.names)
     if keras.backend.backend() != "tensorflow":
         raise UnavailableError(
             f"Exporting needs Keras on TensorFlow, it runs on {keras.backend.backend()}; set"
@@ -104,6 +110,10 @@ def export_tflite(
     if precision == "int8":
         mean, std = (0.0,), (1.0,)
     own: dict[str, Any] = {"resize": "legacy"}
+    if thresholds:
+        own["thresholds"] = {name: float(value) for name, value in thresholds.items()}
+    if form == "detections" and nms == "per_class":
+        own["threads"] = "1, or 3 and more: LiteRT on exactly two loses detections of per-class NMS"
     if form == "raw":
         own["postprocess"] = dataclasses.asdict(detector.config.postprocess)
     content = with_metadata(
@@ -130,6 +140,16 @@ def _check(out: Path, precision: str, form: str, nms: str, images: Sequence[np.n
         raise RunError(
             "expected a new file to export to, there is one already; remove it or name another.", path=out
         )
+
+
+def _check_thresholds(thresholds: Mapping[str, float] | None, names: Sequence[str]) -> None:
+    for name, value in (thresholds or {}).items():
+        if name not in names:
+            raise ConfigError(
+                f"thresholds: expected classes of the detector ({', '.join(names)}), got {name!r}."
+            )
+        if not 0 <= value <= 1:
+            raise ConfigError(f"thresholds: {name}: expected a number from 0 to 1, got {value!r}.")
 
 
 def _convert(

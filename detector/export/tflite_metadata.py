@@ -80,6 +80,11 @@ def _told(own: Mapping[str, Any]) -> str:
             "; trained with bilinear resizing that samples at multiples of the step"
             " (tf.compat.v1.image.resize_bilinear), not at pixel centres"
         )
+    if own.get("threads"):
+        words += f"; threads: {own['threads']}"
+    if own.get("thresholds"):
+        pairs = ", ".join(f"{name} {value:g}" for name, value in own["thresholds"].items())
+        words += f"; confidence thresholds: {pairs}"
     return words + "."
 
 

@@ -120,7 +120,10 @@ class FakeDetector:
 
     def detect(self, images: Sequence[np.ndarray]) -> list[Detections]:
         check_images(images)
-        return [self._detections(self._index.find(image), _size(image)) for image in images]
+        return [
+            self._detections(self._index.find(image), _size(image)).named(self.info.class_map)
+            for image in images
+        ]
 
     def detect_samples(self, sample_ids: Iterable[str]) -> list[Detections]:
         """The answers for samples by id, without reading their pixels where the data set states their size.

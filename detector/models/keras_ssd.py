@@ -155,7 +155,7 @@ class KerasSSD(SSDGradients):
         Raises:
             ModelError: the network's answers are not finite numbers.
         """
-        return self._each(images, self._detections)
+        return [found.named(self.info.class_map) for found in self._each(images, self._detections)]
 
     def candidates(self, images: Sequence[np.ndarray]) -> list[Candidates]:
         """Every anchor's decoded box, class scores and logits, one column a class, with anchors and

@@ -101,7 +101,10 @@ class PredictionsDetector:
 
     def detect(self, images: Sequence[np.ndarray]) -> list[Detections]:
         check_images(images)
-        return [self._answer(self._index.find(image), (image.shape[1], image.shape[0])) for image in images]
+        return [
+            self._answer(self._index.find(image), (image.shape[1], image.shape[0])).named(self.info.class_map)
+            for image in images
+        ]
 
     def detect_samples(self, sample_ids: Iterable[str]) -> list[Detections]:
         """The answers for samples by id, without reading their pixels where the data set states their size.

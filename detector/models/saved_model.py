@@ -150,7 +150,10 @@ class SavedModelDetector:
 
     def detect(self, images: Sequence[np.ndarray]) -> list[Detections]:
         check_images(images)
-        return [self._detections(out, _size(image)) for image, out in zip(images, self._run(images, NEEDED))]
+        return [
+            self._detections(out, _size(image)).named(self.info.class_map)
+            for image, out in zip(images, self._run(images, NEEDED))
+        ]
 
     def candidates(self, images: Sequence[np.ndarray]) -> list[Candidates]:
         """The rows of raw_detection_boxes and raw_detection_scores, one column a class of the label map.

@@ -127,7 +127,10 @@ class SlidingWindow(SlidingGradients):
 
     def detect(self, images: Sequence[np.ndarray]) -> list[Detections]:
         check_images(images)
-        return [windows_to_detections(self._candidates(image), self.settings) for image in images]
+        return [
+            windows_to_detections(self._candidates(image), self.settings).named(self.info.class_map)
+            for image in images
+        ]
 
     def windows(self, images: Sequence[np.ndarray]) -> list[FoundWindows]:
         """The detections before clipping, see `FoundWindows`."""

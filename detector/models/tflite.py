@@ -171,7 +171,12 @@ class TFLiteDetector:
 
     def detect(self, images: Sequence[np.ndarray]) -> list[Detections]:
         check_images(images)
-        return [self._detected(self._stretched(image), (image.shape[1], image.shape[0])) for image in images]
+        return [
+            self._detected(self._stretched(image), (image.shape[1], image.shape[0])).named(
+                self.info.class_map
+            )
+            for image in images
+        ]
 
     def candidates(self, images: Sequence[np.ndarray]) -> list[Candidates]:
         """What went into the file's post-processing: decoded boxes, class scores, anchors.

@@ -160,7 +160,10 @@ class TwoHeadDetector(TwoHeadGradients):
 
     def detect(self, images: Sequence[np.ndarray]) -> list[Detections]:
         """The box of each image with its `top_k` classes, best first."""
-        return [replay(found, self.postprocess_settings) for found in self.candidates(images)]
+        return [
+            replay(found, self.postprocess_settings).named(self.info.class_map)
+            for found in self.candidates(images)
+        ]
 
     def resized(self, image: np.ndarray) -> np.ndarray:
         """The picture as the network takes it, see `detector.core.Staged`."""

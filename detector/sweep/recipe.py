@@ -54,6 +54,8 @@ class SweepRecipe(Config):
         pruning: "median" ends a trial whose figure lies below the median of the others at the same step,
             "none" never.
         startup_trials: trials before anything is pruned; prune_after: steps before a trial may be pruned.
+        starts: backbone name to its starting weights, where backbones are searched over: a `start` that fits one
+            of them fits no other.
         seed: of the sampler (TPE).
     """
 
@@ -66,6 +68,7 @@ class SweepRecipe(Config):
     pruning: Literal["median", "none"] = "median"
     startup_trials: int = Field(default=4, ge=1)
     prune_after: int = Field(default=0, ge=0)
+    starts: dict[str, str] = Field(default_factory=dict)
     seed: int = Field(default=0, ge=0)
 
     @field_validator("search")
@@ -85,6 +88,25 @@ class SweepRecipe(Config):
             ConfigError: it cannot be read, or is no two-head recipe.
         """
         return applied(TwoHeadRecipe.from_file(self.recipe), self.set)
+
+    def trial(self, base: TwoHeadRecipe, values: Mapping[str, Any]) -> TwoHeadRecipe:
+        """The recipe of one trial: the base with these values, started from the weights of its backbone."""
+        recipe = applied(base, values)
+        return recipe.with_(start=self.starts.get(recipe.backbone, recipe.start))
+
+    def refuse_one_start_for_several_backbones(self) -> None:
+        """Raises:
+        ConfigError: backbones are searched over and `start` is a file, which fits one of them at most.
+        """
+        backbones = self.search.get("backbone", [])
+        without = [name for name in backbones if isinstance(name, str) and name not in self.starts]
+        start = self.base().start
+        if without and len(backbones) > 1 and start not in ("none", "imagenet"):
+            raise ConfigError(
+                f"search: backbone: start is {start}, weights of one backbone, and {', '.join(without)} would start"
+                " from them; set start to imagenet or none, or name a file for each under starts"
+                f" (starts: {{{without[0]}: FILE}})."
+            )
 
 
 def load_sweep(path: str | Path) -> SweepRecipe:

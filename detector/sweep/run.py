@@ -12,7 +12,7 @@ from detector.data.dataset import Dataset
 from detector.errors import ConfigError, ModelError, RunError
 from detector.locks import FileLock, locked
 from detector.paths import data_dir, write_atomically
-from detector.sweep.recipe import SweepRecipe, applied, as_wanted, coded, current, load_sweep
+from detector.sweep.recipe import SweepRecipe, as_wanted, coded, current, load_sweep
 from detector.sweep.state import (
     SweepState,
     TrialState,
@@ -165,7 +165,7 @@ def _run_trial(
 
     pruned: list[bool] = []
     try:
-        recipe = applied(
+        recipe = sweep.trial(
             base, {k: as_wanted(v, current(base, k)) for k, v in params_of(trial.params, sweep).items()}
         )
         recipe = recipe.with_(name=f"{sweep.name} {trial.number}")
@@ -272,10 +272,11 @@ def prepare(sweep: SweepRecipe, folder: str | Path) -> SweepRecipe:
     trials.
 
     Raises:
-        RunError: another sweep lies there.
+        RunError: another sweep lies there. ConfigError: one file of weights for several backbones.
     """
     import yaml
 
+    sweep.refuse_one_start_for_several_backbones()
     folder = Path(folder)
     path, base_path = folder / "sweep.yaml", folder / BASE
     folder.mkdir(parents=True, exist_ok=True)

@@ -64,10 +64,11 @@ def material(recipe: Any) -> TrainingPreview:
 
 
 def _ssd(recipe: Any) -> TrainingPreview:
-    from detector.training.common.batches import check_training_set
+    from detector.training.common.batches import check_training_set, usable_boxes
+    from detector.training.common.material import refuse_shared
     from detector.training.ssd.training import load_splits
 
-    chosen, validation = load_splits(recipe)
+    chosen, validation, splits = load_splits(recipe)
     classes = len(chosen.class_map)
     if recipe.num_classes not in (None, classes):
         raise ConfigError(
@@ -92,11 +93,14 @@ def _ssd(recipe: Any) -> TrainingPreview:
         _epochs(recipe, len(found.rows)),
     ]
     if validation is not None:
-        judged = check_training_set(validation, classes, "validate")
-        words.append(f"{len(judged.rows):,} images with {judged.objects:,} objects to validate on")
+        refuse_shared(chosen, validation)
+        objects = int((usable_boxes(validation) & ~validation.objects.crowd).sum())
+        words.append(f"{int(validation.labelled.sum()):,} images with {objects:,} objects to validate on")
     if left_out:
         words.append("left out: " + ", ".join(left_out))
-    return _split_material(recipe, words, chosen, validation, len(found.rows))
+    words += splits.notes
+    asked = recipe.with_(train_split=splits.train, val_split=splits.validation)
+    return _split_material(asked, words, chosen, validation, len(found.rows))
 
 
 def _two_head(recipe: Any) -> TrainingPreview:
@@ -112,13 +116,15 @@ def _two_head(recipe: Any) -> TrainingPreview:
         words.append(f"{len(judged):,} held out to judge by")
     if split.left_out:
         words.append("left out: " + ", ".join(f"{count:,} {what}" for what, count in split.left_out.items()))
+    words += split.notes
     own = split.validation if split.validation is not split.dataset else None
     drawn = (
         []
         if own is not None or not judged
         else [HeldOut(recipe.data, None, tuple(judged), f"the {len(judged):,} pictures held out")]
     )
-    return _split_material(recipe, words, split.dataset, own, len(trained), drawn)
+    asked = recipe.with_(train_split=split.train_split)
+    return _split_material(asked, words, split.dataset, own, len(trained), drawn)
 
 
 def _split_material(

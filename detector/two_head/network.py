@@ -16,6 +16,7 @@ import numpy as np
 from keras import ops
 
 from detector.errors import ModelError
+from detector.ssd.imagenet import imagenet_backbone
 from detector.ssd.weights import load_arrays
 from detector.two_head.config import TwoHeadConfig
 
@@ -89,8 +90,13 @@ def make_backbone(config: TwoHeadConfig, pixels: Any = None, weights: str | None
         options["alpha"] = config.alpha
     if config.backbone.startswith("MobileNetV3"):
         options["include_preprocessing"] = False
+    build = getattr(keras.applications, config.backbone)
+    if weights == "imagenet":
+        return imagenet_backbone(
+            build, config.backbone, **{k: v for k, v in options.items() if k != "weights"}
+        )
     try:
-        return getattr(keras.applications, config.backbone)(**options)
+        return build(**options)
     except (OSError, ValueError) as error:
         first = (str(error).splitlines() or [repr(error)])[0]
         width, height = config.input_size
@@ -106,9 +112,8 @@ def _normalised(pixels: Any, rule: str) -> Any:
         return ops.flip(pixels, axis=-1) - np.float32(CAFFE_MEANS)
     if rule == "deviations":
         # keras.applications' EfficientNet divides by 255 itself; what it adds to that differs between its
-        # fresh and its
-        # pretrained form, so that part stays as it is when fresh, which is nothing, and the rule is applied
-        # here.
+        # fresh and its pretrained form. That part stays as it is when fresh, which is nothing, and the rule
+        # is applied here.
         return (pixels - 255 * np.float32(MEANS)) / np.float32(DEVIATIONS)
     return pixels
 

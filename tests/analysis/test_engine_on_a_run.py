@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analysis.matching.match import counts, match
+from analysis.matching.counts import counts
+from analysis.matching.match import match
 from analysis.metrics.evaluate import evaluate
 from analysis.metrics.pycocotools_check import parity
 from analysis.metrics.voc import evaluate_voc

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import analysis
-from analysis.matching.match import counts, match_run
+from analysis.matching.counts import counts
+from analysis.matching.match import match_run
 from analysis.metrics.evaluate import evaluate
 from analysis.metrics.voc import evaluate_voc
 from analysis.mistakes.confusion import Confusions

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.matching.match import match_run, verdicts
 from analysis.queries import (
     find_images_with_classes,
     images_with_classes,
@@ -15,7 +14,6 @@ from analysis.queries import (
     size_mask,
     with_flag,
     with_size,
-    with_verdict,
 )
 from detector.core import ClassMap
 from detector.data.dataset import Dataset, ObjectTable
@@ -145,12 +143,7 @@ def test_filters_compose():
     assert with_size(run, "medium").tolist() == [True, False, False]
     assert with_size(run, "large").tolist() == [False, True, False]  # 9216 = 96 x 96 to the pixel
     assert with_flag(run, "truncated").tolist() == [True, False, False]
-    v = verdicts(match_run(run), 0.5)
-    assert with_verdict(run, v, "missed").tolist() == [True, True, True]
-    assert with_verdict(run, v, "wrong").tolist() == [False, False, True]
-    assert (with_verdict(run, v, "correct") & with_flag(run, "truncated")).tolist() == [True, False, False]
     for call, words in (
-        (lambda: with_verdict(run, v, "bad"), "verdict"),
         (lambda: with_size(run, "huge"), "size"),
         (lambda: with_flag(run, "x"), "flag"),
     ):
@@ -162,3 +155,12 @@ def test_area_as_stated_wins_over_the_box():
     table = ObjectTable.build([0, 0], [[0, 0, 50, 40]] * 2, [0, 0], area=[900, np.nan])
     assert object_areas(table).tolist() == [900, 2000]
     assert size_mask(object_areas(table), "small").tolist() == [True, False]
+
+
+def test_a_size_holds_its_lower_bound_and_not_its_upper_one():
+    areas = np.array([0, 1023.9, 1024, 9215.9, 9216])
+    assert [size_mask(areas, s).tolist() for s in ("small", "medium", "large")] == [
+        [True, True, False, False, False],
+        [False, False, True, True, False],
+        [False, False, False, False, True],
+    ]

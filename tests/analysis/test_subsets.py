@@ -7,7 +7,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from analysis.matching.match import counts, image_counts, match_columns
+from analysis.matching.counts import counts, image_counts
+from analysis.matching.match import match_columns
 from analysis.runs.tables import DetectionTable
 from analysis.subsets import images_showing, narrow
 from detector.core import ClassMap

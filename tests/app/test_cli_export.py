@@ -42,6 +42,25 @@ def test_pictures_that_set_the_ranges_are_spread_over_the_set(pictures):
         pick_pictures(data.subset([]))
 
 
+def test_an_image_that_cannot_be_read_is_left_out_of_the_ranges_and_named(pictures, tmp_path):
+    import shutil
+    from pathlib import Path
+
+    from app.jobs.exports import pick_pictures
+    from detector import load_dataset
+
+    data = load_dataset(shutil.copytree(Path(pictures).parent, tmp_path / "copy") / Path(pictures).name)
+    broken = Path(data.files[1])
+    broken.write_bytes(broken.read_bytes()[:60])
+    said = []
+    assert len(pick_pictures(data, say=said.append)) == 2
+    assert len(said) == 1 and "number ranges from 2 of 3 images" in said[0] and broken.name in said[0]
+    for file in data.files:
+        Path(file).write_bytes(b"")
+    with pytest.raises(InputError, match="none of 3 can be read"):
+        pick_pictures(data)
+
+
 @pytest.mark.slow
 def test_a_written_tflite_finds_what_the_network_finds(tmp_path):
     import numpy as np

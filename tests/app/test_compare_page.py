@@ -91,7 +91,7 @@ def test_the_page_shows_both_pictures_of_a_flip(app, tiny_run):
         and data["selected"] == {"side": "truth", "index": 1}
         and data["dets"]["cuts"] == [0.25, 0.25]
     )
-    assert any("missed; a fitting box has 0.30, under the threshold" in m.value for m in at.markdown)
+    assert any("missed; a fitting box has 0.30, below the threshold" in m.value for m in at.markdown)
 
 
 @pytest.mark.parametrize("way", ["Stricter NMS", "Another IoU", "Another run"])

@@ -65,7 +65,7 @@ def test_many_pictures_are_read_only_when_asked(app, tiny_run, pictures, monkeyp
     at = app(PAGE, part="Findings")
     no_trouble(at)
     assert "copy" not in " ".join(kinds(at))
-    next(b for b in at.button if b.label == "Read 4 pictures").click().run()
+    next(b for b in at.button if b.label == "Read 4 images").click().run()
     for _ in range(300):  # a thread reads them; the page looks again every second, here as fast as it can
         no_trouble(at)
         if "copies labelled differently" in kinds(at):
@@ -87,16 +87,16 @@ def test_reading_can_be_stopped_and_asked_for_again(app, tiny_run, monkeypatch):
     monkeypatch.setattr("app.views.data.picture_scan.AT_ONCE", 3)
     monkeypatch.setattr("app.views.data.picture_scan.look_at_pictures", slow)
     at = app(PAGE, part="Findings")
-    next(b for b in at.button if b.label == "Read 4 pictures").click().run()
+    next(b for b in at.button if b.label == "Read 4 images").click().run()
     no_trouble(at)
     at.button(key="look_cancel").click().run()
     for _ in range(300):
-        if any(b.label == "Read 4 pictures" for b in at.button):
+        if any(b.label == "Read 4 images" for b in at.button):
             break
         time.sleep(0.2)
         at.run()
     no_trouble(at)
-    assert seen == [4] and any(b.label == "Read 4 pictures" for b in at.button)
+    assert seen == [4] and any(b.label == "Read 4 images" for b in at.button)
 
 
 def test_reach_follows_the_network_and_its_input(app, tiny_run):
@@ -157,7 +157,7 @@ def test_a_run_whose_files_changed_shows_what_it_remembers(tiny_run, pictures):
 
 
 def test_what_a_finding_shows(pictures):
-    from analysis.datasets.doctor import Finding, Place
+    from analysis.datasets.findings import Finding, Place
 
     dataset = load_dataset(pictures / "instances.json")
     pair = Finding("labelled twice", "warning", 1, "", "", (Place("", "", None, (0,), (0, 1)),))

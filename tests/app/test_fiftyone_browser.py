@@ -61,7 +61,7 @@ def test_pushed_from_the_page_tagged_there_and_brought_home(alone, stopped_after
     name = page.locator("[data-testid=stAlert] strong").inner_text()
     assert in_fiftyone(TAG, name) == "4 7"
 
-    page.get_by_role("button", name="Bring home what was changed there").click()
+    page.get_by_role("button", name="Pull changes from FiftyOne").click()
     page.get_by_text("1 tag must-detect").wait_for(timeout=60_000)
     page.get_by_text("this run: 1 kept").wait_for()
     assert not page.locator("[data-testid=stException]").count()

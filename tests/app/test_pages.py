@@ -17,6 +17,8 @@ PAGES = [
     "views/mistakes/page.py",
     "views/thresholds/page.py",
     "views/compare/page.py",
+    "views/groups/page.py",
+    "views/labels/page.py",
     "views/data/page.py",
     "views/detect/page.py",
     "views/fiftyone/page.py",

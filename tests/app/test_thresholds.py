@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analysis.matching.match import counts, match_run
+from analysis.matching.counts import counts
+from analysis.matching.match import match_run
 from analysis.metrics.evaluate import evaluate
 from analysis.runs.store import open_run
 from analysis.thresholds import curves as rules

@@ -119,14 +119,13 @@ def test_a_training_in_every_state(app, tiny_run, boxscope_home, state, words, b
         more = {"best": {"figure": "AP", "value": 0.25, "step": 20}, "figures": {"AP": 0.125, "AP50": 0.5}}
     folder = folder_in(boxscope_home, "mine", state, 40 if state == "done" else 20, **more)
     if state == "done":
-        done = exports.Export(
-            str(folder.path),
-            "float16",
-            "done",
-            str(folder.path / "exports" / "float16" / "mine-float16.tflite"),
-        ).save()
+        place = folder.path / "exports"
+        written = str(place / "float16" / "mine-float16.tflite")
+        done = exports.Export(folder=place / "float16", form="float16", stage="done", file=written).save()
         (done.folder / "mine-float16.tflite").write_bytes(b"0" * 2**20)
-        exports.Export(str(folder.path), "int8", "failed", error="int8: expected pictures.").save()
+        exports.Export(
+            folder=place / "int8", form="int8", stage="failed", error="int8: expected pictures."
+        ).save()
     at = app("views/train/page.py")
     assert not at.exception
     texts = [p.proto.text for p in at.get("progress")] + [
@@ -167,7 +166,7 @@ def test_a_sweep_is_set_up_and_started(app, tiny_run, boxscope_home, monkeypatch
     from detector.sweep.recipe import load_sweep
 
     data, spawned = one_object_each(boxscope_home / "cars"), []
-    monkeypatch.setattr(process, "spawn", lambda module, argument, folder: spawned.append((module, argument)))
+    monkeypatch.setattr(process, "spawn", lambda target, folder: spawned.append((target, folder)))
     at = app("views/train/page.py")
     at.segmented_control(key="train_view").set_value("Sweeps").run()
     next(b for b in at.button if b.label == "Set one up").click().run()
@@ -193,7 +192,7 @@ def test_a_sweep_is_set_up_and_started(app, tiny_run, boxscope_home, monkeypatch
     at.text_input(key="sweep-name").set_value("My cars").run()
     next(b for b in at.button if b.label == "Start the sweep").click().run()
     folder = boxscope_home / "sweeps" / "my_cars"
-    assert spawned == [("app.jobs.sweep_job", str(folder))]
+    assert spawned == [("app.jobs.sweeps:SweepJob", folder)]
     sweep = load_sweep(folder / "sweep.yaml")
     assert (
         (sweep.name, sweep.trials) == ("My cars", 3)

@@ -16,6 +16,7 @@ from analysis.matching.operating_point import class_thresholds
 from analysis.misses.causes import run_evidence
 from detector.boxes import iou
 from tests.benchmarks.generated import big_run
+from tests.benchmarks.table import row
 from tests.benchmarks.timing import compare, seconds
 
 
@@ -56,6 +57,8 @@ def main() -> int:
         f" {proved * 1e3:.2f} ms a miss"
     )
     print(", ".join(f"{n:,} {cause}" for cause, n in a.counts().items() if n))
+    row("why every object was missed", whole, None, None, 2, at_most=True)
+    row("the same at another threshold, against one by one", moved.b, moved.a, moved.ratio, 3, moved.spread)
     slow = [
         what
         for what, bad in (

@@ -68,7 +68,26 @@ def stored_run(home: Path, images: int = 5000, detections: int = 500_000) -> Non
         writer.finish("done")
 
 
+def end(server: subprocess.Popen) -> None:
+    """End a server and what it started: asked first, made to after five seconds."""
+    for which in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(server.pid, which)
+        except ProcessLookupError:
+            break
+        try:
+            server.wait(5)
+        except subprocess.TimeoutExpired:
+            continue
+    server.wait()
+
+
 def serve(script: str, port: int, home: Path) -> subprocess.Popen:
+    """A Streamlit server that answers, in a process group of its own.
+
+    Raises:
+        SystemExit: it did not start within a minute, or ended; nothing of it is left.
+    """
     process = subprocess.Popen(
         [
             sys.executable,
@@ -92,12 +111,13 @@ def serve(script: str, port: int, home: Path) -> subprocess.Popen:
         start_new_session=True,
     )
     deadline = time.time() + 60
-    while time.time() < deadline:
+    while time.time() < deadline and process.poll() is None:
         try:
             urllib.request.urlopen(f"http://localhost:{port}/_stcore/health", timeout=1).read()
             return process
         except OSError:
             time.sleep(0.2)
+    end(process)
     raise SystemExit("streamlit did not start")
 
 
@@ -153,7 +173,8 @@ def main() -> int:
         stored_run(home)
         (home / "empty.py").write_text(EMPTY)
         try:
-            servers = [serve("app", 8607, home), serve(str(home / "empty.py"), 8608, home)]
+            for script, port in (("app/streamlit_app.py", 8607), (str(home / "empty.py"), 8608)):
+                servers.append(serve(script, port, home))
             with sync_playwright() as driver:
                 browser = driver.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
                 ours, empty = Tab(browser, 8607, ".tile"), Tab(browser, 8608, ".st-key-conf input")
@@ -168,8 +189,7 @@ def main() -> int:
                 browser.close()
         finally:
             for server in servers:
-                os.killpg(server.pid, signal.SIGTERM)
-                server.wait(10)
+                end(server)
     answer = {name: statistics.median(t[0] for t in values) for name, values in times.items()}
     drawn = {name: statistics.median(t[1] for t in values) for name, values in times.items()}
     worst = max(t[0] for t in times["ours"])

@@ -9,7 +9,6 @@ without a promise. Needs /usr/bin/chromium and playwright.
 from __future__ import annotations
 
 import os
-import signal
 import statistics
 import subprocess
 import sys
@@ -17,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.benchmarks.bench_page_answer import EMPTY, Tab, cpu_seconds, serve, stored_run
+from tests.benchmarks.bench_page_answer import EMPTY, Tab, cpu_seconds, end, serve, stored_run
 
 LIMIT_MS = 200
 MOVES = 12
@@ -40,7 +39,7 @@ class Page(Tab):
         self.page.on("websocket", self._socket)
         started = time.perf_counter()
         self.page.goto(f"http://localhost:{port}/{path}")
-        self.page.wait_for_selector(ready, timeout=180_000)
+        self.page.wait_for_selector(ready, timeout=60_000)
         self.opened = time.perf_counter() - started
         self.page.wait_for_timeout(2000)
         self.slider = self.page.locator(".st-key-conf input[type=range]")
@@ -57,7 +56,8 @@ def measure(
     found: dict[str, dict[str, float]] = {}
     (home / "empty.py").write_text(EMPTY)
     try:
-        servers = [serve("app", ports[0], home), serve(str(home / "empty.py"), ports[1], home)]
+        for script, port in zip(("app/streamlit_app.py", str(home / "empty.py")), ports):
+            servers.append(serve(script, port, home))
         with sync_playwright() as driver:
             browser = driver.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
             empty = Tab(browser, ports[1], ".st-key-conf input")
@@ -89,8 +89,7 @@ def measure(
             browser.close()
     finally:
         for server in servers:
-            os.killpg(server.pid, signal.SIGTERM)
-            server.wait(10)
+            end(server)
     return found
 
 

@@ -17,9 +17,10 @@ from analysis.runs.store import DetectionTable, open_run
 from analysis.runs.writer import RunWriter, create_run
 from detector.core import ClassMap, Detections, DetectorInfo
 from detector.data.dataset import Dataset, ObjectTable
+from tests.benchmarks.table import row, scaled
 from tests.benchmarks.timing import compare
 
-IMAGES, EACH, ALLOWED = 5_000, 100, 0.5
+IMAGES, EACH, ALLOWED = scaled(5_000), 100, 0.5
 
 
 def build(folder: Path) -> tuple[Path, Path]:
@@ -89,6 +90,8 @@ def main() -> int:
     print(
         f"COCO results json: {figures.a * 1e3:.0f} ms, ratio {figures.ratio:.1f}; on disk {size / 1e6:.1f} MB"
     )
+    row("open a run, against COCO results json", figures.b, figures.a, figures.ratio, 3, figures.spread)
+    row("open a run", figures.b, None, None, ALLOWED, figures.spread, at_most=True)
     return int(figures.b > ALLOWED or figures.ratio < 3)
 
 

@@ -1,7 +1,7 @@
 """What each heat map costs, in forward passes of the same network (Keras, batch of 8, a picture's share), in
 one process.
 
-    python -m tests.benchmarks.bench_saliency DETECTOR [DATA]     a detector with gradients; its pictures, or
+    python -m tests.benchmarks.bench_saliency [DETECTOR [DATA]]     a detector with gradients; its pictures, or
         drawn noise
 
 Promised: confidence map at most 1.3 passes, LayerCAM 4, integrated gradients with 16 steps 60, D-RISE's first
@@ -20,10 +20,24 @@ import numpy as np
 from analysis.saliency.confidence import confidence_map
 from analysis.saliency.methods import explain, find_target, last
 from detector import load_dataset, load_detector
+from detector.core import ClassMap
+from detector.ssd.config import mobilenet_v2_fpnlite
 from tests.benchmarks.timing import seconds
 
 PROMISED = {"confidence_map": 1.3, "layer_cam": 4.0, "integrated_gradients": 60.0, "d_rise": 70.0}
 MASKS = 300.0
+
+
+def seeded_detector() -> Any:
+    """A network whose cost is that of a trained one; what its heat maps show means nothing."""
+    from detector.models.keras_ssd import KerasSSD  # TensorFlow takes seconds to load
+    from detector.ssd.weights import network_arrays
+    from tests.detector.ssd.networks import no_cache, seeded_network
+
+    config = mobilenet_v2_fpnlite()
+    with no_cache():
+        arrays = network_arrays(seeded_network(config))
+    return KerasSSD(config, arrays, ClassMap(tuple(f"class {k}" for k in range(1, 91))), runtime="keras")
 
 
 def first_picture(detector: Any, image: np.ndarray, target: Any) -> None:
@@ -39,12 +53,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("detector")
+    parser.add_argument(
+        "detector", nargs="?", help="left out: SSD MobileNetV2 FPNLite with the tests' weights"
+    )
     parser.add_argument("data", nargs="?")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--objects", type=int, default=9, help="for the masks D-RISE needs")
     options = parser.parse_args()
-    detector = load_detector(options.detector)
+    detector = load_detector(options.detector) if options.detector else seeded_detector()
     if options.data:
         dataset = load_dataset(options.data)
         images = [

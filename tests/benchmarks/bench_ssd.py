@@ -103,7 +103,7 @@ def shares(config, detector, picture: np.ndarray) -> None:
     jpeg = io.BytesIO()
     Image.fromarray(picture).save(jpeg, "JPEG", quality=90)
     raw = detector._each([picture, picture], lambda _, codes, logits: (codes, logits))[0]
-    image = detector.preprocess(picture)
+    image, size = detector.preprocess(picture), (picture.shape[1], picture.shape[0])
     forward: list[float] = []
 
     def run(_, invoke):
@@ -114,7 +114,7 @@ def shares(config, detector, picture: np.ndarray) -> None:
         "decode": min(seconds(lambda: read_image(jpeg.getvalue())) for _ in range(5)),
         "preprocess": min(seconds(lambda: detector.preprocess(picture)) for _ in range(5)),
         "forward": min(forward),
-        "post-process": min(seconds(lambda: detector._detections(picture, *raw)) for _ in range(5)),
+        "post-process": min(seconds(lambda: detector._detections(size, *raw)) for _ in range(5)),
     }
     total = sum(times.values())
     print(

@@ -11,10 +11,13 @@ import sys
 
 import numpy as np
 
-from analysis.matching.match import CORRECT, DUPLICATE, WRONG, counts, image_counts, match_run, verdicts
+from analysis.matching.counts import counts, image_counts, verdicts
+from analysis.matching.match import match_run
+from analysis.matching.matches import Verdict
 from analysis.mistakes.confusion import Confusions
 from analysis.thresholds.curves import grid_curves
 from tests.benchmarks.generated import big_run
+from tests.benchmarks.table import row
 from tests.benchmarks.timing import compare, seconds
 
 
@@ -30,7 +33,7 @@ def main() -> int:
         k = m.num_classes
         return [
             np.bincount(m.det_classes[kept & (m.det_kind == kind)], minlength=k)
-            for kind in (WRONG, CORRECT, DUPLICATE)
+            for kind in (Verdict.WRONG, Verdict.CORRECT, Verdict.DUPLICATE)
         ]
 
     one = compare(plain, lambda: counts(m, next(moves)), 19)
@@ -61,6 +64,9 @@ def main() -> int:
         "all tables of a moved slider (counts, each class, each image, confusion): "
         + ", ".join(f"{v * 1e3:.1f} ms at {t}" for t, v in at.items())
     )
+    row("threshold move, counts", one.b, one.a, one.ratio, None, one.spread)
+    row("threshold move, counts", one.b, None, None, 0.005, one.spread, at_most=True)
+    row("threshold move, all tables", max(at.values()), None, None, 0.02, at_most=True)
     slow = [
         name
         for name, took in (("threshold move", one.b), ("thresholds per class", per_class.b))

@@ -9,10 +9,17 @@ import numpy as np
 from analysis.runs.tables import DetectionTable
 from detector.core import ClassMap
 from detector.data.dataset import ObjectTable
+from tests.benchmarks.table import scaled
+
+IMAGES, OBJECTS, DETECTIONS = scaled(5_000), scaled(36_000), scaled(500_000)
 
 
 def big_run(
-    images: int = 5000, objects: int = 36_000, detections: int = 500_000, classes: int = 80, seed: int = 0
+    images: int = IMAGES,
+    objects: int = OBJECTS,
+    detections: int = DETECTIONS,
+    classes: int = 80,
+    seed: int = 0,
 ):
     """A run-like value: two detections in five lie near an object, the rest anywhere."""
     rng = np.random.default_rng(seed)

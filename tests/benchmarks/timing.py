@@ -9,11 +9,13 @@ from typing import NamedTuple
 
 
 class Comparison(NamedTuple):
-    """Median seconds of both sides; `ratio` is how many times b's time a takes."""
+    """Median seconds of both sides; `ratio` is how many times b's time a takes; `spread` is b's largest less
+    its smallest time over its median."""
 
     a: float
     b: float
     ratio: float
+    spread: float = 0.0
 
 
 def seconds(call: Callable[[], object]) -> float:
@@ -29,4 +31,4 @@ def compare(a: Callable[[], object], b: Callable[[], object], repeats: int = 5) 
         times[0].append(seconds(a))
         times[1].append(seconds(b))
     first, second = (statistics.median(t) for t in times)
-    return Comparison(first, second, first / second)
+    return Comparison(first, second, first / second, (max(times[1]) - min(times[1])) / second)

@@ -70,6 +70,7 @@ class DetectorContract:
         for one in found:
             assert (np.diff(one.scores) <= 0).all(), "best score first"
             assert not len(one) or one.class_ids.max() < len(detector.info.class_map)
+            assert one.class_map == detector.info.class_map, "ids without names are compared with another's"
 
     def test_something_is_found(self, detector, images):
         assert sum(len(d) for d in detector.detect(images)) > 0, "the other tests would prove nothing"

@@ -135,7 +135,7 @@ def check_expectations(
     verdict = verdicts(matches, threshold).objects
     out = []
     for promise, row in zip(expectations, find_objects(run, expectations)):
-        if row < 0 or verdict[row] == "unlabelled":
+        if row < 0 or verdict[row] == "unjudged":
             out.append(Outcome(promise, "lost"))
             continue
         score = float(matches.truth_score[row])

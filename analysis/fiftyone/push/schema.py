@@ -44,7 +44,7 @@ def declare(
         f"{key}_fp": whole(description="Wrong detections (false positives), duplicates among them."),
         f"{key}_fn": whole(description="Missed objects (false negatives)."),
         f"{pred}.verdict": text(
-            description="correct, wrong, duplicate, ignored, unlabelled, or below the threshold."
+            description="correct, wrong, duplicate, ignored, unjudged, or below the threshold."
         ),
         f"{pred}.iou": number(
             description="IoU with the object it was matched to, or that was already taken."
@@ -55,7 +55,7 @@ def declare(
         f"{pred}.confused_with": text(
             description="For a classification mistake: the class of the object it lies on."
         ),
-        f"{gt}.{names.truth_verdict}": text(description="found, missed, ignored or unlabelled."),
+        f"{gt}.{names.truth_verdict}": text(description="found, missed, ignored or unjudged."),
         f"{gt}.{names.truth_error}": text(
             description="For a missed object: missed, or the kind of the mistake that stands on it."
         ),
@@ -177,9 +177,9 @@ def arrange(dataset: Any, all_names: list[Names], words: str) -> None:
         }
 
     detections = [
-        (v, STROKES[v].colour) for v in ("correct", "wrong", "duplicate", "ignored", "unlabelled", "below")
+        (v, STROKES[v].colour) for v in ("correct", "wrong", "duplicate", "ignored", "unjudged", "below")
     ]
-    objects = [(v, object_stroke(v).colour) for v in ("found", "missed", "ignored", "unlabelled")]
+    objects = [(v, object_stroke(v).colour) for v in ("found", "missed", "ignored", "unjudged")]
     dataset.app_config.color_scheme = fo.ColorScheme(
         color_by="value",
         default_colorscale={"name": "viridis", "list": None},
@@ -217,7 +217,7 @@ def save_views(dataset: Any, judged: Judged, names: Names, *, near: float = 0.15
     from fiftyone import ViewField as F
 
     gt, pred, verdict = TRUTH, names.predictions, names.truth_verdict
-    shown = F("verdict").is_in([*COUNTED_DETECTIONS, "ignored", "unlabelled"])
+    shown = F("verdict").is_in([*COUNTED_DETECTIONS, "ignored", "unjudged"])
     above = dataset.filter_labels(pred, shown, only_matches=False)
 
     def of(kind: str) -> Any:
@@ -242,7 +242,7 @@ def save_views(dataset: Any, judged: Judged, names: Names, *, near: float = 0.15
         "Duplicates": (of("duplicate"), "duplicate", SENTENCES["duplicate"]),
         "Just above the threshold": (
             dataset.filter_labels(pred, shown & (F("confidence") < min(top + near, 1.0))),
-            "unlabelled",
+            "unjudged",
             f"Detections that count with less than {min(top + near, 1.0):.2f} confidence.",
         ),
         "Missed but seen": (

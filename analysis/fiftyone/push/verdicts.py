@@ -30,8 +30,8 @@ class Judged:
         words: the same in one line of text.
         matches: of the run at this IoU.
         thresholds: float32 [K], the confidence threshold of each class.
-        det_verdict: [D] of "correct", "wrong", "duplicate", "ignored", "unlabelled", "below".
-        truth_verdict: [M] of "found", "missed", "ignored", "unlabelled".
+        det_verdict: [D] of "correct", "wrong", "duplicate", "ignored", "unjudged", "below".
+        truth_verdict: [M] of "found", "missed", "ignored", "unjudged".
         det_error, truth_error: [D] and [M], the kind of mistake by TIDE ("classification", ..., "missed"), ""
             for none.
         confused: int32 [D], for a classification mistake the object of another class it lies on, else -1.

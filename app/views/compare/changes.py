@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from typing import Any
 
 import numpy as np
 
+from analysis.csv_text import csv_text
 from analysis.mistakes.compare import Comparison
 from analysis.queries import object_areas
 
@@ -121,15 +120,13 @@ def by_part(c: Comparison, parts: dict[tuple[str, str], np.ndarray]) -> list[dic
 def as_csv(c: Comparison, rows: np.ndarray) -> str:
     """The flip list as CSV, both operating points on every line."""
     t, shown = c.a.run.truth, table(c, rows)
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
 
     def plain(value: float) -> str:
         return "" if np.isnan(value) else f"{value:.6g}"
 
+    rows_out: list[list] = []
     for k, o in enumerate(c.objects[rows].tolist()):
-        writer.writerow(
+        rows_out.append(
             [
                 shown["image"][k],
                 int(t.ids[o]),
@@ -141,7 +138,7 @@ def as_csv(c: Comparison, rows: np.ndarray) -> str:
                 str(c.b.point),
             ]
         )
-    return text.getvalue()
+    return csv_text(COLUMNS, rows_out)
 
 
 def totals(c: Comparison) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
+from analysis.drawing.style import shown_score
 from analysis.matching.match import match_run
 from analysis.mistakes.compare import Comparison, compare, with_nms
 from app.files import pictures
@@ -18,7 +19,7 @@ from app.frame.expectations import expectations_section
 from app.frame.slices import parts_of
 from app.viewer import box_viewer
 from app.viewer.payload import boxes_of, exact
-from app.views.compare import changes, pair_section
+from app.views.compare import changes, pair_section, significance_panel
 from detector.errors import BoxscopeError
 
 MOST = 1000
@@ -370,13 +371,14 @@ def _says(c: Comparison, q: int, before: bool) -> str:
         float((c.score_a if before else c.score_b)[q]),
         bool(c.state[q] in ((2, 3) if before else (1, 3))),
     )
+    side = c.a if before else c.b
+    class_id = int(side.run.truth.class_ids[(c.objects if before else c.b_objects)[q]])
+    shown = f"{shown_score(score, side.threshold[class_id]):.2f}"
     if found:
-        return f"found at {score:.2f}"
-    return (
-        f"missed; a fitting box has {score:.2f}, under the threshold"
-        if score >= 0
-        else "missed; no box of its class fits"
-    )
+        return f"found at {shown}"
+    if score >= 0:
+        return f"missed; a fitting box has {shown}, below the threshold"
+    return "missed; no box of its class fits"
 
 
 def _viewer_data(s: state.Shared, side: Any, i: int, selected: dict, name: str) -> dict[str, Any]:
@@ -460,6 +462,8 @@ def main() -> None:
         else ""
     )
     st.caption(changes.verdict(c) + left)
+    significance_panel.show(s, c, (*state.key_of(s), *state.threshold_key(s), str(settings)))
+    significance_panel.show_standings(s, _others(s))
     first, second = st.columns([1, 1.25], gap="medium")
     with first:
         within = _parts(s, c)

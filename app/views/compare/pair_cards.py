@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from analysis.drawing.style import shown_score
 from analysis.parity.causes import CAUSES, Cause
 from analysis.parity.pairs import GAINED, KEPT, LOST, Pairing
 from analysis.parity.report import CHANGES, rows_of
@@ -108,7 +109,11 @@ def _card(
         drawn = [] if d < 0 else [box(run.detections.xyxy[d], "below" if missing else letter.lower())]
         if missing:
             drawn.insert(0, box(p.box_of(q), "gone"))
-        says = "not there" if d < 0 else f"{score:.2f}" + (" below" if missing else "")
+        says = "not there"
+        if d >= 0:
+            threshold_of = p.threshold_a if letter == "A" else p.threshold_b
+            shown = shown_score(score, threshold_of(int(p.class_id[q])))
+            says = f"{shown:.2f}" + (" below" if missing else "")
         if missing and (o := int(p.other[q])) >= 0:
             ids = p.to_a[run.detections.class_ids[o]] if letter == "B" else run.detections.class_ids[o]
             drawn.append(box(run.detections.xyxy[o], letter.lower()))

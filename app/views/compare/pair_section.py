@@ -135,8 +135,8 @@ def _causes(s: state.Shared, p: Pairing, inferred: list[Cause]) -> tuple[list[Ca
     """
     if not inferred:
         return inferred, ""
-    folder = parity_job.place(p)
-    asked = parity_job.read(folder)
+    folder = parity_job.folder_of(p)
+    asked = parity_job.ParityJob.read(folder)
     found = parity_job.answers(folder) if asked is not None and asked.stage == "done" else None
     if found is not None and [(c.pair, c.of) for c in found] == [(c.pair, c.of) for c in inferred]:
         proved = sum(c.proved for c in found)
@@ -170,12 +170,11 @@ def _causes(s: state.Shared, p: Pairing, inferred: list[Cause]) -> tuple[list[Ca
 @st.fragment(run_every=1.5)
 def _standing(folder: Any) -> None:
     """How the asking stands; the page is drawn again when it ends."""
-    asked = parity_job.read(folder)
+    asked = parity_job.ParityJob.read(folder)
     if asked is None or asked.over:
         st.rerun()
-    share = asked.done / asked.total if asked.total else 0.0
     st.progress(
-        share,
+        asked.fraction,
         text=f"Proving the causes: {asked.stage}"
         + (f", {asked.done} of {asked.total} images" if asked.total else ""),
     )

@@ -11,8 +11,9 @@ import streamlit as st
 
 from analysis.datasets import charts
 from analysis.datasets.anchor_reach import INPUT_SIZES, Reach
-from analysis.datasets.doctor import Diagnosis, Finding, diagnose
+from analysis.datasets.doctor import Diagnosis, diagnose
 from analysis.datasets.duplicates import Look
+from analysis.datasets.findings import Finding
 from analysis.datasets.summary import Summary, summarise
 from app.files import pictures
 from app.files.roots import allowed, keep_uploads, roots

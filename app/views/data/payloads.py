@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analysis.datasets.anchor_reach import Part, Reach
-from analysis.datasets.doctor import Diagnosis, Finding
+from analysis.datasets.doctor import Diagnosis
+from analysis.datasets.findings import Finding
 from analysis.datasets.summary import Summary
 from app.files import crops, pictures
 from app.files.sources import open_data

@@ -92,7 +92,7 @@ def section(s: state.Shared, dataset: str | None) -> None:
     st.divider()
     with st.container(horizontal=True, vertical_alignment="center"):
         if st.button(
-            "Bring home what was changed there",
+            "Pull changes from FiftyOne",
             icon=":material/download:",
             help="Label tags, and ground truth corrected, added or deleted in FiftyOne.",
         ):

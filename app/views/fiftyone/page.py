@@ -41,12 +41,12 @@ def _watch(path) -> None:
     with words:
         if current.total:
             st.progress(
-                min(1.0, current.done / current.total),
-                f"{current.stage} · {current.done:,} of {current.total:,} · {current.rate:.0f} a"
-                f" second{left}",
+                current.fraction,
+                f"{current.words} · {current.done:,} of {current.total:,} · {current.rate:.0f}"
+                f" per second{left}",
             )
         else:
-            st.progress(0.0, current.stage)
+            st.progress(0.0, current.words)
     button.button(
         "Cancel",
         on_click=current.cancel,
@@ -151,12 +151,14 @@ def main() -> None:
         ):
             kept.update(confidence=heatmaps, evidence=evidence)
             pushes.start(
-                s.path,
-                threshold=s.named_cuts,
-                iou=s.iou,
-                pages=_pages(),
-                heatmaps=heatmaps,
-                evidence=heat_map_files.kept_of(s.run) if evidence else None,
+                pushes.PushRequest(
+                    s.path,
+                    s.named_cuts,
+                    s.iou,
+                    _pages(),
+                    heatmaps=heatmaps,
+                    evidence=heat_map_files.kept_of(s.run) if evidence else None,
+                )
             )
             st.rerun()
         if connection["url"]:
@@ -167,7 +169,7 @@ def main() -> None:
                 icon=":material/open_in_new:",
             )
         elif st.button("Start FiftyOne", icon=":material/power_settings_new:", disabled=not available):
-            pushes.start(s.path, threshold=s.named_cuts, iou=s.iou, pages=_pages(), push=False)
+            pushes.start(pushes.PushRequest(s.path, s.named_cuts, s.iou, _pages(), push=False))
             st.rerun()
     st.caption(
         f"{len(s.run):,} images · {len(s.run.truth):,} objects · {len(s.run.detections):,} detections ·"

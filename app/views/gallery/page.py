@@ -109,7 +109,7 @@ def _first_clicks() -> None:
     if st.session_state.get("hide_hints"):
         return
     with st.container(border=True, horizontal=True, vertical_alignment="center"):
-        st.markdown("**First clicks**")
+        st.markdown("**Start here**")
         if st.button("Open the worst image", icon=":material/counter_1:"):
             st.session_state.pop("image_id", None)
             state.go("views/image/page.py")
@@ -137,7 +137,7 @@ def _collected(s: state.Shared, matching: list[str]) -> None:
             help="One sample id a line.",
         )
         st.button(
-            "Let go",
+            "Clear selection",
             type="tertiary",
             icon=":material/close:",
             on_click=lambda: st.session_state.pop("collected", None),

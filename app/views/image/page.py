@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import streamlit as st
 
+from analysis.drawing.style import shown_score
 from app.files import pictures
 from app.frame import gallery_order, state
 from app.frame.components import empty
@@ -108,9 +109,7 @@ def _table(s: state.Shared, rows: list[objects.Row], chosen: int | None) -> int 
         "": [mark_uri(r.verdict) for r in rows],
         "verdict": [WORDS[r.verdict] for r in rows],
         "class": [r.name for r in rows],
-        "conf.": [
-            None if math.isnan(r.score) else objects.shown_score(r.score, s.cut_of(r.name)) for r in rows
-        ],
+        "conf.": [None if math.isnan(r.score) else shown_score(r.score, s.cut_of(r.name)) for r in rows],
         "IoU": [None if math.isnan(r.iou) else round(r.iou, 2) for r in rows],
         "size": [r.size for r in rows],
     }

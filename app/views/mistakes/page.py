@@ -70,7 +70,7 @@ def _kinds(s: state.Shared, asked: MistakesRequest | None, line: DeltaGenerator)
     if errors.dap[top]:
         what = "missed objects" if top == "missed" else f"{top} mistakes"
         st.markdown(
-            f"Most is lost to **{what}**: mending them all would lift AP at IoU {s.iou:.2f} from"
+            f"Most is lost to **{what}**: fixing all of them would raise AP at IoU {s.iou:.2f} from"
             f" {errors.ap:.3f} to {errors.ap + errors.dap[top]:.3f}. {NOT_ADDITIVE}"
         )
     bar_rows(
@@ -89,7 +89,7 @@ def _kinds(s: state.Shared, asked: MistakesRequest | None, line: DeltaGenerator)
         )
     whole = "" if s.class_ids is None else " It is of every class and image, whatever is chosen on the left."
     st.caption(
-        f"What mending adds (dAP) counts every stored score; the threshold does not move it.{whole}",
+        f"What fixing adds (dAP) counts every stored score; the threshold does not move it.{whole}",
         help=(
             f"TIDE's kinds. On background: IoU of {errors.background_iou:.2f} or less with everything. An"
             " object with a localisation or classification mistake on it counts there, not as missed. Of an"
@@ -113,7 +113,7 @@ def _ask_everywhere(s: state.Shared) -> None:
         _watch_asking(s)
     else:
         if asking is not None:
-            st.caption(asking.error)
+            st.caption(asking.error or "Stopped; the causes come from the run's detections.")
         words, button = st.columns([3, 1], vertical_alignment="center")
         words.caption(
             f"{stored} The detector's candidates tell more: which were suppressed or capped, which no anchor"
@@ -141,8 +141,8 @@ def _watch_asking(s: state.Shared) -> None:
     left = "" if asking.seconds_left is None else f" · {asking.seconds_left:.0f} s left"
     with words:
         st.progress(
-            asking.done / max(asking.total, 1),
-            f"Asking the detector · {asking.done:,} of {asking.total:,} images{left}",
+            asking.fraction,
+            f"Running the detector · {asking.done:,} of {asking.total:,} images{left}",
         )
     button.button("Cancel", on_click=asking.cancel, width="stretch")
 
@@ -282,7 +282,7 @@ def _boxes(s: state.Shared, asked: MistakesRequest) -> None:
         st.caption("There are none at this operating point.")
         return
     crop_strip(
-        {"crops": crops.payload(s.run, s.matches, boxes, (number - 1) * crops.PAGE)},
+        {"crops": crops.payload(s.run, s.matches, boxes, (number - 1) * crops.PAGE, threshold=s.thresholds)},
         key="crops",
         on_open=lambda: _open(s, boxes),
     )

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.mistakes.confusion import Confusion
+from analysis.mistakes.confusion import Confusion, background_label
 from analysis.mistakes.errors import KINDS, MISSED, SENTENCES, Errors
 from analysis.mistakes.slices import Slice, Slices
 from app.views.mistakes.boxes import MistakesRequest, label_of
@@ -69,7 +69,7 @@ def kind_rows(errors: Errors, found: dict[str, int], selected: str | None) -> di
             }
         )
     return {
-        "head": ["kind of mistake", "at this threshold", "", "mending all adds"],
+        "head": ["kind of mistake", "at this threshold", "", "fixing all adds"],
         "rows": rows,
         "selected": selected,
     }
@@ -176,7 +176,7 @@ def matrix_payload(
     """
     k = len(matrix) - 1
     index = [*shown, k]
-    labels = [*(names[c] for c in shown), "background"]
+    labels = [*(names[c] for c in shown), background_label(names)]
     sums = matrix.sum(axis=1)
     part = matrix[np.ix_(index, index)]
     totals = [

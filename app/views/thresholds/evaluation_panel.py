@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from analysis.metrics.evaluate import Evaluation
+from analysis.metrics.evaluation import Evaluation
 from analysis.metrics.pycocotools_check import Parity
 
 MEANING = {

@@ -11,7 +11,7 @@ import numpy as np
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from analysis.matching.match import counts
+from analysis.matching.counts import counts
 from analysis.matching.operating_point import operating_point
 from analysis.metrics.evaluate import evaluate
 from analysis.metrics.pycocotools_check import parity
@@ -22,10 +22,10 @@ from analysis.thresholds.files import thresholds_for
 from app.frame import choices, state
 from app.frame.components import empty, say_error
 from app.viewer.panels import live_curves, reliability_diagram
-from app.views.thresholds import evaluation_panel, table
+from app.views.thresholds import evaluation_panel, guarantee_panel, table
 from detector.errors import BoxscopeError, UnavailableError
 
-LOOKS = ("Thresholds", "Calibration", "Average precision")
+LOOKS = ("Thresholds", "Guarantee", "Calibration", "Average precision")
 PERCENT = st.column_config.NumberColumn(format="%.1f %%", width=76)
 
 
@@ -117,13 +117,13 @@ def _curves(s: state.Shared, line: DeltaGenerator) -> None:
 
 
 def _one_class(s: state.Shared, k: int) -> Any:
-    from analysis.matching.match import Counts
+    from analysis.matching.counts import Counts
 
     c = s.counts.per_class
     return Counts(
         *(
             int(getattr(c, f)[k])
-            for f in ("tp", "fp", "fn", "duplicates", "ignored", "unlabelled", "objects", "detections")
+            for f in ("tp", "fp", "fn", "duplicates", "ignored", "unjudged", "objects", "detections")
         )
     )
 
@@ -615,6 +615,8 @@ def main() -> None:
     if look == "Thresholds":
         _curves(s, line)
         _table(s)
+    elif look == "Guarantee":
+        guarantee_panel.show(s)
     elif look == "Calibration":
         _calibration(s)
     else:

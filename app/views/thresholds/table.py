@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from analysis.matching.match import Counts, Matches, counts
+from analysis.matching.counts import Counts, counts
+from analysis.matching.matches import Matches
 from analysis.thresholds import curves as rules
 from analysis.thresholds.curves import Curve, Suggestion
 

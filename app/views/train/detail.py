@@ -11,7 +11,7 @@ import streamlit as st
 
 from app.files import pictures
 from app.frame import state
-from app.frame.components import say_error
+from app.frame.components import plain, say_error
 from app.jobs import detection, exports, trainings
 from app.jobs.process import alive, log_tail
 from app.jobs.rows import job_row, time_left
@@ -55,7 +55,7 @@ def _watch(folder: Path, controls: bool = True) -> None:
             st.caption(t.file)
     elif t.stage == "interrupted":
         st.warning(
-            "Its process ended without a word (out of memory, or the machine was restarted). What was done up"
+            "Its process ended without an error message (out of memory, or the machine was restarted). What was done up"
             " to the newest checkpoint is kept.",
             icon=":material/power_off:",
         )
@@ -70,6 +70,7 @@ def _head(t: Training, controls: bool) -> None:
     with st.container(border=True):
         if not controls or t.stage == "done":
             st.progress(t.fraction, _sentence(t))
+            _notes(t)
             return
         words, button = st.columns([5, 1], vertical_alignment="center")
         words.progress(t.fraction, _sentence(t))
@@ -100,10 +101,16 @@ def _head(t: Training, controls: bool) -> None:
             )
 
 
+def _notes(t: Training) -> None:
+    for note in t.notes:
+        st.caption(plain(note))
+
+
 def _sentence(t: Training) -> str:
     parts = [f"**{t.folder.name}**"]
     if t.stage == "starting":
-        parts.append("reading the data and loading the network" if not t.step else f"loading step {t.step:,}")
+        loading = "reading the data and loading the network" if not t.step else f"loading step {t.step:,}"
+        parts.append(t.phase or loading)
     elif t.stage == "stopping":
         parts.append("stopping after the step in hand")
     elif t.stage in ("stopped", "interrupted"):
@@ -152,7 +159,7 @@ def _charts(folder: str, stamp: tuple[int, int], steps: int, best: dict[str, Any
 # ---- the result
 
 
-def _busy(folder: Path, job: detection.Job | None, found: list[exports.Export]) -> bool:
+def _busy(folder: Path, job: detection.Detection | None, found: list[exports.Export]) -> bool:
     """Whether something of the result is still in the making; a training's last act is to start the run on
     the held-out images.
     """
@@ -173,7 +180,7 @@ def _held_out(folder: str, changed: float) -> tuple[HeldOut, ...]:
     return material(trainings.read(Path(folder)).recipe()).held_out
 
 
-def _explorer(folder: Path, job: detection.Job | None) -> None:
+def _explorer(folder: Path, job: detection.Detection | None) -> None:
     if job is not None and not job.over:
         job_row(job)
         return

@@ -95,7 +95,7 @@ def begin(sweep: SweepRecipe) -> Path:
         name for n in range(1, len(taken) + 2) if (name := stem if n == 1 else f"{stem}_{n}") not in taken
     )
     prepare(sweep, folder)
-    sweeps.resume(folder)
+    sweeps.job_of(folder).start()
     return folder
 
 

@@ -64,6 +64,7 @@ def _watch(folder: Path, was_live: bool) -> None:
     running = sweeps.live(state)
     if running != was_live:
         st.rerun()
+    job = sweeps.job_of(folder)
     ended = sum(t.state in ("done", "pruned") for t in state.trials)
     with st.container(border=True):
         words, button = st.columns([5, 1], vertical_alignment="center")
@@ -73,11 +74,10 @@ def _watch(folder: Path, was_live: bool) -> None:
                 "Stop",
                 key="stop-sweep",
                 icon=":material/stop:",
-                on_click=sweeps.stop,
-                args=(folder,),
+                on_click=job.cancel,
                 width="stretch",
-                disabled=sweeps.asked_to_stop(folder),
-                help="After the step in hand; the running trial goes on from there.",
+                disabled=job.stop_requested,
+                help="After the current step; the running trial goes on from there.",
             )
         elif ended < state.planned:
             button.button(
@@ -85,12 +85,11 @@ def _watch(folder: Path, was_live: bool) -> None:
                 key="resume-sweep",
                 icon=":material/play_arrow:",
                 type="primary",
-                on_click=sweeps.resume,
-                args=(folder,),
+                on_click=job.start,
                 width="stretch",
             )
-    if (why := sweeps.error(folder)) and not running:
-        st.error(why, icon=":material/error:")
+    if job.error and not running:
+        st.error(job.error, icon=":material/error:")
         with st.expander("Details"):
             st.text(log_tail(folder))
     if not state.trials:
@@ -119,7 +118,7 @@ def _sentence(folder: Path, state, running: bool, ended: int) -> str:
         f"{ended:,} of {state.planned:,} trials",
         (
             "stopping"
-            if running and sweeps.asked_to_stop(folder)
+            if running and sweeps.job_of(folder).stop_requested
             else "running"
             if running
             else "done"

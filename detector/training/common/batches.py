@@ -50,7 +50,8 @@ class TrainingSet:
     crowd: int
 
 
-def _usable(dataset: Dataset) -> np.ndarray:
+def usable_boxes(dataset: Dataset) -> np.ndarray:
+    """bool [objects]: the box has an area."""
     size = dataset.objects.xyxy[:, 2:] - dataset.objects.xyxy[:, :2]
     return (size > 0).all(axis=1)
 
@@ -62,7 +63,7 @@ def check_training_set(dataset: Dataset, num_classes: int, purpose: str = "train
         DataError: it holds no labelled image or no box, or a class id the network has no output for; the
             message names the file.
     """
-    table, usable = dataset.objects, _usable(dataset)
+    table, usable = dataset.objects, usable_boxes(dataset)
     rows = np.flatnonzero(dataset.labelled)
     where = dataset.source or None
     if not len(rows):
@@ -228,7 +229,7 @@ class TrainingBatches(NumberedBatches):
             dataset, self.summary.rows, batch_size=batch_size, seed=seed, shuffle=shuffle, workers=workers
         )
         self.anchors, self.preprocess = np.asarray(anchors, np.float32), preprocess
-        self.usable, self.threshold = _usable(dataset), threshold
+        self.usable, self.threshold = usable_boxes(dataset), threshold
         self.coder = coder or BoxCoder()
         self.augment = compose(augment)
 

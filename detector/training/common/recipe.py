@@ -52,11 +52,13 @@ class Recipe:
 
     @property
     def evaluation_interval(self) -> int:
-        return self.evaluate_every or max(1, self.steps // 10)
+        """Steps between two evaluations: a tenth of all, at least 50 (a short training is judged at its end)."""
+        return self.evaluate_every or max(self.steps // 10, min(50, self.steps))
 
     @property
     def checkpoint_interval(self) -> int:
-        return self.checkpoint_every or max(1, self.steps // 20)
+        """Steps between two checkpoints: a twentieth of all, at least 10."""
+        return self.checkpoint_every or max(self.steps // 20, min(10, self.steps))
 
     def with_(self, **changes: Any) -> Self:
         """A copy with these fields changed."""

@@ -22,7 +22,8 @@ class CosineSchedule:
     Args:
         base_rate: the highest learning rate, reached at step `warmup_steps`; above 0.
         total_steps: the step at which the rate reaches 0; at least 1.
-        warmup_rate: the rate of step 0; at most `base_rate`. Unused when `warmup_steps` is 0.
+        warmup_rate: the rate of step 0; at most `base_rate`. Ignored when `warmup_steps` is 0, as in the
+            source.
         warmup_steps: 0 for none; at most `total_steps`.
 
     Raises:
@@ -44,7 +45,7 @@ class CosineSchedule:
                 f"warmup_steps: expected 0 to {self.total_steps} (the number of training steps), got"
                 f" {self.warmup_steps}."
             )
-        if not (np.isfinite(self.warmup_rate) and self.warmup_rate >= 0):
+        if self.warmup_steps and not (np.isfinite(self.warmup_rate) and self.warmup_rate >= 0):
             raise ConfigError(
                 f"warmup_learning_rate: expected a number of at least 0, got {self.warmup_rate!r}."
             )

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from detector.errors import ConfigError, DataError, InputError, ModelError, RunError
+from detector.errors import BoxscopeError, RunError
 from detector.training.common.folder import TrainFolder
 
 LOG_EVERY = 10  # steps between two lines of history.jsonl
@@ -32,6 +32,9 @@ class TrainProgress:
         images_per_second: over the last steps; 0 before the first.
         seconds_left: at that rate, without the evaluations to come; None before it is known.
         figures: of the newest evaluation, empty before the first.
+        phase: what is done before the first step ("checking images"); `step` of `steps` then counts that, and
+            losses are 0. Empty while it trains.
+        notes: what was chosen or left out before the first step, one sentence each.
     """
 
     step: int
@@ -44,6 +47,13 @@ class TrainProgress:
     images_per_second: float
     seconds_left: float | None
     figures: Mapping[str, float]
+    phase: str = ""
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def preparing(cls, phase: str, done: int, total: int) -> TrainProgress:
+        """Progress of what comes before the first step."""
+        return cls(done, total, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, None, {}, phase)
 
 
 class AnyRecipe(Protocol):
@@ -82,7 +92,7 @@ class Training(ABC):
 def run_recipe(
     folder: TrainFolder,
     recipe: AnyRecipe,
-    make: Callable[[], Training],
+    make: Callable[[Callable[[int, int], None]], Training],
     *,
     resume: bool,
     progress: Callable[[TrainProgress], None] | None = None,
@@ -91,8 +101,9 @@ def run_recipe(
     """Run a training in its folder; returns the folder's path. One that is done is returned as it is.
 
     Args:
-        make: reads the data and settles what can be refused before a step is made.
-        resume: go on at the newest checkpoint of this recipe.
+        make: reads the data and settles what can be refused before a step is made; called with
+            progress(done, total) over the images it decodes.
+        resume: go on at the newest checkpoint of this recipe; one that failed before its first step starts.
 
     What the training raises for its data, recipe or weights is written to state.json ("failed") and raised
     again.
@@ -100,7 +111,8 @@ def run_recipe(
     Raises:
         RunError: the folder holds a training already (or, with `resume`, none or one of another recipe).
     """
-    if resume:
+    tell = progress or (lambda _: None)
+    if resume and not _failed_before_the_first_step(folder):
         if not folder.started:
             raise RunError(
                 "expected the folder of a training to resume, no training was started here.", path=folder.path
@@ -116,9 +128,11 @@ def run_recipe(
         raise RunError("a training lies here already; resume it, or name another folder.", path=folder.path)
     training = None
     try:
-        training = make()
-        state = training.run(progress or (lambda _: None), should_stop or (lambda: False))
-    except (DataError, ModelError, ConfigError, InputError) as error:
+        training = make(lambda done, total: tell(TrainProgress.preparing("checking images", done, total)))
+        state = training.run(tell, should_stop or (lambda: False))
+    except RunError:
+        raise
+    except BoxscopeError as error:
         if (
             training is None
         ):  # refused before a step was made; a training that is to be resumed keeps its figures
@@ -134,6 +148,12 @@ def run_recipe(
         raise
     folder.write_json("state.json", training.state(state))
     return folder.path
+
+
+def _failed_before_the_first_step(folder: TrainFolder) -> bool:
+    if folder.started or not (folder / "state.json").is_file():
+        return False
+    return folder.read_json("state.json").get("state") == "failed"
 
 
 def versions() -> dict[str, str]:

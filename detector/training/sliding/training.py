@@ -78,7 +78,7 @@ def train_sliding_window(
     """
     folder = SlidingFolder(out)
 
-    def make() -> _Training:
+    def make(_: Callable[[int, int], None]) -> _Training:
         from detector.data import load_dataset
 
         found, unreadable = load_patches(recipe) if patches is None else (patches, 0)

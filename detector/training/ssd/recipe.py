@@ -20,6 +20,7 @@ from detector.training.common.recipe import Recipe
 from detector.training.common.schedules import CosineSchedule
 
 FINE_TUNE_TYPES = ("classification", "detection", "few_shot", "full")
+FREEZE = ("none", "backbone", "all_but_heads")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 FOCAL_ALPHA = {"ssd_mobilenet_v2": 0.75, "ssd_mobilenet_v2_fpnlite": 0.25, "ssd_resnet50_v1_fpn": 0.25}
 """The zoo's weight of a positive in the focal loss, by architecture."""
@@ -40,7 +41,8 @@ class TrainRecipe(Recipe):
         steps: training steps (batches) in all.
         name: shown to people.
         data_format, images: passed to `load_dataset`; None lets it find out.
-        train_split, val_split: names of the splits; None trains on everything, or validates on nothing.
+        train_split, val_split: names of the splits. None trains on the data's train split where there is one
+            (and validates on its validation split), else on everything and validates on nothing.
         val_data: a data set to validate on, instead of a split of `data`; `val_split` is then a split of it.
         label_map: a label map that decides which classes there are and in which order; None takes the data's.
         num_classes: how many classes the data must have; None takes them as they are.
@@ -57,6 +59,8 @@ class TrainRecipe(Recipe):
         fine_tune_type: what is taken from `start` when it is a detector: "classification" the backbone,
             "detection" backbone and neck, "few_shot" everything but the class head, "full" everything (same
             classes).
+        freeze: which weights stay as `start` gave them: "none", "backbone" (with its batch norms), or
+            "all_but_heads" (only the last layers for boxes and classes learn; for few images).
         freeze_batchnorm: batch norms keep their stored statistics; for small batches on pretrained weights.
         batch_norm_decay: how much of the stored statistics each step keeps; None keeps the network's (0.997,
             or 0.97 for SSD MobileNetV2). Statistics need about 3 / (1 - decay) steps: fresh networks trained
@@ -76,8 +80,9 @@ class TrainRecipe(Recipe):
         precision: "float32", "mixed_bfloat16" or "mixed_float16".
         devices: GPUs to share each batch between (Keras' JAX backend).
         seed: decides fresh weights, order and augmentation.
-        evaluate_every: steps between two looks at the validation split; None is a tenth of all steps.
-        checkpoint_every: steps between two checkpoints; None is a twentieth of all steps.
+        evaluate_every: steps between two evaluations on the validation split; None is a tenth of all steps, at
+            least 50.
+        checkpoint_every: steps between two checkpoints; None is a twentieth of all steps, at least 10.
         early_stop: stop after this many evaluations in a row without a better figure; 0 never.
         workers: input threads; None is one a core.
 
@@ -101,6 +106,7 @@ class TrainRecipe(Recipe):
     alpha: float = 1.0
     start: str = "none"
     fine_tune_type: str = "detection"
+    freeze: str = "none"
     freeze_batchnorm: bool = False
     batch_norm_decay: float | None = None
     batch_size: int = 8
@@ -135,6 +141,12 @@ class TrainRecipe(Recipe):
         _one_of("architecture", self.architecture, ARCHITECTURES)
         _one_of("fine_tune_type", self.fine_tune_type, FINE_TUNE_TYPES)
         _one_of("precision", self.precision, PRECISIONS)
+        _one_of("freeze", self.freeze, FREEZE)
+        if self.freeze != "none" and self.start == "none":
+            raise ConfigError(
+                f"freeze: {self.freeze} keeps what start gives, and start is none; name starting weights, or"
+                " set freeze to none."
+            )
         for name, least in (
             ("batch_size", 1),
             ("devices", 1),
@@ -250,6 +262,8 @@ class TrainRecipe(Recipe):
         """
         ignored = ("name", "workers", "checkpoint_every", "data", "val_data", "images")
         decisive = {k: v for k, v in self.resolved().as_dict().items() if k not in ignored}
+        if self.freeze == "none":  # trainings started before there was this key go on
+            del decisive["freeze"]
         return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:16]
 
 

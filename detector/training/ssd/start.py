@@ -13,6 +13,7 @@ from keras import ops
 from detector.archive import is_archive, unpack
 from detector.errors import ConfigError, ModelError
 from detector.ssd.config import SSDConfig
+from detector.ssd.imagenet import imagenet_backbone
 from detector.ssd.layers import SUFFIX, checkpoint_variables
 from detector.ssd.preprocess import subtracts_means
 from detector.ssd.weights import assign_arrays, load_arrays
@@ -52,6 +53,7 @@ def start_from(network: keras.Model, config: SSDConfig, source: str, fine_tune_t
     """Fill a fresh network's weights as a recipe's `start` and `fine_tune_type` say.
 
     Raises:
+        DownloadError: ImageNet weights are not here and cannot be downloaded.
         ConfigError: the type is unknown, or the file is none of the kinds that are known.
         ModelError: the weights are of another network; the message names the first tensor that does not fit.
     """
@@ -130,14 +132,15 @@ def _network_folder(folder: Path, archive: Path) -> Path:
 
 def _application(config: SSDConfig, weights: str | None) -> keras.Model:
     shape = (config.height, config.width, 3)
-    try:
-        if config.architecture == "ssd_resnet50_v1_fpn":
-            return keras.applications.ResNet50(include_top=False, weights=weights, input_shape=shape)
-        return keras.applications.MobileNetV2(
-            include_top=False, weights=weights, input_shape=shape, alpha=config.alpha
-        )
-    except (OSError, ValueError) as error:
-        raise ModelError(f"Keras could not provide the ImageNet backbone: {error}") from error
+    settings = {"include_top": False, "input_shape": shape}
+    if config.architecture == "ssd_resnet50_v1_fpn":
+        build, name = keras.applications.ResNet50, "ResNet50"
+    else:
+        build, name = keras.applications.MobileNetV2, "MobileNetV2"
+        settings["alpha"] = config.alpha
+    if weights is None:
+        return build(weights=None, **settings)
+    return imagenet_backbone(build, name, **settings)
 
 
 def from_keras_backbone(backbone: keras.Model, config: SSDConfig) -> dict[str, np.ndarray]:

@@ -17,8 +17,9 @@ import keras
 from keras import ops
 
 from detector.errors import ConfigError
+from detector.ssd.layers import checkpoint_prefix
 from detector.training.ssd.losses import detection_loss
-from detector.training.ssd.recipe import PRECISIONS
+from detector.training.ssd.recipe import FREEZE, PRECISIONS
 
 LOSS_PARTS = ("classification", "localization", "regularization")
 
@@ -90,6 +91,27 @@ def precision(policy: str) -> Iterator[None]:
         yield
     finally:
         keras.config.set_dtype_policy(before)
+
+
+def freeze_layers(network: keras.Model, what: str) -> None:
+    """Keep some layers' weights, and their batch norms' statistics, as they are.
+
+    Args:
+        what: "none"; "backbone"; "all_but_heads", which leaves the last layer of each box and class predictor,
+            what the Object Detection API's eager few-shot tutorial trains.
+
+    Raises:
+        ConfigError: not one of these.
+    """
+    if what not in FREEZE:
+        raise ConfigError(f"freeze: expected one of {', '.join(FREEZE)}, got {what!r}.")
+    for layer in network.layers:
+        prefix = checkpoint_prefix(layer.name) or ""
+        in_backbone = "/classification_backbone/" in prefix
+        in_head = layer.name.startswith(("box_head", "class_head"))
+        layer.trainable = not (
+            (what == "backbone" and in_backbone) or (what == "all_but_heads" and not in_head)
+        )
 
 
 def distribute(devices: int, batch_size: int) -> None:

@@ -11,6 +11,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +24,9 @@ from detector.ssd.anchors import anchors
 from detector.ssd.coder import BoxCoder
 from detector.ssd.preprocess import preprocess
 from detector.ssd.weights import assign_arrays, network_arrays, save_arrays
-from detector.training.common.batches import TrainingBatches
+from detector.training.common.batches import TrainingBatches, usable_boxes
 from detector.training.common.folder import rounded
+from detector.training.common.material import ChosenSplits, Material, choose_splits, sound_material
 from detector.training.common.session import (
     LOG_EVERY,
     OPTIMIZER,
@@ -77,15 +79,20 @@ def train(
     """
     folder = SSDFolder(out)
 
-    def make() -> _Training:
-        chosen, held_out = load_splits(recipe) if dataset is None else (dataset, validation)
-        return _Training(recipe, folder, chosen, held_out, validate)
+    def make(reading: Callable[[int, int], None]) -> _Training:
+        if dataset is None:
+            chosen, held_out, splits = load_splits(recipe)
+        else:
+            chosen, held_out, splits = dataset, validation, ChosenSplits(None, None)
+        material = sound_material(folder, chosen, held_out, reading)
+        return _Training(recipe, folder, replace(material, notes=(*splits.notes, *material.notes)), validate)
 
     return run_recipe(folder, recipe, make, resume=resume, progress=progress, should_stop=should_stop)
 
 
-def load_splits(recipe: TrainRecipe) -> tuple[Dataset, Dataset | None]:
-    """(training, validation) images of a recipe's data, with the classes of its label map where it names one.
+def load_splits(recipe: TrainRecipe) -> tuple[Dataset, Dataset | None, ChosenSplits]:
+    """(training images, validation images, the splits they are) of a recipe's data, with the classes of its
+    label map where it names one. Data with a train split are trained on by that split alone; see `choose_splits`.
 
     Raises:
         DataError, InputError: the data cannot be read, has no such split, or classes the label map lacks.
@@ -96,11 +103,14 @@ def load_splits(recipe: TrainRecipe) -> tuple[Dataset, Dataset | None]:
     if not recipe.data:
         raise DataError("expected `data` in the recipe: the path of a labelled data set.")
     whole = load_dataset(recipe.data, format=recipe.data_format, images=recipe.images)
-    chosen = whole.split(recipe.train_split) if recipe.train_split else whole
+    splits = choose_splits(
+        whole, recipe.train_split, recipe.val_split, other_validation=bool(recipe.val_data)
+    )
+    chosen = whole.split(splits.train) if splits.train else whole
     if recipe.val_data:
         held_out = load_dataset(recipe.val_data, split=recipe.val_split)
     else:
-        held_out = whole.split(recipe.val_split) if recipe.val_split else None
+        held_out = whole.split(splits.validation) if splits.validation else None
     if recipe.label_map:
         classes = read_label_map(recipe.label_map)
         if recipe.label_map.endswith(".pbtxt") and classes.external_ids != tuple(range(1, len(classes) + 1)):
@@ -111,7 +121,7 @@ def load_splits(recipe: TrainRecipe) -> tuple[Dataset, Dataset | None]:
         chosen = chosen.with_classes(classes)
     if held_out is not None and (recipe.val_data or recipe.label_map):
         held_out = held_out.with_classes(chosen.class_map)
-    return chosen, held_out
+    return chosen, held_out, splits
 
 
 class _Training(Training):
@@ -119,12 +129,11 @@ class _Training(Training):
         self,
         recipe: TrainRecipe,
         folder: SSDFolder,
-        dataset: Dataset,
-        validation: Dataset | None,
+        material: Material,
         validate: Validate | None,
     ):
+        dataset, validation, notes = material.train, material.validation, material.notes
         self.recipe, self.folder, self.validate = recipe, folder, validate
-        self.class_map, self.validation = dataset.class_map, validation
         if validation is not None and validation.class_map.names != dataset.class_map.names:
             raise DataError(
                 f"expected the same classes to train and validate on, got {list(dataset.class_map.names)} and"
@@ -138,6 +147,14 @@ class _Training(Training):
                 f" {recipe.num_classes}.",
                 path=recipe.pipeline,
             )
+        if validation is not None and not (usable_boxes(validation) & ~validation.objects.crowd).any():
+            notes += (
+                f"The {len(validation)} validation images hold no object, so there is no average precision to"
+                " judge by: the last weights are the result.",
+            )
+            validation = None
+        self.class_map, self.validation, self.notes = dataset.class_map, validation, notes
+        self.damaged = material.damaged
         self.config = recipe.network(len(dataset.class_map))
         common: dict[str, Any] = {
             "anchors": anchors(self.config).boxes,
@@ -180,6 +197,7 @@ class _Training(Training):
                         images_per_second=rate,
                         seconds_left=(recipe.steps - self.step) * recipe.batch_size / rate,
                         figures=self.figures,
+                        notes=self.notes,
                         **{name: float(logs[name]) for name in logs},
                     )
                 )
@@ -199,7 +217,7 @@ class _Training(Training):
                 last = time.perf_counter()
         finally:
             source.close()
-        if self.held_out is None:
+        if self.best is None:  # nothing to judge by, or no finite figure: the last weights are the result
             save_arrays(self.folder / "weights.npz", network_arrays(self.model.network), {"step": self.step})
         return "done"
 
@@ -209,7 +227,7 @@ class _Training(Training):
         from detector.ssd.model import build_ssd
         from detector.training.ssd.optimizer import make_optimizer
         from detector.training.ssd.start import start_from
-        from detector.training.ssd.trainer import SSDTrainer, distribute, precision
+        from detector.training.ssd.trainer import SSDTrainer, distribute, freeze_layers, precision
 
         recipe, folder = self.recipe, self.folder
         distribute(recipe.devices, recipe.batch_size)
@@ -224,6 +242,7 @@ class _Training(Training):
                 classification_weight=recipe.classification_weight,
                 localization_weight=recipe.localization_weight,
             )
+            freeze_layers(network, recipe.freeze)
             self.model.compile(make_optimizer(self.schedule, recipe.momentum, recipe.clip_norm))
         self.model.optimizer.build(self.model.trainable_variables)
         fingerprints = {
@@ -269,7 +288,9 @@ class _Training(Training):
                         "unlabelled images": summary.unlabelled,
                         "boxes without area": summary.empty_boxes,
                         "crowd regions (weight 0)": summary.crowd,
+                        "unreadable images": len(self.damaged),
                     },
+                    "notes": list(self.notes),
                     "versions": versions(),
                 },
             )
@@ -310,7 +331,7 @@ class _Training(Training):
         better = math.isfinite(value) and gained
         self.stale = 0 if better else self.stale + 1
         if better:
-            self.best = {"figure": name, "value": value, "step": self.step}
+            self.best = {"figure": name, "value": value, "step": self.step, "figures": rounded(self.figures)}
             save_arrays(self.folder / "weights.npz", network_arrays(self.model.network), self.best)
 
     def _held_out_loss(self) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,7 @@ from detector.core import ClassMap
 from detector.data.dataset import Dataset
 from detector.data.splits import default_parts, draw_splits
 from detector.errors import DataError
+from detector.training.common.material import Material, choose_splits
 from detector.training.two_head.data import OneObject, one_object
 from detector.training.two_head.recipe import TwoHeadRecipe
 
@@ -20,13 +21,16 @@ class Split:
     """Pictures with one object each: `train` of `dataset`, `held_out` of `validation` (None where nothing is
     held out).
 
-    Where one data set is split, both are the same.
+    Where one data set is split, both are the same. `notes`: what was chosen or left out, one sentence each;
+    `train_split`: the split of the data that `dataset` is, None for all of it.
     """
 
     dataset: Dataset
     train: OneObject
     validation: Dataset
     held_out: OneObject | None
+    notes: tuple[str, ...] = ()
+    train_split: str | None = None
 
     def classes(self, recipe: TwoHeadRecipe) -> ClassMap:
         """The network's: the data's, or for a box head alone the data's one class or "object"."""
@@ -54,13 +58,20 @@ class Split:
 
 
 def load_split(
-    recipe: TwoHeadRecipe, dataset: Dataset | None = None, validation: Dataset | None = None
+    recipe: TwoHeadRecipe,
+    dataset: Dataset | None = None,
+    validation: Dataset | None = None,
+    *,
+    sound: Callable[[Dataset, Dataset | None], Material] | None = None,
 ) -> Split:
     """The recipe's data, read and split.
 
     Args:
         dataset, validation: instead of what `recipe.data` and `recipe.val_data` name; the recipe's splits are
             still taken.
+        sound: leaves out images that cannot be read, before they are split; None keeps all.
+
+    Data with a train split are trained on and judged inside it alone, unless the recipe names another.
 
     Raises:
         DataError, InputError: the data cannot be read, has no such split, or no picture with one object.
@@ -77,23 +88,29 @@ def load_split(
         validation = load_dataset(recipe.val_data, split=recipe.val_split, boxes=reading)
     elif validation is None and recipe.val_split:
         validation = dataset.split(recipe.val_split)
-    chosen = dataset.split(recipe.train_split) if recipe.train_split else dataset
+    splits = choose_splits(dataset, recipe.train_split, recipe.val_split, other_validation=True)
+    chosen = dataset.split(splits.train) if splits.train else dataset
+    notes = splits.notes
+    if sound is not None:
+        material = sound(chosen, validation)
+        chosen, validation, notes = material.train, material.validation, (*notes, *material.notes)
     shown = one_object(chosen, recipe.many, boxes)
     if validation is not None:
         if validation.class_map.names != chosen.class_map.names:
             validation = validation.with_classes(chosen.class_map)
         return Split(
-            chosen, _limited(chosen, shown, recipe), validation, one_object(validation, recipe.many, boxes)
+            chosen,
+            _limited(chosen, shown, recipe),
+            validation,
+            one_object(validation, recipe.many, boxes),
+            notes,
+            splits.train,
         )
+    parts: Mapping[str, float | int] = {}
     if recipe.held_out is None and recipe.train_split is None:
-        parts, within = default_parts(chosen)
-        if within is not None:
-            chosen = chosen.split(within)
-            shown = one_object(chosen, recipe.many, boxes)
-    else:
-        parts, within = {}, None
+        parts, _ = default_parts(dataset)
     train, held_out = _drawn(chosen, shown, recipe, parts)
-    return Split(chosen, train, chosen, held_out)
+    return Split(chosen, train, chosen, held_out, notes, splits.train)
 
 
 def _drawn(

@@ -20,6 +20,7 @@ from detector.data.dataset import Dataset
 from detector.errors import ModelError, RunError
 from detector.ssd.weights import save_arrays
 from detector.training.common.folder import rounded
+from detector.training.common.material import Material, sound_material
 from detector.training.common.session import (
     LOG_EVERY,
     OPTIMIZER,
@@ -75,11 +76,14 @@ def train_two_head(
     """
     folder = TwoHeadFolder(out)
 
-    def make() -> _Training:
+    def make(reading: Callable[[int, int], None]) -> _Training:
+        def sound(train: Dataset, judged: Dataset | None) -> Material:
+            return sound_material(folder, train, judged, reading)
+
         return _Training(
             recipe,
             folder,
-            load_split(recipe, dataset, validation),
+            load_split(recipe, dataset, validation, sound=sound),
             on_evaluation or (lambda step, figures: False),
         )
 
@@ -137,6 +141,7 @@ class _Training(Training):
                         learning_rate=rate,
                         images_per_second=speed,
                         figures=self.figures,
+                        notes=self.split.notes,
                         seconds_left=(recipe.steps - self.step) * recipe.batch_size / speed,
                     )
                 )
@@ -185,6 +190,7 @@ class _Training(Training):
                     "images": len(self.split.train.rows),
                     "held out": len(self.split.held_out.rows) if self.split.held_out else 0,
                     "left_out": self.split.left_out,
+                    "notes": list(self.split.notes),
                     "versions": versions(),
                 },
             )
@@ -297,7 +303,12 @@ class _Training(Training):
         if not math.isfinite(value):
             raise ModelError(f"expected finite figures on the held-out pictures, {name} is {value}.")
         if self.best is None or self.recipe.keep == "last" or value > self.best["value"]:
-            self.best = {"figure": name, "value": value, "step": self.step}
+            self.best = {
+                "figure": name,
+                "value": value,
+                "step": self.step,
+                "figures": rounded(self.figures),
+            }
             self._write_result(arrays, self.best)
         return self.on_evaluation(self.step, self.figures)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analysis.datasets.doctor import Settings, diagnose
+from analysis.datasets.doctor import diagnose
 from analysis.datasets.duplicates import Look, grey_thumb
+from analysis.datasets.findings import Settings
 from analysis.datasets.kinds import KINDS, SEVERITIES, counted
 from detector.core import ClassMap
 from detector.data.dataset import Problem

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from analysis.datasets.doctor import Settings, diagnose
+from analysis.datasets.doctor import diagnose
 from analysis.datasets.duplicates import look_at_pictures
+from analysis.datasets.findings import Settings
 from analysis.datasets.fix import RECORD, fix, write_fixed
 from detector import load_dataset
 from detector.core import ClassMap

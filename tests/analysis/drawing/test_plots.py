@@ -67,22 +67,22 @@ def test_verdicts_by_colour_and_line_and_mark():
 
 def test_without_truth_nothing_is_judged():
     ax = plot_detections(picture(), FOUND)
-    assert {g.split(":")[1] for g in drawn(ax)} == {"unlabelled"} and "class 1 0.70" in labels(ax)
+    assert {g.split(":")[1] for g in drawn(ax)} == {"unjudged"} and "class 1 0.70" in labels(ax)
     assert "IoU" not in ax.get_xlabel()
 
 
 def test_threshold_and_what_lies_below():
     assert drawn(plot_detections(picture(), FOUND, 0.75)) == [
-        "prediction:unlabelled:1",
-        "prediction:unlabelled:0",
+        "prediction:unjudged:1",
+        "prediction:unjudged:0",
     ]
     below = plot_detections(picture(), FOUND, 0.75, show_below=True)
     assert "prediction:below:4" in drawn(below) and len(labels(below)) == 2
     per_class = plot_detections(picture(), FOUND, [0.85, 0.2])
     assert set(drawn(per_class)) == {
-        "prediction:unlabelled:0",
-        "prediction:unlabelled:2",
-        "prediction:unlabelled:4",
+        "prediction:unjudged:0",
+        "prediction:unjudged:2",
+        "prediction:unjudged:4",
     }
 
 
@@ -180,3 +180,26 @@ def test_crop():
     assert piece[(y1 + y2) // 2, (x1 + x2) // 2].min() == 255 and piece[y1 - 4, x1 - 4].max() == 0
     for odd in ([0, 0, 0, 0], [299, 199, 300, 200], [300, 200, 300, 200]):
         assert crop(image, odd)[0].size > 0
+
+
+def test_classes_of_two_label_spaces_are_drawn_and_judged_by_name():
+    """The detector's 1 is a dog, the data set's 1 a stop sign: "wrong dog, missed stop sign" would be untrue."""
+    detector, dataset = ClassMap(("airplane", "dog")), ClassMap(("dog", "stop sign", "aeroplane"))
+    boxes = [[20, 40, 100, 100], [150, 20, 190, 60]]
+    found = Detections(boxes, [0.9, 0.8], [1, 0], SIZE, class_map=detector)
+    truth = Annotations(boxes, [0, 2], SIZE, class_map=dataset)
+    ax = plot_detections(picture(), found, annotations=truth)
+    assert sorted(drawn(ax)) == [
+        "prediction:correct:0",
+        "prediction:correct:1",
+        "truth:found:0",
+        "truth:found:1",
+    ]
+    assert [text.split(" ", 1)[1] for text in labels(ax)] == ["aeroplane 0.80", "dog 0.90"]
+    for name in ("airplane", "aeroplane"):  # either side's name chooses it
+        chosen = drawn(plot_detections(picture(), found, annotations=truth, classes=name))
+        assert chosen == ["truth:found:1", "prediction:correct:1"]
+    kept = plot_detections(picture(), found, [0.75, 0.85], annotations=truth)  # in the detector's order
+    assert sorted(drawn(kept)) == sorted(drawn(ax))
+    fewer = drawn(plot_detections(picture(), found, [0.85, 0.75], annotations=truth))
+    assert "prediction:correct:0" in fewer and "truth:missed:1" in fewer and len(fewer) == 3

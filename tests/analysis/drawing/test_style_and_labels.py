@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis.drawing.labels import place_labels
-from analysis.drawing.style import STROKES, label_text, object_stroke
+from analysis.drawing.style import STROKES, label_text, object_stroke, shown_score
 
 
 def contrast(a, b):
@@ -27,9 +28,9 @@ def test_verdicts_differ_in_more_than_colour():
     assert len({s.colour for s in judged}) == len({s.mark for s in judged}) == 4
     assert [s.colour for s in judged] == ["#009E73", "#D55E00", "#CC79A7", "#8A8A8A"]
     assert all(
-        not STROKES[v].dash for v in ("correct", "wrong", "duplicate", "ignored", "below", "unlabelled")
+        not STROKES[v].dash for v in ("correct", "wrong", "duplicate", "ignored", "below", "unjudged")
     ), "predictions are solid"
-    assert all(object_stroke(v).dash for v in ("missed", "found", "ignored", "unlabelled")), (
+    assert all(object_stroke(v).dash for v in ("missed", "found", "ignored", "unjudged")), (
         "ground truth is dashed"
     )
 
@@ -72,3 +73,24 @@ def test_laws_of_labels(seed, n):
         for q in placed[:i]:
             assert q.xyxy[0] >= x2 or q.xyxy[2] <= x1 or q.xyxy[1] >= y2 or q.xyxy[3] <= y1
     assert placed and placed[0].index <= 1
+
+
+@pytest.mark.parametrize(
+    ("score", "threshold", "shown"),
+    [
+        (0.497, 0.5, 0.49),
+        (0.497, 0.49, 0.5),
+        (0.5, 0.5, 0.5),
+        (0.504, 0.5, 0.5),
+        (0.123, 0.5, 0.12),
+        (0.999, 1.0, 0.99),
+        (0.0, 0.5, 0.0),
+        (0.495, 0.5, 0.49),
+        (0.5041, 0.504, 0.51),  # passes a threshold that two digits would not
+        (0.5039, 0.504, 0.5),
+        (0.004, 0.004, 0.01),
+    ],
+)
+def test_a_shown_score_never_contradicts_its_verdict(score, threshold, shown):
+    assert shown_score(score, threshold) == shown
+    assert (np.float32(shown) >= np.float32(threshold)) == (np.float32(score) >= np.float32(threshold))

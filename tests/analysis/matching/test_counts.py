@@ -9,17 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.matching.counts import check_laws
-from analysis.matching.match import (
-    CORRECT,
-    DUPLICATE,
-    IGNORED,
-    WRONG,
-    counts,
-    image_counts,
-    match_run,
-    verdicts,
-)
+from analysis.matching.counts import check_laws, counts, image_counts, verdicts
+from analysis.matching.match import match_run
+from analysis.matching.matches import Verdict
 from analysis.runs.tables import DetectionTable
 from detector.errors import InputError, LawError
 from tests.analysis.builders import make_run, random_run
@@ -39,7 +31,7 @@ RUN = make_run(
 
 
 @pytest.mark.parametrize(
-    "threshold, tp, fp, fn, duplicates, ignored, unlabelled",
+    "threshold, tp, fp, fn, duplicates, ignored, unjudged",
     [
         (0.0, 2, 2, 0, 1, 1, 1),
         (0.4, 2, 2, 0, 1, 1, 1),
@@ -49,17 +41,17 @@ RUN = make_run(
         (1.0, 0, 0, 2, 0, 0, 0),
     ],
 )
-def test_by_hand(threshold, tp, fp, fn, duplicates, ignored, unlabelled):
+def test_by_hand(threshold, tp, fp, fn, duplicates, ignored, unjudged):
     c = counts(match_run(RUN), threshold)
-    assert (c.tp, c.fp, c.fn, c.duplicates, c.ignored, c.unlabelled) == (
+    assert (c.tp, c.fp, c.fn, c.duplicates, c.ignored, c.unjudged) == (
         tp,
         fp,
         fn,
         duplicates,
         ignored,
-        unlabelled,
+        unjudged,
     )
-    assert c.objects == 2 and c.detections == tp + fp + ignored + unlabelled
+    assert c.objects == 2 and c.detections == tp + fp + ignored + unjudged
 
 
 def test_rates_and_their_missing_denominators():
@@ -74,7 +66,7 @@ def test_rates_and_their_missing_denominators():
         "fn": 0,
         "duplicates": 0,
         "ignored": 0,
-        "unlabelled": 0,
+        "unjudged": 0,
         "objects": 0,
         "detections": 0,
         "precision": None,
@@ -97,7 +89,7 @@ def test_a_score_written_as_the_threshold_passes():
 
 def test_verdicts():
     v = verdicts(match_run(RUN), 0.65)
-    assert v.detections.tolist() == ["correct", "duplicate", "below", "ignored", "below", "unlabelled"]
+    assert v.detections.tolist() == ["correct", "duplicate", "below", "ignored", "below", "unjudged"]
     assert v.objects.tolist() == ["found", "missed", "ignored"]
 
 
@@ -121,7 +113,7 @@ def test_a_broken_law_is_an_error():
         check_laws(dataclasses.replace(good, tp=good.tp + 1))
     m = match_run(RUN)
     kinds = m.det_kind.copy()
-    kinds[0] = WRONG  # the object still says it was found
+    kinds[0] = Verdict.WRONG  # the object still says it was found
     with pytest.raises(LawError, match="correct . missed"):
         counts(dataclasses.replace(m, det_kind=kinds))
     with pytest.raises(LawError, match="detections, entry 1 is off by 2"):
@@ -142,9 +134,10 @@ def test_recount(seed, thresholds, class_aware):
     kept = run.detections.scores >= np.broadcast_to(np.float32(thresholds), 4)[run.detections.class_ids]
     assert c.detections == kept.sum()
     assert (
-        c.tp == (kept & (m.det_kind == CORRECT)).sum() and c.ignored == (kept & (m.det_kind == IGNORED)).sum()
+        c.tp == (kept & (m.det_kind == Verdict.CORRECT)).sum()
+        and c.ignored == (kept & (m.det_kind == Verdict.IGNORED)).sum()
     )
-    assert c.fp == (kept & np.isin(m.det_kind, (WRONG, DUPLICATE))).sum()
+    assert c.fp == (kept & np.isin(m.det_kind, (Verdict.WRONG, Verdict.DUPLICATE))).sum()
     assert c.per_class.tp.sum() == c.tp and c.tp + c.fn == (~run.truth.crowd).sum()
     each = image_counts(m, thresholds)
     for name in ("tp", "fp", "fn", "duplicates", "ignored", "objects", "detections"):
@@ -171,3 +164,15 @@ def test_each_image_of_many():
     run = random_run(1, images=400)
     each = image_counts(match_run(run), 0.3)
     assert each.tp.shape == (400,) and each.tp.sum() == counts(match_run(run), 0.3).tp > 100
+
+
+def test_an_object_of_an_image_that_was_not_run_is_neither_missed_nor_ignored():
+    box = (0, 0, 9, 9)
+    run = make_run([], [(0, *box, 0), (0, *box, 0, {"crowd"}), (1, *box, 0), (1, *box, 0, {"crowd"})],
+                   done=[False, True])  # fmt: skip
+    assert verdicts(match_run(run)).objects.tolist() == ["unjudged", "unjudged", "missed", "ignored"]
+
+
+def test_a_score_of_minus_zero_reaches_a_threshold_of_zero():
+    m = match_run(make_run([(0, 0, 0, 9, 9, -0.0, 0)], []))
+    assert (counts(m, 0.0).fp, counts(m, 1e-6).fp, image_counts(m, 0.0).fp.tolist()) == (1, 0, [1])

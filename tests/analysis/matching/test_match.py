@@ -7,16 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.matching.match import (
-    CORRECT,
-    DUPLICATE,
-    IGNORED,
-    UNLABELLED,
-    WRONG,
-    match,
-    match_columns,
-    match_run,
-)
+from analysis.matching.match import match, match_columns, match_run
+from analysis.matching.matches import Verdict
 from analysis.runs.store import run_from_detections
 from detector.core import Annotations, ClassMap, Detections, DetectorInfo
 from detector.data.dataset import Dataset, ObjectTable
@@ -41,7 +33,14 @@ def test_hand_table():
         (0, 0, 60, 20, 75, 0.4, 2),  # nothing there
     ]
     m = match_run(make_run(dets, objects))
-    assert m.det_kind.tolist() == [CORRECT, DUPLICATE, WRONG, IGNORED, IGNORED, WRONG]
+    assert m.det_kind.tolist() == [
+        Verdict.CORRECT,
+        Verdict.DUPLICATE,
+        Verdict.WRONG,
+        Verdict.IGNORED,
+        Verdict.IGNORED,
+        Verdict.WRONG,
+    ]
     assert m.det_truth.tolist() == [0, 0, -1, 2, 2, -1]
     np.testing.assert_allclose(m.det_iou, [0.8, 1, 0, 1, 1, 0], rtol=1e-6)
     assert m.truth_det.tolist() == [0, -1, 3]
@@ -51,8 +50,8 @@ def test_hand_table():
 
 def test_class_ignored_lets_the_dog_be_found():
     run = make_run([(0, 50, 10, 60, 40, 0.7, 0)], [(0, 50, 10, 60, 40, 1)])
-    assert match_run(run).det_kind.tolist() == [WRONG]
-    assert match_run(run, class_aware=False).det_kind.tolist() == [CORRECT]
+    assert match_run(run).det_kind.tolist() == [Verdict.WRONG]
+    assert match_run(run, class_aware=False).det_kind.tolist() == [Verdict.CORRECT]
 
 
 def test_counted_object_comes_before_a_better_fitting_crowd():
@@ -60,7 +59,7 @@ def test_counted_object_comes_before_a_better_fitting_crowd():
     m = match_run(
         make_run([(0, 10, 10, 20, 16, 0.9, 0)], objects)
     )  # IoU .6 with the object, 1.0 with the crowd
-    assert m.det_kind.tolist() == [CORRECT] and m.det_truth.tolist() == [1]
+    assert m.det_kind.tolist() == [Verdict.CORRECT] and m.det_truth.tolist() == [1]
 
 
 def test_equal_fit_takes_the_later_object():
@@ -72,24 +71,24 @@ def test_difficult_is_a_choice():
     run = make_run(
         [(0, 10, 10, 20, 20, 0.9, 0), (0, 10, 10, 20, 20, 0.8, 0)], [(0, 10, 10, 20, 20, 0, {"difficult"})]
     )
-    assert match_run(run).det_kind.tolist() == [CORRECT, DUPLICATE]
+    assert match_run(run).det_kind.tolist() == [Verdict.CORRECT, Verdict.DUPLICATE]
     ignoring = match_run(run, difficult="ignore")
-    assert ignoring.det_kind.tolist() == [IGNORED, IGNORED] and ignoring.truth_ignored.all()
+    assert ignoring.det_kind.tolist() == [Verdict.IGNORED, Verdict.IGNORED] and ignoring.truth_ignored.all()
 
 
 def test_iou_of_exactly_the_bound_fits():
     run = make_run([(0, 0, 0, 10, 5, 0.9, 0)], [(0, 0, 0, 10, 10, 0)])
-    assert match_run(run, 0.5).det_kind.tolist() == [CORRECT]
-    assert match_run(run, 0.5001).det_kind.tolist() == [WRONG]
+    assert match_run(run, 0.5).det_kind.tolist() == [Verdict.CORRECT]
+    assert match_run(run, 0.5001).det_kind.tolist() == [Verdict.WRONG]
     same = make_run([(0, 0, 0, 10, 10, 0.9, 0)], [(0, 0, 0, 10, 10, 0)])
-    assert match_run(same, 1.0).det_kind.tolist() == [CORRECT]
+    assert match_run(same, 1.0).det_kind.tolist() == [Verdict.CORRECT]
 
 
 def test_unlabelled_unfinished_and_failed_images_are_left_out_on_both_sides():
     dets = [(i, 10, 10, 20, 20, 0.9, 0) for i in range(4)]
     objects = [(i, 10, 10, 20, 20, 0) for i in range(4)]
     m = match_run(make_run(dets, objects, labelled=[1, 0, 1, 1], done=[1, 1, 0, 1], failed=["img3"]))
-    assert m.det_kind.tolist() == [CORRECT, UNLABELLED, UNLABELLED, UNLABELLED]
+    assert m.det_kind.tolist() == [Verdict.CORRECT, Verdict.UNJUDGED, Verdict.UNJUDGED, Verdict.UNJUDGED]
     assert m.truth_counted.tolist() == [True, False, False, False]
 
 
@@ -110,12 +109,12 @@ def test_a_class_the_data_set_does_not_have_is_nobodys_mistake():
         [[10, 10, 20, 20], [40, 10, 60, 20], [60, 10, 80, 20]], [0.9, 0.8, 0.7], [0, 1, 0], (90, 70)
     )
     m = match_run(run_from_detections(data, [found], info))
-    assert m.det_kind.tolist() == [CORRECT, UNLABELLED, WRONG]
+    assert m.det_kind.tolist() == [Verdict.CORRECT, Verdict.UNJUDGED, Verdict.WRONG]
 
 
 def test_two_detections_on_zero_area_boxes_do_not_match():
     m = match_run(make_run([(0, 5, 5, 5, 5, 0.9, 0)], [(0, 5, 5, 5, 5, 0)]))
-    assert m.det_kind.tolist() == [WRONG]
+    assert m.det_kind.tolist() == [Verdict.WRONG]
 
 
 def test_match_keeps_the_callers_order():
@@ -123,7 +122,14 @@ def test_match_keeps_the_callers_order():
     truth = Annotations([[10, 10, 30, 20]], [2], size)
     d = Detections([[0, 0, 5, 5], [10, 10, 30, 20], [10, 10, 29, 20]], [0.2, 0.5, 0.9], [2, 2, 2], size)
     m = match([Detections.empty(size), d, d], [truth, truth, None])
-    assert m.det_kind.tolist() == [WRONG, DUPLICATE, CORRECT, UNLABELLED, UNLABELLED, UNLABELLED]
+    assert m.det_kind.tolist() == [
+        Verdict.WRONG,
+        Verdict.DUPLICATE,
+        Verdict.CORRECT,
+        Verdict.UNJUDGED,
+        Verdict.UNJUDGED,
+        Verdict.UNJUDGED,
+    ]
     assert m.truth_det.tolist() == [-1, 2]
 
 
@@ -163,9 +169,9 @@ def test_matches_are_pycocotools_own(seed, class_aware):
     assert n > 20
     for t, bound in enumerate(bounds):
         m = match_run(run, bound, class_aware=class_aware)
-        own = np.where(np.isin(m.det_kind, (CORRECT, IGNORED)), m.det_truth + 1, 0)
+        own = np.where(np.isin(m.det_kind, (Verdict.CORRECT, Verdict.IGNORED)), m.det_truth + 1, 0)
         assert own.tolist() == [partner[t][i + 1] for i in range(n)]
-        assert (m.det_kind == IGNORED).tolist() == [ignored[t][i + 1] for i in range(n)]
+        assert (m.det_kind == Verdict.IGNORED).tolist() == [ignored[t][i + 1] for i in range(n)]
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -198,7 +204,7 @@ def test_columns_may_come_in_any_order(seed):
         judged=np.ones(2, bool),
         num_classes=1,
     )
-    assert two.det_kind.tolist() == [DUPLICATE, WRONG, CORRECT]
+    assert two.det_kind.tolist() == [Verdict.DUPLICATE, Verdict.WRONG, Verdict.CORRECT]
 
 
 def plain_rule(dets, objects, bound):
@@ -214,12 +220,17 @@ def plain_rule(dets, objects, bound):
         if counted:
             j = max(counted)[1]
             free[j] = False
-            out.append((CORRECT, j))
+            out.append((Verdict.CORRECT, j))
         elif hard:
-            out.append((IGNORED, max(hard)[1]))
+            out.append((Verdict.IGNORED, max(hard)[1]))
         else:
             out.append(
-                (DUPLICATE if any(f[0] >= bound and not objects[f[1]][6] for f in fits) else WRONG, None)
+                (
+                    Verdict.DUPLICATE
+                    if any(f[0] >= bound and not objects[f[1]][6] for f in fits)
+                    else Verdict.WRONG,
+                    None,
+                )
             )
     return out
 
@@ -278,3 +289,20 @@ def test_what_happens_above_a_threshold_does_not_depend_on_what_lies_below(seed,
     whole = match_run(run)
     run.detections = run.detections.take(keep)
     np.testing.assert_array_equal(whole.det_kind[keep], match_run(run).det_kind)
+
+
+def test_a_duplicate_names_the_taken_object_it_fits_best():
+    def bar(x, *rest):  # two that lie d apart have IoU (100 - d) / (100 + d)
+        return (0, x, 0, x + 100, 10, *rest)
+
+    run = make_run(
+        [bar(0, 0.9, 0), bar(10, 0.8, 0), bar(2, 0.7, 0)], [bar(0, 0), bar(10, 0)], sizes=(200, 80)
+    )
+    m = match_run(run)
+    assert m.det_truth.tolist() == [0, 1, 0] and m.det_kind[2] == Verdict.DUPLICATE
+    assert m.det_iou[2] == np.float32(98 / 102), "0.96 with the first, 0.85 with the second"
+
+
+def test_across_classes_the_object_of_the_later_class_wins_a_tie():
+    run = make_run([(0, 0, 0, 9, 9, 0.9, 2)], [(0, 0, 0, 9, 9, 1), (0, 0, 0, 9, 9, 0)])
+    assert match_run(run, class_aware=False).det_truth.tolist() == [0], "as if the table were sorted by class"

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from analysis.metrics.coco_columns import columns_of_files, image_ranks
-from analysis.metrics.evaluate import FIGURES, evaluate
+from analysis.metrics.evaluate import evaluate
+from analysis.metrics.evaluation import FIGURES
 from analysis.runs.store import run_from_detections
 from detector.core import Detections, DetectorInfo
 from detector.data.dataset import Dataset

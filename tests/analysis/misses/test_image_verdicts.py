@@ -4,7 +4,7 @@ rescue.
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from analysis.matching.counts import counts
 from analysis.matching.match import match_run
 from analysis.misses.causes import CAUSES
 from analysis.misses.prices import THRESHOLDS
-from analysis.misses.replay import Replay, TrialRun, agrees, settings_in
+from analysis.misses.replay import CLASS_CAP, SUPPRESSED, Replay, TrialRun, agrees, settings_in
 from detector.boxes import iou
 from detector.core import Candidates
 from detector.nms import PostprocessSettings, replay
@@ -352,3 +352,44 @@ def test_a_real_tflite_network_is_replayed_exactly(shared):
     )
     assert len(images) == 60 == len(result.replays) and len(result) > 3 and result.counts()["not stored"] == 0
     assert all(result.tier(q) == "replay" and result.proof(q).holds for q in range(len(result)))
+
+
+def side(x: float, score: float, length: float = 100):
+    """A dog's box of height 10: two of length 100 that lie d apart have IoU (100 - d) / (100 + d)."""
+    box = (x, 10, x + length, 20)
+    return box, box, 0, (0.01, score, 0.01)
+
+
+def test_where_the_first_candidate_needs_two_changes_the_next_is_tried():
+    """The surest box of the dog at 40 (at 30, IoU 0.54 with the one that suppresses it) would go to the dog at 36;
+    the second (at 20) finds it by a higher NMS IoU alone."""
+    boxes = [side(0, 0.9), side(30, 0.8), side(20, 0.7)]
+    shown = candidates(boxes, (300, 60))
+    run = run_of(shown, SETTINGS, [((36, 10, 136, 20), DOG), ((40, 10, 140, 20), DOG)])
+    a = autopsy(run, 0.5, candidates={0: shown}, settings=asdict(SETTINGS))
+    q = a.evidence.truth.tolist().index(1)
+    proof = a.proof(q)
+    assert proof.found and [c.rule for c in proof.changes] == ["iou_threshold"]
+    assert int(a.evidence.anchor[q]) == 2 and a.evidence.score[q] == np.float32(0.7)
+
+
+@pytest.mark.parametrize(("width", "cause"), [(20, "no box"), (22, "no anchor")])
+def test_an_anchor_reaches_an_object_from_an_iou_of_one_half_on(width, cause):
+    boxes = [
+        ((200, 100, 210, 110), (0, 0, width, 10), 0, (0.01, 0.9, 0.01))
+    ]  # IoU 10 / width with the object
+    shown = candidates(boxes)
+    run = run_of(shown, SETTINGS, [((0, 0, 10, 10), DOG)])
+    a = autopsy(run, 0.5, candidates={0: shown}, settings=asdict(SETTINGS))
+    assert a.causes.tolist() == [cause]
+
+
+def test_the_box_that_fills_its_class_suppresses_nobody():
+    shown = candidates([side(0, 0.9), side(20, 0.8)], (300, 60))  # IoU 2/3
+
+    def fate(cap):
+        settings = replace(SETTINGS, max_detections_per_class=cap)
+        return Replay(shown, np.arange(3), settings).fate(1, DOG)
+
+    assert fate(1) == (CLASS_CAP, -1, -1.0), "post-processing has stopped before it"
+    assert fate(2)[:2] == (SUPPRESSED, 0)

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.matching.match import counts, match_run
+from analysis.matching.counts import counts
+from analysis.matching.match import match_run
 from analysis.mistakes.compare import compare, sign_test, with_nms
 from analysis.runs.tables import DetectionTable
 from detector.boxes import iou

@@ -17,7 +17,6 @@ from analysis.mistakes.errors import (
     LOCALISATION,
     MISSED,
     find_errors,
-    images_with_kind,
 )
 from detector.errors import InputError
 from detector.paths import ROOT
@@ -89,18 +88,6 @@ def test_kinds_at_a_threshold():
     assert dets.tolist() == [0, DUPLICATE_OF, CLASSIFICATION] + [0] * 6
     assert objects.tolist() == [0, CLASSIFICATION, MISSED, MISSED, 0]
     assert e.at(0.95)[1].tolist() == [MISSED] * 4 + [0], "at .95 nothing is found, nothing is near"
-
-
-def test_images_by_kind():
-    e = find_errors(by_hand())
-    assert images_with_kind(e, ["background"], 0.1).tolist() == [True, True]
-    assert images_with_kind(e, ["background"], 0.3).tolist() == [True, False]
-    assert (
-        images_with_kind(e, ["missed"], 0.1).tolist() == [True, False]
-        and not images_with_kind(e, [], 0.1).any()
-    )
-    with pytest.raises(InputError, match="kind: expected one of classification"):
-        images_with_kind(e, ["odd"])
 
 
 def test_nothing():
@@ -229,3 +216,21 @@ def test_images_without_an_object_hold_only_background():
 def test_a_run_without_ground_truth_has_no_kinds():
     e = find_errors(make_run([(0, 0, 0, 9, 9, 0.8, 0)], [], labelled=[False]))
     assert e.det_error.tolist() == [0] and not any(e.counts.values())
+
+
+def test_kinds_at_exactly_their_bounds():
+    """One car of 10 x 10 in each image, and a box that holds it: IoU 10 / width."""
+    car = (0, 0, 10, 10, 0)
+    run = make_run(
+        [
+            (0, 0, 0, 10, 10, 0.9, 0),
+            (0, 0, 0, 20, 10, 0.8, 0),  # 1/2 with a car that is taken: badly placed before it is a duplicate
+            (1, 0, 0, 40, 10, 0.8, 0),  # 1/4: badly placed from there on
+            (2, 0, 0, 40, 10, 0.8, 1),  # 1/4 under another name: still background
+            (3, 0, 0, 20, 10, 0.8, 1),  # 1/2 under another name: the name alone is wrong
+            (4, 0, 0, 30, 10, 0.8, 1),  # 1/3: both
+        ],
+        [(i, *car) for i in range(5)],
+    )
+    kinds = find_errors(run, iou=0.5, background_iou=0.25).det_error.tolist()
+    assert kinds == [0, LOCALISATION, LOCALISATION, BACKGROUND, CLASSIFICATION, BOTH]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from analysis.matching.match import match_run
-from analysis.mistakes.slices import border_objects, crowded_objects, slice_run
+from analysis.mistakes.slices import _intervals, border_objects, crowded_objects, slice_run
 from detector.errors import InputError
 from tests.analysis.builders import make_run
 
@@ -115,6 +115,15 @@ def test_objects_of_one_image_are_not_independent():
     assert b[1] - b[0] == pytest.approx(a[1] - a[0], rel=0.05)
 
 
+@pytest.mark.parametrize(("found", "low", "high"), [(0, 0.0, 0.161), (1, 0.839, 1.0)])
+def test_none_found_and_all_found_are_not_certain(found, low, high):
+    """Twenty images with an object each: Wilson's bound is z^2 / (20 + z^2)."""
+    box = (10, 10, 30, 40)
+    detections = [(i, *box, 0.9, 0) for i in range(20)] if found else []
+    s = slice_run(make_run(detections, [(i, *box, 0) for i in range(20)], num_images=20))
+    assert s.whole.recall == found and s.whole.recall_interval == pytest.approx((low, high), abs=1e-3)
+
+
 def test_seeded_and_extra_and_checked():
     run = many(3, 0.5)
     assert slice_run(run, seed=4).to_dict() == slice_run(run, seed=4).to_dict()
@@ -124,3 +133,11 @@ def test_seeded_and_extra_and_checked():
     for kwargs in ({"samples": 1}, {"confidence": 1.0}, {"extra": {("a", "b"): np.ones(3, bool)}}):
         with pytest.raises(InputError):
             slice_run(run, **kwargs)
+
+
+def test_an_interval_leaves_half_of_the_rest_out_at_either_end():
+    """101 draws whose ratios are 0, .01, ... 1."""
+    part, whole = np.arange(101, dtype=np.float32)[:, None] / 100, np.ones((101, 1), np.float32)
+    assert _intervals(np.eye(101, dtype=np.float32), part, whole, 0.95)[0] == pytest.approx((0.025, 0.975))
+    assert _intervals(np.eye(101, dtype=np.float32), part, whole, 0.5)[0] == pytest.approx((0.25, 0.75))
+    assert slice_run(RUN, samples=10).confidence == 0.95

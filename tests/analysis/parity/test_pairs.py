@@ -208,3 +208,21 @@ def test_laws(found, draw):
     assert (p.overlap[kept] >= 0.5).all() and len(set(p.det_b[kept].tolist())) == kept.sum() == len(
         set(p.det_a[kept].tolist())
     )
+
+
+def test_of_two_boxes_that_fit_equally_the_surer_one_is_the_pair():
+    box = (10, 10, 30, 30)
+    p = pair_runs(run([[("cat", box, 0.8)]]), run([[("cat", box, 0.9), ("cat", box, 0.6)]]))
+    assert p.kind.tolist() == [GAINED, KEPT] and p.score_b.tolist() == np.float32([0.6, 0.9]).tolist()
+
+
+def test_a_difference_of_exactly_the_step_is_none():
+    p = pair_runs(run([[("cat", (10, 10, 30, 30), 0.5)]]), run([[("cat", (10, 12, 30, 30), 0.75)]]))
+    assert p.shift.tolist() == [2] and p.step.tolist() == [0.25]
+    assert not p.rescored(0.25).any() and not p.moved(2).any()
+    assert p.rescored(0.2499).all() and p.moved(1.99).all()
+
+
+def test_an_iou_of_exactly_the_bound_pairs():
+    p = pair_runs(run([[("cat", (0, 0, 20, 10), 0.9)]]), run([[("cat", (0, 0, 10, 10), 0.9)]]), iou=0.5)
+    assert p.kind.tolist() == [KEPT] and p.overlap.tolist() == [0.5]

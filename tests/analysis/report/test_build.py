@@ -17,7 +17,7 @@ from analysis.matching.match import match_run
 from analysis.metrics.evaluate import evaluate
 from analysis.mistakes.errors import KINDS, find_errors
 from analysis.report.build import build_report
-from analysis.report.html import Percent, csv_text, table
+from analysis.report.html import Percent, table, table_csv
 from detector.errors import InputError
 from tests.analysis.mistakes.test_box_lists import FOUND, OBJECTS, run_of
 
@@ -112,7 +112,9 @@ def test_tables_read_back(run, report, tmp_path):
         "2",
         0.5,
     )
-    matrix = {r["object"]: r for r in csv.DictReader(io.StringIO(report.tables["confusion.csv"]))}
+    matrix = {
+        r["object \\ detection"]: r for r in csv.DictReader(io.StringIO(report.tables["confusion.csv"]))
+    }
     assert (matrix["dog"]["cat"], matrix["dog"]["background"], matrix["background"]["dog"]) == ("1", "1", "1")
     mistakes = json.loads(report.tables["mistakes.json"])
     assert len(mistakes["predictions"]) == counts(match_run(run), 0.5).fp
@@ -130,7 +132,7 @@ def test_names_are_text_whatever_they_hold():
 def test_shares_are_shown_in_percent_and_written_as_shares():
     rows = [{"a": Percent(0.25), "b": None, "c": 1234}]
     assert "25.0 %" in table(rows) and "1,234" in table(rows)
-    assert csv_text(rows) == "a,b,c\n0.25,,1234\n" and csv_text([]) == ""
+    assert table_csv(rows) == "a,b,c\n0.25,,1234\n" and table_csv([]) == ""
 
 
 def test_without_truth_there_is_no_report():

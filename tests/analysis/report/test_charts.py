@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analysis.matching.match import counts, match_run
+from analysis.matching.counts import counts
+from analysis.matching.match import match_run
 from analysis.matching.operating_point import operating_point
 from analysis.mistakes.confusion import Confusions
 from analysis.mistakes.errors import find_errors

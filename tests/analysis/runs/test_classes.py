@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
 
-from analysis.runs.classes import load_aliases, normalise_name, unify
-from detector.core import ClassMap
-from detector.errors import ConfigError
+from analysis.matching.counts import counts
+from analysis.matching.match import match
+from analysis.runs.classes import load_aliases, normalise_name, one_label_space, unify
+from detector.core import Annotations, ClassMap, Detections
+from detector.errors import ConfigError, InputError
 
 
 def test_nothing_on_either_side():
@@ -79,3 +81,44 @@ def test_the_shipped_aliases_hold_the_six_voc_names():
         ("pottedplant", "potted plant"),
     ]:
         assert groups[normalise_name(voc)] == groups[normalise_name(coco)]
+
+
+COCO_LIKE = ClassMap(("person", "airplane", "dog"))
+VOC_LIKE = ClassMap(("dog", "aeroplane", "sheep", "person"))
+
+
+def boxes_of(class_ids, class_map, scores=None):
+    n = len(class_ids)
+    xyxy = np.stack([[5 + 20 * i, 4, 17 + 20 * i, 15] for i in range(n)])
+    return Detections(
+        xyxy, np.full(n, 0.9) if scores is None else scores, class_ids, (90, 40), class_map=class_map
+    )
+
+
+def test_detections_and_truth_of_two_label_spaces_are_matched_by_name():
+    """A plane, a dog and a person, each found: number 1 is a plane for one side, 1 and 2 something else for the other."""
+    found = boxes_of([1, 2, 0], COCO_LIKE)
+    truth = Annotations(found.xyxy, [1, 0, 3], (90, 40), class_map=VOC_LIKE)
+    space = one_label_space([found, found], [truth, None])
+    assert space.class_map.names == VOC_LIKE.names
+    assert space.detections[0].class_ids.tolist() == [1, 0, 3] and space.truth == [truth, None]
+    assert counts(match(found, truth), 0.5).tp == 3
+    unnamed = Annotations(found.xyxy, [1, 0, 3], (90, 40))
+    assert counts(match(found, unnamed), 0.5).tp == 1  # nothing says that the numbers differ
+
+
+def test_one_list_of_classes_is_left_alone_and_several_are_refused():
+    found = boxes_of([1, 2], COCO_LIKE)
+    truth = Annotations(found.xyxy, [1, 2], (90, 40), class_map=ClassMap(COCO_LIKE.names, (1, 5, 18)))
+    space = one_label_space([found], [truth])
+    assert space.detections == [found] and space.unified is None
+    with pytest.raises(InputError, match="expected detections of one list of classes, got 3 .* and 4"):
+        one_label_space([found, boxes_of([0], VOC_LIKE)], [truth, None])
+    assert one_label_space([], []).class_map is None
+
+
+def test_a_class_that_the_data_set_lacks_follows_its_own():
+    found = boxes_of([0, 1], ClassMap(("zebra", "dog")))
+    truth = Annotations(found.xyxy, [2, 0], (90, 40), class_map=VOC_LIKE)
+    matches = match(found, truth)
+    assert matches.num_classes == 5 and (counts(matches, 0.5).tp, counts(matches, 0.5).fp) == (1, 1)

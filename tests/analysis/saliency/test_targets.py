@@ -95,3 +95,11 @@ def test_logit_is_the_inverse_of_the_sigmoid():
     z = np.array([-5, 0.0, 3.25])
     np.testing.assert_allclose(logit(1 / (1 + np.exp(-z))), z, atol=1e-9)
     assert np.isfinite(logit(np.array([0.0, 1.0]))).all()
+
+
+def test_a_score_and_an_iou_of_exactly_the_bound_count():
+    scores = np.array([[0.25], [0.5], [0.75]], np.float32)
+    boxes = np.array([[0, 0, 10, 10], [0, 0, 20, 10], [0, 0, 30, 10]], np.float32)
+    shown = Candidates(boxes, scores, SIZE, anchors=boxes)
+    assert target_class(shown, 0, 0.5).anchor_ids.tolist() == [2, 1]
+    assert target_from_truth(shown, boxes[0], 0, iou=0.5).anchor_ids.tolist() == [1, 0], "IoU 1/2 and 1"

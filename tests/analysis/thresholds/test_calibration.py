@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis.matching.match import match_run
+from analysis.matching.matches import Verdict
 from analysis.thresholds.calibration import (
     calibrated_run,
     fit_calibration,
@@ -120,3 +123,21 @@ def test_a_calibrated_run_keeps_its_boxes_and_its_matches():
     np.testing.assert_allclose(other.detections.scores, c(run.detections.scores))
     np.testing.assert_array_equal(match_run(other).det_kind, match_run(run).det_kind)
     assert other.version != "run" and run.detections is not other.detections
+
+
+def test_its_error_is_measured_on_the_half_of_the_images_it_was_not_fitted_on():
+    """Ten detections of 0.5 on even images, 8 of them correct, and ten on odd images, 2 of them correct: each half
+    teaches the other the wrong thing, while a map that had seen its own judges would be right."""
+    correct = np.array([True] * 8 + [False] * 2 + [True] * 2 + [False] * 8)
+    matches = SimpleNamespace(
+        num_classes=1,
+        det_rows=np.repeat([4, 7], 10),
+        det_classes=np.zeros(20, np.int32),
+        det_scores=np.full(20, 0.5, np.float32),
+        det_kind=np.where(correct, Verdict.CORRECT, Verdict.WRONG),
+    )
+    c = fit_calibration(matches)
+    assert c.fitted_on == 20, "twenty are enough"
+    assert c([0.5]).tolist() == [0.5], "the map itself is fitted on all of them"
+    assert c.ece_before == pytest.approx(0)
+    assert c.ece_after == pytest.approx(0.6), "0.8 where 2 of 10 are correct, 0.2 where 8 of 10 are"

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.matching.match import counts, match_run
+from analysis.matching.counts import counts
+from analysis.matching.match import match_run
 from analysis.matching.operating_point import OperatingPoint
 from analysis.thresholds.curves import (
     Suggestion,
@@ -222,3 +223,23 @@ def test_files_that_say_something_else_are_refused(tmp_path, text, words):
 def test_a_class_nobody_knows():
     with pytest.raises(ConfigError, match="no class 'cart'.*did you mean car"):
         Thresholds(classes={"cart": 0.5}).thresholds(NAMES)
+
+
+def curve_of(*outcomes):
+    """Of detections (score, correct), over as many objects as are correct."""
+    rows = [(0, 40 * i, 0, 40 * i + 9, 9, score, 0) for i, (score, _) in enumerate(outcomes)]
+    objects = [(0, 40 * i, 0, 40 * i + 9, 9, 0) for i, (_, correct) in enumerate(outcomes) if correct]
+    return exact_curve(match_run(make_run(rows, objects, sizes=(500, 20))))
+
+
+def test_of_equal_scores_the_second_choice_then_the_highest_threshold():
+    assert recall_at_least(curve_of((0.9, True), (0.8, True)), 0.5).threshold == 0.8, (
+        "equal precision, more found"
+    )
+    free = least_cost(curve_of((0.9, True), (0.8, False)), wrong=0, missed=1)
+    assert free.threshold == 0.9 and free.fp == 0, "equal cost and recall: nothing wrong that need not be"
+
+
+def test_keeping_nothing_must_cost_less_not_as_much():
+    found = least_cost(curve_of((0.9, False), (0.8, True)), wrong=1, missed=1)
+    assert (found.threshold, found.tp, found.fp) == (0.8, 1, 1), "one mistake either way"

@@ -81,7 +81,7 @@ def test_the_first_start_opens_on_it_without_tensorflow(few, boxscope_home, app,
     strip = component(at, "strip")
     assert strip["tag"] == "" and strip["objects"] > 20 and strip["now"]["correct"] > 0
     assert (
-        any("First clicks" in m.value for m in at.markdown)
+        any("Start here" in m.value for m in at.markdown)
         and (boxscope_home / "runs" / "demo" / "manifest.json").is_file()
     )
 

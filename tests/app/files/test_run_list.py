@@ -143,3 +143,22 @@ def test_the_app_lists_it_too(app, pictures, tiny_run, tmp_path):
     assert {name: s.path for name, s in stored_runs().items()} == {
         name: s.path for name, s in known_runs().items()
     }, "named alike in both"
+
+
+def test_of_equal_names_the_data_directorys_run_comes_first_however_young(pictures, boxscope_home, tmp_path):
+    dataset = load_dataset(pictures / "instances.json")
+    elsewhere = write_run(dataset, tmp_path / "a" / "tiny")
+    own = write_run(dataset, boxscope_home / "runs" / "tiny@a")
+    note_run(elsewhere)
+    _created(elsewhere, "2026-01-01T00:00:00+00:00")
+    _created(own, "2026-01-02T00:00:00+00:00")
+    assert named_runs() == {"tiny@a": own, "tiny@a~2": elsewhere}
+
+
+def test_of_equal_names_and_ages_the_path_decides(pictures, tmp_path):
+    dataset = load_dataset(pictures / "instances.json")
+    later, earlier = (write_run(dataset, tmp_path / x / "one" / "my_run") for x in ("b", "a"))
+    for place in (later, earlier):
+        note_run(place)
+        _created(place, "2026-01-01T00:00:00+00:00")
+    assert named_runs() == {"my_run@one": earlier, "my_run@one~2": later}

@@ -17,7 +17,7 @@ from analysis.runs import streamed
 from analysis.runs.store import open_run
 from analysis.runs.streamed import open_streamed
 from app.frame import gallery_order, large_runs
-from app.jobs import match_job
+from app.jobs import match_job, process
 from app.viewer.payload import tile_text
 from detector.paths import ROOT
 from tests.analysis.streamed_builders import crowded, store
@@ -54,15 +54,13 @@ def test_tiles_of_windows_are_the_tiles_of_the_run(folder):
 
 def test_the_page_says_what_it_computes_and_then_shows_it(folder, monkeypatch):
     spawned = []
-    monkeypatch.setattr(
-        large_runs.process, "spawn", lambda module, argument, where: spawned.append((module, argument))
-    )
+    monkeypatch.setattr(process, "spawn", lambda target, where: spawned.append((target, where)))
     app = AppTest.from_file(str(APP), default_timeout=120).run()
     assert not app.exception
     text = " ".join(m.value for m in app.main.markdown)
     assert "run read in windows" in text and "worst first" in text
-    assert [module for module, _ in spawned] == ["app.jobs.match_job"]
-    asked = Path(spawned[0][1])
+    assert [target for target, _ in spawned] == ["app.jobs.match_job:MatchJob"]
+    asked = spawned[0][1]
     match_job.save(match(open_streamed(folder)), asked)
     app.run()
     assert not app.exception
@@ -82,9 +80,9 @@ def test_the_process_matches_and_keeps(folder):
     run = open_streamed(folder)
     where = large_runs.begin(str(folder), run, 0.5)
     deadline = time.monotonic() + 120
-    while not large_runs.is_ready(where):
-        assert time.monotonic() < deadline and not large_runs._state(where).get("error"), (
-            large_runs.process.log_tail(where)
+    while not match_job.is_ready(where):
+        assert time.monotonic() < deadline and not match_job.MatchJob.read(where).error, process.log_tail(
+            where
         )
         time.sleep(0.1)
     assert (
@@ -99,7 +97,7 @@ def test_a_broken_run_is_a_sentence(folder):
         part.write_bytes(b"torn")
     where = large_runs.begin(str(folder), run, 0.75)
     deadline = time.monotonic() + 120
-    while not (error := large_runs._state(where).get("error")):
+    while not (error := match_job.MatchJob.read(where).error):
         assert time.monotonic() < deadline
         time.sleep(0.1)
     assert "broken or half there" in error

@@ -12,7 +12,7 @@ from analysis.runs.store import open_run
 from app.jobs import detection, process
 
 
-def wait(job_id: str, until, seconds: float = 30.0) -> detection.Job:
+def wait(job_id: str, until, seconds: float = 30.0) -> detection.Detection:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         job = detection.read(job_id)
@@ -58,12 +58,12 @@ def test_pictures_outside_the_roots_are_refused(pictures, tmp_path):
 def test_stopped_early_it_says_so(pictures, blow):
     job = detection.start("t", "fake:", str(pictures / "instances.json"))
     if blow == "cancel":
-        detection.cancel(job)
+        job.cancel()
         assert wait(job.id, lambda j: j.over).stage in ("cancelled", "done")
         return
     os.kill(process._children[str(job.folder)].pid, signal.SIGKILL)
     job = wait(job.id, lambda j: j.over)
-    assert job.stage == "failed" and "ended without a word" in job.error
+    assert job.stage == "failed" and "ended without an error message" in job.error
 
 
 def test_another_server_sees_a_job_that_died(pictures, monkeypatch):

@@ -101,7 +101,7 @@ def pretended(monkeypatch):
             return folder.path
 
         monkeypatch.setattr(trainings, "train_by", train_by)
-        monkeypatch.setattr(trainings, "TELL", -1.0)
+        monkeypatch.setattr(trainings, "STEP", -1.0)
 
     return install
 
@@ -139,7 +139,7 @@ def test_asked_to_stop_it_stops_and_goes_on(pretended, tmp_path):
 
 def test_two_processes_do_not_train_in_one_folder(pretended, tmp_path):
     pretended()
-    lock = WorkerLock(tmp_path, trainings.LOCK)
+    lock = WorkerLock(tmp_path, trainings.TrainJob.LOCK)
     try:
         with pytest.raises(RunError, match="another process trains in this folder"):
             trainings.run_training(RECIPE, tmp_path)
@@ -177,7 +177,7 @@ def test_one_that_died_without_a_word_is_cut_off(tmp_path):
     folder = TrainFolder(tmp_path)
     folder.write_recipe(RECIPE)
     folder.write_json("state.json", {"state": "running", "step": 4, "steps": 6, "best": None, "figures": {}})
-    (tmp_path / trainings.PROGRESS).write_text(json.dumps({"started": 1.0, "step": 5, "steps": 6}))
+    (tmp_path / trainings.TrainJob.FILE).write_text(json.dumps({"started": 1.0, "step": 5, "steps": 6}))
     t = trainings.read(tmp_path)
     assert (t.stage, t.step, t.steps) == ("interrupted", 4, 6)  # step 5 is lost: the checkpoint is of step 4
 

@@ -7,7 +7,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from analysis.matching.match import image_counts, match_run
+from analysis.matching.counts import image_counts
+from analysis.matching.match import match_run
 from analysis.runs.store import open_run
 from app.frame import gallery_order
 from app.model import objects
@@ -130,19 +131,3 @@ def test_what_is_left_out_adds_up(at):
         "by object size": 2,
         "by name": 0,
     }
-
-
-@pytest.mark.parametrize(
-    ("score", "threshold", "shown"),
-    [
-        (0.497, 0.5, 0.49),
-        (0.497, 0.49, 0.5),
-        (0.5, 0.5, 0.5),
-        (0.504, 0.5, 0.5),
-        (0.123, 0.5, 0.12),
-        (0.999, 1.0, 0.99),
-        (0.0, 0.5, 0.0),
-    ],
-)
-def test_a_shown_score_never_contradicts_its_verdict(score, threshold, shown):
-    assert objects.shown_score(score, threshold) == shown

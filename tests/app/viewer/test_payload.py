@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.matching.match import KIND_NAMES, counts, match_run, verdicts
+from analysis.matching.counts import counts, verdicts
+from analysis.matching.match import match_run
+from analysis.matching.matches import MATCHED, VERDICT_WORDS
 from analysis.runs.store import open_run
 from app.viewer import HERE
 from app.viewer.payload import STEPS, boxes_of, curve, exact
@@ -36,7 +38,7 @@ def test_boxes_point_to_each_other(run):
     m = match_run(run)
     sent = boxes_of(run, m, 2)
     assert sent["judged"] and sent["dets"]["score"] == [0.7, 0.55, 0.05]
-    assert [KIND_NAMES[k] for k in sent["dets"]["kind"]] == ["correct", "duplicate", "wrong"]
+    assert [VERDICT_WORDS[k] for k in sent["dets"]["kind"]] == ["correct", "duplicate", "wrong"]
     assert sent["dets"]["partner"] == [0, 0, -1]
     assert sent["truth"]["det"] == [0] and sent["truth"]["score"] == [0.7] and sent["truth"]["iou"] == [1.0]
     assert boxes_of(run, m, 3)["dets"]["box"] == [] and boxes_of(run, m, 3)["truth"]["box"] == []
@@ -70,13 +72,13 @@ def test_browser_verdicts_equal_the_matchers(run, threshold):
         'const KIND_VERDICT = ["wrong", "correct", "duplicate", "ignored", "unjudged"];'
         in (HERE / "core.js").read_text()
     )
-    assert KIND_NAMES == ("wrong", "correct", "duplicate", "ignored", "unlabelled")
+    assert [v.word for v in MATCHED] == ["wrong", "correct", "duplicate", "ignored", "unjudged"]
     m = match_run(run)
     said = verdicts(m, threshold)
     for i in range(len(run)):
         sent = boxes_of(run, m, i)
         browser = [
-            "below" if s < threshold else KIND_NAMES[k]
+            "below" if s < threshold else VERDICT_WORDS[k]
             for s, k in zip(sent["dets"]["score"], sent["dets"]["kind"])
         ]
         assert browser == said.detections[run.detections.of(i)].tolist()

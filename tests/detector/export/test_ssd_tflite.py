@@ -132,7 +132,11 @@ def test_it_answers_like_the_detector(detector, form, precision, tmp_path):  # n
 @pytest.mark.slow
 def test_per_class_nms_equals_the_network(detector, tmp_path):  # noqa: F811
     images = pictures(detector)
-    out = export_tflite(detector, tmp_path / "model.tflite", nms="per_class", max_detections=30)
+    chosen = {name: 0.25 * (i + 1) for i, name in enumerate(CLASSES.names)}
+    out = export_tflite(detector, tmp_path / "model.tflite", thresholds=chosen, max_detections=30)
+    facts = read_facts(out)  # per class is the default: the file answers as the network does
+    assert facts.postprocess["use_regular_nms"] and facts.own["thresholds"] == chosen
+    assert b"threads: 1, or 3 and more" in out.read_bytes() and "threads" in facts.own
     for want, got in zip(
         uncapped(detector, 30).detect(images), TFLiteDetector(out, num_threads=2).detect(images)
     ):
@@ -149,6 +153,10 @@ def test_refusals(detector, tmp_path):  # noqa: F811
         export_tflite(detector, out, precision="int8")
     with pytest.raises(ConfigError, match="ending in .tflite"):
         export_tflite(detector, tmp_path / "model.bin")
+    with pytest.raises(ConfigError, match="thresholds: expected classes of the detector .* got 'zebra'"):
+        export_tflite(detector, out, thresholds={"zebra": 0.5})
+    with pytest.raises(ConfigError, match="expected a number from 0 to 1, got 1.5"):
+        export_tflite(detector, out, thresholds={CLASSES.names[0]: 1.5})
     out.write_bytes(b"")
     with pytest.raises(RunError, match="there is one already"):
         export_tflite(detector, out)

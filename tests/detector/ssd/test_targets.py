@@ -169,3 +169,11 @@ def test_every_box_target_of_the_reference(shared, name):
         at = stored[f"plain_img{image}_matched_anchor_idx"]
         assert np.flatnonzero(got.matched >= 0).tolist() == at.tolist()
         np.testing.assert_allclose(got.boxes[at], stored[f"plain_img{image}_reg_targets"], rtol=0, atol=1e-6)
+
+
+def test_an_anchor_of_exactly_the_threshold_takes_the_object():
+    grid = np.array(
+        [[0, 0, 0.5, 1], [0, 0, 1, 1]], np.float32
+    )  # IoU 1, which is forced anyway, and exactly 1/2
+    assert match([[0, 0, 0.5, 1]], grid=grid, threshold=0.5) == [0, 0]
+    assert match([[0, 0, 0.5, 1]], grid=grid, threshold=0.501) == [0, -1]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
+from detector.data import load_dataset
 from detector.errors import ConfigError, DataError, InputError
 from detector.training.preview import material
 from detector.training.ssd.recipe import TrainRecipe
 from detector.training.two_head.recipe import TwoHeadRecipe
-from tests.app.views.train.test_trainings import voc_folder
+from tests.app.jobs.test_trainings import voc_folder
 from tests.detector.sliding.drawn import QUICK, drawn_patches
 
 
@@ -36,8 +39,20 @@ def test_another_split_than_those_of_the_training_comes_first(tmp_path):
 
 
 def test_nothing_held_out_is_said(tmp_path):
-    found = material(TrainRecipe(data=str(voc_folder(tmp_path / "drawn"))))
+    folder = voc_folder(tmp_path / "drawn")
+    shutil.rmtree(folder / "ImageSets")
+    found = material(TrainRecipe(data=str(folder)))
     assert [(h.split, h.unseen) for h in found.held_out] == [(None, False)]
+
+
+def test_data_with_a_train_split_are_trained_on_by_it_alone(tmp_path):
+    folder = voc_folder(tmp_path / "drawn")
+    every = len(load_dataset(folder))
+    found = material(TrainRecipe(data=str(folder)))
+    train = load_dataset(folder, split="train")
+    assert found.images == len(train) < every
+    assert any(f"only its {len(train)} images are used for training" in line for line in found.words)
+    assert [(h.split, h.unseen) for h in found.held_out] == [("val", True)]
 
 
 def test_refusals(tmp_path):
@@ -46,7 +61,7 @@ def test_refusals(tmp_path):
         material(TrainRecipe(data=data, train_split="tset"))
     with pytest.raises(ConfigError, match="expected the data's number of classes, 3, got 7"):
         material(TrainRecipe(data=data, num_classes=7))
-    with pytest.raises(DataError, match="expected boxes to train on, got none in 4 labelled images"):
+    with pytest.raises(DataError, match="expected boxes to train on, got none in 3 labelled images"):
         material(TrainRecipe(data=str(voc_folder(tmp_path / "empty", boxes=False))))
 
 
@@ -67,5 +82,5 @@ def test_a_sliding_window_detector_s_patches(tmp_path):
 def test_two_heads_take_the_pictures_of_one_object(tmp_path):
     folder = voc_folder(tmp_path / "drawn")
     found = material(TwoHeadRecipe(data=str(folder), many="largest", held_out=1, start="none"))
-    assert found.words[0] == "3 pictures of one object, 3 classes, to train on"
+    assert found.words[0] == "2 pictures of one object, 3 classes, to train on"
     assert len(found.held_out[0].ids) == 1 and found.held_out[0].unseen

@@ -238,7 +238,7 @@ def test_fiftyone_reads_every_document_as_its_own(fo, tmp_path):
         "wrong",
         "duplicate",
         "ignored",
-        "unlabelled",
+        "unjudged",
         "below",
     }
 

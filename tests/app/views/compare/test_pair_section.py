@@ -92,15 +92,20 @@ def test_the_page_pairs_two_runs(app, tiny_run, other_run):
     assert any(b.label == "Prove the causes" for b in at.button)
 
 
+def _job(folder, **changes) -> parity_job.ParityJob:
+    values = {"run_a": "a", "run_b": "b", "cuts_a": (0.5, 0.5), "cuts_b": (0.5, 0.5), "iou": 0.5} | changes
+    return parity_job.ParityJob(folder=folder, **values)
+
+
 def test_answers_of_the_detectors_stand_in_for_what_was_inferred(app, tiny_run, other_run, pairing):
     # The page's thresholds are those of the sliders.
-    folder = parity_job.place(pairing)
+    folder = parity_job.folder_of(pairing)
     folder.mkdir(parents=True)
     found = [
         Cause(c.pair, c.of, "nms", "exchanged", True, "It was suppressed.") for c in explain_lost(pairing)
     ]
     (folder / "causes.json").write_text(json.dumps([vars(c) for c in found]))
-    parity_job.Asked("a", "b", (0.5, 0.5), (0.5, 0.5), 0.5, str(folder), stage="done").save()
+    _job(folder, stage="done").save()
     at = app(PAGE, run="tiny", against="Another run", other="second", pairing="Box by box")
     no_trouble(at)
     assert [p["why"] for p in component(at, "pairs")["pairs"]][:2] == ["NMS rule: It was suppressed."] * 2
@@ -109,24 +114,22 @@ def test_answers_of_the_detectors_stand_in_for_what_was_inferred(app, tiny_run, 
 
 def test_asking_says_what_could_not_be_asked(pairing):
     """The detectors of these runs cannot be loaded again; the question ends, with that said."""
-    folder = parity_job.place(pairing)
-    asked = parity_job.Asked(
-        str(pairing.a.path), str(pairing.b.path), (0.5, 0.5), (0.5, 0.5), 0.5, str(folder)
-    ).save()
-    parity_job.work(asked)
-    read = parity_job.read(folder)
+    folder = parity_job.folder_of(pairing)
+    job = _job(folder, run_a=str(pairing.a.path), run_b=str(pairing.b.path)).save()
+    assert job.execute() == 0
+    read = parity_job.ParityJob.read(folder)
     assert read.stage == "done" and len(read.notes) == 2 and "cannot be loaded again" in read.notes[0]
     assert [c.how for c in parity_job.answers(folder)] == ["stored", "stored"]
     assert (
-        parity_job.read(folder.parent / "nowhere") is None
+        parity_job.ParityJob.read(folder.parent / "nowhere") is None
         and parity_job.answers(folder.parent / "nowhere") is None
     )
 
 
 def test_a_question_whose_process_is_gone_has_failed(pairing):
-    folder = parity_job.place(pairing)
-    parity_job.Asked("a", "b", (0.5,), (0.5,), 0.5, str(folder), stage="asking", started=1.0).save()
-    assert parity_job.read(folder).stage == "failed"
+    folder = parity_job.folder_of(pairing)
+    _job(folder, stage="running", started=1.0).save()
+    assert parity_job.ParityJob.read(folder).stage == "failed"
 
 
 def test_without_ground_truth_boxes_are_still_paired(app, pictures, boxscope_home, monkeypatch):

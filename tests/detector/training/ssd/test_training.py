@@ -274,7 +274,7 @@ def test_splits_with_the_classes_of_a_label_map(tmp_path):
     recipe = QUICK.with_(
         data=str(tmp_path / "all"), val_data=str(tmp_path / "held out"), label_map=str(tmp_path / "map.pbtxt")
     )
-    chosen, held_out = load_splits(recipe)
+    chosen, held_out, _ = load_splits(recipe)
     assert chosen.class_map.names == held_out.class_map.names == ("wedge", "disc", "box")
     assert chosen.objects.class_ids.tolist() == [2 - o[0] for scene in SCENES for o in scene]
     assert held_out.objects.class_ids.tolist() == [2, 1]

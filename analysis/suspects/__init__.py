@@ -1,0 +1,1 @@
+"""Labels that are probably wrong: found, shown with their evidence, decided by a reviewer."""

@@ -1,0 +1,1 @@
+"""Groups of objects that the detector fails on."""
