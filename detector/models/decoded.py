@@ -139,12 +139,12 @@ class DecodedDetector:
         return fitted(image, self.input_size, self._rule)
 
     def _detected(self, pixels: np.ndarray, size: tuple[int, int]) -> Detections:
-        found = replay(
-            self._decoded(pixels, size), self._settings, class_agnostic=self._decoder.class_agnostic
-        )
+        agnostic = self._decoder.class_agnostic
+        found = replay(self._decoded(pixels, size), self._settings, class_agnostic=agnostic)
+        found = found.named(self.info.class_map)
         if "candidates" in self.info.capabilities:
             return found
-        return Detections(found.xyxy, found.scores, found.class_ids, size)
+        return dataclasses.replace(found, anchor_ids=None)
 
     def _decoded(self, pixels: np.ndarray, size: tuple[int, int]) -> Candidates:
         xyxy, scores, logits = self._decoder.rows(self._network.run(pixels, self._rule))

@@ -59,9 +59,8 @@ def read_facts(path: str | Path) -> TFLiteFacts:
 
     content = Path(path).read_bytes()
     if content[4:8] != b"TFL3":
-        raise ModelError(
-            "expected a TensorFlow Lite file (TFL3 at byte 4), this is something else.", path=path
-        )
+        what = "something else" if content else "an empty file, as a failed download leaves it"
+        raise ModelError(f"expected a TensorFlow Lite file (TFL3 at byte 4), this is {what}.", path=path)
     try:
         model = schema.Model.GetRootAs(content, 0)
         codes = [model.OperatorCodes(i) for i in range(model.OperatorCodesLength())]

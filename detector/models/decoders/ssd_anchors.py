@@ -67,9 +67,7 @@ def read_options(content: bytes) -> DecodingOptions:
     if decoding is None:
         return DecodingOptions(anchors.reshape(-1, 4), (1.0, 1.0, 1.0, 1.0), True, False)
     scales = tuple(decoding.float(n) or 1.0 for n in (6, 7, 8, 9))
-    return DecodingOptions(
-        anchors.reshape(-1, 4), scales, bool(decoding.byte(10)), bool(decoding.byte(11))
-    )
+    return DecodingOptions(anchors.reshape(-1, 4), scales, bool(decoding.byte(10)), bool(decoding.byte(11)))
 
 
 def recognise(file: Described, probe: Sequence[np.ndarray]) -> SSDWithAnchors | None:
@@ -90,7 +88,9 @@ def recognise(file: Described, probe: Sequence[np.ndarray]) -> SSDWithAnchors | 
     mean, std = (file.mean, file.std) if file.mean and file.std else ((127.5,), (127.5,))
     notes = ()
     if file.calibrated:
-        notes = ("Its metadata hold a score calibration, which is not applied: scores are the network's own.",)
+        notes = (
+            "Its metadata hold a score calibration, which is not applied: scores are the network's own.",
+        )
     return SSDWithAnchors(
         family=FAMILY,
         unit="anchor",
