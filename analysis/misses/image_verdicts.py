@@ -41,6 +41,7 @@ from analysis.misses.replay import (
     TrialRun,
     agrees,
     settings_in,
+    suppresses_across_classes,
 )
 from analysis.misses.replay import SUPPRESSED as FELL
 from detector.boxes import iou as box_iou
@@ -87,7 +88,7 @@ def open_replay(
         settings = manifest.detector.settings if manifest is not None else {}
     pooled = False
     if not isinstance(settings, PostprocessSettings):
-        pooled = "use_regular_nms" in settings and not settings["use_regular_nms"]
+        pooled = suppresses_across_classes(settings)
         settings = settings_in(settings)
     columns = columns_of(run, candidates)
     replay = Replay(
