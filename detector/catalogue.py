@@ -17,6 +17,7 @@ from detector.archive import Progress, is_archive, unpack
 from detector.config import Config, load_config
 from detector.core import ClassMap, Detector
 from detector.errors import ConfigError, DownloadError, InputError, ModelError
+from detector.models import refusals
 from detector.paths import CONFIGS, DEMO_DETECTOR, data_dir
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ def load_detector(
     - a name of the catalogue (`list_catalogue`), "demo" among them
     - a TF Hub or Kaggle handle, or the address of an archive or a .tflite file
     - a SavedModel folder, a zoo folder (pipeline.config and checkpoint/), an archive of either, a .tflite
-      file
+      or an .onnx file
     - the folder of a training (`boxscope train`): its best weights so far
     - the folder of a sliding-window or a two-head detector
     - a COCO results .json, which needs `dataset`
@@ -179,7 +180,7 @@ class _Request:
 
 def recognise(path: Path) -> str:
     """What lies at a path: "saved_model", "zoo", "trained", "sliding_window", "two_head", "archive",
-    "tflite", "results".
+    "tflite", "onnx", "results".
 
     Raises:
         ModelError: nothing Boxscope can read; the message says what it is and what would work.
@@ -211,25 +212,20 @@ def recognise(path: Path) -> str:
             path=path,
         )
     suffix = path.suffix.lower()
-    if is_archive(path):
+    why = refusals.reason(path)
+    if why is None and is_archive(path):
         return "archive"
-    if suffix in (".tflite", ".lite"):
+    if why is None and suffix in (".tflite", ".lite"):
         return "tflite"
+    if why is None and suffix == ".onnx":
+        return "onnx"
     if suffix == ".json":
         return "results"
     if path.name == "saved_model.pb":
         raise ModelError(f"this is a part of a SavedModel; give its folder, {path.parent}.", path=path)
-    hints = {
-        ".pb": "a frozen TensorFlow 1 graph; export it as a SavedModel or .tflite",
-        ".keras": "a Keras file; export it as a SavedModel with the Object Detection API's outputs",
-        ".h5": "a Keras file; export it as a SavedModel with the Object Detection API's outputs",
-        ".onnx": "an ONNX file; convert it to a SavedModel or .tflite, or give its results as a COCO .json",
-        ".pt": "a PyTorch file; convert it to a .tflite, or give its results as a COCO .json",
-        ".index": "a checkpoint; give the folder that holds pipeline.config and checkpoint/",
-    }
-    what = hints.get(suffix, "of no kind Boxscope knows")
+    what = why or "of no kind Boxscope knows"
     raise ModelError(
-        f"expected a SavedModel folder, a zoo archive, a .tflite or a results .json; this is {what}.",
+        f"expected a SavedModel folder, a zoo archive, a .tflite, an .onnx or a results .json; this is {what}.",
         path=path,
     )
 
@@ -256,10 +252,14 @@ def load_path(path: Path, request: _Request) -> Detector:
 
         return _make(load_two_head, path, **request.common())
     if kind == "tflite":
-        from detector.models.tflite import TFLiteDetector
+        from detector.models.file_detectors import open_tflite
 
         file = path if path.is_file() else next(path.glob("*.tflite"))
-        return _make(TFLiteDetector, file, **request.common())
+        return _make(open_tflite, file, **request.common())
+    if kind == "onnx":
+        from detector.models.file_detectors import open_onnx
+
+        return _make(open_onnx, path, **request.common())
     if kind == "results":
         from detector.models.predictions import PredictionsDetector
 

@@ -322,6 +322,8 @@ class Candidates:
         anchors: float32 [A, 4] anchor boxes in the same frame, or None where the network does not say.
         levels: int32 [A], feature level of each anchor, 0 the finest, or None.
         logits: float32 [A, K] before the sigmoid, or None.
+        cells: float32 [A, 4], the part of the image that each row answers for where the network has a grid
+            and no anchors, clipped to the image, else None.
 
     Raises:
         InputError: lengths differ or a number is not finite.
@@ -333,6 +335,7 @@ class Candidates:
     anchors: np.ndarray | None = None
     levels: np.ndarray | None = None
     logits: np.ndarray | None = None
+    cells: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         put = object.__setattr__
@@ -342,6 +345,8 @@ class Candidates:
         put(self, "scores", frozen_array(self.scores, np.float32, (a, None), "Candidates.scores"))
         if self.anchors is not None:
             put(self, "anchors", frozen_array(self.anchors, np.float32, (a, 4), "Candidates.anchors"))
+        if self.cells is not None:
+            put(self, "cells", frozen_array(self.cells, np.float32, (a, 4), "Candidates.cells"))
         if self.levels is not None:
             put(self, "levels", frozen_array(self.levels, np.int32, (a,), "Candidates.levels"))
         if self.logits is not None:

@@ -10,6 +10,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+import yaml
+
 from detector.core import ClassMap
 from detector.data.label_map import pbtxt_items
 from detector.errors import DataError, ModelError, reason_of
@@ -97,8 +99,55 @@ def read_labels(path: str | Path) -> ClassMap:
         raise ModelError(
             f"expected a label map (label_map.pbtxt or one name a line): {reason_of(error)}.", path=path
         ) from error
+    if path.suffix.lower() in (".json", ".yaml", ".yml"):
+        return _structured(text, path)
     is_proto = path.suffix == ".pbtxt" or re.search(r"^\s*item\s*:?\s*\{", text, re.MULTILINE)
     return parse_pbtxt(text, path) if is_proto else parse_lines(text, path)
+
+
+def _structured(text: str, path: Path) -> ClassMap:
+    """Names in a JSON or YAML file: a list, number: name, or either under "names" (a data.yaml), or COCO's
+    "categories".
+
+    Raises:
+        ModelError: it holds none of these.
+    """
+    try:
+        found = yaml.safe_load(text)  # JSON is YAML
+    except yaml.YAMLError as error:
+        raise ModelError("expected class names as JSON or YAML, it is neither.", path=path) from error
+    if isinstance(found, dict) and isinstance(found.get("categories"), list):
+        items = [c for c in found["categories"] if isinstance(c, dict) and {"id", "name"} <= set(c)]
+        return _class_map([(str(c["name"]), int(c["id"]) + (_least(items) == 0)) for c in items], path)
+    if isinstance(found, dict) and isinstance(found.get("names"), (list, dict)):
+        found = found["names"]
+    if isinstance(found, list) and all(isinstance(name, (str, int)) for name in found):
+        return _class_map([(str(name), i) for i, name in enumerate(found, start=1)], path)
+    if isinstance(found, dict) and found and all(str(key).isdigit() for key in found):
+        first = min(int(key) for key in found)
+        pairs = [(str(name), int(key) + (first == 0)) for key, name in found.items()]
+        return _class_map([pair for pair in pairs if pair[0].lower() not in BLANK], path)
+    raise ModelError(
+        'expected class names: a list, {"0": name, ...}, either of them under "names", or COCO\'s'
+        ' "categories".',
+        path=path,
+    )
+
+
+def _least(categories: list[dict]) -> int:
+    return min((int(c["id"]) for c in categories), default=1)
+
+
+def _plain_names(chosen: ClassMap) -> tuple[ClassMap, tuple[str, ...]]:
+    """Names without the b'...' that Python 3 puts around bytes of Python 2, and a note where there were
+    any."""
+    names = tuple(re.sub(r"^b(['\"])(.+)\1$", r"\2", name) for name in chosen.names)
+    if names == chosen.names or len(set(names)) < len(names):
+        return chosen, ()
+    was, now = next((a, b) for a, b in zip(chosen.names, names) if a != b)
+    return ClassMap(names, chosen.external_ids), (
+        f"The label map writes {was}, a slip of its exporter between bytes and text; it is shown as {now}.",
+    )
 
 
 def find_labels(folders: Sequence[Path]) -> Path | None:
@@ -140,6 +189,8 @@ def choose_labels(
             if min(classes.external_ids, default=1) > 0
             else ClassMap(classes.names, tuple(i + 1 for i in classes.external_ids))
         )
+    elif labels == "coco":
+        chosen = coco if outputs != 80 else ClassMap(coco.names, tuple(range(1, 81)))
     elif isinstance(labels, (str, Path)):
         chosen = read_labels(labels)
     elif labels is not None:
@@ -175,7 +226,8 @@ def choose_labels(
         )
     if outputs == 90 and chosen.names == coco.names:
         chosen = coco  # a list of the 80 names in order, for a network with COCO's 90 ids
-    return _fit(chosen, outputs, ())
+    chosen, notes = _plain_names(chosen)
+    return _fit(chosen, outputs, notes)
 
 
 def _fit(chosen: ClassMap, outputs: int | None, notes: tuple[str, ...]) -> tuple[ClassMap, tuple[str, ...]]:

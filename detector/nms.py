@@ -83,16 +83,25 @@ class Trace:
         return np.flatnonzero(self.fates == KEPT)
 
 
-def replay(candidates: Candidates, settings: PostprocessSettings) -> Detections:
+def replay(
+    candidates: Candidates, settings: PostprocessSettings, *, class_agnostic: bool = False
+) -> Detections:
     """Detections of a stored image under these settings, with the anchor each came from.
 
     Boxes are compared in pixels; the network's own frame differs only in rounding.
+
+    Args:
+        class_agnostic: a box has its best class only, and boxes of all classes suppress each other.
     """
     width, height = candidates.image_size
-    trace = select(
-        candidates.scores, lambda rows: candidates.xyxy[rows], settings, window=(0, 0, width, height)
-    )
-    return detections(trace, candidates.image_size)
+    scores = candidates.scores
+    values = scores.max(axis=1, keepdims=True, initial=0) if class_agnostic else scores
+    trace = select(values, lambda rows: candidates.xyxy[rows], settings, window=(0, 0, width, height))
+    found = detections(trace, candidates.image_size)
+    if not class_agnostic:
+        return found
+    own = scores[found.anchor_ids].argmax(axis=1)
+    return Detections(found.xyxy, found.scores, own, found.image_size, found.anchor_ids)
 
 
 def explain(candidates: Candidates, settings: PostprocessSettings) -> Trace:

@@ -41,6 +41,7 @@ from analysis.misses.replay import (
     TrialRun,
     agrees,
     settings_in,
+    suppresses_across_classes,
 )
 from analysis.misses.replay import SUPPRESSED as FELL
 from analysis.runs.store import Run
@@ -84,7 +85,7 @@ def open_replay(
         settings = run.manifest.detector.settings
     pooled = False
     if not isinstance(settings, PostprocessSettings):
-        pooled = "use_regular_nms" in settings and not settings["use_regular_nms"]
+        pooled = suppresses_across_classes(settings)
         settings = settings_in(settings)
     columns = columns_of(run, candidates)
     replay = Replay(

@@ -422,6 +422,14 @@ def overlap_of(a: np.ndarray, b: np.ndarray) -> float:
     return float(inter / union) if inter > 0 else 0.0
 
 
+def suppresses_across_classes(named: Any) -> bool:
+    """Whether a detector's `info.settings` say that boxes of all classes suppress each other, each box with
+    its best class only: TFLite's fast NMS, or `class_agnostic`."""
+    if "class_agnostic" in named:
+        return bool(named["class_agnostic"])
+    return "use_regular_nms" in named and not named["use_regular_nms"]
+
+
 def settings_in(named: Any) -> PostprocessSettings:
     """Post-processing settings from a detector's `info.settings`, under the reference's names or TFLite's;
     what it does not state is the zoo's default."""
@@ -479,4 +487,5 @@ __all__ = [
     "image_counts_of",
     "overlap_of",
     "settings_in",
+    "suppresses_across_classes",
 ]

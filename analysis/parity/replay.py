@@ -10,7 +10,14 @@ import numpy as np
 
 from analysis.matching.greedy import fitting_pairs, greedy
 from analysis.misses.image_verdicts import columns_of
-from analysis.misses.replay import Boxes, Replay, TrialRun, agrees, settings_in
+from analysis.misses.replay import (
+    Boxes,
+    Replay,
+    TrialRun,
+    agrees,
+    settings_in,
+    suppresses_across_classes,
+)
 from analysis.runs.store import Run
 from detector.boxes import iou as box_iou
 from detector.core import Candidates, Detections, Detector, Staged
@@ -185,7 +192,7 @@ class Exchange:
         if candidates is None:
             return None
         stated = detector.info.settings
-        pooled = "use_regular_nms" in stated and not stated["use_regular_nms"]
+        pooled = suppresses_across_classes(stated)
         side = SideReplay(
             candidates.xyxy,
             candidates.scores,

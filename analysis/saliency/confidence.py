@@ -54,7 +54,8 @@ def confidence_map(
         width, height = (max(1, round(v * side / max(width, height))) for v in (width, height))
     scale = np.array([width / own[0], height / own[1]] * 2, np.float64)
     scores = _scores(source, class_ids)
-    anchors = getattr(source, "anchors", None)
+    cells = getattr(source, "cells", None)
+    anchors = getattr(source, "anchors", None) if cells is None else cells
     levels = getattr(source, "levels", None)
     paint = paint or ("cell" if anchors is not None and levels is not None else "box")
     if paint not in PAINTS:

@@ -9,7 +9,7 @@ import numpy as np
 from analysis.matching.greedy import Pairs
 from analysis.suspects.boxes import Labels, Scene, best_of, overlaps
 
-LEAST_SCORE = 0.05
+LEAST_SCORE = 0.1
 """Of a detection that may show a missing label."""
 FITS = 0.5
 

@@ -23,8 +23,10 @@ from analysis.suspects.planting import KINDS, Planted, plant
 
 LABEL_KINDS = tuple(kind for kind in KINDS if kind != "missing")
 SHARE = 0.05
-MOST_TRAINING = 4000
+MOST_TRAINING = 2500
 """Labels to learn from, at most; more teach nothing new and cost seconds."""
+MOST_ROWS = 12_000
+"""Rows one classifier learns from, at most; what is rare among them is kept whole."""
 LEAST_PLANTED = 600
 MOST_ROUNDS = 12
 
@@ -126,6 +128,7 @@ def _fit(table: np.ndarray, answer: np.ndarray, seed: int):
 
     if len(np.unique(answer)) < 2:
         return None
+    table, answer = _thinned(table, answer, seed)
     model = HistGradientBoostingClassifier(
         max_iter=60,
         learning_rate=0.1,
@@ -138,6 +141,19 @@ def _fit(table: np.ndarray, answer: np.ndarray, seed: int):
     # One thread: on a busy machine the threads of many small steps wait for each other, 15 times as long (measured).
     with threadpool_limits(1):
         return model.fit(table, answer)
+
+
+def _thinned(table: np.ndarray, answer: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """At most MOST_ROWS rows: of the commonest answer only as many as there is room for."""
+    values, counts = np.unique(answer, return_counts=True)
+    common = values[counts.argmax()]
+    room = MOST_ROWS - int(counts.sum() - counts.max())
+    if len(answer) <= MOST_ROWS or room <= 0:
+        return table, answer
+    mine = np.flatnonzero(answer == common)
+    kept = np.random.default_rng(seed).choice(mine, room, replace=False)
+    rows = np.sort(np.concatenate([kept, np.flatnonzero(answer != common)]))
+    return table[rows], answer[rows]
 
 
 def _probabilities(model, table: np.ndarray, wanted: list[int]) -> np.ndarray:

@@ -41,7 +41,7 @@ def load_side_by_side(load: Callable[..., Detector], *, workers: int | None = No
 
     Call it before TensorFlow is imported: where several are wanted, TF_NUM_INTRAOP_THREADS is 1 while the
     first is loaded, unless the user set it. A SavedModel may be called from several threads, so one instance
-    serves them all; `.tflite` files get an interpreter a worker; the other kinds share their work between the
+    serves them all; `.tflite` and `.onnx` files get an interpreter a worker; the other kinds share their work between the
     cores themselves, or need no sharing.
 
     Args:
@@ -55,6 +55,6 @@ def load_side_by_side(load: Callable[..., Detector], *, workers: int | None = No
         first = load()
     if first.info.kind == "saved_model":
         return [first] * wanted
-    if first.info.kind == "tflite":
+    if first.info.kind in ("tflite", "onnx"):
         return [load(num_threads=1) for _ in range(wanted)]
     return [first]

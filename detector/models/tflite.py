@@ -9,7 +9,6 @@ pixels as they are, float inputs the range the file's metadata states, else -1..
 from __future__ import annotations
 
 import dataclasses
-import os
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,6 +22,7 @@ from detector.errors import CapabilityError, InputError, ModelError
 from detector.labels import choose_labels
 from detector.models.hashing import hash_answers, hash_files
 from detector.models.tflite_file import POSTPROCESS, TFLiteFacts, read_facts
+from detector.models.tflite_network import load_interpreter, read_input, usable_cores
 from detector.models.tflite_outputs import find_layout
 from detector.nms import PostprocessSettings, replay
 from detector.ssd.preprocess import stretch
@@ -91,9 +91,14 @@ class TFLiteDetector:
             raise ModelError("expected a .tflite file, there is none.", path=path)
         facts = read_facts(path)
         per_class = bool((facts.postprocess or {}).get("use_regular_nms"))
-        threads = 1 if per_class else num_threads or min(4, _usable_cores())
-        self._interpreter = _load(path, facts, threads)
-        self._input, self.input_size = _read_input(self._interpreter, input_size, path)
+        threads = 1 if per_class else num_threads or min(4, usable_cores())
+        self._interpreter = load_interpreter(path, facts, threads)
+        self._input, self.input_size, channels_first = read_input(self._interpreter, input_size, path)
+        if channels_first:
+            raise ModelError(
+                "expected the channels of the image last with outputs like these, this file has them first.",
+                path=path,
+            )
         self._resize = resize or facts.own.get("resize", "half-pixel")
         if self._resize not in RESIZES:
             raise InputError(f"resize: expected one of {', '.join(RESIZES)}, got {self._resize!r}.")
@@ -381,56 +386,6 @@ def _probe(size: tuple[int, int]) -> np.ndarray:
     return np.stack([x * 255 // width, y * 255 // height, ((x // 24 + y // 24) % 2) * 200], axis=-1).astype(
         np.uint8
     )
-
-
-def _usable_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
-
-
-def _load(path: Path, facts: TFLiteFacts, threads: int):
-    try:
-        from ai_edge_litert.interpreter import Interpreter
-    except ImportError as error:
-        raise ModelError(
-            f"A .tflite file needs ai-edge-litert, which cannot be imported here ({error}); pip install"
-            " ai-edge-litert."
-        ) from error
-    if "edgetpu-custom-op" in facts.custom_ops:
-        raise ModelError(
-            "This file is compiled for an Edge TPU and runs only there; use the .tflite it was compiled"
-            " from.",
-            path=path,
-        )
-    try:
-        interpreter = Interpreter(str(path), num_threads=threads)
-        interpreter.allocate_tensors()
-    except (ValueError, RuntimeError) as error:
-        first = (str(error).strip().splitlines() or ["no reason given"])[0][:200]
-        raise ModelError(f"ai-edge-litert cannot run this file: {first}", path=path) from error
-    return interpreter
-
-
-def _read_input(interpreter: Any, wanted: tuple[int, int] | None, path: Path) -> tuple[dict, tuple[int, int]]:
-    details = interpreter.get_input_details()
-    listed = ", ".join(f"{d['name']} {np.dtype(d['dtype']).name} {list(d['shape'])}" for d in details)
-    shape = [int(v) for v in details[0]["shape_signature"]] if len(details) == 1 else []
-    if len(shape) != 4 or shape[3] != 3 or details[0]["dtype"] not in (np.uint8, np.int8, np.float32):
-        raise ModelError(
-            "expected one input, an RGB image [1, height, width, 3] of uint8, int8 or float32, found"
-            f" {listed}.",
-            path=path,
-        )
-    size = (shape[2], shape[1])
-    if min(size) < 1:
-        if wanted is None:
-            raise ModelError(
-                "The input size of this file is free; say which to use (input_size=(width, height)).",
-                path=path,
-            )
-        interpreter.resize_tensor_input(details[0]["index"], [1, wanted[1], wanted[0], 3])
-        interpreter.allocate_tensors()
-        size = wanted
-    return interpreter.get_input_details()[0], size
 
 
 def _feeding(

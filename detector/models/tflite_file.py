@@ -16,11 +16,17 @@ from typing import Any
 from detector.core import ClassMap
 from detector.errors import ModelError
 from detector.labels import parse_lines, parse_pbtxt
+from detector.models import exporter_metadata
+from detector.models.flatbuffer_table import root_table
 
 POSTPROCESS = "TFLite_Detection_PostProcess"
 OWN = b"BOXSCOPE"
 """Name of the metadata entry, JSON: "resize" (see `detector.models.tflite.RESIZES`) and "postprocess", the
 settings of `detector.nms.PostprocessSettings` that belong to a file without an operation for it."""
+DETECTOR_OPTIONS = "DETECTOR_METADATA"
+"""Name of MediaPipe's custom metadata: anchors and options of decoding."""
+NORMALISATION, CALIBRATION = 1, 2
+"""Types of a ProcessUnit's options (metadata_schema.fbs, union ProcessUnitOptions)."""
 _MAX_LABEL_FILE = 4 << 20
 
 
@@ -28,7 +34,8 @@ _MAX_LABEL_FILE = 4 << 20
 class TFLiteFacts:
     """Args: postprocess: the operation's options by name, or None where there is none; custom_ops: all custom
     operations; mean, std: of the input as metadata states them, for pixels 0..255, or empty; labels: packed
-    label map with label map ids, or None."""
+    label map with label map ids, or None; said: the metadata of a YOLO's exporter; detector_options:
+    MediaPipe's, as bytes; calibrated: whether scores have a calibration in the metadata."""
 
     postprocess: dict[str, Any] | None = None
     custom_ops: tuple[str, ...] = ()
@@ -37,6 +44,9 @@ class TFLiteFacts:
     labels: ClassMap | None = None
     output_names: tuple[str, ...] = field(default=())
     own: dict[str, Any] = field(default_factory=dict)
+    said: dict[str, Any] = field(default_factory=dict)
+    detector_options: bytes | None = None
+    calibrated: bool = False
 
 
 def read_facts(path: str | Path) -> TFLiteFacts:
@@ -49,9 +59,8 @@ def read_facts(path: str | Path) -> TFLiteFacts:
 
     content = Path(path).read_bytes()
     if content[4:8] != b"TFL3":
-        raise ModelError(
-            "expected a TensorFlow Lite file (TFL3 at byte 4), this is something else.", path=path
-        )
+        what = "something else" if content else "an empty file, as a failed download leaves it"
+        raise ModelError(f"expected a TensorFlow Lite file (TFL3 at byte 4), this is {what}.", path=path)
     try:
         model = schema.Model.GetRootAs(content, 0)
         codes = [model.OperatorCodes(i) for i in range(model.OperatorCodesLength())]
@@ -59,14 +68,15 @@ def read_facts(path: str | Path) -> TFLiteFacts:
         options = _postprocess_options(model.Subgraphs(0), custom)
         described = _metadata_buffer(model, b"TFLITE_METADATA")
         own = json.loads(_metadata_buffer(model, OWN) or "{}")
-        mean, std, names = _read_metadata(described) if described else ((), (), ())
+        metadata = _read_metadata(described) if described else {}
     except ModelError:
         raise
     except Exception as error:  # a flatbuffer cut short fails in many ways
         raise ModelError(
             f"expected a whole TensorFlow Lite file, this one is broken ({type(error).__name__}).", path=path
         ) from error
-    return TFLiteFacts(options, tuple(custom.values()), mean, std, _packed_labels(content, path), names, own)
+    said, labels = _packed(content, path)
+    return TFLiteFacts(options, tuple(custom.values()), labels=labels, own=own, said=said, **metadata)
 
 
 def _postprocess_options(graph, custom: dict[int, str]) -> dict[str, Any] | None:
@@ -89,90 +99,44 @@ def _metadata_buffer(model, name: bytes) -> bytes | None:
     return None
 
 
-class _Table:
-    """A flatbuffer table read by field number, for metadata_schema.fbs, which ships no Python code here."""
-
-    def __init__(self, buffer: bytes, position: int):
-        import flatbuffers.table
-
-        self._table = flatbuffers.table.Table(bytearray(buffer), position)
-
-    def _at(self, number: int) -> int:
-        return self._table.Offset(4 + 2 * number)
-
-    def byte(self, number: int) -> int:
-        from flatbuffers import number_types
-
-        offset = self._at(number)
-        return self._table.Get(number_types.Uint8Flags, offset + self._table.Pos) if offset else 0
-
-    def text(self, number: int) -> str:
-        offset = self._at(number)
-        return self._table.String(offset + self._table.Pos).decode("utf-8", "replace") if offset else ""
-
-    def union(self, number: int) -> _Table | None:
-        offset = self._at(number)
-        return self._sub(self._table.Indirect(offset + self._table.Pos)) if offset else None
-
-    def tables(self, number: int) -> list[_Table]:
-        offset = self._at(number)
-        if not offset:
-            return []
-        start = self._table.Vector(offset)
-        return [self._sub(self._table.Indirect(start + 4 * i)) for i in range(self._table.VectorLen(offset))]
-
-    def floats(self, number: int) -> tuple[float, ...]:
-        from flatbuffers import number_types
-
-        offset = self._at(number)
-        if not offset:
-            return ()
-        start = self._table.Vector(offset)
-        return tuple(
-            float(self._table.Get(number_types.Float32Flags, start + 4 * i))
-            for i in range(self._table.VectorLen(offset))
-        )
-
-    def _sub(self, position: int) -> _Table:
-        other = _Table.__new__(_Table)
-        other._table = type(self._table)(self._table.Bytes, position)
-        return other
-
-
-def _read_metadata(buffer: bytes) -> tuple[tuple[float, ...], tuple[float, ...], tuple[str, ...]]:
-    """mean and std of the first input, and the outputs' names. Field numbers: metadata_schema.fbs, tables
-    ModelMetadata (3 subgraph_metadata), SubGraphMetadata (2 input, 3 output tensors), TensorMetadata (0 name,
-    4 process_units), ProcessUnit (0 options type, 1 options), NormalizationOptions (0 mean, 1 std)."""
-    import flatbuffers
-
-    root = _Table(buffer, flatbuffers.encode.Get(flatbuffers.packer.uoffset, buffer, 0))
-    mean: tuple[float, ...] = ()
-    std: tuple[float, ...] = ()
-    names: tuple[str, ...] = ()
-    for graph in root.tables(3)[:1]:
-        names = tuple(tensor.text(0) for tensor in graph.tables(3))
+def _read_metadata(buffer: bytes) -> dict[str, Any]:
+    """Normalisation of the first input, the outputs' names, MediaPipe's options, score calibration. Field
+    numbers: metadata_schema.fbs, tables ModelMetadata (3 subgraph_metadata), SubGraphMetadata (2 input,
+    3 output tensors, 9 custom_metadata), TensorMetadata (0 name, 4 process_units), ProcessUnit (0 options
+    type, 1 options), NormalizationOptions (0 mean, 1 std), CustomMetadata (0 name, 1 data)."""
+    found: dict[str, Any] = {}
+    for graph in root_table(buffer).tables(3)[:1]:
+        outputs = graph.tables(3)
+        found["output_names"] = tuple(tensor.text(0) for tensor in outputs)
+        found["calibrated"] = any(unit.byte(0) == CALIBRATION for t in outputs for unit in t.tables(4))
         for tensor in graph.tables(2)[:1]:
             for unit in tensor.tables(4):
                 options = unit.union(1)
-                if unit.byte(0) == 1 and options is not None:
-                    mean, std = options.floats(0), options.floats(1)
-    return mean, std, names
+                if unit.byte(0) == NORMALISATION and options is not None:
+                    found |= {"mean": options.floats(0), "std": options.floats(1)}
+        for entry in graph.tables(9):
+            if entry.text(0) == DETECTOR_OPTIONS:
+                found["detector_options"] = entry.bytes(1)
+    return found
 
 
-def _packed_labels(content: bytes, path: str | Path) -> ClassMap | None:
-    """The first label file in the zip archive that metadata tools append to the model."""
+def _packed(content: bytes, path: str | Path) -> tuple[dict[str, Any], ClassMap | None]:
+    """(an exporter's metadata, label map) from the zip archive that metadata tools append to the model."""
     stream = io.BytesIO(content)
     if not zipfile.is_zipfile(stream):
-        return None
+        return {}, None
+    said: dict[str, Any] = {}
+    labels = None
     with zipfile.ZipFile(stream) as archive:
         for member in archive.infolist():
-            if not member.filename.lower().endswith((".txt", ".pbtxt")) or member.file_size > _MAX_LABEL_FILE:
+            name = member.filename.lower()
+            if member.file_size > _MAX_LABEL_FILE:
                 continue
-            text = archive.read(member).decode("utf-8-sig", "replace")
-            where = f"{path}!{member.filename}"
-            return (
-                parse_pbtxt(text, where)
-                if member.filename.lower().endswith(".pbtxt")
-                else parse_lines(text, where)
-            )
-    return None
+            if Path(name).name in exporter_metadata.MEMBERS:
+                text = archive.read(member).decode("utf-8-sig", "replace")
+                said = said or exporter_metadata.parse(text)
+            elif labels is None and name.endswith((".txt", ".pbtxt")):
+                text = archive.read(member).decode("utf-8-sig", "replace")
+                read = parse_pbtxt if name.endswith(".pbtxt") else parse_lines
+                labels = read(text, f"{path}!{member.filename}")
+    return said, exporter_metadata.class_map(said) or labels

@@ -193,11 +193,13 @@ def test_what_lies_at_a_path(tmp_path):
         "a.TAR.GZ": "archive",
         "a.zip": "archive",
         "a.json": "results",
+        "a.onnx": "onnx",
     }.items():
         assert recognise(make(name) / name) == kind
     for name, said in {
-        "a.onnx": "ONNX",
-        "a.pt": "PyTorch",
+        "a.pt": "yolo export model=a.pt",
+        "a.mlmodel": "Core ML",
+        "a.xml": "OpenVINO",
         "a.keras": "Keras",
         "frozen.pb": "frozen",
         "a.xyz": "of no kind",
