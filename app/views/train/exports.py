@@ -111,10 +111,9 @@ def own_pictures(training: Path, most: int = PICTURES) -> list[np.ndarray]:
         BoxscopeError: its recipe or its data are not there any more.
     """
     from app.views.train.trainings import recipe_file
-    from detector.training.preview import material
-    from detector.training.recipes import read_recipe
+    from detector.training.recipes import preview_training, read_recipe
 
-    return pick_pictures(material(read_recipe(recipe_file(training))).datasets[0], most)
+    return pick_pictures(preview_training(read_recipe(recipe_file(training))).datasets[0], most)
 
 
 @dataclass(frozen=True)

@@ -8,15 +8,14 @@ from pathlib import Path
 from app.files.roots import inside_roots
 from app.views.train.trainings import recipe_file, run_training, say_failed, try_on
 from detector.errors import BoxscopeError
-from detector.training.preview import material
-from detector.training.recipes import read_recipe, training_state
+from detector.training.recipes import preview_training, read_recipe, training_state
 
 
 def main() -> int:
     folder = Path(sys.argv[1])
     try:
         recipe = read_recipe(recipe_file(folder))
-        found = material(recipe)
+        found = preview_training(recipe)
         for dataset in found.datasets:
             inside_roots(dataset)
         run_training(recipe, folder, resume=(folder / "recipe.yaml").is_file())

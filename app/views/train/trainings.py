@@ -23,9 +23,9 @@ from app.jobs import process as background
 from detector.errors import BoxscopeError, RunError
 from detector.locks import WorkerLock
 from detector.paths import data_dir, write_atomically
+from detector.training.common.preview import HeldOut
 from detector.training.common.session import TrainProgress
-from detector.training.preview import HeldOut
-from detector.training.recipes import Recipe, read_recipe, train_by, training_state
+from detector.training.recipes import Recipe, read_recipe, train_recipe, training_state
 
 LOCK, ASKED, PROGRESS, STOP = "train", "asked.yaml", "progress.json", "stop"
 LIVE = ("starting", "running", "stopping")
@@ -221,7 +221,7 @@ def run_training(
     it.
 
     Raises:
-        RunError: another process trains in this folder. Whatever `detector.training.recipes.train_by` raises.
+        RunError: another process trains in this folder. Whatever `detector.training.recipes.train_recipe` raises.
     """
     from analysis.metrics.validation import average_precision
 
@@ -256,7 +256,9 @@ def run_training(
     try:
         (folder / STOP).unlink(missing_ok=True)
         _tell(folder)
-        train_by(recipe, folder, progress=tell, should_stop=wished, validate=average_precision, resume=resume)
+        train_recipe(
+            recipe, folder, progress=tell, should_stop=wished, validate=average_precision, resume=resume
+        )
         _tell(folder)
     except BoxscopeError as error:
         if not isinstance(

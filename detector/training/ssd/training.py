@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from detector.core import ClassMap, Detector
+from detector.data import load_dataset
 from detector.data.dataset import Dataset
+from detector.data.label_map import read_label_map
 from detector.errors import ConfigError, DataError, ModelError, RunError
 from detector.ssd.anchors import anchors
 from detector.ssd.coder import BoxCoder
@@ -25,6 +27,7 @@ from detector.ssd.preprocess import preprocess
 from detector.ssd.weights import assign_arrays, network_arrays, save_arrays
 from detector.training.common.batches import TrainingBatches
 from detector.training.common.folder import rounded
+from detector.training.common.kind import Validate
 from detector.training.common.session import (
     LOG_EVERY,
     OPTIMIZER,
@@ -39,11 +42,6 @@ from detector.training.ssd.recipe import TrainRecipe
 if TYPE_CHECKING:
     from detector.models.keras_ssd import KerasSSD
     from detector.training.ssd.trainer import SSDTrainer
-
-Validate = Callable[[Detector, Dataset], Mapping[str, float]]
-"""A detector and labelled images to figures; the first figure decides which weights are best (higher is
-better).
-"""
 
 
 def train(
@@ -90,9 +88,6 @@ def load_splits(recipe: TrainRecipe) -> tuple[Dataset, Dataset | None]:
     Raises:
         DataError, InputError: the data cannot be read, has no such split, or classes the label map lacks.
     """
-    from detector.data import load_dataset
-    from detector.data.label_map import read_label_map
-
     if not recipe.data:
         raise DataError("expected `data` in the recipe: the path of a labelled data set.")
     whole = load_dataset(recipe.data, format=recipe.data_format, images=recipe.images)
