@@ -13,9 +13,9 @@ if str(ROOT) not in sys.path:
 
 import streamlit as st  # noqa: E402
 
-from app.files import demo  # noqa: E402
 from app.frame import controls, state  # noqa: E402
 from app.frame.components import errors_said, frame_style  # noqa: E402
+from app.frame.first_start import make_on_first_start  # noqa: E402
 from app.frame.garbage import freeze_modules  # noqa: E402
 
 st.set_page_config(
@@ -98,7 +98,7 @@ page = st.navigation(PAGES, position="top")
 
 chosen = None
 with errors_said():
-    demo.make_on_first_start()
+    make_on_first_start()
 with errors_said("Choose another run."):
     chosen = controls.sidebar()
 st.session_state["_shared"] = chosen if isinstance(chosen, state.Shared) else None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,8 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from app.files.run_list import find_run, is_run
 from app.files.sources import open_source
-from detector.errors import BoxscopeError, InputError
+from app.terminal import say
+from detector.errors import InputError
 
 if TYPE_CHECKING:
     from analysis.runs.store import Run
@@ -36,43 +37,6 @@ ThresholdsOption = Annotated[
 RunArgument = Annotated[
     Path, typer.Argument(help="A stored run: its folder, or its name in `boxscope runs`.", metavar="RUN")
 ]
-
-
-def find_run(name: Path) -> Path:
-    """The folder of a run given as a path, as a name under the data directory's `runs/`, or as `boxscope
-    runs` names it.
-    """
-    from app.files.run_list import known_runs, noted_runs
-
-    if (folder := _folder_of(name)) is not None:
-        return folder
-    if noted_runs() and (noted := known_runs().get(str(name))) is not None:
-        return noted.path
-    raise InputError(
-        f"{name} is not a run: expected a folder with manifest.json; `boxscope runs` lists the stored ones."
-    )
-
-
-def is_run(path: Path) -> bool:
-    """Whether a path, or a name under the data directory's `runs/`, is a run; names of runs elsewhere could
-    be data sets' too.
-    """
-    return _folder_of(path) is not None
-
-
-def _folder_of(name: Path) -> Path | None:
-    from detector.paths import data_dir
-
-    for folder in (name, data_dir("runs") / name):
-        if (folder / "manifest.json").is_file():
-            return folder
-    return None
-
-
-def read_run(name: Path) -> Run:
-    from analysis.runs.store import open_run
-
-    return open_run(find_run(name))
 
 
 def read_stored(name: Path) -> Run | StreamedRun:
@@ -129,11 +93,6 @@ def split_names(text: str) -> list[str]:
 def print_json(value: Any) -> None:
     json.dump(value, sys.stdout, indent=2, ensure_ascii=False, allow_nan=False)
     print()
-
-
-def say(text: str = "") -> None:
-    """A line for people, on standard error, so that standard output stays clean for figures and ids."""
-    print(text, file=sys.stderr)
 
 
 def say_problems(problems: tuple[Problem, ...] | list[Problem], most: int = 5) -> None:
@@ -222,29 +181,6 @@ def training_bar(what: str) -> Iterator[Any]:
                 bar.update(task, completed=p.step, total=p.steps, words=words)
 
             yield update
-
-
-@contextmanager
-def without_native_chatter() -> Iterator[None]:
-    """Keep what TensorFlow's C++ prints while it loads off the terminal; shown after all if something
-    fails.
-    """
-    sys.stderr.flush()
-    terminal = os.dup(2)
-    with tempfile.TemporaryFile() as kept:
-        os.dup2(kept.fileno(), 2)
-        try:
-            yield
-        except BoxscopeError:
-            raise
-        except Exception:
-            kept.seek(0)
-            os.write(terminal, kept.read())
-            raise
-        finally:
-            sys.stderr.flush()
-            os.dup2(terminal, 2)
-            os.close(terminal)
 
 
 def plural(n: int, noun: str) -> str:

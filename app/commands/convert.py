@@ -7,15 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.commands.common import (
-    ImagesOption,
-    JsonFlag,
-    plural,
-    print_json,
-    say,
-    say_problems,
-)
+from app.commands.common import ImagesOption, JsonFlag, plural, print_json, say_problems
 from app.files.sources import FIFTYONE, open_source
+from app.terminal import say
 from detector.errors import InputError
 from detector.paths import refuse_unwritable
 

@@ -6,14 +6,8 @@ from typing import Annotated
 
 import typer
 
-from app.commands.common import (
-    JsonFlag,
-    ThresholdOption,
-    print_json,
-    read_data_or_run,
-    say,
-    split_names,
-)
+from app.commands.common import JsonFlag, ThresholdOption, print_json, read_data_or_run, split_names
+from app.terminal import say
 from detector.errors import InputError
 
 

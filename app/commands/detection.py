@@ -10,18 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.commands.common import (
-    ImagesOption,
-    JsonFlag,
-    plural,
-    print_json,
-    progress_bar,
-    say,
-    say_problems,
-    without_native_chatter,
-)
+from app.commands.common import ImagesOption, JsonFlag, plural, print_json, progress_bar, say_problems
 from app.commands.indexing import index
 from app.files.sources import open_source
+from app.terminal import say, without_native_chatter
 from detector.errors import InputError
 from detector.paths import os_sentence, refuse_unwritable
 

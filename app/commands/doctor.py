@@ -7,17 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.commands.common import (
-    ImagesOption,
-    JsonFlag,
-    percent,
-    plural,
-    print_json,
-    progress_bar,
-    say,
-)
+from app.commands.common import ImagesOption, JsonFlag, percent, plural, print_json, progress_bar
 from app.files.sources import open_source
-from app.views.data.networks import DEFAULT, anchor_set, chosen_network, remedies
+from app.model.networks import DEFAULT, anchor_set, chosen_network, remedies
+from app.terminal import say
 from detector.errors import InputError
 from detector.paths import refuse_unwritable
 

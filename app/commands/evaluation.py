@@ -15,10 +15,10 @@ from app.commands.common import (
     class_thresholds,
     plural,
     print_json,
-    read_run,
     read_stored,
     split_names,
 )
+from app.files.run_list import read_run
 from detector.errors import InputError
 
 RULES = ("iou", "uiuc")

@@ -9,24 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.commands.common import (
-    IouOption,
-    JsonFlag,
-    RunArgument,
-    ThresholdOption,
-    print_json,
-    progress_bar,
-    read_run,
-    say,
-)
-from app.commands.why import _detector_of
+from app.commands.common import IouOption, JsonFlag, RunArgument, ThresholdOption, print_json, progress_bar
+from app.files.run_list import read_run
+from app.model.run_detector import detector_of
+from app.terminal import say
 from detector.errors import CapabilityError, InputError, UnavailableError
 from detector.paths import refuse_unwritable
 
 if TYPE_CHECKING:
     from analysis.saliency.heatmap import HeatMap
-    from app.views.image.objects import Row
-    from app.views.image.questions import Question
+    from app.model.objects import Row
+    from app.model.questions import Question
 
 METHOD_NAMES = ("confidence_map", "integrated_gradients", "layer_cam", "d_rise")
 
@@ -92,8 +85,8 @@ def explain(
     from analysis.matching.match import match_run
     from analysis.matching.operating_point import class_thresholds
     from analysis.saliency.targets import SIDES
-    from app.views.image import objects
-    from app.views.image.questions import Question
+    from app.model import objects
+    from app.model.questions import Question
 
     refuse_unwritable(out)
     stored = read_run(run)
@@ -127,7 +120,7 @@ def explain(
                 f"Nothing is missed or wrong in {stored.sample_ids[i]} at threshold {threshold:g}; name an"
                 " object with --object."
             )
-    detector = _detector_of(stored, "only confidence maps can be drawn, from the detections the run kept")
+    detector = detector_of(stored, "only confidence maps can be drawn, from the detections the run kept")
     if rather_than is not None and method is None:
         method = ["d_rise"]
     if rather_than is not None and not {"d_rise", "integrated_gradients"}.issuperset(method or ()):
@@ -204,7 +197,7 @@ def _chosen(stored: Any, i: int, rows: list[Row], wanted: list[str] | None) -> l
     """
     if not wanted:
         return [r for r in rows if r.verdict in ("missed", "wrong")]
-    from app.views.image.evidence_files import object_name
+    from app.model.heat_map_files import object_name
 
     by_name = {object_name(stored, i, row): row for row in rows}
     chosen = []
@@ -237,12 +230,12 @@ def _one(
     question: Question,
 ) -> dict[str, Any]:
     from analysis.saliency.picture import figures, reading
-    from app.model.evidence_job import EvidenceJob
-    from app.views.image import evidence_files
-    from app.views.image.questions import asked_of, rival_of
+    from app.model import heat_map_files
+    from app.model.heat_map_job import HeatMapJob
+    from app.model.questions import asked_of, rival_of
 
     run = s.run
-    picture, name = run.load_image(i), evidence_files.object_name(run, i, row)
+    picture, name = run.load_image(i), heat_map_files.object_name(run, i, row)
     result: dict[str, Any] = {
         "image": run.sample_ids[i],
         "object": name,
@@ -258,7 +251,7 @@ def _one(
             heat, verdict = _confidence(s, detector, i, picture, asked), None
         else:
             rival = rival_of(s, question.rival) if question.rival else None
-            job = EvidenceJob(
+            job = HeatMapJob(
                 detector,
                 picture,
                 asked.arguments,
@@ -273,8 +266,8 @@ def _one(
             heat, verdict = progress.heat, progress.verdict
     except CapabilityError as error:  # said beside the maps that could be made
         return result | {"words": [error.message], "impossible": True}
-    file = evidence_files.write(out, run, i, row, asked, question, picture, heat, verdict, threshold)
-    facts = evidence_files.facts_of(run, i, row, question, heat, verdict, threshold)
+    file = heat_map_files.write(out, run, i, row, asked, question, picture, heat, verdict, threshold)
+    facts = heat_map_files.facts_of(run, i, row, question, heat, verdict, threshold)
     how = [reading(heat, row.name, question.rival)] if method != "confidence_map" else []
     words = [figures(heat), *how, *heat.notes, *([verdict.sentence()] if verdict else [])]
     paths = {"png": str(file.with_suffix(".png")), "npy": str(file.with_suffix(".npy"))}

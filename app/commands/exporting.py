@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from app.commands.common import say, without_native_chatter
 from app.files.sources import open_source
-from app.views.train.exports import own_pictures, pick_pictures, write_export
+from app.jobs.exports import own_pictures, pick_pictures, write_export
+from app.terminal import say, without_native_chatter
 from detector.errors import InputError
 
 TARGETS = ("saved_model", "tflite")

@@ -15,14 +15,13 @@ from app.commands.common import (
     ThresholdsOption,
     chosen_threshold,
     class_thresholds,
-    find_run,
     plural,
     print_json,
     progress_bar,
-    read_run,
-    say,
 )
+from app.files.run_list import find_run, read_run
 from app.files.sources import open_source
+from app.terminal import say
 from detector.errors import InputError
 
 
@@ -67,7 +66,7 @@ def push(
     updates.
     """
     from analysis.fiftyone_bridge import launch, push_in_process
-    from app.views.fiftyone.pushes import note_pushed
+    from app.jobs.pushes import note_pushed
 
     folder = find_run(run)
     with progress_bar("pushing to FiftyOne") as update:

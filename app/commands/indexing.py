@@ -7,14 +7,8 @@ from typing import Annotated
 
 import typer
 
-from app.commands.common import (
-    JsonFlag,
-    plural,
-    print_json,
-    progress_bar,
-    say,
-    say_problems,
-)
+from app.commands.common import JsonFlag, plural, print_json, progress_bar, say_problems
+from app.terminal import say
 
 
 def index(

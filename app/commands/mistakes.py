@@ -16,10 +16,10 @@ from app.commands.common import (
     class_thresholds,
     plural,
     print_json,
-    read_run,
     read_stored,
-    say,
 )
+from app.files.run_list import read_run
+from app.terminal import say
 from detector.errors import InputError
 
 BACKGROUND = "background"

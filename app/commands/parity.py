@@ -8,17 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from app.commands.common import (
-    IouOption,
-    JsonFlag,
-    ThresholdOption,
-    print_json,
-    progress_bar,
-    say,
-    say_problems,
-    without_native_chatter,
-)
+from app.commands.common import IouOption, JsonFlag, ThresholdOption, print_json, progress_bar, say_problems
 from app.files.sources import open_source
+from app.terminal import say, without_native_chatter
 from detector.errors import InputError
 
 
@@ -83,7 +75,7 @@ def parity(
     from analysis.parity.causes import explain_lost
     from analysis.parity.pairs import BOX_STEP, SCORE_STEP, pair_runs
     from analysis.parity.report import Bounds, report, text
-    from app.views.compare.parity_sides import both_runs
+    from app.jobs.parity_sides import both_runs
 
     bounds = Bounds.parse(
         max_lost, every_object=every_object, score=max_score_difference, box=max_box_difference
@@ -135,7 +127,7 @@ def parity(
 
 
 def _stored(a: str, b: str, ask: bool) -> tuple[Any, Any]:
-    from app.views.compare.parity_sides import stored_side
+    from app.jobs.parity_sides import stored_side
 
     return stored_side(Path(a), ask), stored_side(Path(b), ask)
 
@@ -149,7 +141,7 @@ def _detected(
     options: list[dict[str, Any]],
     floor: float,
 ) -> tuple[Any, Any]:
-    from app.views.compare.parity_sides import detect_side
+    from app.jobs.parity_sides import detect_side
 
     dataset = open_source(data, say=say)
     if split:

@@ -15,9 +15,9 @@ from app.commands.common import (
     ThresholdsOption,
     class_thresholds,
     print_json,
-    read_run,
-    say,
 )
+from app.files.run_list import read_run
+from app.terminal import say
 from detector.paths import refuse_unwritable
 
 

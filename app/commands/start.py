@@ -10,7 +10,8 @@ from typing import Annotated
 
 import typer
 
-from app.commands.common import progress_bar, say
+from app.commands.common import progress_bar
+from app.terminal import say
 from detector.errors import InputError
 from detector.paths import ROOT
 

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.commands.common import JsonFlag, print_json, say, training_bar, without_native_chatter
+from app.commands.common import JsonFlag, print_json, training_bar
 from app.commands.training import parsed
-from app.views.train import sweeps
+from app.jobs import sweeps
+from app.terminal import say, without_native_chatter
 from detector.paths import ROOT
 
 if TYPE_CHECKING:

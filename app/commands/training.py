@@ -9,7 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from app.commands.common import JsonFlag, print_json, say, training_bar, without_native_chatter
+from app.commands.common import JsonFlag, print_json, training_bar
+from app.terminal import say, without_native_chatter
 from detector.errors import InputError
 
 NUMBER = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")
@@ -66,7 +67,7 @@ def train(
     """Train a detector by a recipe. Killed or stopped (Ctrl-C), the same command with --resume goes on where
     it was.
     """
-    from app.views.train.trainings import run_training
+    from app.jobs.trainings import run_training
     from detector.paths import data_dir
     from detector.training.recipes import changed, read_recipe, training_state
 

@@ -17,11 +17,11 @@ from app.commands.common import (
     plural,
     print_json,
     progress_bar,
-    read_run,
-    say,
-    without_native_chatter,
 )
-from detector.errors import BoxscopeError, InputError
+from app.files.run_list import read_run
+from app.model.run_detector import detector_of
+from app.terminal import say
+from detector.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,7 +109,7 @@ def why(
         found = autopsy(stored, operating_threshold, iou, matches=matches)
     else:
         images = np.flatnonzero(matches.judged).tolist() if exact else [position]
-        detector = _detector_of(stored)
+        detector = detector_of(stored)
         source = _candidates_of(stored, detector)
         with progress_bar("Asking the detector") as update:
             asked = None if source is None else _counted(source, len(images), update)
@@ -117,7 +117,7 @@ def why(
                 stored, operating_threshold, iou, matches=matches, candidates=asked, images=images
             )
     if price_retries and image is None and not exact:
-        detector = _detector_of(stored)
+        detector = detector_of(stored)
     anew = _price_again(found, detector) if price_retries and detector is not None else []
     chosen = np.arange(len(found)) if cause is None else found.of(cause)
     tries: dict[int, list[Retry]] = {}
@@ -144,33 +144,6 @@ def why(
     _print(found, chosen.tolist(), most, proofs=image is not None, summary=image is None, tries=tries)
     for rescue in anew:
         say(f"  F1 {percent(rescue.f1)}: {rescue.sentence(stored.class_map.names)}")
-
-
-def _detector_of(
-    stored: Run, otherwise: str = "the verdicts rest on the detections the run kept"
-) -> Detector | None:
-    """The run's own detector, or why it is not to be had, and what that means."""
-    from app.model.spec import spec_of
-
-    record, spec = stored.manifest.detector, spec_of(stored.manifest)
-    if spec is None:
-        say(f"The run does not say how to load its detector: {otherwise}.")
-        return None
-    from detector import load_dataset, load_detector
-
-    options: dict[str, Any] = dict(spec["options"])
-    try:
-        if spec["data"]:
-            options["dataset"] = load_dataset(spec["data"])
-        with without_native_chatter():
-            detector = load_detector(spec["model"], **options)
-    except BoxscopeError as error:
-        say(f"The run's detector cannot be loaded ({error}): {otherwise}.")
-        return None
-    if detector.info.weights_hash != record.weights_hash:
-        say(f"The detector has changed since the run was made: {otherwise}.")
-        return None
-    return detector
 
 
 def _candidates_of(stored: Run, detector: Detector | None) -> Callable[[int], Candidates] | None:

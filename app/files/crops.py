@@ -58,7 +58,7 @@ _recent: dict[str, bytes] = {}
 
 def _key(run: Any, i: int, place: tuple[int, int, int, int]) -> str:
     return hashlib.sha1(
-        f"{pictures._identity(run, i)}\0{place}\0{SIDE}".encode("utf-8", "surrogateescape")
+        f"{pictures.identity(run, i)}\0{place}\0{SIDE}".encode("utf-8", "surrogateescape")
     ).hexdigest()
 
 

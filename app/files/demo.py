@@ -11,7 +11,6 @@ from detector.paths import data_dir
 
 NAME = "demo"
 SCENES = 120
-_DRAWING = 0.8  # the part of the bar that drawing takes; running the network over the scenes is the rest
 _lock = threading.Lock()
 
 Tell = Callable[[str, int, int], object]
@@ -55,47 +54,3 @@ def demo_run(tell: Tell | None = None) -> Path:
             progress=lambda p: tell("Running the demo's detector", p.done, p.total),
         )
     return folder
-
-
-def make_with_progress() -> None:
-    """Make the demo while the page shows how far it is."""
-    import time
-    from concurrent.futures import ThreadPoolExecutor
-
-    import streamlit as st
-
-    newest = ("Drawing the demo's scenes (once)", 0, SCENES)
-
-    def hear(*told) -> None:
-        nonlocal newest
-        newest = told
-
-    bar = st.progress(0.0, newest[0])
-    began, stage = time.monotonic(), newest[0]
-    with ThreadPoolExecutor(1) as pool:
-        made = pool.submit(demo_run, hear)
-        while not made.done():
-            what, done, total = newest
-            if what != stage:
-                began, stage = time.monotonic(), what
-            if done:
-                left = (time.monotonic() - began) / done * (total - done)
-                drawing = what.startswith("Drawing")
-                part = _DRAWING * done / total if drawing else _DRAWING + (1 - _DRAWING) * done / total
-                bar.progress(min(1.0, part), f"{what} · {done} of {total} · {left:.0f} s left")
-            time.sleep(0.2)
-        made.result()
-    bar.empty()
-
-
-def make_on_first_start() -> None:
-    """Make the demo when there is no run at all, so that the first page has something to show."""
-    import streamlit as st
-
-    from app.frame.state import stored_runs
-
-    if st.session_state.get("_started"):
-        return
-    if not stored_runs():
-        make_with_progress()
-    st.session_state["_started"] = True

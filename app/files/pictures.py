@@ -36,7 +36,7 @@ def jpeg(rgb: np.ndarray, quality: int = 84) -> bytes:
     return data.tobytes()
 
 
-def _identity(run: Any, i: int) -> str:
+def identity(run: Any, i: int) -> str:
     """Changes when the picture does: path, size and time of its file; for a picture in memory the run and the
     sample.
     """
@@ -57,7 +57,7 @@ def tile(run: Any, i: int, side: int = TILE_SIDE) -> bytes:
         ImageError: the picture cannot be read.
     """
     try:
-        key = hashlib.sha1(f"{_identity(run, i)}\0{side}".encode("utf-8", "surrogateescape")).hexdigest()
+        key = hashlib.sha1(f"{identity(run, i)}\0{side}".encode("utf-8", "surrogateescape")).hexdigest()
     except OSError as error:
         raise ImageError(f"the file is not there ({error.strerror or error}).", path=run.files[i]) from None
     path = data_dir("cache", "tiles") / key[:2] / f"{key}.jpg"
@@ -101,7 +101,7 @@ def tiles(run: Any, rows: list[int]) -> list[bytes | str]:
 
     def known(i: int) -> tuple[str, bytes | None]:
         try:
-            key = _identity(run, i)
+            key = identity(run, i)
         except OSError:
             return "", None
         return key, _recent.get(key)
@@ -135,7 +135,7 @@ def picture(run: Any, i: int) -> tuple[bytes, str]:
         ImageError: the picture cannot be read.
     """
     try:
-        return _picture(_Key(_identity(run, i), run, i))
+        return _picture(_Key(identity(run, i), run, i))
     except OSError as error:
         raise ImageError(f"the file is not there ({error.strerror or error}).", path=run.files[i]) from None
 

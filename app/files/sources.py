@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
+from app.files.demo import NAME, SCENES
+from app.files.roots import inside_roots
 from detector.errors import InputError
 
 if TYPE_CHECKING:
@@ -48,3 +50,19 @@ def open_source(
             f"{text}: expected field= and view= after the question mark, got {', '.join(sorted(unknown))}=."
         )
     return dataset_from_fiftyone(place, **{key: values[-1] for key, values in words.items()}, say=say)
+
+
+def open_data(path: str) -> Dataset:
+    """The data set at a path, or the demo; every picture it names must lie inside the server's roots.
+
+    Raises:
+        DataError: it cannot be read, or an annotation file points outside.
+    """
+    if path == NAME:
+        from detector.data.samples.scenes import demo_dataset
+        from detector.paths import data_dir
+
+        return demo_dataset(data_dir("demo"), count=SCENES)
+    dataset = open_source(path)
+    inside_roots(dataset)
+    return dataset

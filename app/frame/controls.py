@@ -127,6 +127,9 @@ def _choose_run(found: dict[str, RunSummary]) -> str | None:
     for name, summary in found.items():
         by_data.setdefault(summary.manifest.dataset.name, []).append(name)
     link = st.query_params.get("run")
+    if link and link not in found and (meant := state.run_of_link(link, found)) is not None:
+        link = meant
+        _set("run", link)
     if link and link not in found and link != session.get("run"):
         session["_odd_run"] = link, None
     asked = session.get("run") or link

@@ -22,8 +22,7 @@ from analysis.runs.store import Run
 from analysis.runs.streamed import StreamedRun
 from app.files import pictures
 from app.frame.components import empty
-from app.jobs import match_job
-from app.jobs import process as background
+from app.jobs import match_job, process
 from app.viewer import thumbnail_grid
 from app.viewer.payload import boxes_of, tile_text
 from detector.errors import BoxscopeError, RunError
@@ -69,11 +68,11 @@ def begin(path: str, run: StreamedRun, iou: float) -> Path:
     if is_ready(folder):
         return folder
     asked = folder / "asked.json"
-    if asked.exists() and (_state(folder).get("error") or background.alive(folder, asked.stat().st_mtime)):
+    if asked.exists() and (_state(folder).get("error") or process.alive(folder, asked.stat().st_mtime)):
         return folder
     _make_room(folder.parent)
     write_atomically(asked, json.dumps({"run": path, "iou": iou}).encode())
-    background.spawn("app.jobs.match_job", str(folder), folder)
+    process.spawn("app.jobs.match_job", str(folder), folder)
     return folder
 
 

@@ -5,6 +5,7 @@ Runs and matchings are shared by all sessions (they are frozen); a choice belong
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,17 +17,16 @@ import streamlit as st
 from analysis.matching.match import Counts, Matches, counts, image_counts, match_run
 from analysis.matching.operating_point import Threshold, class_thresholds, operating_point
 from analysis.runs.manifest import Manifest
-from analysis.runs.store import Run, RunSummary, list_runs
+from analysis.runs.store import Run, RunSummary
 from analysis.runs.streamed import StreamedRun, open_stored
 from analysis.subsets import images_showing, narrow
 from analysis.thresholds.calibration import Calibration, calibrated_run, fit_calibration
 from app.files.roots import roots
-from app.files.run_list import noted_runs
+from app.files.run_list import name_runs, namesakes, run_folders, runs_in
 from app.frame import large_runs
 from app.frame.choices import Saved
 from app.viewer.payload import curve, exact
 from detector.errors import InputError
-from detector.paths import data_dir
 
 MODES = ["any", "all", "only", "none"]
 
@@ -43,62 +43,37 @@ def run_stamp(path: Path) -> tuple[int, int]:
     return (path / "manifest.json").stat().st_mtime_ns, parts
 
 
-def _runs_in(root: Path) -> list[str]:
-    """Folders of runs in a folder, and the folder itself where it is one."""
-    try:
-        with os.scandir(root) as entries:
-            folders = sorted(
-                entry.path for entry in entries if entry.is_dir() and not entry.name.startswith(".")
-            )
-    except OSError:
-        return []
-    return [
-        folder for folder in [str(root), *folders] if os.path.isfile(os.path.join(folder, "manifest.json"))
-    ]
-
-
 @st.cache_data(ttl=10, show_spinner=False)
 def _runs_in_roots(places: tuple[str, ...]) -> list[str]:
-    # A user's folder may hold a hundred thousand pictures; it is looked through now and then, not at every
+    # A user's folder may hold a hundred thousand images; it is looked through now and then, not at every
     # rerun.
-    return [folder for place in places for folder in _runs_in(Path(place))]
+    return [str(folder) for place in places for folder in runs_in(Path(place))]
 
 
 def _manifests() -> tuple[tuple[str, int], ...]:
     found = {}
-    for folder in [
-        *_runs_in(data_dir("runs")),
-        *_runs_in_roots(tuple(map(str, roots()[1:]))),
-        *map(str, noted_runs()),
-    ]:
-        try:
+    for folder in [*map(str, run_folders(())), *_runs_in_roots(tuple(map(str, roots()[1:])))]:
+        with contextlib.suppress(OSError):
             found[folder] = os.stat(os.path.join(folder, "manifest.json")).st_mtime_ns
-        except OSError:
-            continue
     return tuple(found.items())
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
 def _summaries(manifests: tuple[tuple[str, int], ...]) -> dict[str, RunSummary]:
-    folders = dict.fromkeys(Path(folder).parent for folder, _ in manifests)
-    by_path = {str(s.path): s for folder in folders for s in list_runs(folder)}
-    wanted = [by_path[folder] for folder, _ in manifests if folder in by_path]
-    newest = sorted((s for s in wanted if s.manifest), key=lambda s: s.manifest.created, reverse=True)
-    named: dict[str, RunSummary] = {}
-    # Where names clash those of the data directory keep theirs, as commands have it.
-    for summary in sorted(newest, key=lambda s: s.path.parent != data_dir("runs")):
-        name, number = summary.path.name, 2
-        while name in named:
-            name, number = f"{summary.path.name}~{number}", number + 1
-        named[name] = summary
-    return dict(sorted(named.items(), key=lambda item: newest.index(item[1])))
+    folders = {Path(folder).resolve(): Path(folder) for folder, _ in reversed(manifests)}
+    return {name: summary for name, summary in name_runs(folders.values()).items() if summary.manifest}
 
 
 def stored_runs() -> dict[str, RunSummary]:
-    """Runs under the data directory and the roots, and those noted elsewhere, by the name pages and links
-    use, the newest first.
+    """The readable runs of `app.files.run_list` under the names given there, the newest first; kept while no
+    run changes.
     """
     return _summaries(_manifests())
+
+
+def run_of_link(link: str, found: dict[str, RunSummary]) -> str | None:
+    """The name of the run a link names: as listed, or the oldest run elsewhere whose folder has that name."""
+    return link if link in found else next(reversed(namesakes(link, found)), None)
 
 
 @st.cache_resource(max_entries=4, show_spinner="Opening the run")
@@ -241,6 +216,16 @@ class Shared:
         return (
             _curve(str(self.path), self.stamp, self.iou, self.counted_classes) if self.fixed_images else None
         )
+
+
+def key_of(s: Shared) -> tuple:
+    """What the matching of all classes depends on."""
+    return str(s.path), s.stamp, s.iou
+
+
+def threshold_key(s: Shared) -> tuple:
+    """What the operating point's threshold is, hashable."""
+    return tuple(np.atleast_1d(np.asarray(s.thresholds, np.float32)).tolist())
 
 
 def run_and_matches(name: str, iou: float, stamp: tuple | None = None) -> tuple[Run, Matches]:

@@ -7,7 +7,7 @@ import time
 from functools import partial
 from pathlib import Path
 
-from app.files.roots import inside_roots
+from app.files.sources import open_data
 from app.jobs.detection import Job, read
 from app.jobs.process import sentence
 from detector.errors import BoxscopeError, InputError
@@ -56,25 +56,6 @@ def run_job(job: Job) -> Job:
     job = job.save(stage="detecting", run=str(out))
     run = detect_run(detectors, dataset, out, floor=job.floor, should_stop=wished_to_stop)
     return job.save(stage="done" if run.manifest.state == "done" else "cancelled")
-
-
-def open_data(path: str):
-    """The data set at a path, or the demo; every picture it names must lie inside the server's roots.
-
-    Raises:
-        DataError: it cannot be read, or an annotation file points outside.
-    """
-    if path == "demo":
-        from app.files.demo import SCENES
-        from detector.data.samples.scenes import demo_dataset
-        from detector.paths import data_dir
-
-        return demo_dataset(data_dir("demo"), count=SCENES)
-    from app.files.sources import open_source
-
-    dataset = open_source(path)
-    inside_roots(dataset)
-    return dataset
 
 
 def main() -> int:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.runs.progress import Progress, request_cancel, watch
-from app.jobs import process as background
+from app.jobs import process
 from detector.errors import BoxscopeError
 from detector.paths import data_dir, write_atomically
 
@@ -87,7 +87,7 @@ def start(
     """
     name = f"{datetime.now():%Y%m%d-%H%M%S-%f}-{secrets.token_hex(3)}"
     job = Job(name, title, model, data, options or {}, floor, limit, split, ids, started=time.time()).save()
-    background.spawn("app.jobs.detect_job", job.id, job.folder)
+    process.spawn("app.jobs.detect_job", job.id, job.folder)
     return job
 
 
@@ -99,7 +99,7 @@ def read(job_id: str) -> Job | None:
         job = Job(**stored | {"fetched": tuple(stored["fetched"]) if stored.get("fetched") else None})
     except (OSError, ValueError, TypeError):
         return None
-    if job.over or background.alive(folder, job.started):
+    if job.over or process.alive(folder, job.started):
         return job
     again = json.loads((folder / "job.json").read_bytes())
     if again["stage"] in ("done", "cancelled", "failed"):  # it ended between the two looks
@@ -127,5 +127,5 @@ def cancel(job: Job) -> None:
             return
         except BoxscopeError:
             pass
-    if background.terminate(job.folder, "job"):
+    if process.terminate(job.folder, "job"):
         job.save(stage="cancelled")

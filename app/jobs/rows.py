@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app.jobs import detection as jobs
+from app.jobs import detection
 
 
 def time_left(seconds: float | None) -> str:
@@ -17,7 +17,7 @@ def time_left(seconds: float | None) -> str:
     return f"{minutes} min {rest} s left" if minutes else f"{rest} s left"
 
 
-def job_row(job: jobs.Job) -> None:
+def job_row(job: detection.Job) -> None:
     """A detection that goes on."""
     with st.container(border=True):
         words, button = st.columns([5, 1], vertical_alignment="center")
@@ -42,7 +42,7 @@ def job_row(job: jobs.Job) -> None:
         button.button(
             "Cancel",
             key=f"cancel-{job.id}",
-            on_click=jobs.cancel,
+            on_click=detection.cancel,
             args=(job,),
             width="stretch",
             help="What is done is kept; the same job goes on from there.",

@@ -11,6 +11,7 @@ TensorFlow's objects about costs half a second each time.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import secrets
 import subprocess
@@ -77,7 +78,7 @@ class ModelProcess:
         return [Candidates(**columns) for columns in self._ask("candidates", spec, list(images))]
 
     def evidence(self, spec: Spec, request: dict[str, Any]) -> Any:
-        """One step of a heat map; see `app.model.evidence_job.EvidenceJobs.step`."""
+        """One step of a heat map; see `app.model.heat_map_job.HeatMapJobs.step`."""
         return self._ask("evidence", spec, request)
 
     def stop(self) -> None:
@@ -133,8 +134,9 @@ class ModelProcess:
                 cwd=ROOT,
                 env=environment,
             )
-            self._process.stdin.write(key)
-            self._process.stdin.close()
+            with contextlib.suppress(BrokenPipeError):  # it ended at once; the wait below says so
+                self._process.stdin.write(key)
+                self._process.stdin.close()
             accepted: list[Connection] = []
             waiter = threading.Thread(target=lambda: accepted.append(listener.accept()), daemon=True)
             waiter.start()

@@ -68,9 +68,9 @@ class Worker:
             return [columns(found) for found in getattr(detector, operation)(images)]
         if operation == "evidence":
             if self._evidence is None:
-                from app.model.evidence_job import EvidenceJobs
+                from app.model.heat_map_job import HeatMapJobs
 
-                self._evidence = EvidenceJobs()
+                self._evidence = HeatMapJobs()
             return self._evidence.step(detector, images)
         raise ValueError(f"unknown operation {operation!r}")
 

@@ -17,7 +17,7 @@ VERDICTS = ("correct", "wrong", "missed", "duplicate", "ignored", "found")
 HERE = ROOT / "app" / "viewer"
 
 
-def _nothing() -> None:
+def nothing() -> None:
     """A state that nobody listens to still needs a listener to be part of the answer."""
 
 
@@ -29,7 +29,7 @@ def colours() -> str:
 
 
 @cache
-def _mount(name: str) -> Callable[..., Any]:
+def mount(name: str) -> Callable[..., Any]:
     import streamlit as st
 
     def text(*files: str) -> str:
@@ -47,16 +47,16 @@ def box_viewer(
     data: dict[str, Any],
     *,
     key: str,
-    on_select: Callable[[], None] = _nothing,
-    on_step: Callable[[], None] = _nothing,
-    on_threshold: Callable[[], None] = _nothing,
-    on_heat: Callable[[], None] = _nothing,
+    on_select: Callable[[], None] = nothing,
+    on_step: Callable[[], None] = nothing,
+    on_threshold: Callable[[], None] = nothing,
+    on_heat: Callable[[], None] = nothing,
 ) -> Any:
     """One image with its boxes. Within a callback, `st.session_state[key]` holds what happened:
 
     `select` {"side": "det" | "truth" | "none", "index": row}, `step` -1 or 1, `threshold` 0..1, `heat` bool.
     """
-    return _mount("viewer")(
+    return mount("viewer")(
         key=key,
         data=data,
         on_select_change=on_select,
@@ -70,16 +70,16 @@ def thumbnail_grid(
     data: dict[str, Any],
     *,
     key: str,
-    on_open: Callable[[], None] = _nothing,
-    on_pick: Callable[[], None] = _nothing,
+    on_open: Callable[[], None] = nothing,
+    on_pick: Callable[[], None] = nothing,
 ) -> Any:
     """Images as small drawings. `open` is a sample id; `pick` {"id": sample id, "on": bool}.
 
     A tile's `note` stands in for its counts; `plain` leaves the boxes for picking out.
     """
-    return _mount("grid")(key=key, data=data, on_open_change=on_open, on_pick_change=on_pick)
+    return mount("grid")(key=key, data=data, on_open_change=on_open, on_pick_change=on_pick)
 
 
 def counts_strip(data: dict[str, Any], *, key: str) -> Any:
     """The counts at the operating point; it follows the threshold while the slider moves."""
-    return _mount("strip")(key=key, data=data)
+    return mount("strip")(key=key, data=data)

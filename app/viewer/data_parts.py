@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from app.viewer import _mount, _nothing
+from app.viewer import mount, nothing
 
 
-def finding_list(data: dict[str, Any], *, key: str, on_pick: Callable[[], None] = _nothing) -> Any:
+def finding_list(data: dict[str, Any], *, key: str, on_pick: Callable[[], None] = nothing) -> Any:
     """Findings, the gravest first. Within a callback `st.session_state[key]["pick"]` is the kind of the one
     that was clicked.
 
@@ -16,9 +16,9 @@ def finding_list(data: dict[str, Any], *, key: str, on_pick: Callable[[], None] 
         data: "findings", each with "kind", "severity", "count", "sentence", "advice", "fixable"; "selected" a
             kind or None.
     """
-    return _mount("findings")(key=key, data=data, on_pick_change=on_pick)
+    return mount("findings")(key=key, data=data, on_pick_change=on_pick)
 
 
 def drawing(svg: str, *, key: str) -> Any:
     """A chart of `analysis.drawing.svg`; it takes the page's text colour."""
-    return _mount("drawing")(key=key, data={"svg": svg})
+    return mount("drawing")(key=key, data={"svg": svg})

@@ -10,36 +10,36 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from app.viewer import _mount, _nothing
+from app.viewer import mount, nothing
 
 
-def bar_rows(data: dict[str, Any], *, key: str, on_pick: Callable[[], None] = _nothing) -> Any:
+def bar_rows(data: dict[str, Any], *, key: str, on_pick: Callable[[], None] = nothing) -> Any:
     """Named rows, each with a count and a bar or an interval. Within a callback
     `st.session_state[key]["pick"]` is the row's id.
     """
-    return _mount("rows")(key=key, data=data, on_pick_change=on_pick)
+    return mount("rows")(key=key, data=data, on_pick_change=on_pick)
 
 
-def confusion_matrix(data: dict[str, Any], *, key: str, on_pick: Callable[[], None] = _nothing) -> Any:
+def confusion_matrix(data: dict[str, Any], *, key: str, on_pick: Callable[[], None] = nothing) -> Any:
     """The matrix; `pick` is [row, column], places in `data["labels"]`."""
-    return _mount("matrix")(key=key, data=data, on_pick_change=on_pick)
+    return mount("matrix")(key=key, data=data, on_pick_change=on_pick)
 
 
-def crop_strip(data: dict[str, Any], *, key: str, on_open: Callable[[], None] = _nothing) -> Any:
+def crop_strip(data: dict[str, Any], *, key: str, on_open: Callable[[], None] = nothing) -> Any:
     """Crops with their boxes; `open` is the number of the crop that was clicked."""
-    return _mount("crops")(key=key, data=data, on_open_change=on_open)
+    return mount("crops")(key=key, data=data, on_open_change=on_open)
 
 
-def live_curves(data: dict[str, Any], *, key: str, on_threshold: Callable[[], None] = _nothing) -> Any:
+def live_curves(data: dict[str, Any], *, key: str, on_threshold: Callable[[], None] = nothing) -> Any:
     """Precision, recall and F1 over confidence, and precision over recall; `threshold` is where the line was
     let go.
     """
-    return _mount("curves")(key=key, data=data, on_threshold_change=on_threshold)
+    return mount("curves")(key=key, data=data, on_threshold_change=on_threshold)
 
 
 def reliability_diagram(data: dict[str, Any], *, key: str) -> Any:
     """Share correct against confidence."""
-    return _mount("reliability")(key=key, data=data)
+    return mount("reliability")(key=key, data=data)
 
 
 def line_charts(data: dict[str, Any], *, key: str) -> Any:
@@ -51,4 +51,4 @@ def line_charts(data: dict[str, Any], *, key: str) -> Any:
             and "series": "name", "colour" 0..4, "points" [[x, y], ...], "dots", "scatter" (dots without the
             line), "best" [x, y] or None.
     """
-    return _mount("lines")(key=key, data=data)
+    return mount("lines")(key=key, data=data)

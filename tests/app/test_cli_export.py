@@ -28,7 +28,7 @@ def test_what_cannot_be_written_is_refused_in_one_sentence(pictures, tmp_path):
 
 
 def test_pictures_that_set_the_ranges_are_spread_over_the_set(pictures):
-    from app.views.train.exports import pick_pictures
+    from app.jobs.exports import pick_pictures
     from detector import load_dataset
 
     data = load_dataset(pictures)

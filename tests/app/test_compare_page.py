@@ -10,7 +10,7 @@ import pytest
 
 from analysis.mistakes.compare import compare
 from analysis.runs.store import open_run
-from app.views.compare import changes as comparisons
+from app.views.compare import changes
 from tests.app.conftest import component, no_trouble, write_run
 
 PAGE = "views/compare/page.py"
@@ -23,8 +23,8 @@ def run(tiny_run):
 
 def test_a_lower_threshold_gains_the_dog(run):
     c = compare(run, threshold=0.5, threshold_b=0.25)
-    rows = comparisons.flips(c, ("gained", "lost"))
-    table = comparisons.table(c, rows)
+    rows = changes.flips(c, ("gained", "lost"))
+    table = changes.table(c, rows)
     assert [table[k].tolist() for k in ("change", "image", "class", "before", "after")] == [
         ["gained"],
         ["1"],
@@ -32,10 +32,10 @@ def test_a_lower_threshold_gains_the_dog(run):
         [0.3],
         [0.3],
     ]
-    assert len(comparisons.flips(c, ())) == 0 and len(comparisons.flips(c, ("lost",))) == 0
-    assert len(comparisons.flips(c, ("gained",), within=np.zeros(4, bool))) == 0
-    assert "costs and buys" in comparisons.verdict(c)
-    line = next(csv.DictReader(io.StringIO(comparisons.as_csv(c, rows))))
+    assert len(changes.flips(c, ())) == 0 and len(changes.flips(c, ("lost",))) == 0
+    assert len(changes.flips(c, ("gained",), within=np.zeros(4, bool))) == 0
+    assert "costs and buys" in changes.verdict(c)
+    line = next(csv.DictReader(io.StringIO(changes.as_csv(c, rows))))
     assert (line["sample"], line["object"], line["change"], line["x1"]) == ("1", "2", "gained", "50")
     assert line["before"].startswith("confidence ≥ 0.50") and line["after"].startswith("confidence ≥ 0.25")
 
@@ -43,7 +43,7 @@ def test_a_lower_threshold_gains_the_dog(run):
 def test_two_equal_sides_are_called_equal(run):
     same = compare(run, threshold=0.5, threshold_b=0.5001)
     assert (
-        comparisons.verdict(same)
+        changes.verdict(same)
         == "Not one object changed, and no image has more or fewer false alarms (false positives)."
     )
     assert [str(side.point).split(" · ")[0] for side in (same.a, same.b)] == [
@@ -58,7 +58,7 @@ def test_parts_count_flips_and_recall(run):
     cat, dog = (
         next(
             r
-            for r in comparisons.by_part(
+            for r in changes.by_part(
                 c, {("class", n): t.class_ids == k for k, n in enumerate(("cat", "dog"))}
             )
             if r["part"] == n
@@ -67,13 +67,13 @@ def test_parts_count_flips_and_recall(run):
     )
     assert (cat["objects"], cat["before"], cat["after"], cat["gained"]) == (2, 50.0, 50.0, 0)
     assert (dog["objects"], dog["before"], dog["after"], dog["net"]) == (2, 50.0, 100.0, 1)
-    assert comparisons.by_part(c, {("size", "huge"): np.zeros(4, bool)}) == []
+    assert changes.by_part(c, {("size", "huge"): np.zeros(4, bool)}) == []
 
 
 def test_a_score_never_seems_to_pass_the_threshold_it_misses(run):
     c = compare(run, threshold=0.5, threshold_b=0.25)
     object.__setattr__(c, "score_a", np.where(c.state == 1, np.float32(0.497), c.score_a))
-    assert comparisons.table(c, comparisons.flips(c, ("gained",)))["before"].tolist() == [0.49]
+    assert changes.table(c, changes.flips(c, ("gained",)))["before"].tolist() == [0.49]
 
 
 def test_the_page_shows_both_pictures_of_a_flip(app, tiny_run):

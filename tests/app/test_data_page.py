@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from app.views.data import picture_scan as looks
+from app.views.data import picture_scan
 from app.views.data.payloads import boxes_of_finding, dataset_of_run, images_of_finding, key_of
 from detector import load_dataset
 from tests.app.conftest import component, no_trouble
@@ -20,7 +20,7 @@ PAGE = "views/data/page.py"
 
 @pytest.fixture(autouse=True)
 def nothing_read_before():
-    looks.forget()
+    picture_scan.forget()
 
 
 def kinds(at) -> dict[str, int]:
@@ -123,7 +123,7 @@ def test_another_data_set_within_the_roots_only(app, tiny_run, pictures, tmp_pat
 
 
 def test_without_a_run_a_data_set_can_be_named(app, monkeypatch):
-    monkeypatch.setattr("app.files.demo.make_on_first_start", lambda: None)
+    monkeypatch.setattr("app.frame.first_start.make_on_first_start", lambda: None)
     at = app(PAGE)
     no_trouble(at)
     assert at.text_input(key="folder").value == ""

@@ -209,7 +209,7 @@ def test_fiftyone_page_says_what_is_missing(app, tiny_run, monkeypatch):
 
 
 def test_without_a_run_every_page_says_what_fills_it(app, monkeypatch):
-    monkeypatch.setattr("app.files.demo.make_on_first_start", lambda: None)
+    monkeypatch.setattr("app.frame.first_start.make_on_first_start", lambda: None)
     for page in PAGES:
         at = app(page)
         no_trouble(at)

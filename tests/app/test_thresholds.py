@@ -11,8 +11,7 @@ from analysis.runs.store import open_run
 from analysis.thresholds import curves as rules
 from analysis.thresholds.files import load_thresholds, save_thresholds, thresholds_for
 from app.frame import choices
-from app.views.thresholds import evaluation_panel
-from app.views.thresholds import table as threshold_table
+from app.views.thresholds import evaluation_panel, table
 from detector.errors import BoxscopeError
 from tests.app.conftest import component, no_trouble
 
@@ -29,16 +28,12 @@ def run(tiny_run):
 
 def test_edits_change_their_class_and_stay_in_bounds():
     thresholds = np.float32([0.5, 0.5, 0.5])
-    assert threshold_table.edited(
-        thresholds, [2, 0], {0: {"threshold": 0.25}, 1: {"threshold": 7}}
-    ).tolist() == [
+    assert table.edited(thresholds, [2, 0], {0: {"threshold": 0.25}, 1: {"threshold": 7}}).tolist() == [
         1.0,
         0.5,
         0.25,
     ]
-    assert threshold_table.edited(
-        thresholds, [2, 0], {0: {"threshold": None}, 5: {"threshold": 0.1}}
-    ).tolist() == [
+    assert table.edited(thresholds, [2, 0], {0: {"threshold": None}, 5: {"threshold": 0.1}}).tolist() == [
         0.5,
         0.5,
         0.5,
@@ -48,16 +43,16 @@ def test_edits_change_their_class_and_stay_in_bounds():
 
 def test_rows_say_what_each_class_gains_and_loses(run):
     m = match_run(run)
-    table = threshold_table.rows(m, ("cat", "dog"), [1, 0], np.float32([0.85, 0.25]), counts(m, 0.5))
-    assert table["class"] == ["dog", "cat"] and table["threshold"] == [0.25, 0.85]
-    assert table["correct"] == [2, 1] and table["± correct"] == [1, None]
-    assert table["wrong"] == [2, 0] and table["± wrong"] == [None, -1]
-    assert table["recall"] == [100.0, 50.0] and table["precision"] == [50.0, 100.0]
+    made = table.rows(m, ("cat", "dog"), [1, 0], np.float32([0.85, 0.25]), counts(m, 0.5))
+    assert made["class"] == ["dog", "cat"] and made["threshold"] == [0.25, 0.85]
+    assert made["correct"] == [2, 1] and made["± correct"] == [1, None]
+    assert made["wrong"] == [2, 0] and made["± wrong"] == [None, -1]
+    assert made["recall"] == [100.0, 50.0] and made["precision"] == [50.0, 100.0]
 
 
 def test_a_class_without_a_suggestion_keeps_its_threshold():
     some = rules.Suggestion("best F1", 0.7, 3, 1, 1)
-    thresholds, why = threshold_table.suggested(
+    thresholds, why = table.suggested(
         some, [some, rules.Suggestion("best F1", None, reason="nothing was detected")], np.float32([0.5, 0.4])
     )
     assert thresholds.tolist() == np.float32([0.7, 0.4]).tolist() and why == {1: "nothing was detected"}
@@ -66,8 +61,8 @@ def test_a_class_without_a_suggestion_keeps_its_threshold():
 def test_the_curve_is_the_counts(run):
     m = match_run(run)
     whole, per_class = rules.grid_curves(m)
-    payload = threshold_table.curve_payload(
-        whole, threshold_table.precision_recall(rules.exact_curve(m)), threshold=0.5, floor=0.01
+    payload = table.curve_payload(
+        whole, table.precision_recall(rules.exact_curve(m)), threshold=0.5, floor=0.01
     )
     for at in (0, 30, 31, 55, 71, 100):
         c = counts(m, at / 100)
@@ -75,12 +70,12 @@ def test_the_curve_is_the_counts(run):
         assert payload["precision"][at] == (
             None if np.isnan(c.precision) else pytest.approx(c.precision, abs=1e-6)
         )
-    dogs = threshold_table.live_curve(per_class, whole, [1])
+    dogs = table.live_curve(per_class, whole, [1])
     assert dogs.objects == 2 and dogs.tp[50] == 1 and dogs.fp[50] == 2
     assert (
-        threshold_table.curve_payload(
+        table.curve_payload(
             whole,
-            threshold_table.precision_recall(rules.exact_curve(m)),
+            table.precision_recall(rules.exact_curve(m)),
             threshold=0.5,
             floor=0,
             fixed=counts(m, 0.5),

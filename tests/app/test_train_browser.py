@@ -7,10 +7,9 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from app.jobs import process as background
-from app.views.train import trainings
+from app.jobs import process, trainings
+from tests.app.jobs.test_trainings import voc_folder
 from tests.app.test_browser import CHROMIUM, page, server  # noqa: F401 (fixtures)
-from tests.app.views.train.test_trainings import voc_folder
 
 pytestmark = [
     pytest.mark.browser,
@@ -41,7 +40,7 @@ def nothing_left(boxscope_home):
     yield
     for t in trainings.trainings():
         if t.live:
-            background.terminate(t.folder, trainings.LOCK)
+            process.terminate(t.folder, trainings.LOCK)
 
 
 def test_a_training_from_start_to_the_explorer(page, server, boxscope_home, nothing_left):  # noqa: F811

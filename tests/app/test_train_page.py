@@ -6,11 +6,11 @@ import json
 
 import pytest
 
-from app.views.train import exports, trainings
+from app.jobs import exports, process, trainings
 from detector.training.common.folder import TrainFolder
 from detector.training.ssd.recipe import TrainRecipe
 from tests.app.conftest import component, no_trouble
-from tests.app.views.train.test_trainings import voc_folder
+from tests.app.jobs.test_trainings import voc_folder
 
 
 def folder_in(home, name: str, state: str, step: int, **more) -> TrainFolder:
@@ -164,13 +164,10 @@ def one_object_each(folder):
 
 
 def test_a_sweep_is_set_up_and_started(app, tiny_run, boxscope_home, monkeypatch):
-    from app.jobs import process as background
     from detector.sweep.recipe import load_sweep
 
     data, spawned = one_object_each(boxscope_home / "cars"), []
-    monkeypatch.setattr(
-        background, "spawn", lambda module, argument, folder: spawned.append((module, argument))
-    )
+    monkeypatch.setattr(process, "spawn", lambda module, argument, folder: spawned.append((module, argument)))
     at = app("views/train/page.py")
     at.segmented_control(key="train_view").set_value("Sweeps").run()
     next(b for b in at.button if b.label == "Set one up").click().run()
@@ -196,7 +193,7 @@ def test_a_sweep_is_set_up_and_started(app, tiny_run, boxscope_home, monkeypatch
     at.text_input(key="sweep-name").set_value("My cars").run()
     next(b for b in at.button if b.label == "Start the sweep").click().run()
     folder = boxscope_home / "sweeps" / "my_cars"
-    assert spawned == [("app.views.train.sweep_job", str(folder))]
+    assert spawned == [("app.jobs.sweep_job", str(folder))]
     sweep = load_sweep(folder / "sweep.yaml")
     assert (
         (sweep.name, sweep.trials) == ("My cars", 3)
@@ -207,13 +204,13 @@ def test_a_sweep_is_set_up_and_started(app, tiny_run, boxscope_home, monkeypatch
 
 
 def test_a_sweep_s_trials(app, tiny_run, boxscope_home, tmp_path, monkeypatch):
-    import detector.training.two_head.training
+    import detector.sweep.run
     from detector.sweep.recipe import load_sweep
     from detector.sweep.run import run_sweep
     from tests.detector.drawn_training import pretend
     from tests.detector.sweep.test_state import SEARCH, written
 
-    monkeypatch.setattr(detector.training.two_head.training, "train_two_head", pretend(0))
+    monkeypatch.setattr(detector.sweep.run, "train_two_head", pretend(0))
     run_sweep(
         load_sweep(written(tmp_path, f"name: Heads\ntrials: 3\n{SEARCH}")), boxscope_home / "sweeps" / "heads"
     )

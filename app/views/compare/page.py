@@ -14,12 +14,11 @@ from analysis.mistakes.compare import Comparison, compare, with_nms
 from app.files import pictures
 from app.frame import choices, state
 from app.frame.components import empty, say_error
+from app.frame.expectations import expectations_section
+from app.frame.slices import parts_of
 from app.viewer import box_viewer
 from app.viewer.payload import boxes_of, exact
-from app.views.compare import changes as comparisons
-from app.views.compare import pair_section
-from app.views.fiftyone.corrections import promises_section
-from app.views.mistakes import tables as mistakes
+from app.views.compare import changes, pair_section
 from detector.errors import BoxscopeError
 
 MOST = 1000
@@ -173,8 +172,8 @@ def _comparison(s: state.Shared, settings: dict[str, Any]) -> Comparison:
     thresholds = settings.get("cuts")
     stamp = state.run_stamp(state.stored_runs()[other].path) if other else ()
     return _compared(
-        mistakes.key_of(s),
-        mistakes.cut_key(s),
+        state.key_of(s),
+        state.threshold_key(s),
         None if thresholds is None else tuple(np.atleast_1d(np.asarray(thresholds, float)).tolist()),
         other,
         stamp,
@@ -212,7 +211,7 @@ def _look(judged: bool) -> str:
 
 
 def _totals(c: Comparison) -> None:
-    words = [f"objects: **{c.gained:,}** gained, **{c.lost:,}** lost", *comparisons.totals(c)]
+    words = [f"objects: **{c.gained:,}** gained, **{c.lost:,}** lost", *changes.totals(c)]
     st.markdown(" · ".join(words))
 
 
@@ -238,8 +237,8 @@ def _parts(s: state.Shared, c: Comparison) -> np.ndarray | None:
             if s.counted_classes is None or k in s.counted_classes
         }
     else:
-        parts = mistakes.parts_of(s)
-    rows = comparisons.by_part(c, parts)
+        parts = parts_of(s)
+    rows = changes.by_part(c, parts)
 
     def share(words: str) -> Any:
         return st.column_config.NumberColumn(format="%.1f %%", width=66, help=words)
@@ -275,14 +274,14 @@ def _list(s: state.Shared, c: Comparison, within: np.ndarray | None) -> int | No
         )
         within = mine if within is None else within & mine
     with st.container(horizontal=True, vertical_alignment="center"):
-        changes = (
+        wanted = (
             st.pills(
                 "Show",
                 help=(
-                    f"Moved: found by both, with a score {comparisons.MOVED_SCORE} or an IoU"
-                    f" {comparisons.MOVED_IOU} apart."
+                    f"Moved: found by both, with a score {changes.MOVED_SCORE} or an IoU"
+                    f" {changes.MOVED_IOU} apart."
                 ),
-                options=list(comparisons.CHANGES),
+                options=list(changes.CHANGES),
                 selection_mode="multi",
                 default=["lost", "gained"],
                 key="changes",
@@ -290,7 +289,7 @@ def _list(s: state.Shared, c: Comparison, within: np.ndarray | None) -> int | No
             )
             or []
         )
-        rows = comparisons.flips(c, tuple(changes), within)
+        rows = changes.flips(c, tuple(wanted), within)
         st.markdown(
             f"**{len(rows):,}** object{'s' if len(rows) != 1 else ''},"
             f" {'in the order of the images' if c.a.matches is c.b.matches else 'the largest change of score first'}{f'; the first {MOST:,} are listed, the CSV file has all' if len(rows) > MOST else ''}",
@@ -298,7 +297,7 @@ def _list(s: state.Shared, c: Comparison, within: np.ndarray | None) -> int | No
         )
         st.download_button(
             "CSV",
-            lambda: comparisons.as_csv(c, rows),
+            lambda: changes.as_csv(c, rows),
             f"{s.name}-flips.csv",
             "text/csv",
             icon=":material/download:",
@@ -327,7 +326,7 @@ def _list(s: state.Shared, c: Comparison, within: np.ndarray | None) -> int | No
     if not held or held[0] >= min(len(rows), MOST):
         st.session_state[key] = {"selection": {"rows": [0]}}
     shown = st.dataframe(
-        comparisons.table(c, rows[:MOST]),
+        changes.table(c, rows[:MOST]),
         key=key,
         hide_index=True,
         width="stretch",
@@ -460,7 +459,7 @@ def main() -> None:
         if c.left_out
         else ""
     )
-    st.caption(comparisons.verdict(c) + left)
+    st.caption(changes.verdict(c) + left)
     first, second = st.columns([1, 1.25], gap="medium")
     with first:
         within = _parts(s, c)
@@ -468,7 +467,7 @@ def main() -> None:
         q = _list(s, c, within)
     if q is not None:
         _pictures(s, c, q)
-    promises_section(s, after=c.b.run, cuts_after=c.b.threshold, iou_after=c.b.matches.iou)
+    expectations_section(s, after=c.b.run, cuts_after=c.b.threshold, iou_after=c.b.matches.iou)
     st.caption(f"Before: {c.a.point} · after: {c.b.point} · {int(c.images.sum()):,} images")
 
 

@@ -13,14 +13,15 @@ from analysis.parity.pairs import Pairing, pair_runs
 from analysis.parity.report import CHANGES, report
 from app.frame import state
 from app.frame.components import facts
-from app.viewer import _mount, _nothing
-from app.views.compare import pair_cards, parity_job
-from app.views.mistakes.tables import cut_key, key_of
+from app.frame.state import key_of, threshold_key
+from app.jobs import parity_job
+from app.viewer import mount, nothing
+from app.views.compare import pair_cards
 
 
-def _strip(data: dict[str, Any], *, key: str, on_open: Any = _nothing) -> Any:
+def _strip(data: dict[str, Any], *, key: str, on_open: Any = nothing) -> Any:
     """Cards of pairs; `st.session_state[key]["open"]` is the row of the one that was clicked."""
-    return _mount("pairs")(key=key, data=data, on_open_change=on_open)
+    return mount("pairs")(key=key, data=data, on_open_change=on_open)
 
 
 @st.cache_resource(max_entries=8, show_spinner="Pairing the two runs")
@@ -36,7 +37,7 @@ def _paired(
 def section(s: state.Shared, other: str, cut_b: float) -> None:
     """Draw the pairs of the chosen run (A) and another (B)."""
     p, inferred = _paired(
-        key_of(s), cut_key(s), float(cut_b), other, state.run_stamp(state.stored_runs()[other].path), s
+        key_of(s), threshold_key(s), float(cut_b), other, state.run_stamp(state.stored_runs()[other].path), s
     )
     first, second = pair_cards.totals(p)
     st.markdown(first)

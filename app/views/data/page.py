@@ -16,15 +16,14 @@ from analysis.datasets.duplicates import Look
 from analysis.datasets.summary import Summary, summarise
 from app.files import pictures
 from app.files.roots import allowed, keep_uploads, roots
+from app.files.sources import open_data
 from app.frame import state
 from app.frame.components import empty, errors_said, facts, say_error
-from app.jobs.detect_job import open_data
+from app.model.networks import DEFAULT, anchor_set, chosen_network, remedies
 from app.viewer import thumbnail_grid
 from app.viewer.data_parts import drawing, finding_list
 from app.viewer.panels import bar_rows, crop_strip
-from app.views.data import payloads as datasets
-from app.views.data import picture_scan as looks
-from app.views.data.networks import DEFAULT, anchor_set, chosen_network, remedies
+from app.views.data import payloads, picture_scan
 from detector.data.dataset import Dataset
 from detector.errors import BoxscopeError
 from detector.paths import data_dir
@@ -48,7 +47,7 @@ def _opened(path: str, changed: float) -> Dataset:
 
 @st.cache_resource(max_entries=4, show_spinner="Reading the run's data set")
 def _of_run(path: str, stamp: tuple, _run: Any) -> Dataset:
-    return datasets.dataset_of_run(_run)
+    return payloads.dataset_of_run(_run)
 
 
 def _changed(path: str) -> float:
@@ -199,7 +198,7 @@ def _crops(
         if at is not None and 0 <= at < len(groups):
             _open(dataset, int(dataset.objects.rows[groups[at][0]]), groups[at])
 
-    crop_strip(datasets.crops_payload(dataset, groups, first, values), key=key, on_open=opened)
+    crop_strip(payloads.crops_payload(dataset, groups, first, values), key=key, on_open=opened)
 
 
 def _tiles(dataset: Dataset, shown: list[tuple[int, str]], words: str, key: str) -> None:
@@ -215,7 +214,7 @@ def _tiles(dataset: Dataset, shown: list[tuple[int, str]], words: str, key: str)
         if at is not None and int(at) < len(here):
             _open(dataset, here[int(at)][0])
 
-    thumbnail_grid(datasets.tiles_payload(dataset, here), key=key, on_open=opened)
+    thumbnail_grid(payloads.tiles_payload(dataset, here), key=key, on_open=opened)
 
 
 # ---- parts
@@ -231,7 +230,7 @@ def _overview(dataset: Dataset, key: str) -> None:
         else:
             with st.container(height=430 if len(summary.classes) > 13 else "content", border=False):
                 bar_rows(
-                    datasets.class_rows(summary, chosen),
+                    payloads.class_rows(summary, chosen),
                     key="data_classes",
                     on_pick=lambda: _toggle("data_class", st.session_state["data_classes"].get("pick")),
                 )
@@ -310,7 +309,7 @@ def _samples(dataset: Dataset, key: str) -> None:
 
 
 def _findings(dataset: Dataset, key: str) -> None:
-    look = looks.look(key, dataset)
+    look = picture_scan.look(key, dataset)
     network, size = _network_of_session()
     diagnosis = _diagnosis(key, look is not None, network, size, dataset, look)
     if not diagnosis.findings:
@@ -319,7 +318,7 @@ def _findings(dataset: Dataset, key: str) -> None:
     chosen = _asked_finding(diagnosis)
     with st.container(height=400 if len(diagnosis.findings) > 6 else "content", border=False):
         finding_list(
-            datasets.finding_rows(diagnosis, chosen),
+            payloads.finding_rows(diagnosis, chosen),
             key="findings",
             on_pick=lambda: _toggle("finding", st.session_state["findings"].get("pick")),
         )
@@ -344,7 +343,7 @@ def _asked_finding(diagnosis: Diagnosis) -> str | None:
 
 
 def _places(dataset: Dataset, diagnosis: Diagnosis, finding: Finding) -> None:
-    groups, shown = datasets.boxes_of_finding(finding), datasets.images_of_finding(dataset, finding)
+    groups, shown = payloads.boxes_of_finding(finding), payloads.images_of_finding(dataset, finding)
     if groups:
         values = None
         if finding.kind == "no anchor" and diagnosis.reach is not None:
@@ -352,7 +351,7 @@ def _places(dataset: Dataset, diagnosis: Diagnosis, finding: Finding) -> None:
         _crops(
             dataset,
             groups,
-            f"**{len(groups):,}** {'pairs' if finding.kind in datasets.PAIRS else 'boxes'} · {finding.kind}",
+            f"**{len(groups):,}** {'pairs' if finding.kind in payloads.PAIRS else 'boxes'} · {finding.kind}",
             "finding_crops",
             values,
         )
@@ -465,7 +464,7 @@ def _reach(dataset: Dataset, key: str) -> None:
         return
     width, height = reach.anchors.input_size
     st.markdown(
-        f"The anchors reach **{datasets.percent(reach.whole)}** of {reach.whole.objects:,} objects at"
+        f"The anchors reach **{payloads.percent(reach.whole)}** of {reach.whole.objects:,} objects at"
         f" {width}x{height} with IoU {reach.anchors.match_iou:g}.",
         help=(
             "The recall the anchors have before anything is learnt. An object that none overlaps that much is"
@@ -477,13 +476,13 @@ def _reach(dataset: Dataset, key: str) -> None:
     picked = st.session_state.get("reach_pick")
     with left, st.container(height=400 if len(reach.classes) > 11 else "content", border=False):
         bar_rows(
-            datasets.reach_rows(reach, "classes", picked),
+            payloads.reach_rows(reach, "classes", picked),
             key="reach_classes",
             on_pick=lambda: _toggle("reach_pick", st.session_state["reach_classes"].get("pick")),
         )
     with right:
         bar_rows(
-            datasets.reach_rows(reach, "sizes", picked),
+            payloads.reach_rows(reach, "sizes", picked),
             key="reach_sizes",
             on_pick=lambda: _toggle("reach_pick", st.session_state["reach_sizes"].get("pick")),
         )
@@ -533,7 +532,7 @@ def _lost(dataset: Dataset, reach: Reach, picked: str | None) -> np.ndarray:
 def _report(dataset: Dataset, key: str) -> str:
     from analysis.datasets.eda_report import build_eda
 
-    look = looks.known(key)
+    look = picture_scan.known(key)
     network, size = _network_of_session()
     return build_eda(
         dataset, _summary(key, dataset), _diagnosis(key, look is not None, network, size, dataset, look)
@@ -552,7 +551,7 @@ def main() -> None:
     if not len(dataset):
         empty("No picture", "This data set lists none.")
         return
-    key = datasets.key_of(dataset)
+    key = payloads.key_of(dataset)
     line = st.container(horizontal=True, vertical_alignment="center", gap="medium")
     part = (
         line.segmented_control(

@@ -13,7 +13,7 @@ from analysis.datasets.anchor_reach import Part, Reach
 from analysis.datasets.doctor import Diagnosis, Finding
 from analysis.datasets.summary import Summary
 from app.files import crops, pictures
-from app.jobs.detect_job import open_data
+from app.files.sources import open_data
 from detector.data.dataset import Dataset
 from detector.errors import BoxscopeError
 

@@ -9,11 +9,10 @@ import streamlit as st
 
 from app.files import demo
 from app.files.roots import MAX_UPLOAD_BYTES, allowed, keep_uploads, roots
-from app.files.sources import FIFTYONE
+from app.files.sources import FIFTYONE, open_data
 from app.frame import state
 from app.frame.components import facts, say_error, show_problems
-from app.jobs import detection as jobs
-from app.jobs.detect_job import open_data
+from app.jobs import detection
 from app.jobs.process import log_tail
 from app.jobs.rows import job_row
 from app.model.process import RemoteDetector
@@ -171,7 +170,7 @@ def _at_once(dataset: Any, path: str, model: str, options: dict[str, Any], floor
 def _running() -> None:
     """Jobs that go on, of any session; looked at once a second."""
     watched: set[str] = st.session_state.setdefault("watched", set())
-    for job in jobs.jobs():
+    for job in detection.jobs():
         if not job.over:
             watched.add(job.id)
             job_row(job)
@@ -184,7 +183,7 @@ def _running() -> None:
 
 
 def _finished() -> None:
-    job = jobs.read(st.session_state["finished"]) if st.session_state.get("finished") else None
+    job = detection.read(st.session_state["finished"]) if st.session_state.get("finished") else None
     if job is None:
         return
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -251,7 +250,7 @@ def _recent() -> None:
                     and m.dataset.source
                     and st.button("Go on with it", icon=":material/play_arrow:")
                 ):
-                    jobs.start(
+                    detection.start(
                         m.name,
                         "fake:" if m.detector.kind == "fake" else m.detector.source,
                         m.dataset.source,
@@ -323,7 +322,7 @@ def main() -> None:
                 state.go_to_run(_at_once(part, path, model, options, float(floor)))
                 state.go("views/image/page.py" if count == 1 else "views/gallery/page.py")
             else:
-                jobs.start(
+                detection.start(
                     f"{title} on {dataset.name}",
                     model,
                     path,

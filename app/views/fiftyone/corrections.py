@@ -13,8 +13,6 @@ import streamlit as st
 from analysis.fiftyone.pull.changes import ChangeList, Truth, as_dataset, rescore, write_changed
 from analysis.fiftyone.pull.expectations import (
     Expectation,
-    Outcome,
-    check_expectations,
     excuse,
     expectations_file,
     expectations_of,
@@ -22,10 +20,9 @@ from analysis.fiftyone.pull.expectations import (
     save_expectations,
 )
 from app.frame import state
+from app.frame.expectations import expectations_section
 from detector.data import load_dataset
 from detector.paths import data_dir
-
-MARKS = {"broken": "✕ broken", "kept": "✓ kept", "excused": "· excused", "lost": "? lost"}
 
 
 def list_file(s: state.Shared) -> Path:
@@ -33,7 +30,7 @@ def list_file(s: state.Shared) -> Path:
     return data_dir("fiftyone", "pulled") / f"{s.manifest.identity[:16]}.json"
 
 
-def bring_home(s: state.Shared, dataset: str | None) -> ChangeList:
+def pull_corrections(s: state.Shared, dataset: str | None) -> ChangeList:
     """Read the changes and tags from FiftyOne, keep the list, and remember the promises among the tags."""
     from analysis.fiftyone_bridge import pull_from_fiftyone
 
@@ -61,72 +58,6 @@ def change_rows(changes: ChangeList) -> list[dict[str, Any]]:
 
 def _said(truth: Truth | None) -> str:
     return "" if truth is None else f"{truth.label} {[round(v) for v in truth.xyxy]}"
-
-
-def promise_rows(outcomes: list[Outcome]) -> list[dict[str, Any]]:
-    """One row a promise, the broken ones first."""
-    order = list(MARKS)
-    rows = [
-        {
-            "promise": o.promise.promise,
-            "state": MARKS[o.state],
-            "image": o.promise.sample_id,
-            "class": o.promise.label,
-            "best score": None if o.score < 0 else o.score,
-        }
-        for o in sorted(outcomes, key=lambda o: order.index(o.state))
-    ]
-    return rows
-
-
-def promises_section(
-    s: state.Shared, *, after: Any = None, cuts_after: Any = None, iou_after: float | None = None
-) -> None:
-    """Kept and broken promises of a run; with a second side, of both. Draws nothing where nothing was
-    promised.
-    """
-    expectations = load_expectations(expectations_file(s.manifest.dataset.source))
-    if not expectations:
-        return
-    sides = [("this run", check_expectations(s.run, expectations, s.thresholds, s.iou))]
-    if after is not None:
-        sides.append(
-            (
-                "after",
-                check_expectations(
-                    after,
-                    expectations,
-                    s.thresholds if cuts_after is None else cuts_after,
-                    iou_after or s.iou,
-                ),
-            )
-        )
-    st.subheader(
-        "Promises",
-        help=(
-            "Objects tagged must-detect, ok-to-miss or label-wrong in FiftyOne. `boxscope check` fails on a"
-            " broken one."
-        ),
-    )
-    for name, outcomes in sides:
-        states = {word: sum(o.state == word for o in outcomes) for word in MARKS}
-        st.caption(f"{name}: " + " · ".join(f"{n} {word}" for word, n in states.items() if n))
-    if len(sides) == 1:
-        st.dataframe(promise_rows(sides[0][1]), width="stretch", hide_index=True)
-        return
-    rows = [
-        {
-            "promise": a.promise.promise,
-            "image": a.promise.sample_id,
-            "class": a.promise.label,
-            "before": MARKS[a.state],
-            "after": MARKS[b.state],
-        }
-        for a, b in zip(sides[0][1], sides[1][1])
-    ]
-    st.dataframe(
-        sorted(rows, key=lambda r: (r["before"] == r["after"], r["after"])), width="stretch", hide_index=True
-    )
 
 
 def _excused_figures(s: state.Shared, expectations: list[Expectation]) -> None:
@@ -166,7 +97,7 @@ def section(s: state.Shared, dataset: str | None) -> None:
             help="Label tags, and ground truth corrected, added or deleted in FiftyOne.",
         ):
             with st.spinner("Reading FiftyOne's database"):
-                bring_home(s, dataset)
+                pull_corrections(s, dataset)
     st.caption(
         "Tag **labels** in FiftyOne (open the tag menu with labels shown): a tag on a patch does not reach"
         " its sample. Known words are must-detect, ok-to-miss and label-wrong."
@@ -191,7 +122,7 @@ def section(s: state.Shared, dataset: str | None) -> None:
             )
         _copies(s, changes)
     _excused_figures(s, load_expectations(expectations_file(s.manifest.dataset.source)))
-    promises_section(s)
+    expectations_section(s)
 
 
 def _copies(s: state.Shared, changes: ChangeList) -> None:

@@ -8,9 +8,9 @@ import streamlit as st
 
 from app.frame import state
 from app.frame.components import empty
-from app.views.fiftyone import corrections as homecoming
-from app.views.fiftyone import pushes
-from app.views.image import evidence_files
+from app.jobs import pushes
+from app.model import heat_map_files
+from app.views.fiftyone import corrections
 
 ICONS = {
     "ready": ":material/check_circle:",
@@ -123,7 +123,7 @@ def main() -> None:
             " missed objects' classes."
         ),
     )
-    made = evidence_files.kept_maps(s.run)
+    made = heat_map_files.kept_maps(s.run)
     evidence = (
         available
         and bool(made)
@@ -156,7 +156,7 @@ def main() -> None:
                 iou=s.iou,
                 pages=_pages(),
                 heatmaps=heatmaps,
-                evidence=evidence_files.kept_of(s.run) if evidence else None,
+                evidence=heat_map_files.kept_of(s.run) if evidence else None,
             )
             st.rerun()
         if connection["url"]:
@@ -178,7 +178,7 @@ def main() -> None:
     if current is not None:
         _outcome(s, current)
     if available:
-        homecoming.section(s, pushes.pushed_as(s.path))
+        corrections.section(s, pushes.pushed_as(s.path))
 
 
 main()

@@ -8,11 +8,10 @@ import streamlit as st
 
 from analysis.misses.causes import RUN_CAUSES as CAUSES
 from app.files import demo, pictures
-from app.frame import large_runs, state
+from app.frame import gallery_order, large_runs, state
 from app.frame.components import empty, show_problems
 from app.viewer import thumbnail_grid
 from app.viewer.payload import tile_text
-from app.views.gallery import order as gallery_order
 from detector.core import FLAGS
 from detector.data.indexed.columns import take
 

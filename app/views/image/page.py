@@ -9,15 +9,14 @@ import numpy as np
 import streamlit as st
 
 from app.files import pictures
-from app.frame import state
+from app.frame import gallery_order, state
 from app.frame.components import empty
+from app.jobs import pushes
+from app.model import objects
 from app.viewer import box_viewer
 from app.viewer.marks import mark_uri
 from app.viewer.payload import boxes_of
-from app.views.fiftyone import pushes
-from app.views.gallery import order as gallery_order
-from app.views.image import confidence_map as heat
-from app.views.image import evidence, misses, objects
+from app.views.image import confidence_layer, heat_maps, miss_panel
 from detector.errors import BoxscopeError
 
 WORDS = {
@@ -166,7 +165,7 @@ def _fiftyone_link(path: str, _run, sample_id: str) -> str | None:
 
 
 def _details(s: state.Shared, i: int, row: objects.Row) -> None:
-    if row.verdict != "missed" or not misses.panel(s, i, row):
+    if row.verdict != "missed" or not miss_panel.panel(s, i, row):
         st.markdown(
             objects.sentence(
                 row,
@@ -250,13 +249,13 @@ def main() -> None:
         }
     data["near"] = _neighbours(s, order, at)
     picked_class = None if chosen is None else s.run.class_map.index(rows[chosen].name)
-    offer = heat.offer(s)
+    offer = confidence_layer.offer(s)
     data |= {"heat_offered": offer.possible, "heat_reason": offer.reason}
     with st.container(key="image-page"):
         left, right = st.columns([3, 2], gap="medium")
     with left:
         if st.session_state.get("heat_on") and offer.possible and data.get("url"):
-            data["heat"] = heat.layer(s, i, picked_class)
+            data["heat"] = confidence_layer.layer(s, i, picked_class)
         box_viewer(
             data,
             key="viewer",
@@ -272,16 +271,16 @@ def main() -> None:
         if chosen is not None:
             with st.container(border=True):
                 _details(s, i, rows[chosen])
-            misses.who_suppressed(s, i, rows[chosen])
+            miss_panel.who_suppressed(s, i, rows[chosen])
         elif rows:
-            misses.who_suppressed(s, i, None)
+            miss_panel.who_suppressed(s, i, None)
             st.caption("Choose an object here or in the picture to see what became of it.")
         if link := _fiftyone_link(str(s.path), s.run, sample_id):
             st.link_button("This image in FiftyOne", link, icon=":material/open_in_new:", type="tertiary")
         if chosen is not None:
             # Last, because a map may take its time and whatever stands below would wait for it.
             with st.container(border=True, key="heat-maps"):
-                evidence.section(s, i, rows[chosen])
+                heat_maps.section(s, i, rows[chosen])
 
 
 def _neighbours(s: state.Shared, order: np.ndarray, at: int | None) -> list[str]:

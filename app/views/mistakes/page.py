@@ -13,17 +13,15 @@ from analysis.matching.operating_point import operating_point
 from analysis.mistakes.box_lists import BoxList, as_coco, as_csv
 from analysis.mistakes.errors import KINDS, NOT_ADDITIVE
 from app.files import crops
-from app.frame import state
+from app.frame import exact_autopsy, gallery_order, misses, state
 from app.frame.components import empty
 from app.viewer.panels import bar_rows, confusion_matrix, crop_strip
-from app.views.gallery import order as gallery_order
-from app.views.image import exact_autopsy as exact
-from app.views.image import misses
-from app.views.mistakes import tables as mistakes
-from app.views.mistakes.tables import Asked
+from app.views.mistakes import boxes as requests
+from app.views.mistakes import causes, figures, tables
+from app.views.mistakes.boxes import MistakesRequest
 
 
-def _ask(asked: Asked | None) -> None:
+def _ask(asked: MistakesRequest | None) -> None:
     """Show other boxes beneath, or (asked twice) none."""
     st.session_state["boxes"] = (
         "" if asked is None or str(asked) == st.session_state.get("boxes") else str(asked)
@@ -31,10 +29,14 @@ def _ask(asked: Asked | None) -> None:
     st.session_state["crop_page"] = 1
 
 
-def _asked(look: str) -> Asked | None:
+def _asked(look: str) -> MistakesRequest | None:
     """The boxes of this session, else of the link; only where they belong to the look that is on."""
     told = st.session_state.get("_boxes_in_url")
-    if (linked := st.query_params.get("boxes")) is not None and linked != told and Asked.parse(linked):
+    if (
+        (linked := st.query_params.get("boxes")) is not None
+        and linked != told
+        and MistakesRequest.parse(linked)
+    ):
         st.session_state["boxes"] = linked
     text = st.session_state.get("boxes", "")
     if text:
@@ -42,7 +44,7 @@ def _asked(look: str) -> Asked | None:
     elif "boxes" in st.query_params:
         del st.query_params["boxes"]
     st.session_state["_boxes_in_url"] = text or None
-    asked = Asked.parse(text)
+    asked = MistakesRequest.parse(text)
     return asked if asked is not None and asked.look == look else None
 
 
@@ -61,9 +63,9 @@ def _to_gallery(s: state.Shared, boxes: BoxList) -> None:
     )
 
 
-def _kinds(s: state.Shared, asked: Asked | None, line: DeltaGenerator) -> None:
-    errors = mistakes.errors_of(s)
-    found = mistakes.count_kinds(s)
+def _kinds(s: state.Shared, asked: MistakesRequest | None, line: DeltaGenerator) -> None:
+    errors = figures.errors_of(s)
+    found = tables.count_kinds(s)
     top = max(KINDS, key=lambda kind: errors.dap[kind])
     if errors.dap[top]:
         what = "missed objects" if top == "missed" else f"{top} mistakes"
@@ -72,10 +74,10 @@ def _kinds(s: state.Shared, asked: Asked | None, line: DeltaGenerator) -> None:
             f" {errors.ap:.3f} to {errors.ap + errors.dap[top]:.3f}. {NOT_ADDITIVE}"
         )
     bar_rows(
-        mistakes.kind_rows(errors, found, asked.parts[0] if asked else None),
+        tables.kind_rows(errors, found, asked.parts[0] if asked else None),
         key="kinds",
         on_pick=lambda: (
-            _ask(Asked("kind", (st.session_state["kinds"]["pick"],)))
+            _ask(MistakesRequest("kind", (st.session_state["kinds"]["pick"],)))
             if st.session_state["kinds"].get("pick") in KINDS
             else None
         ),
@@ -99,7 +101,7 @@ def _kinds(s: state.Shared, asked: Asked | None, line: DeltaGenerator) -> None:
 def _ask_everywhere(s: state.Shared) -> None:
     """What the causes rest on, and the way to exact ones."""
     stored = "Every missed object (false negative) has one cause, told from the detections the run kept."
-    spec, asking = misses.can_ask(s), exact.of(s)
+    spec, asking = misses.can_ask(s), exact_autopsy.of(s)
     if spec is None:
         st.caption(f"{stored} This detector does not show the candidates that would tell more.")
     elif asking is not None and asking.result is not None:
@@ -121,7 +123,7 @@ def _ask_everywhere(s: state.Shared) -> None:
             f"Ask it about {int(s.matches.judged.sum()):,} images",
             icon=":material/troubleshoot:",
             width="stretch",
-            on_click=exact.start,
+            on_click=exact_autopsy.start,
             args=(s, spec),
             help=(
                 "Runs the detector again over every image with ground truth and replays its post-processing;"
@@ -132,7 +134,7 @@ def _ask_everywhere(s: state.Shared) -> None:
 
 @st.fragment(run_every=0.7)
 def _watch_asking(s: state.Shared) -> None:
-    asking = exact.of(s)
+    asking = exact_autopsy.of(s)
     if asking is None or asking.over:
         st.rerun()
     words, button = st.columns([5, 1], vertical_alignment="center")
@@ -145,8 +147,8 @@ def _watch_asking(s: state.Shared) -> None:
     button.button("Cancel", on_click=asking.cancel, width="stretch")
 
 
-def _causes(s: state.Shared, asked: Asked | None, line: DeltaGenerator) -> None:
-    rows = misses.cause_rows(s, asked.parts[0] if asked else None)
+def _causes(s: state.Shared, asked: MistakesRequest | None, line: DeltaGenerator) -> None:
+    rows = causes.cause_rows(s, asked.parts[0] if asked else None)
     if not rows["rows"]:
         st.markdown("No object is missed at this operating point.")
         return
@@ -154,13 +156,13 @@ def _causes(s: state.Shared, asked: Asked | None, line: DeltaGenerator) -> None:
         rows,
         key="causes",
         on_pick=lambda: (
-            _ask(Asked("cause", (st.session_state["causes"]["pick"],)))
+            _ask(MistakesRequest("cause", (st.session_state["causes"]["pick"],)))
             if st.session_state["causes"].get("pick")
             else None
         ),
     )
     _ask_everywhere(s)
-    changes = misses.change_rows(s)
+    changes = causes.change_rows(s)
     if changes:
         with st.expander("Best changes to make next"):
             st.dataframe(changes, hide_index=True, width="stretch")
@@ -169,13 +171,13 @@ def _causes(s: state.Shared, asked: Asked | None, line: DeltaGenerator) -> None:
             )
 
 
-def _matrix(s: state.Shared, asked: Asked | None, line: DeltaGenerator) -> None:
-    confusion = mistakes.confusion_of(s)
-    matrix = mistakes.matrix_of(s, confusion)
-    everything = mistakes.shown_classes(matrix, s.class_ids, len(matrix))
+def _matrix(s: state.Shared, asked: MistakesRequest | None, line: DeltaGenerator) -> None:
+    confusion = figures.confusion_of(s)
+    matrix = tables.matrix_of(s, confusion)
+    everything = tables.shown_classes(matrix, s.class_ids, len(matrix))
     most = len(everything)
-    if most > mistakes.MATRIX_SIZES[0]:
-        sizes = [n for n in mistakes.MATRIX_SIZES if n < most]
+    if most > tables.MATRIX_SIZES[0]:
+        sizes = [n for n in tables.MATRIX_SIZES if n < most]
         with line:
             most = st.segmented_control(
                 "Classes",
@@ -187,11 +189,11 @@ def _matrix(s: state.Shared, asked: Asked | None, line: DeltaGenerator) -> None:
                 format_func=lambda n: f"all {n} classes" if n == len(everything) else f"{n} most confused",
             )
     shown = everything[:most]
-    payload = mistakes.matrix_payload(matrix, s.run.class_map.names, shown, asked.parts if asked else None)
+    payload = tables.matrix_payload(matrix, s.run.class_map.names, shown, asked.parts if asked else None)
 
     def pick() -> None:
         if at := st.session_state["matrix"].get("pick"):
-            _ask(Asked("cell", tuple(payload["labels"][k] for k in at)))
+            _ask(MistakesRequest("cell", tuple(payload["labels"][k] for k in at)))
 
     confusion_matrix(payload, key="matrix", on_pick=pick)
     left = len(everything) - len(shown)
@@ -204,29 +206,29 @@ def _matrix(s: state.Shared, asked: Asked | None, line: DeltaGenerator) -> None:
     )
 
 
-def _slices(s: state.Shared, asked: Asked | None, line: DeltaGenerator) -> None:
-    slices = mistakes.slices_of(s)
+def _slices(s: state.Shared, asked: MistakesRequest | None, line: DeltaGenerator) -> None:
+    slices = figures.slices_of(s)
     worst = slices.worst(3)
     if worst:
         named = ", ".join(
-            f"**{mistakes.label_of(x.group, x.name)}** ({mistakes.percent(x.recall)})" for x in worst
+            f"**{requests.label_of(x.group, x.name)}** ({tables.percent(x.recall)})" for x in worst
         )
         st.markdown(
             "Surely found less often than objects are on the whole"
-            f" ({mistakes.percent(slices.whole.recall)}): {named}."
+            f" ({tables.percent(slices.whole.recall)}): {named}."
         )
     else:
         st.markdown("No part of the data is surely found less often than objects are on the whole.")
     with st.container(height=430, border=False):
         bar_rows(
-            mistakes.slice_rows(slices, str(asked) if asked else None),
+            tables.slice_rows(slices, str(asked) if asked else None),
             key="slices",
-            on_pick=lambda: _ask(Asked.parse(st.session_state["slices"].get("pick"))),
+            on_pick=lambda: _ask(MistakesRequest.parse(st.session_state["slices"].get("pick"))),
         )
 
 
-def _boxes(s: state.Shared, asked: Asked) -> None:
-    boxes = mistakes.boxes_of(s, asked)
+def _boxes(s: state.Shared, asked: MistakesRequest) -> None:
+    boxes = requests.boxes_of(s, asked)
     if boxes is None:
         st.caption("This run has no such class or part.")
         return
@@ -314,14 +316,14 @@ def main() -> None:
             " data set.",
         )
         return
-    linked = Asked.parse(st.query_params.get("boxes"))
+    linked = MistakesRequest.parse(st.query_params.get("boxes"))
     if linked is not None and "look" not in st.session_state and "look" not in st.query_params:
         st.session_state["look"] = linked.look
     line = st.container(horizontal=True, vertical_alignment="center", gap="medium")
     look = (
         line.segmented_control(
             "Look at",
-            list(mistakes.LOOKS),
+            list(tables.LOOKS),
             default="Kinds",
             key="look",
             bind="query-params",

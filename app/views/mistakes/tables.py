@@ -1,174 +1,19 @@
-"""What the Mistakes page shows, as plain values: kinds, the matrix, slices, and which boxes are asked for. No
-Streamlit calls but caches.
-"""
+"""What the Mistakes page shows, as plain values: kinds, the matrix, slices. No Streamlit calls."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote, unquote
 
 import numpy as np
-import streamlit as st
 
-from analysis.mistakes import box_lists
-from analysis.mistakes.box_lists import BoxList, set_aside
-from analysis.mistakes.confusion import BACKGROUND, Confusion, Confusions
-from analysis.mistakes.errors import KINDS, MISSED, SENTENCES, Errors, find_errors
-from analysis.mistakes.slices import Slice, Slices, image_slices, object_slices, slice_run
+from analysis.mistakes.confusion import Confusion
+from analysis.mistakes.errors import KINDS, MISSED, SENTENCES, Errors
+from analysis.mistakes.slices import Slice, Slices
+from app.views.mistakes.boxes import MistakesRequest, label_of
+from app.views.mistakes.figures import errors_of
 
 LOOKS = ("Kinds", "Causes", "Confusion", "Slices")
 MATRIX_SIZES = (12, 24)
-
-
-# ---- which boxes
-
-
-@dataclass(frozen=True)
-class Asked:
-    """The boxes a click asked for: "kind" (name), "cause" (name), "cell" (truth, predicted), "slice" (group,
-    name).
-
-    In the URL: kind/missed, cause/suppressed, cell/car/background, slice/size/small; parts percent-encoded.
-    """
-
-    what: str
-    parts: tuple[str, ...]
-
-    def __str__(self) -> str:
-        return "/".join([self.what, *(quote(part, safe="") for part in self.parts)])
-
-    @classmethod
-    def parse(cls, text: str | None) -> Asked | None:
-        """None for what does not name boxes."""
-        what, *parts = (text or "").split("/")
-        known = {"kind": 1, "cause": 1, "cell": 2, "slice": 2}
-        if known.get(what) != len(parts):
-            return None
-        return cls(what, tuple(unquote(part) for part in parts))
-
-    @property
-    def look(self) -> str:
-        return {"kind": "Kinds", "cause": "Causes", "cell": "Confusion", "slice": "Slices"}[self.what]
-
-
-def key_of(s: Any) -> tuple:
-    """What the matching of all classes depends on."""
-    return str(s.path), s.stamp, s.iou
-
-
-def errors_of(s: Any) -> Errors:
-    return _errors(key_of(s), s)
-
-
-@st.cache_resource(max_entries=4, show_spinner="Finding the kind of every mistake")
-def _errors(key: tuple, _s: Any) -> Errors:
-    return find_errors(_s.run, iou=_s.iou, matches=_s.matches, background_iou=min(0.1, _s.iou / 2))
-
-
-@st.cache_resource(max_entries=4, show_spinner="Laying predictions against objects")
-def _confusions(key: tuple, _s: Any) -> Confusions:
-    return Confusions(_s.run, _s.iou, _s.matches)
-
-
-def confusion_of(s: Any) -> Confusion:
-    return _confusion(key_of(s), cut_key(s), s)
-
-
-@st.cache_resource(max_entries=8, show_spinner=False)
-def _confusion(key: tuple, thresholds: tuple, _s: Any) -> Confusion:
-    return _confusions(key, _s).at(_s.thresholds)
-
-
-def cut_key(s: Any) -> tuple:
-    """What the operating point's threshold is, hashable."""
-    return tuple(np.atleast_1d(np.asarray(s.thresholds, np.float32)).tolist())
-
-
-def slices_of(s: Any, samples: int = 400) -> Slices:
-    """Slices of the chosen images and classes at the operating point; 400 resamples, for an answer while one
-    looks.
-    """
-    chosen = s.class_ids is not None
-    return _slices(key_of(s), cut_key(s), (s.class_ids, s.mode) if chosen else None, samples, s)
-
-
-@st.cache_resource(max_entries=8, show_spinner="Resampling images for the intervals")
-def _slices(key: tuple, thresholds: tuple, choice: tuple | None, samples: int, _s: Any) -> Slices:
-    matches = _s.matches if choice is None else set_aside(_s.matches, _s.images, _s.counted_classes)
-    return slice_run(
-        _s.run,
-        _s.thresholds,
-        iou=_s.iou,
-        matches=matches,
-        parts=_masks(key, _s) if choice is None else None,
-        samples=samples,
-    )
-
-
-@st.cache_resource(max_entries=4, show_spinner=False)
-def _masks(key: tuple, _s: Any) -> tuple[dict, dict]:
-    counted = _s.matches.truth_counted
-    return object_slices(_s.run, counted), image_slices(_s.run, counted)
-
-
-def parts_of(s: Any) -> dict[tuple[str, str], np.ndarray]:
-    """Every part of the data but the classes: (group, name) -> bool [M] over the truth table."""
-    objects, images = _masks(key_of(s), s)
-    return objects | {key: mask[s.run.truth.rows] for key, mask in images.items()}
-
-
-def objects_in(s: Any, group: str, name: str) -> np.ndarray | None:
-    """bool [M]: the objects of a slice; None where there is no such slice."""
-    objects, images = _masks(key_of(s), s)
-    if (group, name) in objects:
-        return objects[group, name]
-    if (group, name) in images:
-        return images[group, name][s.run.truth.rows]
-    if group == "class" and name in s.run.class_map:
-        return s.run.truth.class_ids == s.run.class_map.index(name)
-    return None
-
-
-def boxes_of(s: Any, asked: Asked) -> BoxList | None:
-    """The boxes asked for, of the chosen images and classes; None where they name a class or kind that is not
-    there.
-    """
-    images = None if s.class_ids is None else s.images
-    if asked.what == "kind":
-        if asked.parts[0] not in KINDS:
-            return None
-        return box_lists.of_kind(
-            s.run, errors_of(s), asked.parts[0], s.thresholds, images=images, class_ids=s.counted_classes
-        )
-    if asked.what == "cause":
-        from app.views.image import misses
-
-        return misses.cause_boxes(s, asked.parts[0])
-    if asked.what == "cell":
-        ids = [class_id(s, name) for name in asked.parts]
-        return (
-            None if None in ids else box_lists.of_cell(s.run, s.matches, confusion_of(s), *ids, images=images)
-        )
-    mask = objects_in(s, *asked.parts)
-    what = f"missed objects, {label_of(*asked.parts)}"
-    return (
-        None
-        if mask is None
-        else box_lists.missed_among(
-            s.run, s.matches, what, mask, s.thresholds, images=images, class_ids=s.counted_classes
-        )
-    )
-
-
-def label_of(group: str, name: str) -> str:
-    return name if group == "class" else f"{group}: {name}"
-
-
-def class_id(s: Any, name: str) -> int | None:
-    if name == "background" and name not in s.run.class_map:
-        return BACKGROUND
-    return s.run.class_map.index(name) if name in s.run.class_map else None
 
 
 # ---- what is drawn
@@ -261,7 +106,7 @@ def _slice_row(s: Slice, low: bool, few: bool) -> dict[str, Any]:
     interval = s.recall_interval or (s.recall, s.recall)
     precision = f", precision {percent(s.precision)}" if s.precision is not None else ""
     return {
-        "id": str(Asked("slice", (s.group, s.name))),
+        "id": str(MistakesRequest("slice", (s.group, s.name))),
         "name": label_of(s.group, s.name),
         "verdict": "",
         "flag": low,

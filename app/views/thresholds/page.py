@@ -22,8 +22,7 @@ from analysis.thresholds.files import thresholds_for
 from app.frame import choices, state
 from app.frame.components import empty, say_error
 from app.viewer.panels import live_curves, reliability_diagram
-from app.views.thresholds import evaluation_panel
-from app.views.thresholds import table as threshold_table
+from app.views.thresholds import evaluation_panel, table
 from detector.errors import BoxscopeError, UnavailableError
 
 LOOKS = ("Thresholds", "Calibration", "Average precision")
@@ -48,12 +47,12 @@ def _exact(key: tuple, class_id: int | None, _s: Any) -> rules.Curve:
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def _precision_recall(key: tuple, class_id: int | None, _s: Any) -> dict[str, list[float | None]]:
-    return threshold_table.precision_recall(_exact(key, class_id, _s))
+    return table.precision_recall(_exact(key, class_id, _s))
 
 
 @st.cache_data(max_entries=16, show_spinner="Trying every threshold")
 def _suggest(key: tuple, rule: tuple, _s: Any) -> tuple[rules.Suggestion, list[rules.Suggestion]]:
-    return rules.suggest(_s.chosen, threshold_table.rule_of(*rule)[1], floor=_floor(_s))
+    return rules.suggest(_s.chosen, table.rule_of(*rule)[1], floor=_floor(_s))
 
 
 def _floor(s: state.Shared) -> float:
@@ -66,7 +65,7 @@ def _floor(s: state.Shared) -> float:
 
 def _curves(s: state.Shared, line: DeltaGenerator) -> None:
     whole, per_class = _grid(_key(s), s)
-    classes = threshold_table.shown(s.chosen, s.counted_classes)
+    classes = table.shown(s.chosen, s.counted_classes)
     names = s.run.class_map.names
     with line:
         of = st.selectbox(
@@ -100,7 +99,7 @@ def _curves(s: state.Shared, line: DeltaGenerator) -> None:
     if s.saved is not None:
         fixed = s.counts if of is None else _one_class(s, of)
     live_curves(
-        threshold_table.curve_payload(
+        table.curve_payload(
             grid,
             _precision_recall(_key(s), of, s),
             threshold=s.threshold,
@@ -148,7 +147,7 @@ def _table(s: state.Shared) -> None:
         if held and held["run"] == s.name and len(held["cuts"]) == len(names)
         else (fresh, False)
     )
-    classes = threshold_table.shown(s.chosen, s.counted_classes)
+    classes = table.shown(s.chosen, s.counted_classes)
     why = held["why"] if touched else {}
 
     def keep(new: np.ndarray, rule: str, why: dict[int, str]) -> None:
@@ -156,7 +155,7 @@ def _table(s: state.Shared) -> None:
         store["_editor"] = store.get("_editor", 0) + 1
 
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        name = st.selectbox("Suggest for each class", threshold_table.RULES, key="rule", width=190)
+        name = st.selectbox("Suggest for each class", table.RULES, key="rule", width=190)
         value, wrong, missed = 0.9, 1.0, 5.0
         if name in ("recall at least", "precision at least"):
             value = st.number_input("Share", 0.0, 1.0, 0.9, 0.05, key="rule_value", width=120)
@@ -173,8 +172,8 @@ def _table(s: state.Shared) -> None:
             overall, by_class = _suggest(_key(s), rule, s)
             keep(
                 *_named(
-                    threshold_table.suggested(overall, by_class, thresholds),
-                    threshold_table.rule_of(*rule)[0],
+                    table.suggested(overall, by_class, thresholds),
+                    table.rule_of(*rule)[0],
                 )
             )
             st.rerun()
@@ -186,7 +185,7 @@ def _table(s: state.Shared) -> None:
     editor = f"cuts-{s.name}-{store.get('_editor', 0)}"
 
     def on_edit() -> None:
-        keep(threshold_table.edited(thresholds, classes, store[editor]["edited_rows"]), "edited by hand", {})
+        keep(table.edited(thresholds, classes, store[editor]["edited_rows"]), "edited by hand", {})
 
     now = counts(s.chosen, thresholds)
     st.markdown(
@@ -195,7 +194,7 @@ def _table(s: state.Shared) -> None:
         else f"Every class stands at {s.threshold:.2f}. Edit a threshold, or let them be suggested."
     )
     st.data_editor(
-        threshold_table.rows(s.chosen, names, classes, thresholds, base, why),
+        table.rows(s.chosen, names, classes, thresholds, base, why),
         key=editor,
         hide_index=True,
         width="stretch",

@@ -12,15 +12,14 @@ import streamlit as st
 from app.files import pictures
 from app.frame import state
 from app.frame.components import say_error
-from app.jobs import detection as jobs
+from app.jobs import detection, exports, trainings
 from app.jobs.process import alive, log_tail
 from app.jobs.rows import job_row, time_left
+from app.jobs.trainings import Training
 from app.viewer import thumbnail_grid
 from app.viewer.panels import line_charts
 from app.viewer.payload import tile_text
-from app.views.train import exports, trainings
 from app.views.train.charts import charts
-from app.views.train.trainings import Training
 from detector.errors import BoxscopeError
 from detector.training.common.folder import TrainFolder
 from detector.training.common.preview import HeldOut
@@ -155,7 +154,7 @@ def _charts(folder: str, stamp: tuple[int, int], steps: int, best: dict[str, Any
 # ---- the result
 
 
-def _busy(folder: Path, job: jobs.Job | None, found: list[exports.Export]) -> bool:
+def _busy(folder: Path, job: detection.Job | None, found: list[exports.Export]) -> bool:
     """Whether something of the result is still in the making; a training's last act is to start the run on
     the held-out images.
     """
@@ -176,7 +175,7 @@ def _held_out(folder: str, changed: float) -> tuple[HeldOut, ...]:
     return preview_training(trainings.read(Path(folder)).recipe()).held_out
 
 
-def _explorer(folder: Path, job: jobs.Job | None) -> None:
+def _explorer(folder: Path, job: detection.Job | None) -> None:
     if job is not None and not job.over:
         job_row(job)
         return

@@ -12,8 +12,8 @@ import streamlit as st
 
 from app.files.roots import allowed
 from app.frame.components import facts, say_error, show_problems
+from app.jobs import sweeps
 from app.jobs.process import ROOT
-from app.views.train import sweeps
 from app.views.train.form import PATHS, inside
 from app.views.train.new_training import look, stamp
 from detector.errors import BoxscopeError, ConfigError

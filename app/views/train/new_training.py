@@ -11,7 +11,7 @@ import streamlit as st
 
 from app.files.roots import allowed, inside_roots, keep_uploads, roots
 from app.frame.components import facts, say_error, show_problems
-from app.views.train import trainings
+from app.jobs import trainings
 from app.views.train.form import (
     CHOICES,
     controls,
@@ -178,7 +178,7 @@ def _splits(recipe: Recipe, data: str, key: str) -> dict[str, Any]:
 
 @st.cache_data(max_entries=8, show_spinner="Reading the data set")
 def _split_names(data: str, changed: float) -> tuple[str, ...]:
-    from app.jobs.detect_job import open_data
+    from app.files.sources import open_data
 
     return tuple(dict.fromkeys(s for s in open_data(data).splits if s))
 

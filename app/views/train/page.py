@@ -8,7 +8,8 @@ import streamlit as st
 
 from app.frame import state
 from app.frame.components import empty, errors_said
-from app.views.train import sweep_view, trainings
+from app.jobs import trainings
+from app.views.train import sweep_view
 from app.views.train.detail import EVERY, detail
 from app.views.train.new_training import form
 from detector.paths import data_dir

@@ -7,10 +7,10 @@ from pathlib import Path
 import streamlit as st
 
 from app.frame.components import empty, say_error
+from app.jobs import sweeps, trainings
 from app.jobs.process import log_tail
 from app.viewer.panels import bar_rows, line_charts
-from app.views.train import new_sweep as sweep_new
-from app.views.train import sweeps, trainings
+from app.views.train import new_sweep, sweep_tables
 from app.views.train.detail import detail
 from detector.errors import BoxscopeError
 
@@ -42,7 +42,7 @@ def view() -> None:
             )
         st.toggle("Set up a new one", key="sweep_new")
     if st.session_state["sweep_new"]:
-        sweep_new.form()
+        new_sweep.form()
         return
     try:
         state = read_sweep(folder)
@@ -98,10 +98,10 @@ def _watch(folder: Path, was_live: bool) -> None:
         return
     left, right = st.columns(2, gap="medium")
     with left:
-        if (drawn := sweeps.progress_of(state))["panels"]:
+        if (drawn := sweep_tables.progress_of(state))["panels"]:
             line_charts(drawn, key="sweep-trials")
     with right:
-        if (drawn := sweeps.curves(state))["panels"]:
+        if (drawn := sweep_tables.curves(state))["panels"]:
             line_charts(drawn, key="sweep-curves")
     chosen = _table(state)
     _importance(str(folder), ended)
@@ -134,7 +134,7 @@ def _sentence(folder: Path, state, running: bool, ended: int) -> str:
 
 def _table(state):
     """The trials; returns the chosen one, or None."""
-    made = sweeps.rows(state)
+    made = sweep_tables.rows(state)
     event = st.dataframe(
         made,
         hide_index=True,
@@ -172,4 +172,4 @@ def _importance(folder: str, ended: int) -> None:
             " trials it is a hint, not a finding."
         ),
     )
-    bar_rows(sweeps.importance_rows(shares), key="sweep-importance")
+    bar_rows(sweep_tables.importance_rows(shares), key="sweep-importance")

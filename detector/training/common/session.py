@@ -138,7 +138,7 @@ def run_recipe(
 
 def versions() -> dict[str, str]:
     """Of what decides a training's numbers."""
-    import keras
+    import keras  # noqa: PLC0415  Keras costs seconds
 
     return {
         "python": platform.python_version(),

@@ -196,9 +196,9 @@ class _Training(Training):
         return "done"
 
     def _prepare(self) -> None:
-        import keras
+        import keras  # noqa: PLC0415  Keras costs seconds
 
-        from detector.sliding.network import patch_classifier
+        from detector.sliding.network import patch_classifier  # noqa: PLC0415  Keras costs seconds
 
         recipe, folder = self.recipe, self.folder
         keras.utils.set_random_seed(recipe.seed)
@@ -310,7 +310,7 @@ class _Training(Training):
 
     def _evaluate(self) -> None:
         """Accuracy on the held-out patches, and the weights as the folder's detector."""
-        from detector.sliding.scan import compiled
+        from detector.sliding.scan import compiled  # noqa: PLC0415  Keras costs seconds
 
         if self._network is None:
             self._network = compiled(self.classifier)  # traced once; it sees the weights as they are
@@ -325,8 +325,8 @@ class _Training(Training):
         """Look through composed and given pictures for windows taken for objects; False where it was
         stopped.
         """
-        from detector.sliding.convert import to_fully_convolutional
-        from detector.sliding.scan import compiled, cut_out, scan
+        from detector.sliding.convert import to_fully_convolutional  # noqa: PLC0415  Keras costs seconds
+        from detector.sliding.scan import compiled, cut_out, scan  # noqa: PLC0415  Keras costs seconds
 
         wide, geometry = to_fully_convolutional(self.classifier)
         network, recipe = compiled(wide), self.recipe

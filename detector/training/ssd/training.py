@@ -21,6 +21,7 @@ from detector.data import load_dataset
 from detector.data.dataset import Dataset
 from detector.data.label_map import read_label_map
 from detector.errors import ConfigError, DataError, ModelError, RunError
+from detector.models.keras_ssd import KerasSSD
 from detector.ssd.anchors import anchors
 from detector.ssd.coder import BoxCoder
 from detector.ssd.preprocess import preprocess
@@ -199,12 +200,12 @@ class _Training(Training):
         return "done"
 
     def _prepare(self) -> None:
-        import keras
+        import keras  # noqa: PLC0415  Keras costs seconds
 
-        from detector.ssd.model import build_ssd
-        from detector.training.ssd.optimizer import make_optimizer
-        from detector.training.ssd.start import start_from
-        from detector.training.ssd.trainer import SSDTrainer, distribute, precision
+        from detector.ssd.model import build_ssd  # noqa: PLC0415  Keras costs seconds
+        from detector.training.ssd.optimizer import make_optimizer  # noqa: PLC0415  Keras costs seconds
+        from detector.training.ssd.start import start_from  # noqa: PLC0415  Keras costs seconds
+        from detector.training.ssd.trainer import SSDTrainer, distribute, precision  # noqa: PLC0415  Keras costs seconds
 
         recipe, folder = self.recipe, self.folder
         distribute(recipe.devices, recipe.batch_size)
@@ -318,7 +319,6 @@ class _Training(Training):
 
     def _detector(self) -> Detector:
         """The network as it is now, through the inference path of every other detector, in float32."""
-        from detector.models.keras_ssd import KerasSSD
 
         arrays = network_arrays(self.model.network)
         if self._judged is None:

@@ -16,10 +16,9 @@ from analysis.matching.counts import counts, image_counts
 from analysis.runs import streamed
 from analysis.runs.store import open_run
 from analysis.runs.streamed import open_streamed
-from app.frame import large_runs
+from app.frame import gallery_order, large_runs
 from app.jobs import match_job
 from app.viewer.payload import tile_text
-from app.views.gallery import order as gallery_order
 from detector.paths import ROOT
 from tests.analysis.streamed_builders import crowded, store
 
@@ -56,7 +55,7 @@ def test_tiles_of_windows_are_the_tiles_of_the_run(folder):
 def test_the_page_says_what_it_computes_and_then_shows_it(folder, monkeypatch):
     spawned = []
     monkeypatch.setattr(
-        large_runs.background, "spawn", lambda module, argument, where: spawned.append((module, argument))
+        large_runs.process, "spawn", lambda module, argument, where: spawned.append((module, argument))
     )
     app = AppTest.from_file(str(APP), default_timeout=120).run()
     assert not app.exception
@@ -85,7 +84,7 @@ def test_the_process_matches_and_keeps(folder):
     deadline = time.monotonic() + 120
     while not large_runs.is_ready(where):
         assert time.monotonic() < deadline and not large_runs._state(where).get("error"), (
-            large_runs.background.log_tail(where)
+            large_runs.process.log_tail(where)
         )
         time.sleep(0.1)
     assert (

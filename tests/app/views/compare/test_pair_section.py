@@ -10,7 +10,8 @@ import pytest
 from analysis.parity.causes import Cause, explain_lost
 from analysis.parity.pairs import pair_runs
 from analysis.runs.store import open_run
-from app.views.compare import pair_cards, parity_job
+from app.jobs import parity_job
+from app.views.compare import pair_cards
 from tests.app import conftest
 from tests.app.conftest import component, no_trouble, write_run
 

@@ -13,7 +13,8 @@ from analysis.fiftyone.pull.changes import Change, ChangeList, Truth
 from analysis.fiftyone.pull.expectations import Expectation, Outcome, expectations_file, save_expectations
 from analysis.runs.store import open_run
 from app import cli
-from app.views.fiftyone import corrections as homecoming
+from app.frame import expectations as expected
+from app.views.fiftyone import corrections
 from tests.app.test_cli import boxscope, pictures, run_of
 
 __all__ = ["pictures"]  # the drawn data set, as a fixture
@@ -31,7 +32,7 @@ def test_a_change_says_what_was_and_what_is():
         "my set",
         "2026-01-02T03:04:05",
     )
-    [row] = homecoming.change_rows(ChangeList("my set", "r", "f", (moved,)))
+    [row] = corrections.change_rows(ChangeList("my set", "r", "f", (moved,)))
     assert row == {
         "image": "2",
         "what": "box",
@@ -41,9 +42,9 @@ def test_a_change_says_what_was_and_what_is():
         "who": "my set",
         "when": "2026-01-02T03:04:05",
     }
-    [added] = homecoming.change_rows(ChangeList("my set", "r", "f", (Change("added", "7", None, DOG),)))
+    [added] = corrections.change_rows(ChangeList("my set", "r", "f", (Change("added", "7", None, DOG),)))
     assert added["before"] == "" and added["after"].startswith("dog")
-    assert homecoming.change_rows(ChangeList("my set", "r", "f")) == []
+    assert corrections.change_rows(ChangeList("my set", "r", "f")) == []
 
 
 def test_broken_promises_come_first_and_a_score_may_be_missing():
@@ -51,7 +52,7 @@ def test_broken_promises_come_first_and_a_score_may_be_missing():
         Outcome(Expectation("must-detect", s, None, "dog", (0, 0, 1, 1)), state, score)
         for s, state, score in (("a", "kept", 0.9), ("b", "broken", -1.0), ("c", "lost", -1.0))
     ]
-    rows = homecoming.promise_rows(outcomes)
+    rows = expected.expectation_rows(outcomes)
     assert [r["image"] for r in rows] == ["b", "a", "c"] and [r["best score"] for r in rows] == [
         None,
         0.9,

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from app.files import crops
-from app.views.mistakes import tables as mistakes
-from app.views.mistakes.tables import Asked
+from app.views.mistakes import tables
+from app.views.mistakes.boxes import MistakesRequest
 from tests.app.conftest import component, no_trouble
 
 PAGE = "views/mistakes/page.py"
@@ -19,18 +19,18 @@ PAGE = "views/mistakes/page.py"
 @pytest.mark.parametrize(
     ("asked", "look"),
     [
-        (Asked("kind", ("missed",)), "Kinds"),
-        (Asked("cell", ("a/b c", "background")), "Confusion"),
-        (Asked("slice", ("size", "small")), "Slices"),
+        (MistakesRequest("kind", ("missed",)), "Kinds"),
+        (MistakesRequest("cell", ("a/b c", "background")), "Confusion"),
+        (MistakesRequest("slice", ("size", "small")), "Slices"),
     ],
 )
 def test_what_is_asked_survives_a_link(asked, look):
-    assert Asked.parse(str(asked)) == asked and asked.look == look
+    assert MistakesRequest.parse(str(asked)) == asked and asked.look == look
 
 
 @pytest.mark.parametrize("text", [None, "", "kind", "kind/a/b", "cell/a", "../../etc/passwd", "boxes/1"])
 def test_a_broken_link_asks_for_nothing(text):
-    assert Asked.parse(text) is None
+    assert MistakesRequest.parse(text) is None
 
 
 @pytest.mark.parametrize(
@@ -60,14 +60,14 @@ MATRIX = np.array(
 
 
 def test_the_most_confused_classes_come_first_and_empty_ones_not():
-    assert mistakes.shown_classes(MATRIX, None, 9) == [0, 1]
-    assert mistakes.shown_classes(MATRIX, None, 1) == [0]
-    assert mistakes.shown_classes(MATRIX, (1,), 9) == [1, 0], "the chosen one, then what it is confused with"
-    assert mistakes.shown_classes(np.zeros((1, 1), int), None, 9) == []
+    assert tables.shown_classes(MATRIX, None, 9) == [0, 1]
+    assert tables.shown_classes(MATRIX, None, 1) == [0]
+    assert tables.shown_classes(MATRIX, (1,), 9) == [1, 0], "the chosen one, then what it is confused with"
+    assert tables.shown_classes(np.zeros((1, 1), int), None, 9) == []
 
 
 def test_the_matrix_says_its_sums_over_all_classes():
-    payload = mistakes.matrix_payload(MATRIX, ("a", "b", "c"), [1, 0], ("a", "b"))
+    payload = tables.matrix_payload(MATRIX, ("a", "b", "c"), [1, 0], ("a", "b"))
     assert payload["labels"] == ["b", "a", "background"]
     assert payload["counts"] == [[9, 0, 0], [2, 5, 1], [0, 3, 0]]
     assert payload["rows"] == [9, 8, 3] and payload["selected"] == [1, 0]
@@ -138,7 +138,7 @@ def test_cells_open_their_boxes_and_a_click_goes_to_the_object(app, tiny_run):
         ("cat", "background", 0),
     ):
         assert matrix["counts"][place[truth]][place[predicted]] == n
-        at.session_state["boxes"] = str(Asked("cell", (truth, predicted)))
+        at.session_state["boxes"] = str(MistakesRequest("cell", (truth, predicted)))
         at.run()
         no_trouble(at)
         if n:
@@ -184,7 +184,7 @@ def test_the_images_of_a_list_open_in_the_gallery(app, tiny_run):
 def test_links_to_what_is_not_there_are_no_trouble(app, tiny_run):
     at = app(PAGE)
     for text in ("kind/sloppy", "cell/unicorn/cat", "slice/size/huge"):
-        asked = Asked.parse(text)
+        asked = MistakesRequest.parse(text)
         at.session_state["look"], at.session_state["boxes"] = asked.look, text
         at.run()
         no_trouble(at)

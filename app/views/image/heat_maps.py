@@ -15,13 +15,14 @@ from analysis.saliency.confidence import confidence_map
 from analysis.saliency.heatmap import HeatMap
 from analysis.saliency.methods import EXPLAINED, TITLES, Offer, offers
 from analysis.saliency.picture import figures, heat_picture, part_of, reading
+from app.frame.candidates import candidates_of
 from app.frame.components import say_error
-from app.model.evidence_job import Progress
+from app.model import heat_map_files, objects
+from app.model.heat_map_job import Progress
 from app.model.process import model_process
+from app.model.questions import Asked, Question, asked_of, questions, rival_of
 from app.model.spec import spec_of
-from app.views.image import confidence_map as heat
-from app.views.image import evidence_files, objects
-from app.views.image.questions import Asked, Question, asked_of, questions, rival_of
+from app.views.image import confidence_layer
 from detector.errors import BoxscopeError, CapabilityError
 
 WIDTH = 560
@@ -35,7 +36,7 @@ _finished: OrderedDict[tuple, Progress] = OrderedDict()
 
 def reasons(s: Any) -> list[Offer]:
     """Every method in the page's order, with why it cannot work."""
-    shown = heat.offer(s)
+    shown = confidence_layer.offer(s)
     first = Offer("confidence_map", shown.possible, "" if shown.possible else shown.reason)
     if spec_of(s.manifest) is None:
         why = "The run does not say how to load its detector, and evidence has to be asked of it."
@@ -123,7 +124,7 @@ def _confidence(
     if spec is not None:
         try:
             found, source, k = (
-                heat._candidates(s.run.version, i, s, spec),
+                candidates_of(s.run.version, i, s, spec),
                 "from the detector's candidates before NMS",
                 asked.arguments["class_id"],
             )
@@ -192,8 +193,8 @@ def _evidence(
                 say_error(error)
             else:
                 if question == Question():  # the others are no label that a push can take
-                    evidence_files.write(
-                        evidence_files.kept_of(s.run),
+                    heat_map_files.write(
+                        heat_map_files.kept_of(s.run),
                         s.run,
                         i,
                         row,
@@ -220,10 +221,10 @@ def _evidence(
         heat_found, threshold = progress.heat, s.cut_of(row.name)
         st.download_button(
             "Save the picture",
-            lambda: evidence_files.png_of(
-                evidence_files.drawn(s.run, row, asked, question, image, heat_found, threshold)
+            lambda: heat_map_files.png_of(
+                heat_map_files.drawn(s.run, row, asked, question, image, heat_found, threshold)
             ),
-            f"{evidence_files.stem(s.run, i, row, method, question)}.png",
+            f"{heat_map_files.stem(s.run, i, row, method, question)}.png",
             "image/png",
             icon=":material/download:",
             type="tertiary",

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from app.jobs import process as background
+from app.jobs import process
 from detector.errors import CapabilityError, InputError
 from detector.paths import write_atomically
 
@@ -110,7 +110,7 @@ def own_pictures(training: Path, most: int = PICTURES) -> list[np.ndarray]:
     Raises:
         BoxscopeError: its recipe or its data are not there any more.
     """
-    from app.views.train.trainings import recipe_file
+    from app.jobs.trainings import recipe_file
     from detector.training.recipes import preview_training, read_recipe
 
     return pick_pictures(preview_training(read_recipe(recipe_file(training))).datasets[0], most)
@@ -151,7 +151,7 @@ def start(training: Path, form: str) -> Export:
     export = Export(str(training), form, started=time.time())
     shutil.rmtree(export.folder, ignore_errors=True)
     export = export.save()
-    background.spawn("app.views.train.export_job", str(export.folder), export.folder)
+    process.spawn("app.jobs.export_job", str(export.folder), export.folder)
     return export
 
 
@@ -164,7 +164,7 @@ def read(folder: Path) -> Export | None:
     """The export of this folder as it stands; one whose process is gone without a word counts as failed."""
     try:
         lives_at = json.loads((folder / "job.json").read_bytes())["started"]
-        lives = background.alive(folder, lives_at)
+        lives = process.alive(folder, lives_at)
         export = Export(**json.loads((folder / "job.json").read_bytes()))
     except (OSError, ValueError, TypeError, KeyError):
         return None

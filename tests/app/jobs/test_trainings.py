@@ -13,8 +13,7 @@ import cv2
 import pytest
 import yaml
 
-from app.jobs import process as background
-from app.views.train import trainings
+from app.jobs import process, trainings
 from detector.errors import DataError, ModelError, RunError
 from detector.locks import WorkerLock
 from detector.training.common.folder import TrainFolder
@@ -184,7 +183,7 @@ def test_one_that_died_without_a_word_is_cut_off(tmp_path):
 
 
 def test_trainings_of_the_command_and_of_the_page_are_listed(pretended, boxscope_home, tmp_path, monkeypatch):
-    monkeypatch.setattr(background, "spawn", lambda *a: None)
+    monkeypatch.setattr(process, "spawn", lambda *a: None)
     pretended()
     assert trainings.trainings() == []
     trainings.run_training(RECIPE, boxscope_home / "models" / "mine")
@@ -207,4 +206,4 @@ def test_refused_by_its_process_before_anything_is_built(boxscope_home):
     assert (t.stage, t.error) == (
         "failed",
         "expected boxes to train on, got none in 3 labelled images.",
-    ), background.log_tail(folder)
+    ), process.log_tail(folder)

@@ -12,7 +12,7 @@ import numpy as np
 
 from analysis.saliency.methods import offers
 from analysis.saliency.targets import SIDES
-from app.views.image import objects
+from app.model import objects
 from detector.boxes import iou
 from detector.errors import CapabilityError, InputError
 

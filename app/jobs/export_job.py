@@ -1,4 +1,4 @@
-"""The process of one export that a page asked for: `python -m app.views.train.export_job FOLDER`. See `app.views.train.exports`."""
+"""The process of one export that a page asked for: `python -m app.jobs.export_job FOLDER`. See `app.jobs.exports`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import sys
 from functools import partial
 from pathlib import Path
 
+from app.jobs.exports import LOCK, Export, own_pictures, read, write_export
 from app.jobs.process import sentence
-from app.views.train.exports import LOCK, Export, own_pictures, read, write_export
 from detector.errors import BoxscopeError
 from detector.locks import WorkerLock
 

@@ -9,8 +9,8 @@ import pytest
 
 from analysis.matching.match import image_counts, match_run
 from analysis.runs.store import open_run
-from app.views.gallery import order as gallery_order
-from app.views.image import objects
+from app.frame import gallery_order
+from app.model import objects
 
 
 @pytest.fixture

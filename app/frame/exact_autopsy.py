@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from analysis.misses.run import Autopsy, autopsy
+from app.frame.state import key_of, threshold_key
 from app.model.process import RemoteDetector
-from app.views.mistakes.tables import cut_key, key_of
 from detector.errors import BoxscopeError, ModelError
 
 KEPT = 4
@@ -58,7 +58,7 @@ class _Stopped(Exception):
 
 def of(s: Any) -> Asking | None:
     """The one for what is on screen (run, thresholds, IoU), if it was asked for."""
-    return _asked.get((key_of(s), cut_key(s)))
+    return _asked.get((key_of(s), threshold_key(s)))
 
 
 def result(s: Any) -> Autopsy | None:
@@ -69,7 +69,7 @@ def result(s: Any) -> Autopsy | None:
 
 def start(s: Any, spec: dict[str, Any]) -> Asking:
     """Begin, unless it is under way or done."""
-    key = (key_of(s), cut_key(s))
+    key = (key_of(s), threshold_key(s))
     with _lock:
         current = _asked.get(key)
         if current is not None and (not current.over or current.result is not None):

@@ -1,4 +1,4 @@
-"""The process of one training that a page started: `python -m app.views.train.train_job FOLDER`. See `app.views.train.trainings`."""
+"""The process of one training that a page started: `python -m app.jobs.train_job FOLDER`. See `app.jobs.trainings`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from app.files.roots import inside_roots
-from app.views.train.trainings import recipe_file, run_training, say_failed, try_on
+from app.jobs.trainings import recipe_file, run_training, say_failed, try_on
 from detector.errors import BoxscopeError
 from detector.training.recipes import preview_training, read_recipe, training_state
 

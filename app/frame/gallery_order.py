@@ -1,4 +1,4 @@
-"""Which images the gallery shows, in which order, and how many it leaves out and why. Pure: no Streamlit."""
+"""Which images the gallery shows, in which order, and how many it leaves out and why."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from analysis.matching.match import WRONG
 from analysis.queries import having, object_areas, size_mask, with_flag
 from app.files.pictures import name_of
+from app.frame.misses import images_with_cause
 
 SORTS = {
     "Worst first": "most mistakes: wrong and missed together",
@@ -93,8 +94,6 @@ def arrange(s: Any, sort: str, filters: Filters) -> Order:
     if filters.splits:
         apply(np.isin(np.array([x or "" for x in s.run.splits]), filters.splits), "by split")
     if filters.causes:
-        from app.views.image.misses import images_with_cause
-
         apply(images_with_cause(s, filters.causes), "by miss cause")
     if filters.name:
         wanted = filters.name.casefold()

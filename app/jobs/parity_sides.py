@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from app.commands.common import is_run, read_run
+from app.files.run_list import is_run, read_run
 from app.model.spec import spec_of
 from detector.core import Detections
 from detector.errors import BoxscopeError, InputError

@@ -1,5 +1,5 @@
 """Causes of what one run loses against another, asked of both detectors in a process of its own: `python -m
-app.views.compare.parity_job FOLDER`.
+app.jobs.parity_job FOLDER`.
 
 PARITY/<key>/job.json     the runs, the operating point, the stage, how many images are done, the error
 PARITY/<key>/causes.json  one entry a lost object, in the pairing's order
@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from app.jobs import process as background
+from app.jobs import process
 from detector.errors import BoxscopeError
 from detector.locks import WorkerLock
 from detector.paths import data_dir, write_atomically
@@ -87,7 +87,7 @@ def ask(p: Pairing) -> Asked:
         str(folder),
         started=time.time(),
     ).save()
-    background.spawn("app.views.compare.parity_job", str(folder), folder)
+    process.spawn("app.jobs.parity_job", str(folder), folder)
     return asked
 
 
@@ -96,7 +96,7 @@ def read(folder: Path) -> Asked | None:
     failed.
     """
     asked = _stored(folder)
-    if asked is None or asked.over or background.alive(folder, asked.started):
+    if asked is None or asked.over or process.alive(folder, asked.started):
         return asked
     asked = _stored(folder) or asked  # it may have ended between the two looks
     return (
@@ -132,7 +132,7 @@ def work(asked: Asked) -> None:
     """Load both detectors and explain every lost object."""
     from analysis.parity.causes import explain_lost
     from analysis.parity.pairs import pair_runs
-    from app.views.compare.parity_sides import stored_side
+    from app.jobs.parity_sides import stored_side
 
     asked = asked.save(stage="loading the detectors")
     a, b = (stored_side(Path(run), True) for run in (asked.run_a, asked.run_b))
@@ -159,7 +159,7 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
     except Exception as error:
-        asked.save(stage="failed", error=background.sentence(error, "Asking the detectors", folder))
+        asked.save(stage="failed", error=process.sentence(error, "Asking the detectors", folder))
         raise
     finally:
         lock.release()

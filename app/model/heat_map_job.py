@@ -40,7 +40,7 @@ class Progress:
     verdict: Faithfulness | None = None
 
 
-class EvidenceJob:
+class HeatMapJob:
     """A map and its check for one object.
 
     Args:
@@ -119,11 +119,11 @@ class EvidenceJob:
         return self._trials[key]
 
 
-class EvidenceJobs:
+class HeatMapJobs:
     """Jobs of one process by key."""
 
     def __init__(self) -> None:
-        self._jobs: OrderedDict[Any, EvidenceJob] = OrderedDict()
+        self._jobs: OrderedDict[Any, HeatMapJob] = OrderedDict()
         self._trials: OrderedDict[Any, dict[Any, Trial]] = OrderedDict()
 
     def step(self, detector: Any, request: dict[str, Any]) -> Progress | None:
@@ -140,7 +140,7 @@ class EvidenceJobs:
             trials = self._trials.setdefault((request["picture"], detector.info.weights_hash), {})
             while len(self._trials) > 3:
                 self._trials.popitem(last=False)
-            self._jobs[key] = EvidenceJob(
+            self._jobs[key] = HeatMapJob(
                 detector,
                 request["image"],
                 request["ask"],

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from app.views.image.questions import Asked, Question
+from app.model.questions import Asked, Question
 from detector.paths import data_dir
 
 if TYPE_CHECKING:
     from analysis.saliency.faithfulness import Faithfulness
     from analysis.saliency.heatmap import HeatMap
-    from app.views.image.objects import Row
+    from app.model.objects import Row
 
 
 def kept_of(run: Any) -> Path:

@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from app.files.roots import roots
-from app.jobs import detection as jobs
-from app.jobs import process as background
+from app.jobs import detection, process
 from detector.errors import BoxscopeError, RunError
 from detector.locks import WorkerLock
 from detector.paths import data_dir, write_atomically
@@ -111,7 +110,7 @@ def resume(folder: Path) -> None:
     """
     (folder / STOP).unlink(missing_ok=True)
     _tell(folder, started=time.time())
-    background.spawn("app.views.train.train_job", str(folder), folder)
+    process.spawn("app.jobs.train_job", str(folder), folder)
 
 
 def stop(folder: Path) -> None:
@@ -120,30 +119,30 @@ def stop(folder: Path) -> None:
     """
     (folder / STOP).touch()
     if read(folder).stage == "starting":
-        background.terminate(folder, LOCK)
+        process.terminate(folder, LOCK)
 
 
-def try_on(folder: Path, name: str, held_out: HeldOut) -> jobs.Job:
+def try_on(folder: Path, name: str, held_out: HeldOut) -> detection.Job:
     """Run the training's detector, in the background, on images it was not trained with."""
     ids = None if held_out.ids is None else list(held_out.ids)
-    return jobs.start(
+    return detection.start(
         f"{name} on {held_out.words}", str(folder), held_out.data, split=held_out.split, ids=ids
     )
 
 
-def tried(folder: Path) -> jobs.Job | None:
+def tried(folder: Path) -> detection.Job | None:
     """The newest detection with this training's weights as they are now, asked for by `try_on` or on the page
     Detect.
     """
     made = training_state(folder).get("written", 0.0)
-    return next((job for job in jobs.jobs() if job.model == str(folder) and job.started >= made), None)
+    return next((job for job in detection.jobs() if job.model == str(folder) and job.started >= made), None)
 
 
 def read(folder: Path) -> Training:
     """How the training in this folder stands, whichever process runs it."""
     told = _told(folder)
     # The lock is looked at before the state: a training writes its end before it lets go.
-    lives = background.alive(folder, told.get("started", 0.0))
+    lives = process.alive(folder, told.get("started", 0.0))
     state, told = training_state(folder), _told(folder)
     step = max(state.get("step") or 0, told.get("step") or 0) if lives else state.get("step") or 0
     common = {
@@ -267,7 +266,7 @@ def run_training(
             _tell(folder, error=error.message, file=error.path or "")
         raise
     except Exception as error:
-        _tell(folder, error=background.sentence(error, "The training", folder))
+        _tell(folder, error=process.sentence(error, "The training", folder))
         raise
     finally:
         lock.release()

@@ -10,9 +10,8 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-import streamlit as st
 
-from app.model.process import model_process
+from app.frame.candidates import candidates_of
 from app.model.spec import spec_of
 from detector.errors import BoxscopeError
 
@@ -43,18 +42,6 @@ def colours() -> list[list[int]]:
     return np.round(matplotlib.colormaps[CONFIDENCE_MAP](np.arange(256))[:, :3] * 255).astype(int).tolist()
 
 
-@st.cache_resource(max_entries=64, show_spinner="Asking the detector")
-def _candidates(stamp: str, i: int, _s: Any, _spec: dict[str, Any]) -> Any:
-    process = model_process()
-    info = process.info(_spec)
-    wanted = _s.manifest.detector.weights_hash
-    if info.weights_hash != wanted:
-        raise BoxscopeError(
-            "The detector at the run's source has changed since, so its candidates are not this run's."
-        )
-    return process.candidates(_spec, [_s.run.load_image(i)])[0]
-
-
 def layer(s: Any, i: int, class_id: int | None) -> dict[str, Any]:
     """The heat map of image i for the viewer: of one class, of the chosen classes, or of any class."""
     classes = (class_id,) if class_id is not None else s.counted_classes
@@ -62,7 +49,7 @@ def layer(s: Any, i: int, class_id: int | None) -> dict[str, Any]:
     spec = spec_of(s.manifest) if "candidates" in s.manifest.detector.capabilities else None
     if spec is not None:
         try:
-            found = _candidates(s.run.version, i, s, spec)
+            found = candidates_of(s.run.version, i, s, spec)
             source = "from the detector's candidates before NMS"
         except BoxscopeError as error:
             source = (

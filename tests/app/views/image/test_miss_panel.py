@@ -88,7 +88,7 @@ def test_the_gallery_filters_by_cause(app, tiny_run):
 
 def test_a_replayed_miss_names_its_suppressor_in_numbers():
     from analysis import autopsy
-    from app.views.image.misses import numbers
+    from app.views.image.miss_panel import numbers
     from tests.analysis.misses.test_image_verdicts import DOGS, planted
 
     run, shown, names = planted(DOGS, ["found beside", "suppressed"])

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from analysis.saliency.methods import explain, last
 from app import cli
-from app.model.evidence_job import EvidenceJob, EvidenceJobs
+from app.model.heat_map_job import HeatMapJob, HeatMapJobs
 from app.model.process import ModelProcess
 from detector import load_detector
 from detector.errors import CapabilityError, InputError
@@ -68,7 +68,7 @@ def in_cell(heat) -> bool:
 
 
 def test_a_job_goes_in_short_steps_from_map_to_check(detector):
-    job = EvidenceJob(detector, picture(), ASK, "d_rise", settings=SETTINGS)
+    job = HeatMapJob(detector, picture(), ASK, "d_rise", settings=SETTINGS)
     found = steps(job)
     stages = [p.stage for p in found]
     assert stages == sorted(stages, key=["map", "check", "done"].index) and stages.count("check") == 4
@@ -85,13 +85,13 @@ def test_a_job_goes_in_short_steps_from_map_to_check(detector):
     alone = last(explain(detector, picture(), [job.target], "d_rise", **SETTINGS))[0]
     np.testing.assert_array_equal(alone.values, last_one.heat.values)
     assert (
-        steps(EvidenceJob(detector, picture(), ASK, "d_rise", check=False, settings=SETTINGS))[-1].verdict
+        steps(HeatMapJob(detector, picture(), ASK, "d_rise", check=False, settings=SETTINGS))[-1].verdict
         is None
     )
 
 
 def test_methods_of_one_object_share_the_baselines_and_a_map_is_sent_once(detector):
-    jobs = EvidenceJobs()
+    jobs = HeatMapJobs()
     assert jobs.step(detector, request("a", image=None)) is None, "nothing is known of it: send the picture"
     progress = jobs.step(detector, request("a"))
     while progress.heat is None:
@@ -114,7 +114,7 @@ def test_in_its_own_process_it_is_the_same_and_errors_come_back(run, detector, b
         progress = process.evidence(spec, request(("k", 1.5)))
         while progress.stage != "done":
             progress = process.evidence(spec, request(("k", 1.5), image=None))
-        here = steps(EvidenceJob(detector, picture(), ASK, "d_rise", settings=SETTINGS))[-1]
+        here = steps(HeatMapJob(detector, picture(), ASK, "d_rise", settings=SETTINGS))[-1]
         np.testing.assert_array_equal(progress.heat.values, here.heat.values)
         assert progress.verdict.sentence() == here.verdict.sentence()
         with pytest.raises(CapabilityError, match="black box; D-RISE asks it from outside"):
@@ -124,12 +124,12 @@ def test_in_its_own_process_it_is_the_same_and_errors_come_back(run, detector, b
 
 
 def test_a_contrast_is_a_job_without_a_check(detector):
-    one = steps(EvidenceJob(detector, picture(), ASK, "d_rise", settings=SETTINGS, rival=0))[-1]
-    alone = steps(EvidenceJob(detector, picture(), ASK, "d_rise", settings=SETTINGS, check=False))[-1]
+    one = steps(HeatMapJob(detector, picture(), ASK, "d_rise", settings=SETTINGS, rival=0))[-1]
+    alone = steps(HeatMapJob(detector, picture(), ASK, "d_rise", settings=SETTINGS, check=False))[-1]
     assert one.verdict is None and one.heat.target.kind == "contrast" and in_cell(one.heat)
     assert one.heat.value > alone.heat.value > 0, "green's logit less red's, which is below zero"
     with pytest.raises(InputError, match="shows support only"):
-        EvidenceJob(detector, picture(), ASK, "layer_cam", rival=0)
+        HeatMapJob(detector, picture(), ASK, "layer_cam", rival=0)
 
 
 def explained(run, *more: str):
@@ -211,8 +211,8 @@ def test_the_command_tells_a_class_from_another(run):
 def test_two_images_never_share_a_file(run):
     from types import SimpleNamespace
 
-    from app.views.image.evidence_files import stem
-    from app.views.image.questions import Question
+    from app.model.heat_map_files import stem
+    from app.model.questions import Question
 
     ids = ("a/1", "a_1", "x" * 90, "x" * 91)
     row = SimpleNamespace(verdict="wrong", det=3, truth=-1)
@@ -278,14 +278,14 @@ def test_the_page_shows_the_map_with_its_worth(run, app):
         )
         assert len(at.get("image")) + len(at.get("imgs")) == 1
         from analysis.runs.store import open_run
-        from app.views.image import evidence_files
+        from app.model import heat_map_files
 
         stored = open_run(run)
-        kept = evidence_files.kept_of(stored)
+        kept = heat_map_files.kept_of(stored)
         facts = json.loads((kept / "1-d0-d_rise.json").read_text())
         assert (
             facts["weights_hash"] == stored.manifest.detector.weights_hash
-            and evidence_files.kept_maps(stored) == 1
+            and heat_map_files.kept_maps(stored) == 1
         )
         assert (kept / "1-d0-d_rise.png").stat().st_size > 500
         (question,) = [b for b in at.selectbox if b.label == "Evidence for"]
@@ -297,7 +297,7 @@ def test_the_page_shows_the_map_with_its_worth(run, app):
         at.run(timeout=300)
         no_trouble(at)
         assert any("holds its bottom side out" in c.value for c in at.caption)
-        assert evidence_files.kept_maps(stored) == 1, "of a box: no label to push, so it is not kept"
+        assert heat_map_files.kept_maps(stored) == 1, "of a box: no label to push, so it is not kept"
         assert len(at.get("download_button")) == 1
         at.session_state["heat-method"] = "LayerCAM"
         at.run(timeout=300)

@@ -1,9 +1,0 @@
-"""The process of a sweep that a page goes on with: `python -m app.views.train.sweep_job SWEEP`. See `app.views.train.sweeps`."""
-
-import sys
-from pathlib import Path
-
-from app.views.train.sweeps import run_in_background
-
-if __name__ == "__main__":
-    sys.exit(run_in_background(Path(sys.argv[1])))
