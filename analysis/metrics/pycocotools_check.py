@@ -20,6 +20,7 @@ from analysis.metrics.evaluate import FIGURES, Evaluation, evaluate
 from analysis.metrics.voc import evaluate_voc
 from analysis.mistakes.errors import find_errors
 from analysis.runs.tables import DetectionTable
+from detector.boxes import xywh_to_xyxy, xyxy_to_xywh
 from detector.core import ClassMap
 from detector.data.dataset import ObjectTable
 from detector.data.results import read_results
@@ -128,11 +129,6 @@ def _pycocotools(gt: dict, dt: list[dict]) -> np.ndarray:
     return ev.stats
 
 
-def _xywh(xyxy: np.ndarray) -> list[list[float]]:
-    boxes = np.asarray(xyxy, np.float64)
-    return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1).tolist()
-
-
 def _dicts_of_run(run: Any) -> tuple[dict, list[dict]]:
     from analysis.queries import object_areas
 
@@ -155,7 +151,9 @@ def _dicts_of_run(run: Any) -> tuple[dict, list[dict]]:
                 "area": float(areas[j]),
                 "iscrowd": int(t.crowd[j]),
             }
-            for n, (j, box) in enumerate(zip(mine.tolist(), _xywh(t.xyxy[mine])))
+            for n, (j, box) in enumerate(
+                zip(mine.tolist(), xyxy_to_xywh(t.xyxy[mine].astype(np.float64)).tolist())
+            )
         ],
     }
     dt = [
@@ -165,7 +163,7 @@ def _dicts_of_run(run: Any) -> tuple[dict, list[dict]]:
             "bbox": box,
             "score": float(d.scores[j]),
         }
-        for j, box in zip(theirs.tolist(), _xywh(d.xyxy[theirs]))
+        for j, box in zip(theirs.tolist(), xyxy_to_xywh(d.xyxy[theirs].astype(np.float64)).tolist())
     ]
     return gt, dt
 
@@ -213,9 +211,6 @@ def _run_of_files(truth, results) -> SimpleNamespace:
     keep = (rows >= 0) & (classes >= 0)
     n = len(truth.image_ids)
 
-    def xyxy(boxes):
-        return np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
-
     names = [
         f"{name} ({c})" if truth.names.count(name) > 1 else name
         for name, c in zip(truth.names, truth.category_ids)
@@ -223,11 +218,15 @@ def _run_of_files(truth, results) -> SimpleNamespace:
     ids = [str(i) for i in truth.image_ids]
     return SimpleNamespace(
         detections=DetectionTable.build(
-            rows[keep], xyxy(results.xywh[keep]), np.clip(results.scores[keep], 0, 1), classes[keep], count=n
+            rows[keep],
+            xywh_to_xyxy(results.xywh[keep]),
+            np.clip(results.scores[keep], 0, 1),
+            classes[keep],
+            count=n,
         ),
         truth=ObjectTable.build(
             truth.rows,
-            xyxy(truth.xywh),
+            xywh_to_xyxy(truth.xywh),
             truth.classes,
             area=truth.area,
             crowd=truth.crowd,
