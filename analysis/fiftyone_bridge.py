@@ -17,6 +17,7 @@ from analysis.fiftyone.push.client import push_in_process
 from analysis.fiftyone.push.report import PushProgress, PushReport
 from analysis.fiftyone.service.links import DEFAULT_PAGES, app_link, page_link
 from analysis.fiftyone.service.server import Connection, start_app, start_database, status, stop
+from analysis.runs.store import Run
 
 __all__ = [
     "ChangeList",
@@ -39,7 +40,7 @@ __all__ = [
 
 
 def push_to_fiftyone(
-    run: Any,
+    run: Run,
     *,
     name: str | None = None,
     threshold: Any = 0.5,
@@ -118,7 +119,7 @@ def push_to_fiftyone(
 
 
 def pull_from_fiftyone(
-    run: Any, *, name: str | None = None, say: Callable[[str], None] | None = None
+    run: Run, *, name: str | None = None, say: Callable[[str], None] | None = None
 ) -> ChangeList:
     """What people tagged, corrected, added and deleted in FiftyOne since the run was pushed.
 
@@ -165,7 +166,7 @@ def launch(
     return app_link(connection.app_port, dataset, sample=sample, view=view, workspace=workspace)
 
 
-def sample_link(run: Any, sample_id: str, *, name: str | None = None, port: int | None = None) -> str | None:
+def sample_link(run: Run, sample_id: str, *, name: str | None = None, port: int | None = None) -> str | None:
     """The address of one image of a pushed run in FiftyOne's App; None while the App is not running.
 
     Needs no FiftyOne: the id of a sample follows from the data set and the image's place in it.

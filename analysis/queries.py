@@ -6,15 +6,21 @@ A filter is a bool array over the images [N]; `&`, `|` and `~` combine filters.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from analysis.matching.operating_point import Threshold, class_thresholds
+from analysis.runs.store import Run
+from analysis.runs.streamed import StreamedRun
 from detector.core import FLAGS, ClassMap
-from detector.data.dataset import ObjectTable
+from detector.data.dataset import Dataset, ObjectTable
+from detector.data.indexed.columns import ParquetTexts
 from detector.errors import InputError
+
+Source = Dataset | Run | StreamedRun
+"""What can be asked for images: a data set by its ground truth, a run by both sides."""
 
 MODES = {
     "any": "at least one of the classes",
@@ -52,13 +58,13 @@ def class_ids_of(class_map: ClassMap, classes: str | int | Iterable[str | int] |
     return out
 
 
-def sides(source: Any, side: str | None) -> str:
+def sides(source: Source, side: str | None) -> str:
     """ "truth" or "predictions": the side asked for, else predictions for a run and truth for a data set.
 
     Raises:
         InputError: no such side, or predictions are asked of a data set.
     """
-    has_predictions = hasattr(source, "detections") or hasattr(source, "windows")
+    has_predictions = not isinstance(source, Dataset)
     if side is None:
         return "predictions" if has_predictions else "truth"
     if side not in SIDES:
@@ -98,7 +104,7 @@ def class_index(rows: np.ndarray, class_ids: np.ndarray, num_images: int, num_cl
 _TRUTH_INDEX: WeakKeyDictionary[ObjectTable, ClassIndex] = WeakKeyDictionary()
 
 
-def _index_of(source: Any, side: str, threshold: Threshold) -> ClassIndex:
+def _index_of(source: Source, side: str, threshold: Threshold) -> ClassIndex:
     """The truth's index is kept while its table lives; that of predictions depends on the threshold."""
     n, k = len(source.sample_ids), len(source.class_map)
     if side == "truth":
@@ -112,7 +118,7 @@ def _index_of(source: Any, side: str, threshold: Threshold) -> ClassIndex:
 
 
 def images_with_classes(
-    source: Any,
+    source: Source,
     classes: Iterable[str | int] | str | int,
     mode: str = "any",
     min_count: int = 1,
@@ -126,12 +132,12 @@ def images_with_classes(
         raise InputError(f"min_count: expected a whole number of at least 1, got {min_count!r}.")
     side = sides(source, side)
     wanted = sorted(set(class_ids_of(source.class_map, classes)))
-    if hasattr(source, "windows"):
+    if isinstance(source, StreamedRun):
         return _over_windows(source, wanted, mode, min_count, threshold, side)
     n = len(source.sample_ids)
     # One image's state is unknown where nobody labelled it or no detector ran: it matches nothing, "none"
     # included.
-    known = np.asarray(source.labelled if side == "truth" else _seen(source), bool)
+    known = np.asarray(source.labelled if side == "truth" else source.readable, bool)
     if not wanted:
         return known & (mode in ("all", "none"))
     index = _index_of(source, side, threshold)
@@ -152,7 +158,7 @@ def images_with_classes(
 
 
 def _over_windows(
-    run: Any, wanted: list[int], mode: str, min_count: int, threshold: Threshold, side: str
+    run: StreamedRun, wanted: list[int], mode: str, min_count: int, threshold: Threshold, side: str
 ) -> np.ndarray:
     """The same of a run that is read in windows: whether an image matches depends on that image alone."""
     windows = run.windows(detections=side == "predictions", boxes=False, truth=side == "truth")
@@ -160,14 +166,10 @@ def _over_windows(
     return np.concatenate(found) if found else np.zeros(0, bool)
 
 
-def _seen(run: Any) -> np.ndarray:
-    return run.readable if hasattr(run, "readable") else run.done
-
-
 _IDS: WeakKeyDictionary[ObjectTable, tuple[Sequence[str], np.ndarray]] = WeakKeyDictionary()
 
 
-def _ids_as_array(source: Any) -> np.ndarray:
+def _ids_as_array(source: Source) -> np.ndarray:
     """The sample ids as an object array [N], kept while the truth's table lives: picking from it is quick."""
     ids, table = source.sample_ids, _truth(source)
     kept = _IDS.get(table)
@@ -177,7 +179,7 @@ def _ids_as_array(source: Any) -> np.ndarray:
 
 
 def find_images_with_classes(
-    dataset_or_run: Any,
+    dataset_or_run: Source,
     classes: Sequence[str | int] | str,
     mode: str = "any",
     min_count: int = 1,
@@ -207,7 +209,7 @@ def find_images_with_classes(
         InputError: an unknown class, mode or side, a `min_count` below 1, a bad threshold.
     """
     found = images_with_classes(dataset_or_run, classes, mode, min_count, threshold, side)
-    if hasattr(dataset_or_run.sample_ids, "take"):  # a column that stays in its file
+    if isinstance(dataset_or_run.sample_ids, ParquetTexts):  # a column that stays in its file
         return dataset_or_run.sample_ids.take(np.flatnonzero(found))
     return _ids_as_array(dataset_or_run)[found].tolist()
 
@@ -238,7 +240,7 @@ def size_mask(areas: np.ndarray, size: str) -> np.ndarray:
     return (areas >= low) & (areas < high)
 
 
-def with_size(source: Any, size: str) -> np.ndarray:
+def with_size(source: Source, size: str) -> np.ndarray:
     """bool [N]: images with an object of this size.
 
     Raises:
@@ -248,7 +250,7 @@ def with_size(source: Any, size: str) -> np.ndarray:
     return having(truth.rows, size_mask(object_areas(truth), size), len(source.sample_ids))
 
 
-def with_flag(source: Any, flag: str) -> np.ndarray:
+def with_flag(source: Source, flag: str) -> np.ndarray:
     """bool [N]: images with an object flagged crowd, difficult, truncated or occluded.
 
     Raises:
@@ -260,5 +262,5 @@ def with_flag(source: Any, flag: str) -> np.ndarray:
     return having(truth.rows, getattr(truth, flag), len(source.sample_ids))
 
 
-def _truth(source: Any) -> ObjectTable:
-    return source.truth if hasattr(source, "truth") else source.objects
+def _truth(source: Source) -> ObjectTable:
+    return source.objects if isinstance(source, Dataset) else source.truth

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 
 from analysis.matching.matches import Matches
 from analysis.matching.operating_point import Threshold, class_thresholds
 from analysis.queries import MODES, having
+from analysis.runs.reader import RunReader
+from analysis.runs.streamed import StreamedRun
 from detector.errors import InputError
 
 
@@ -63,7 +64,7 @@ def narrow(
 
 
 def images_showing(
-    run: Any, class_ids: Iterable[int], mode: str = "any", threshold: Threshold = 0.5
+    run: RunReader, class_ids: Iterable[int], mode: str = "any", threshold: Threshold = 0.5
 ) -> np.ndarray:
     """bool [N]: images whose ground truth *or* predictions at the threshold hold these classes.
 
@@ -75,7 +76,7 @@ def images_showing(
     """
     if mode not in MODES:
         raise InputError(f"mode: expected one of {', '.join(MODES)}, got {mode!r}.")
-    if hasattr(run, "windows"):
+    if isinstance(run, StreamedRun):
         wanted = list(class_ids)
         shown = [images_showing(window, wanted, mode, threshold) for _, window in run.windows(boxes=False)]
         return np.concatenate(shown) if shown else np.zeros(0, bool)

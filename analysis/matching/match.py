@@ -15,9 +15,12 @@ import numpy as np
 from analysis.matching.greedy import fitting_pairs, greedy
 from analysis.matching.matches import Matches, Verdict
 from analysis.runs.classes import one_label_space
-from analysis.runs.streamed import StreamedRun
+from analysis.runs.reader import RunReader
+from analysis.runs.store import Run
 from detector.core import Annotations, Detections
 from detector.errors import InputError
+
+Progress = Callable[[int, int], object]
 
 
 def _turns(rows: np.ndarray, scores: np.ndarray, classes: np.ndarray, class_aware: bool) -> np.ndarray:
@@ -128,35 +131,33 @@ def match_columns(
     )
 
 
-def judged_images(run: Any) -> np.ndarray:
-    """bool [N]: images whose objects are known and on which detection has finished without failing."""
-    if hasattr(run, "usable"):
-        return run.usable
-    judged = np.array(run.labelled, bool)
-    if getattr(run, "done", None) is not None:
-        judged &= np.asarray(run.done, bool)
-    for sample_id in getattr(run, "failed", None) or ():
-        judged[run.position(sample_id)] = False
-    return judged
-
-
-def labelled_classes(run: Any) -> int:
-    """How many of the run's classes, the first ones, the data set knows."""
-    classes = getattr(getattr(run, "manifest", None), "classes", None)
-    return len(run.class_map) if classes is None else classes.dataset_classes
-
-
-def match_run(run: Any, iou: float = 0.5, *, class_aware: bool = True, difficult: str = "count") -> Matches:
-    """Every detection of a run against every object, aligned with `run.detections` and `run.truth`.
+def match_run(
+    run: RunReader,
+    iou: float = 0.5,
+    *,
+    class_aware: bool = True,
+    difficult: str = "count",
+    progress: Progress | None = None,
+) -> Matches:
+    """Every detection of a run against every object, in the order of its tables, window by window.
 
     Images without ground truth, not yet done or failed are left out on both sides: their detections are
     UNJUDGED and their objects uncounted. So are detections of classes that the data set does not have.
+    Of each window about 21 bytes per detection are kept. `progress(done, total)`, in images, is called after
+    each window.
 
     Raises:
         InputError: the IoU is not in (0, 1], or a choice is unknown.
     """
-    if hasattr(run, "windows"):
-        return match_streamed(run, iou, class_aware=class_aware, difficult=difficult)
+    gathered = GatheredMatches(run)
+    for first, window in run.windows():
+        gathered.add(first, _match_tables(window, iou, class_aware, difficult))
+        if progress is not None:
+            progress(first + len(window), len(run))
+    return gathered.matches(float(iou), class_aware, difficult)
+
+
+def _match_tables(run: Run, iou: float, class_aware: bool, difficult: str) -> Matches:
     d, t = run.detections, run.truth
     return match_columns(
         d.rows,
@@ -166,9 +167,9 @@ def match_run(run: Any, iou: float = 0.5, *, class_aware: bool = True, difficult
         t.rows,
         t.xyxy,
         t.class_ids,
-        judged=judged_images(run),
+        judged=run.usable,
         num_classes=len(run.class_map),
-        labelled_classes=labelled_classes(run),
+        labelled_classes=run.labelled_classes,
         crowd=t.crowd,
         difficult_flags=t.difficult,
         iou=iou,
@@ -195,7 +196,7 @@ def match(
     Raises:
         InputError: the lists differ in length, the IoU is not in (0, 1], or a choice is unknown.
     """
-    if truth is None and hasattr(detections, "sample_ids"):
+    if truth is None and isinstance(detections, RunReader):
         return match_run(detections, iou, class_aware=class_aware, difficult=difficult)
     if isinstance(detections, Detections):
         detections, truth = [detections], [truth]
@@ -234,27 +235,6 @@ def match(
     )
 
 
-Tell = Callable[[int, int], object]
-
-
-def match_streamed(
-    run: StreamedRun,
-    iou: float = 0.5,
-    *,
-    class_aware: bool = True,
-    difficult: str = "count",
-    progress: Tell | None = None,
-) -> Matches:
-    """`match_run` of the whole run; `progress(done, total)` is called after each
-    window."""
-    gathered = GatheredMatches(run)
-    for first, window in run.windows():
-        gathered.add(first, match_run(window, iou, class_aware=class_aware, difficult=difficult))
-        if progress is not None:
-            progress(first + len(window), len(run))
-    return gathered.matches(float(iou), class_aware, difficult)
-
-
 class GatheredMatches:
     """The matchings of windows, one after another, as one."""
 
@@ -268,7 +248,7 @@ class GatheredMatches:
     }
     TRUTHS = ("truth_rows", "truth_classes", "truth_ignored", "truth_det", "truth_iou", "truth_score")
 
-    def __init__(self, run: StreamedRun):
+    def __init__(self, run: RunReader):
         self.run = run
         self.dets = {name: np.empty(run.detection_count, dtype) for name, dtype in self.DETS.items()}
         self.truths: dict[str, list[np.ndarray]] = {name: [] for name in self.TRUTHS}
@@ -299,7 +279,7 @@ class GatheredMatches:
             class_aware=class_aware,
             difficult=difficult,
             num_classes=len(self.run.class_map),
-            judged=judged_images(self.run),
+            judged=self.run.usable,
             **self.dets,
             **truths,
         )

@@ -5,12 +5,13 @@ It stands on every figure and in every file. A number without it cannot be compa
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from analysis.runs.reader import RunReader
 from detector.core import ClassMap
 from detector.errors import InputError
 
@@ -73,7 +74,7 @@ class OperatingPoint:
             low, high = min(self.threshold, default=0.0), max(self.threshold, default=0.0)
             confidence = f"confidence per class ({low:.2f} to {high:.2f})"
         else:
-            confidence = f"confidence ≥ {exact(self.threshold)}"
+            confidence = f"confidence ≥ {rounded_score(self.threshold)}"
         parts = [
             confidence,
             f"IoU ≥ {self.iou:.2f}",
@@ -101,7 +102,7 @@ class OperatingPoint:
         }
 
 
-def exact(threshold: float) -> str:
+def rounded_score(threshold: float) -> str:
     """A threshold with two digits, or with as many as tell it from its neighbours: two thresholds never read
     alike.
     """
@@ -109,7 +110,7 @@ def exact(threshold: float) -> str:
 
 
 def operating_point(
-    run: Any,
+    run: RunReader | None,
     threshold: Threshold = 0.5,
     *,
     iou: float = 0.5,
@@ -119,20 +120,12 @@ def operating_point(
     """The operating point of a figure over `run`, with its detector's name and hash where the run knows
     them.
     """
-    manifest = getattr(run, "manifest", None)
-    detector = getattr(manifest, "detector", None)
-    if isinstance(manifest, Mapping):
-        detector = manifest.get("detector")
-    pick = (
-        detector.get
-        if isinstance(detector, Mapping)
-        else lambda key, default="": getattr(detector, key, default)
-    )
+    detector = None if run is None else run.manifest.detector
     return OperatingPoint(
         threshold if np.ndim(threshold) == 0 else tuple(np.asarray(threshold, float)),
         iou,
         class_aware,
         difficult,
-        str(pick("name", "") or ""),
-        str(pick("weights_hash", "") or ""),
+        "" if detector is None else detector.name,
+        "" if detector is None else detector.weights_hash,
     )

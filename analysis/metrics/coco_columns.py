@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 
-from analysis.matching.match import judged_images, labelled_classes
 from analysis.metrics.coco_json import TruthColumns
 from analysis.queries import class_ids_of, object_areas
+from analysis.runs.store import Run
 from detector.core import ClassMap
 from detector.data.dataset import ObjectTable
 from detector.data.results import Results
@@ -112,13 +111,13 @@ def _xywh(xyxy: np.ndarray) -> np.ndarray:
     return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
 
 
-def columns_of_run(run: Any) -> Columns:
+def columns_of_run(run: Run) -> Columns:
     """The judged images of a run and the classes of its data set."""
     t: ObjectTable = run.truth
-    d, k = run.detections, labelled_classes(run)
+    d, k = run.detections, run.labelled_classes
     truth = Truth(t.rows, t.class_ids.astype(np.int64), _xywh(t.xyxy), object_areas(t), t.crowd, t.difficult)
     found = Found(d.rows, d.class_ids.astype(np.int64), _xywh(d.xyxy), d.scores.astype(np.float64))
-    seen, notes = judged_images(run), []
+    seen, notes = run.usable, []
     if left := int((~seen).sum()):
         notes.append(
             f"{left} of {len(seen)} images take no part: not labelled, not finished or not readable."

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -32,12 +31,15 @@ from analysis.metrics.evaluation import (
     settings_of,
 )
 from analysis.metrics.streamed import evaluate_streamed
+from analysis.runs.reader import RunReader
+from analysis.runs.store import Run
+from analysis.runs.streamed import StreamedRun
 from detector.data.results import read_results
 from detector.errors import CapabilityError, InputError
 
 
 def evaluate(
-    run: Any = None,
+    run: RunReader | None = None,
     *,
     truth: Source | None = None,
     predictions: Source | None = None,
@@ -91,7 +93,7 @@ def evaluate(
     caps = sorted(int(m) for m in max_detections)
     if len(caps) != 3 or caps[0] < 1:
         raise InputError(f"max_detections: expected three numbers of at least 1, got {list(max_detections)}.")
-    if hasattr(run, "windows"):
+    if isinstance(run, StreamedRun):
         if (chosen := {name: value for name, (value, _) in choices.items()}) != DEFAULTS:
             other = ", ".join(
                 f"{name} = {value!r}" for name, value in chosen.items() if value != DEFAULTS[name]
@@ -108,7 +110,7 @@ def evaluate(
     return _figures(columns, caps, area, run, {name: value for name, (value, _) in choices.items()})
 
 
-def _figures(c: Columns, caps: list[int], area: str, run: Any, choices: dict[str, str]) -> Evaluation:
+def _figures(c: Columns, caps: list[int], area: str, run: Run | None, choices: dict[str, str]) -> Evaluation:
     truth, found = c.chosen()
     if area == "box":
         truth = replace(truth, areas=truth.xywh[:, 2] * truth.xywh[:, 3])

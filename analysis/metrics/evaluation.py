@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from analysis.matching.operating_point import operating_point
+from analysis.runs.reader import RunReader
 
 FIGURES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
 
@@ -162,14 +163,13 @@ def _summary(p: np.ndarray, r: np.ndarray) -> dict[str, float | None]:
 
 
 def settings_of(
-    num_classes: int, caps: list[int], area: str, run: Any, choices: dict[str, str], matcher: str
+    num_classes: int, caps: list[int], area: str, run: RunReader | None, choices: dict[str, str], matcher: str
 ) -> dict[str, Any]:
     """What decided the figures (`Evaluation.settings`)."""
     who = operating_point(run)
-    floor = getattr(getattr(run, "manifest", None), "floor", getattr(run, "floor", None))
     return {
         "iou": "0.50:0.95",
-        "floor": None if floor is None else float(floor),
+        "floor": None if run is None else float(run.floor),
         "max_detections": caps,
         "area": area,
         "area_bounds": [32**2, 96**2],

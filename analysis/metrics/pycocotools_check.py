@@ -8,18 +8,18 @@ from __future__ import annotations
 import contextlib
 import io
 from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
-from analysis.matching.match import judged_images, labelled_classes
 from analysis.metrics.coco_columns import image_ranks
 from analysis.metrics.coco_json import Source, read_truth
 from analysis.metrics.evaluate import evaluate
 from analysis.metrics.evaluation import FIGURES, Evaluation
 from analysis.metrics.voc import evaluate_voc
 from analysis.mistakes.errors import find_errors
+from analysis.runs.in_memory import run_from_tables
+from analysis.runs.store import Run
 from analysis.runs.tables import DetectionTable
 from detector.core import ClassMap
 from detector.data.dataset import ObjectTable
@@ -76,7 +76,7 @@ class Parity:
         }
 
 
-def parity(run: Any = None, *, truth: Source | None = None, predictions: Source | None = None) -> Parity:
+def parity(run: Run = None, *, truth: Source | None = None, predictions: Source | None = None) -> Parity:
     """Evaluate a run, or two COCO files, here and by pycocotools.
 
     Raises:
@@ -134,10 +134,10 @@ def _xywh(xyxy: np.ndarray) -> list[list[float]]:
     return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1).tolist()
 
 
-def _dicts_of_run(run: Any) -> tuple[dict, list[dict]]:
+def _dicts_of_run(run: Run) -> tuple[dict, list[dict]]:
     from analysis.queries import object_areas
 
-    seen, k, rank = judged_images(run), labelled_classes(run), image_ranks(run.sample_ids)
+    seen, k, rank = run.usable, run.labelled_classes, image_ranks(run.sample_ids)
     t, d = run.truth, run.detections
     mine, theirs = (
         np.flatnonzero(seen[t.rows] & (t.class_ids < k)),
@@ -203,7 +203,7 @@ def _dicts_of_files(source: Source, truth, results) -> tuple[dict, list[dict]]:
     return gt, dt
 
 
-def _run_of_files(truth, results) -> SimpleNamespace:
+def _run_of_files(truth, results) -> Run:
     """The files as run-like tables (float32), for the conventions that work on tables."""
     at, kinds = (
         {str(i): n for n, i in enumerate(truth.image_ids)},
@@ -222,7 +222,10 @@ def _run_of_files(truth, results) -> SimpleNamespace:
         for name, c in zip(truth.names, truth.category_ids)
     ]
     ids = [str(i) for i in truth.image_ids]
-    return SimpleNamespace(
+    return run_from_tables(
+        ClassMap(tuple(names)),
+        ids,
+        truth.sizes,
         detections=DetectionTable.build(
             rows[keep], xyxy(results.xywh[keep]), np.clip(results.scores[keep], 0, 1), classes[keep], count=n
         ),
@@ -234,18 +237,10 @@ def _run_of_files(truth, results) -> SimpleNamespace:
             crowd=truth.crowd,
             difficult=truth.difficult,
         ),
-        class_map=ClassMap(tuple(names)),
-        sample_ids=ids,
-        labelled=np.ones(n, bool),
-        done=np.ones(n, bool),
-        failed={},
-        position=ids.index,
-        sizes=truth.sizes,
-        manifest=None,
     )
 
 
-def _conventions(run: Any, evaluation: Evaluation) -> list[Convention]:
+def _conventions(run: Run, evaluation: Evaluation) -> list[Convention]:
     ap50 = evaluation["AP50"]
     rows = [
         Convention(

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from analysis.matching.match import Tell, judged_images, labelled_classes
+from analysis.matching.match import Progress
 from analysis.metrics.coco_columns import Columns, columns_of_run, image_ranks
 from analysis.metrics.evaluation import (
     DEFAULTS,
@@ -38,14 +38,14 @@ def evaluate_streamed(
     images: np.ndarray | None,
     caps: list[int],
     area: str,
-    progress: Tell | None = None,
+    progress: Progress | None = None,
 ) -> Evaluation:
     """`analysis.metrics.evaluate.evaluate` of the whole run, with COCO's own choices; the arguments are its."""
     import hotcoco
 
-    k = labelled_classes(run)
+    k = run.labelled_classes
     names = list(run.class_map.names[:k])
-    frame = Columns(names, run.sizes, None, None, _ranks(run), judged_images(run))
+    frame = Columns(names, run.sizes, None, None, _ranks(run), run.usable)
     frame.narrow(classes, images)
     seen, counts = frame.seen, _Counts(k)
     groups = _class_groups(run, frame.class_ids)
@@ -76,7 +76,7 @@ def evaluate_streamed(
     )
     matcher = f"COCO (hotcoco {hotcoco.__version__})" if arrays else "COCO"
     per_class = figures_per_class(names, frame.class_ids, by_class, counts.objects, counts.detections)
-    left = int((~judged_images(run)).sum())
+    left = int((~run.usable).sum())
     notes = (
         [f"{left} of {len(run)} images take no part: not labelled, not finished or not readable."]
         if left

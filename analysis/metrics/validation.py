@@ -18,7 +18,7 @@ def average_precision(detector: Detector, dataset: Dataset) -> dict[str, float]:
         ImageError: an image cannot be read.
     """
     from analysis.metrics.evaluate import evaluate
-    from analysis.runs.store import run_from_detections
+    from analysis.runs.in_memory import run_from_detections
 
     found = []
     for start in range(0, len(dataset), BATCH):

@@ -15,7 +15,7 @@ import numpy as np
 
 from analysis.average_precision import average_precision
 from analysis.matching.greedy import fitting_pairs
-from analysis.matching.match import judged_images, labelled_classes
+from analysis.runs.store import Run
 from detector.errors import InputError
 
 VOC_INTERPOLATIONS = {"all": "every recall point (VOC from 2010)", "11": "11 recall points (VOC 2007)"}
@@ -81,7 +81,7 @@ def voc_correct(
 
 
 def evaluate_voc(
-    run: Any,
+    run: Run,
     *,
     iou: float = 0.5,
     interpolation: str = "all",
@@ -109,7 +109,7 @@ def evaluate_voc(
     if not 0 < iou <= 1:
         raise InputError(f"iou: expected more than 0 and at most 1, got {iou!r}.")
     d, t, k = run.detections, run.truth, max(len(run.class_map), 1)
-    seen, known = judged_images(run), labelled_classes(run)
+    seen, known = run.usable, run.labelled_classes
     det_keys = np.where(seen[d.rows] & (d.class_ids < known), d.rows.astype(np.int64) * k + d.class_ids, -1)
     truth_keys = np.where(seen[t.rows], t.rows.astype(np.int64) * k + t.class_ids, -1)
     ignored = t.crowd | (t.difficult if difficult == "ignore" else False)

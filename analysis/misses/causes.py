@@ -29,6 +29,7 @@ import numpy as np
 from analysis.matching.counts import found_objects
 from analysis.matching.greedy import Pairs, fitting_pairs, greedy
 from analysis.matching.matches import Matches, Verdict
+from analysis.runs.store import Run
 
 CAUSES = (
     "unknown class",
@@ -122,13 +123,10 @@ class Evidence:
         return Evidence(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
 
 
-def known_classes(run: Any) -> np.ndarray:
-    """bool [K]: classes of the run's map that the detector can answer with; all where the run does not
-    say.
-    """
+def known_classes(run: Run) -> np.ndarray:
+    """bool [K]: classes of the run's map that the detector can answer with."""
     known = np.zeros(len(run.class_map), bool)
-    manifest = getattr(run, "manifest", None)
-    known[slice(None) if manifest is None else [link.class_id for link in manifest.classes.links]] = True
+    known[[link.class_id for link in run.manifest.classes.links]] = True
     return known
 
 
@@ -137,7 +135,7 @@ def missed_objects(m: Matches, thresholds: np.ndarray) -> np.ndarray:
     return np.flatnonzero(m.truth_counted & ~found_objects(m, thresholds))
 
 
-def run_evidence(run: Any, m: Matches, thresholds: np.ndarray) -> Evidence:
+def run_evidence(run: Run, m: Matches, thresholds: np.ndarray) -> Evidence:
     """The causes of all misses, from the stored detections alone.
 
     Args:

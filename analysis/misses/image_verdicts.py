@@ -44,6 +44,7 @@ from analysis.misses.replay import (
     suppresses_across_classes,
 )
 from analysis.misses.replay import SUPPRESSED as FELL
+from analysis.runs.store import Run
 from detector.boxes import iou as box_iou
 from detector.boxes import iou_with_few
 from detector.core import Candidates
@@ -68,24 +69,20 @@ class ImageVerdicts:
     replay: Replay | None = None
 
 
-def columns_of(run: Any, candidates: Candidates) -> np.ndarray:
+def columns_of(run: Run, candidates: Candidates) -> np.ndarray:
     """int32 [detector classes], the unified class id of each column of the candidates."""
-    manifest = getattr(run, "manifest", None)
-    if manifest is None:
-        return np.arange(candidates.scores.shape[1], dtype=np.int32)
-    return np.array([link.class_id for link in manifest.classes.links], np.int32)
+    return np.array([link.class_id for link in run.manifest.classes.links], np.int32)
 
 
 def open_replay(
-    run: Any,
+    run: Run,
     bench: TrialRun,
     candidates: Candidates,
     settings: Mapping[str, Any] | PostprocessSettings | None,
 ) -> tuple[Replay, Boxes | None]:
     """(the replay of an image, its detections; None where they are not those the run stored)."""
     if settings is None:
-        manifest = getattr(run, "manifest", None)
-        settings = manifest.detector.settings if manifest is not None else {}
+        settings = run.manifest.detector.settings
     pooled = False
     if not isinstance(settings, PostprocessSettings):
         pooled = suppresses_across_classes(settings)
@@ -94,9 +91,8 @@ def open_replay(
     replay = Replay(
         candidates, columns, settings, pooled, guess=_expected(bench.stored, columns, pooled, len(candidates))
     )
-    floor = run.manifest.floor if getattr(run, "manifest", None) is not None else getattr(run, "floor", 0.0)
     boxes = replay.boxes()
-    return replay, boxes if agrees(boxes, bench.stored, floor, candidates.image_size) else None
+    return replay, boxes if agrees(boxes, bench.stored, run.floor, candidates.image_size) else None
 
 
 def _expected(
@@ -112,7 +108,7 @@ def _expected(
 
 
 def explain_image(
-    run: Any,
+    run: Run,
     m: Matches,
     thresholds: np.ndarray,
     i: int,

@@ -13,6 +13,7 @@ from analysis.matching.counts import Counts, counts
 from analysis.matching.match import match_columns
 from analysis.matching.matches import Matches
 from analysis.misses.ranking import RankedCandidates
+from analysis.runs.store import Run
 from detector.core import Candidates
 from detector.nms import CLASS_CAP, KEPT, OUTSIDE, SUPPRESSED, PostprocessSettings, select
 
@@ -134,7 +135,7 @@ class TrialRun:
         run: a Run; m: its class-aware matches; i: the image's position.
     """
 
-    def __init__(self, run: Any, m: Matches, i: int):
+    def __init__(self, run: Run, m: Matches, i: int):
         self.run, self.m, self.i = run, m, i
         self._last: tuple[Boxes, Matches] | None = None
         d, t = run.detections, run.truth

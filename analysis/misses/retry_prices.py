@@ -8,7 +8,6 @@ not.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from analysis.matching.matches import Matches
 from analysis.misses.prices import Rescue, add_counts, priced
 from analysis.misses.replay import Boxes, TrialRun, image_counts_of
 from analysis.misses.retries import Detect, enlarged, stretched
+from analysis.runs.store import Run
 from detector.core import Detections
 
 RETRIES: dict[str, Callable[[Detect, np.ndarray], Detections]] = {
@@ -29,7 +29,7 @@ RETRIES: dict[str, Callable[[Detect, np.ndarray], Detections]] = {
 def price_retries(
     change: str,
     detect: Detect,
-    run: Any,
+    run: Run,
     m: Matches,
     thresholds: np.ndarray,
     class_ids: Sequence[int],

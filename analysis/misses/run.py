@@ -26,6 +26,7 @@ from analysis.misses.prices import Rescue, best_changes, threshold_prices, thres
 from analysis.misses.replay import Change, Proof, Replay, TrialRun
 from analysis.misses.sentences import sentence
 from analysis.misses.trials import Trials
+from analysis.runs.store import Run
 from detector.core import Candidates
 from detector.errors import InputError, LawError
 from detector.nms import PostprocessSettings
@@ -50,7 +51,7 @@ class Autopsy:
         shown: images whose candidates were looked at.
     """
 
-    run: Any
+    run: Run
     matches: Matches
     thresholds: np.ndarray
     point: OperatingPoint
@@ -192,7 +193,7 @@ class Autopsy:
 
 
 def autopsy(
-    run: Any,
+    run: Run,
     threshold: Threshold = 0.5,
     iou: float = 0.5,
     *,
@@ -270,7 +271,7 @@ def _class_prices(m: Matches, thresholds: np.ndarray, e: Evidence) -> tuple[np.n
 
 
 def _candidates(
-    run: Any, source: CandidateSource, images: Iterable[int] | None, missing: np.ndarray
+    run: Run, source: CandidateSource, images: Iterable[int] | None, missing: np.ndarray
 ) -> Iterable[tuple[int, Candidates]]:
     if isinstance(source, Mapping):
         found = {
@@ -322,7 +323,7 @@ COLUMNS = (
 
 
 def autopsy_columns(
-    run: Any, threshold: Threshold = 0.5, iou: float = 0.5, *, result: Autopsy | None = None
+    run: Run, threshold: Threshold = 0.5, iou: float = 0.5, *, result: Autopsy | None = None
 ) -> dict[str, np.ndarray]:
     """Columns [M] beside the truth table, for a push to FiftyOne (`truth_columns`): the cause of each miss
     and its numbers.

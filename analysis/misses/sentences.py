@@ -6,6 +6,7 @@ from typing import Any
 
 from analysis.drawing.style import shown_score
 from analysis.misses.causes import CAUSES
+from analysis.runs.store import Run
 
 
 def shown(score: float, threshold: float) -> str:
@@ -24,12 +25,12 @@ def _n(name: str) -> str:
     return "n" if name[:1].lower() in "aeiou" else ""
 
 
-def _window_widths(run: Any) -> list[float] | None:
+def _window_widths(run: Run) -> list[float] | None:
     """The widths in pixels that a sliding-window detector looks for; None for other detectors, whose anchors
     adapt.
     """
-    detector = getattr(getattr(run, "manifest", None), "detector", None)
-    if detector is None or detector.kind != "sliding_window":
+    detector = run.manifest.detector
+    if detector.kind != "sliding_window":
         return None
     return [float(w) for w in detector.settings["window_widths"]]
 
@@ -42,11 +43,7 @@ def sentence(result: Any, q: int) -> str:
     score, iou, cause = float(e.score[q]), float(e.iou[q]), CAUSES[e.cause[q] - 1]
     width, height = (float(v) for v in result.run.truth.xyxy[j][2:] - result.run.truth.xyxy[j][:2])
     level = f", from level {int(e.level[q])}" if e.level[q] >= 0 else ""
-    floor = (
-        getattr(result.run.manifest, "floor", None)
-        if getattr(result.run, "manifest", None) is not None
-        else getattr(result.run, "floor", None)
-    )
+    floor = result.run.floor
     if cause == "below threshold":
         if e.by_iou[q] >= 0:
             return (

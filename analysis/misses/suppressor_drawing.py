@@ -5,19 +5,19 @@ come and go.
 from __future__ import annotations
 
 import html
-from typing import Any
 
 import numpy as np
 
 from analysis.drawing.style import BLUE, GREY, STROKES, detection_stroke
 from analysis.misses.suppressors import Moved
+from analysis.runs.store import Run
 
 LABELS = 3, 12
 """Lines that carry their IoU, around one object and in a whole image; more would cover each other."""
 
 
 def suppressor_svg(
-    run: Any, i: int, moved: Moved, *, picture: str = "", chosen: int | None = None, width: int = 560
+    run: Run, i: int, moved: Moved, *, picture: str = "", chosen: int | None = None, width: int = 560
 ) -> str:
     """Kept boxes solid blue, suppressed ones thin grey, a line from each to the box that ended it, with their
     IoU.

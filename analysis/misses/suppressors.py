@@ -12,6 +12,7 @@ from analysis.matching.counts import counts
 from analysis.matching.matches import Matches
 from analysis.misses.image_verdicts import open_replay
 from analysis.misses.replay import SUPPRESSED, Boxes, Replay, TrialRun, overlap_of
+from analysis.runs.store import Run
 from detector.core import Candidates
 from detector.nms import PostprocessSettings, select
 
@@ -67,7 +68,7 @@ class SuppressorGraph:
 
 
 def suppressor_graph(
-    run: Any,
+    run: Run,
     m: Matches,
     i: int,
     candidates: Candidates,
@@ -138,7 +139,7 @@ class Moved:
 
 
 def move_nms(
-    run: Any, m: Matches, thresholds: np.ndarray, i: int, replay: Replay, iou_threshold: float
+    run: Run, m: Matches, thresholds: np.ndarray, i: int, replay: Replay, iou_threshold: float
 ) -> Moved:
     """Post-processing of image i replayed at another NMS IoU.
 

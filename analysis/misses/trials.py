@@ -4,14 +4,13 @@ after.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from analysis.matching.counts import Counts
 from analysis.matching.matches import Matches
 from analysis.misses.prices import Rescue, add_counts, priced
 from analysis.misses.replay import SETTINGS, Change, Replay, TrialRun, image_counts_of
+from analysis.runs.store import Run
 
 
 class Trials:
@@ -22,7 +21,7 @@ class Trials:
         replays: image position -> its Replay; images that do not count (unlabelled, failed) are left out.
     """
 
-    def __init__(self, run: Any, m: Matches, thresholds: np.ndarray, replays: dict[int, Replay]):
+    def __init__(self, run: Run, m: Matches, thresholds: np.ndarray, replays: dict[int, Replay]):
         self.run, self.m, self.thresholds = run, m, thresholds
         self.replays = {i: r for i, r in sorted(replays.items()) if m.judged[i]}
         self._known: dict[tuple[str, float], Counts] = {}

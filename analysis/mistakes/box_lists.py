@@ -16,6 +16,7 @@ from analysis.matching.matches import FALSE_POSITIVES, Matches, Verdict
 from analysis.matching.operating_point import OperatingPoint, Threshold, class_thresholds
 from analysis.mistakes.confusion import BACKGROUND, Confusion
 from analysis.mistakes.errors import CLASSIFICATION, DUPLICATE_OF, KINDS, LOCALISATION, MISSED, Errors
+from analysis.runs.store import Run
 from detector.errors import InputError
 
 COLUMNS = (
@@ -61,7 +62,7 @@ class BoxList:
     def __len__(self) -> int:
         return len(self.dets)
 
-    def images(self, run: Any) -> np.ndarray:
+    def images(self, run: Run) -> np.ndarray:
         """int64 [n], the image of each."""
         if not len(self):
             return np.zeros(0, np.int64)
@@ -72,7 +73,7 @@ class BoxList:
 
 
 def _listed(
-    run: Any,
+    run: Run,
     what: str,
     dets: np.ndarray,
     objects: np.ndarray,
@@ -103,7 +104,7 @@ def _listed(
 
 
 def of_kind(
-    run: Any,
+    run: Run,
     errors: Errors,
     kind: str,
     threshold: Threshold = 0.5,
@@ -142,7 +143,7 @@ def of_kind(
 
 
 def of_cell(
-    run: Any,
+    run: Run,
     matches: Matches,
     confusion: Confusion,
     truth: int,
@@ -176,7 +177,7 @@ def of_cell(
 
 
 def missed_among(
-    run: Any,
+    run: Run,
     matches: Matches,
     what: str,
     objects: np.ndarray,
@@ -193,7 +194,7 @@ def missed_among(
     return _listed(run, what, np.full(len(rows), -1), rows, matches.truth_score, images, class_ids)
 
 
-def every_mistake(run: Any, matches: Matches, threshold: Threshold = 0.5) -> BoxList:
+def every_mistake(run: Run, matches: Matches, threshold: Threshold = 0.5) -> BoxList:
     """Every wrong detection (false positive; a duplicate beside the object it repeats) and every missed
     object (false negative).
     """
@@ -235,7 +236,7 @@ def set_aside(matches: Matches, images: np.ndarray, class_ids: Iterable[int] | N
     )
 
 
-def rows_of(run: Any, boxes: BoxList, point: OperatingPoint) -> list[dict[str, Any]]:
+def rows_of(run: Run, boxes: BoxList, point: OperatingPoint) -> list[dict[str, Any]]:
     """One dict a box with the keys `COLUMNS`; None where there is no such side. Thresholds per class: that of
     the row's class.
     """
@@ -270,12 +271,12 @@ def rows_of(run: Any, boxes: BoxList, point: OperatingPoint) -> list[dict[str, A
     return out
 
 
-def as_csv(run: Any, boxes: BoxList, point: OperatingPoint) -> str:
+def as_csv(run: Run, boxes: BoxList, point: OperatingPoint) -> str:
     """The list as CSV with a header; pixels of the upright picture."""
     return csv_text(COLUMNS, ([row[name] for name in COLUMNS] for row in rows_of(run, boxes, point)))
 
 
-def as_coco(run: Any, boxes: BoxList, point: OperatingPoint) -> dict[str, Any]:
+def as_coco(run: Run, boxes: BoxList, point: OperatingPoint) -> dict[str, Any]:
     """COCO json of the list: its objects as `annotations`, its detections as `predictions` (results with a
     score).
 

@@ -17,6 +17,7 @@ from analysis.matching.match import match_run
 from analysis.matching.matches import Matches
 from analysis.matching.operating_point import OperatingPoint, Threshold, class_thresholds, operating_point
 from analysis.queries import object_areas
+from analysis.runs.store import Run
 from analysis.runs.tables import DetectionTable
 from detector.errors import InputError
 
@@ -27,7 +28,7 @@ STATES = ("missed by both", "gained", "lost", "found by both")
 class Side:
     """One side of a comparison: a run at a threshold, its matches and counts over the common images."""
 
-    run: Any
+    run: Run
     matches: Matches
     threshold: np.ndarray
     point: OperatingPoint
@@ -227,7 +228,7 @@ def compare(
     )
 
 
-def _side(run: Any, m: Matches, threshold: Threshold, images: np.ndarray, iou: float) -> Side:
+def _side(run: Run, m: Matches, threshold: Threshold, images: np.ndarray, iou: float) -> Side:
     from analysis.subsets import narrow
 
     return Side(
@@ -280,7 +281,7 @@ def same_objects(
     return order_a[order], order_b[order]
 
 
-def with_nms(run: Any, nms_iou: float) -> Any:
+def with_nms(run: Run, nms_iou: float) -> Any:
     """The run with its stored detections suppressed again, per image and class: greedy, best score first.
 
     A box falls when its IoU with a kept one of its class is more than `nms_iou`.
@@ -309,5 +310,5 @@ def with_nms(run: Any, nms_iou: float) -> Any:
     other_run.detections = DetectionTable(
         d.rows[keep], d.xyxy[keep], d.scores[keep], d.class_ids[keep], d.anchor_ids[keep], d.count
     )
-    other_run.__dict__["version"] = f"{getattr(run, 'version', 'run')}-nms{nms_iou:g}"
+    other_run.__dict__["version"] = f"{run.version}-nms{nms_iou:g}"
     return other_run

@@ -23,6 +23,7 @@ from analysis.matching.match import match_run
 from analysis.matching.matches import FALSE_POSITIVES, Matches, Verdict
 from analysis.matching.operating_point import Threshold, class_thresholds
 from analysis.queries import class_ids_of
+from analysis.runs.store import Run
 from detector.errors import InputError, LawError
 
 BACKGROUND = -1
@@ -100,7 +101,7 @@ class Confusions:
         InputError: the matches are others.
     """
 
-    def __init__(self, run: Any, iou: float = 0.5, matches: Matches | None = None):
+    def __init__(self, run: Run, iou: float = 0.5, matches: Matches | None = None):
         self.matches = m = match_run(run, iou) if matches is None else matches
         if m.iou != iou or not m.class_aware or len(m.det_rows) != len(run.detections.rows):
             raise InputError("Confusions: expected class-aware matches of this run at this IoU.")
@@ -178,7 +179,7 @@ def background_label(names: Sequence[str]) -> str:
     return label
 
 
-def list_cell(run: Any, confusion: Confusion, truth: str, predicted: str) -> list[dict[str, Any]]:
+def list_cell(run: Run, confusion: Confusion, truth: str, predicted: str) -> list[dict[str, Any]]:
     """The boxes of a cell as plain values, best score first; either name may be `background_label`.
 
     Each row: sample, truth, predicted, object (its id, None for background), score (None where nothing was

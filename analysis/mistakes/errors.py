@@ -22,7 +22,6 @@ The matching is `analysis.matching.match`'s. It differs from tidecv's in two rar
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -30,10 +29,11 @@ import numpy as np
 
 from analysis.average_precision import mean_ap
 from analysis.matching.greedy import fitting_pairs
-from analysis.matching.match import GatheredMatches, match_run
+from analysis.matching.match import GatheredMatches, Progress, match_run
 from analysis.matching.matches import Matches, Verdict
 from analysis.matching.operating_point import Threshold, class_thresholds
-from analysis.runs.streamed import StreamedRun
+from analysis.runs.reader import RunReader
+from analysis.runs.store import Run
 from detector.errors import InputError
 
 KINDS = ("classification", "localisation", "both", "duplicate", "background", "missed")
@@ -124,23 +124,25 @@ class Errors:
 
 
 def find_errors(
-    run: Any,
+    run: RunReader,
     *,
     iou: float = 0.5,
     background_iou: float = 0.1,
     max_detections: int | None = 100,
     matches: Matches | None = None,
     ignored_too: bool = False,
+    progress: Progress | None = None,
 ) -> Errors:
     """The kind of every mistake of a run.
 
     Args:
-        run: a Run.
+        run: a run of any size.
         iou, background_iou: TIDE's two bounds.
         max_detections: of each image only so many best-scored detections take part; None for all.
-        matches: class-aware matches of this run at this IoU, to save time.
+        matches: class-aware matches of this run at this IoU, to save time; a streamed run makes its own.
         ignored_too: also give a kind to detections on crowd regions, as tidecv does; by default they are no
             mistakes.
+        progress: called after each window of a run with (images done, images).
 
     Raises:
         InputError: the bounds do not ascend, or the matches are others.
@@ -149,20 +151,14 @@ def find_errors(
         raise InputError(
             f"find_errors: expected 0 <= background_iou < iou <= 1, got {background_iou} and {iou}."
         )
-    if hasattr(run, "windows"):
-        return find_errors_streamed(
-            run,
-            iou=iou,
-            background_iou=background_iou,
-            max_detections=max_detections,
-            ignored_too=ignored_too,
-        )
-    m = match_run(run, iou) if matches is None else matches
-    if m.iou != iou or not m.class_aware or len(m.det_rows) != len(run.detections.rows):
-        raise InputError("find_errors: expected class-aware matches of this run at this IoU.")
-    return put_together(
-        m, kinds_of(run, m, iou, background_iou, max_detections, ignored_too), background_iou, max_detections
-    )
+    options = (iou, background_iou, max_detections, ignored_too)
+    if matches is None or not isinstance(run, Run):
+        matches, kinds = _over_windows(run, *options, progress)
+    else:
+        if matches.iou != iou or not matches.class_aware or len(matches.det_rows) != run.detection_count:
+            raise InputError("find_errors: expected class-aware matches of this run at this IoU.")
+        kinds = kinds_of(run, matches, *options)
+    return put_together(matches, kinds, background_iou, max_detections)
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,9 +174,15 @@ class Kinds:
     part: np.ndarray
     unfound: np.ndarray
 
+    @classmethod
+    def none(cls) -> Kinds:
+        """The columns of a run without detections and objects."""
+        dtypes = (np.uint8, np.int32, bool, np.uint8, np.float32, bool, bool)
+        return cls(*(np.zeros(0, dtype) for dtype in dtypes))
+
 
 def kinds_of(
-    run: Any, m: Matches, iou: float, background_iou: float, max_detections: int | None, ignored_too: bool
+    run: Run, m: Matches, iou: float, background_iou: float, max_detections: int | None, ignored_too: bool
 ) -> Kinds:
     """The kind of every mistake of the images of a run; the arguments are `find_errors`'."""
     d, t = run.detections, run.truth
@@ -329,40 +331,26 @@ def _costs(
     return ap, dap
 
 
-def find_errors_streamed(
-    run: StreamedRun,
-    *,
-    iou: float = 0.5,
-    background_iou: float = 0.1,
-    max_detections: int | None = 100,
-    ignored_too: bool = False,
-    progress: Callable[[int, int], object] | None = None,
-) -> Errors:
-    """`find_errors` of the whole run; `progress(done, total)` is called after each window."""
-    gathered, kinds = GatheredMatches(run), []
+def _over_windows(
+    run: RunReader,
+    iou: float,
+    background_iou: float,
+    max_detections: int | None,
+    ignored_too: bool,
+    progress: Progress | None,
+) -> tuple[Matches, Kinds]:
+    """The matches and the error kinds of a run of any size; about 27 bytes per detection are kept."""
+    gathered, kinds = GatheredMatches(run), [Kinds.none()]
     for first, window in run.windows():
         m = match_run(window, iou)
         k = kinds_of(window, m, iou, background_iou, max_detections, ignored_too)
-        kinds.append(
-            replace(
-                k,
-                det_truth=np.where(
-                    k.det_truth >= 0, k.det_truth + np.int32(gathered.truth_count), np.int32(-1)
-                ),
-            )
-        )
+        pointed = k.det_truth >= 0
+        moved = np.where(pointed, k.det_truth + np.int32(gathered.truth_count), np.int32(-1))
+        kinds.append(replace(k, det_truth=moved))
         gathered.add(first, m)
         if progress is not None:
             progress(first + len(window), len(run))
-    if not kinds:
-        kinds.append(
-            Kinds(
-                *(
-                    np.zeros(0, dtype)
-                    for dtype in (np.uint8, np.int32, bool, np.uint8, np.float32, bool, bool)
-                )
-            )
-        )
-    whole = Kinds(*(np.concatenate([getattr(k, name) for k in kinds]) for name in Kinds.__dataclass_fields__))
+    names = Kinds.__dataclass_fields__
+    whole = Kinds(**{name: np.concatenate([getattr(k, name) for k in kinds]) for name in names})
     kinds.clear()
-    return put_together(gathered.matches(float(iou), True, "count"), whole, background_iou, max_detections)
+    return gathered.matches(float(iou), True, "count"), whole

@@ -14,7 +14,7 @@ import numpy as np
 
 from analysis.average_precision import average_precision
 from analysis.matching.counts import image_counts
-from analysis.matching.match import labelled_classes, match_columns, match_run
+from analysis.matching.match import match_columns, match_run
 from analysis.matching.matches import Matches, Verdict
 from analysis.matching.operating_point import Threshold
 
@@ -91,7 +91,7 @@ def measure(run: Any, images: np.ndarray, threshold: Threshold, *, iou: float = 
         images: int64 [n], judged images of the run.
         threshold: for recall and F1, a number or one per class; iou: for these two.
     """
-    k = labelled_classes(run)
+    k = run.labelled_classes
     place = np.full(len(run.sample_ids), -1, np.int64)
     place[images] = np.arange(len(images))
     at_point = match_run(run, iou)
@@ -160,7 +160,7 @@ def _kinds_at(run: Any, base: Matches, bound: float) -> np.ndarray:
         t.class_ids,
         judged=base.judged,
         num_classes=base.num_classes,
-        labelled_classes=labelled_classes(run),
+        labelled_classes=run.labelled_classes,
         crowd=t.crowd,
         iou=bound,
     )

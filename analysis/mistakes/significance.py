@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from scipy.stats import t as student
 
-from analysis.matching.match import judged_images
 from analysis.matching.operating_point import Threshold
 from analysis.mistakes.compare import same_objects
 from analysis.mistakes.influence import METRICS, Measures, measure
@@ -198,7 +197,7 @@ def common_images(runs: Sequence[Any]) -> list[np.ndarray]:
     """
     first = runs[0]
     where = [{s: i for i, s in enumerate(run.sample_ids)} for run in runs]
-    judged = [judged_images(run) for run in runs]
+    judged = [run.usable for run in runs]
     shared = [
         s
         for s in first.sample_ids

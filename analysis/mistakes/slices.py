@@ -19,6 +19,7 @@ from analysis.matching.match import match_run
 from analysis.matching.matches import Matches, Verdict
 from analysis.matching.operating_point import OperatingPoint, Threshold, class_thresholds, operating_point
 from analysis.queries import SIZES, object_areas, size_mask
+from analysis.runs.store import Run
 from detector.errors import InputError
 
 CROWDED_IOU = 0.1
@@ -99,7 +100,7 @@ class Slices:
         }
 
 
-def object_slices(run: Any, counted: np.ndarray) -> dict[tuple[str, str], np.ndarray]:
+def object_slices(run: Run, counted: np.ndarray) -> dict[tuple[str, str], np.ndarray]:
     """(group, name) -> bool [M] over the truth table; `counted` bool [M] are the objects that can crowd one
     another.
     """
@@ -117,7 +118,7 @@ def object_slices(run: Any, counted: np.ndarray) -> dict[tuple[str, str], np.nda
     return masks
 
 
-def crowded_objects(run: Any, counted: np.ndarray) -> np.ndarray:
+def crowded_objects(run: Run, counted: np.ndarray) -> np.ndarray:
     """bool [M]: the object's box overlaps another counted object's by `CROWDED_IOU`."""
     t = run.truth
     keys = np.where(counted, t.rows, -1).astype(np.int64)
@@ -127,7 +128,7 @@ def crowded_objects(run: Any, counted: np.ndarray) -> np.ndarray:
     return out
 
 
-def border_objects(run: Any) -> np.ndarray:
+def border_objects(run: Run) -> np.ndarray:
     """bool [M]: the box comes within `BORDER_PIXELS` of an edge; False where the image's size is unknown."""
     t = run.truth
     size = np.asarray(run.sizes)[t.rows].astype(float)
@@ -135,7 +136,7 @@ def border_objects(run: Any) -> np.ndarray:
     return near & (size > 0).all(axis=1)
 
 
-def image_slices(run: Any, counted: np.ndarray) -> dict[tuple[str, str], np.ndarray]:
+def image_slices(run: Run, counted: np.ndarray) -> dict[tuple[str, str], np.ndarray]:
     """(group, name) -> bool [N]: by picture size, shape, number of objects, and split."""
     sizes = np.asarray(run.sizes).astype(float)
     n = len(sizes)
@@ -158,14 +159,14 @@ def image_slices(run: Any, counted: np.ndarray) -> dict[tuple[str, str], np.ndar
         number >= 10,
     )
     masks["objects in the image", "3 to 9"] = (number >= 3) & (number <= 9)
-    splits = getattr(run, "splits", None) or [None] * n
+    splits = run.splits
     for name in sorted({s for s in splits if s}):
         masks["split", name] = np.array([s == name for s in splits], bool)
     return {k: v for k, v in masks.items() if v.any()}
 
 
 def slice_run(
-    run: Any,
+    run: Run,
     threshold: Threshold = 0.5,
     *,
     iou: float = 0.5,

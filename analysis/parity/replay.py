@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from analysis.misses.replay import (
     settings_in,
     suppresses_across_classes,
 )
+from analysis.runs.store import Run
 from detector.boxes import iou as box_iou
 from detector.core import Candidates, Detections, Detector, Staged
 from detector.nms import SUPPRESSED, PostprocessSettings
@@ -186,7 +187,7 @@ class Exchange:
         self.aligned = self._aligned()
 
     def _side(
-        self, run: Any, i: int, detector: Detector, to_joint: np.ndarray, candidates: Candidates | None
+        self, run: Run, i: int, detector: Detector, to_joint: np.ndarray, candidates: Candidates | None
     ) -> SideReplay | None:
         if candidates is None:
             return None
@@ -210,7 +211,7 @@ class Exchange:
         )
 
     @staticmethod
-    def _boxes(run: Any, d: Detections, to_joint: np.ndarray, unified: bool = False) -> Boxes:
+    def _boxes(run: Run, d: Detections, to_joint: np.ndarray, unified: bool = False) -> Boxes:
         """Detections in the joint numbering; `unified` where they are in the run's, else in the
         detector's.
         """

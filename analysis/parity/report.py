@@ -11,6 +11,7 @@ import numpy as np
 
 from analysis.parity.causes import CAUSES, Cause, counted
 from analysis.parity.pairs import BOX_STEP, GAINED, KEPT, KINDS, LOST, SCORE_STEP, Pairing
+from analysis.runs.store import Run
 from detector.errors import InputError
 
 CHANGES = ("lost", "gained", "moved", "rescored")
@@ -132,7 +133,7 @@ def row_dict(p: Pairing, q: int, causes: dict[int, Cause] | None = None) -> dict
     return out
 
 
-def side_dict(run: Any) -> dict[str, Any]:
+def side_dict(run: Run) -> dict[str, Any]:
     d = run.manifest.detector
     return {
         "name": d.name,
@@ -239,7 +240,7 @@ def text(
     return "\n".join(lines)
 
 
-def _who(run: Any) -> str:
+def _who(run: Run) -> str:
     d = run.manifest.detector
     return f"{d.name} ({d.kind}, {d.weights_hash[:8]})"
 

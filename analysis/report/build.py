@@ -27,6 +27,7 @@ from analysis.mistakes.errors import KINDS, NOT_ADDITIVE, SENTENCES, find_errors
 from analysis.mistakes.slices import Slices, slice_run
 from analysis.report import html as page
 from analysis.report.figures import picture, vector
+from analysis.runs.store import Run
 from analysis.thresholds.calibration import run_reliability
 from analysis.thresholds.curves import best_f1, exact_curve, suggest
 from detector.errors import InputError
@@ -75,7 +76,7 @@ def page_path(out: str | Path) -> Path:
 
 
 def build_report(
-    run: Any,
+    run: Run,
     threshold: Threshold = 0.5,
     *,
     iou: float = 0.5,
@@ -249,7 +250,7 @@ def _figures(errors, curve, confusion, reliability, names, note, about, threshol
     }
 
 
-def _head(run: Any, c: Any, evaluation: Any) -> list[tuple[str, str, str]]:
+def _head(run: Run, c: Any, evaluation: Any) -> list[tuple[str, str, str]]:
     def rate(value: float) -> str:
         return "–" if np.isnan(value) else f"{100 * value:.1f} %"
 
@@ -374,7 +375,7 @@ def _suggestion(overall) -> str:
     )
 
 
-def _left_out(run: Any, evaluation: Any) -> list[str]:
+def _left_out(run: Run, evaluation: Any) -> list[str]:
     from detector.data.dataset import count_problems
 
     out = []

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from analysis.drawing.render import render_detections
 from analysis.matching.operating_point import Threshold
+from analysis.runs.store import Run
 from detector.errors import BoxscopeError, ImageError
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def vector(ax: Axes, words: str) -> str:
     return f'<figure role="img" aria-label="{html.escape(words)}">{drawing}</figure>'
 
 
-def picture(run: Any, i: int, threshold: Threshold, iou: float) -> str:
+def picture(run: Run, i: int, threshold: Threshold, iou: float) -> str:
     """Image i with its boxes, its name and operating point beneath; where it cannot be read, the reason."""
     name = html.escape(os.path.basename(run.files[i]) or run.sample_ids[i])
     try:

@@ -9,6 +9,7 @@ from typing import Any
 
 from analysis.csv_text import csv_text
 from analysis.drawing.style import GREEN, PURPLE, VERMILION
+from analysis.runs.store import Run
 
 STYLE = (
     """
@@ -127,7 +128,7 @@ def numbers(items: list[tuple[str, str, str]]) -> str:
     return f'<div class="numbers">{"".join(parts)}</div>'
 
 
-def settings(run: Any, evaluation: Any, point: Any) -> str:
+def settings(run: Run, evaluation: Any, point: Any) -> str:
     """What was run on what, by whom, under which settings: everything the manifest knows."""
     m = run.manifest
     rows: list[dict[str, Any]] = [
@@ -155,7 +156,7 @@ def settings(run: Any, evaluation: Any, point: Any) -> str:
     return table(rows)
 
 
-def layout(run: Any, note: str, *, head: list[tuple[str, str, str]], sections: list[str]) -> str:
+def layout(run: Run, note: str, *, head: list[tuple[str, str, str]], sections: list[str]) -> str:
     m = run.manifest
     from analysis.runs.manifest import now
 

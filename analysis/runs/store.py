@@ -5,7 +5,7 @@ What lies in a run's folder stands in `analysis.runs.files`; how rows get there 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,14 +13,13 @@ from pathlib import Path
 import numpy as np
 
 from analysis.runs import files
-from analysis.runs.classes import unify
-from analysis.runs.manifest import Counts, Manifest, describe, now, read_manifest
+from analysis.runs.manifest import Manifest, read_manifest
 from analysis.runs.parts import read_parts
 from analysis.runs.tables import DetectionTable
 from analysis.runs.truth_frames import fit_truth
-from analysis.runs.writer import RunWriter, above_floor, create_run, to_unified
-from detector.core import FLAGS, Annotations, ClassMap, Detections, DetectorInfo, frozen_array
-from detector.data.dataset import Dataset, ObjectTable, Problem, no_sample
+from analysis.runs.writer import RunWriter, create_run
+from detector.core import FLAGS, Annotations, ClassMap, Detections, frozen_array
+from detector.data.dataset import ObjectTable, Problem, no_sample
 from detector.errors import ImageError, InputError, RunError
 from detector.locks import is_locked
 
@@ -32,7 +31,6 @@ __all__ = [
     "create_run",
     "list_runs",
     "open_run",
-    "run_from_detections",
 ]
 
 
@@ -100,6 +98,35 @@ class Run:
     @property
     def name(self) -> str:
         return self.manifest.name
+
+    @property
+    def floor(self) -> float:
+        """The score below which detections were not stored."""
+        return self.manifest.floor
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return self.class_map.names
+
+    @property
+    def labelled_classes(self) -> int:
+        """How many of the classes, the first ones, the data set knows."""
+        return self.manifest.classes.dataset_classes
+
+    @property
+    def detection_count(self) -> int:
+        return len(self.detections)
+
+    @property
+    def object_count(self) -> int:
+        return len(self.truth)
+
+    def windows(
+        self, *, detections: bool = True, boxes: bool = True, truth: bool = True
+    ) -> Iterator[tuple[int, Run]]:
+        """One window, (0, this run), whatever is asked for; none where the run holds no image."""
+        if len(self):
+            yield 0, self
 
     @cached_property
     def readable(self) -> np.ndarray:
@@ -312,68 +339,3 @@ def class_problems(manifest: Manifest) -> list[Problem]:
             " object is missed.",
         )
     ]
-
-
-def run_from_detections(
-    dataset: Dataset,
-    detections: Sequence[Detections | None],
-    info: DetectorInfo,
-    *,
-    floor: float = 0.0,
-    name: str | None = None,
-) -> Run:
-    """A run in memory, as `detect_run` would have stored it.
-
-    Args:
-        dataset: N images.
-        detections: N entries with the detector's class ids; None for an image that is not done.
-        info: the detector they come from.
-        floor: scores below it are left out.
-
-    Raises:
-        InputError: the numbers of images differ, or a class id is not the detector's.
-    """
-    n = len(dataset)
-    if len(detections) != n:
-        raise InputError(
-            f"run_from_detections: expected one entry an image, got {len(detections)} for {n} images."
-        )
-    classes = unify(dataset.class_map, info.class_map)
-    kept: list[Detections | None] = []
-    decoded = np.zeros((n, 2), np.int32)
-    for i, found in enumerate(detections):
-        if found is not None:
-            if len(found) and found.class_ids.max() >= len(info.class_map):
-                raise InputError(
-                    f"Image {i}: class id {found.class_ids.max()} is not one of the detector's"
-                    f" {len(info.class_map)} classes."
-                )
-            decoded[i] = found.image_size
-            found = to_unified(above_floor(found, floor), classes)
-        kept.append(found)
-    table = DetectionTable.from_detections(kept)
-    done = np.array([d is not None for d in kept], bool)
-    manifest = describe(dataset, info, classes, floor=floor, name=name)
-    manifest = manifest.model_copy(
-        update={
-            "state": "done" if done.all() else "cancelled",
-            "finished": now(),
-            "counts": Counts(done=int(done.sum()), detections=len(table)),
-        }
-    )
-    truth, problems = fit_truth(dataset.objects, dataset.sizes, decoded, dataset.sample_ids, dataset.files)
-    return Run(
-        path=None,
-        manifest=manifest,
-        sample_ids=dataset.sample_ids,
-        files=dataset.files,
-        sizes=np.where(done[:, None], decoded, dataset.sizes),
-        splits=dataset.splits,
-        labelled=dataset.labelled,
-        truth=truth,
-        detections=table,
-        done=done,
-        failed={},
-        problems=[*dataset.problems, *class_problems(manifest), *problems],
-        loader=dataset.load_image,
-    )

@@ -82,6 +82,15 @@ class StreamedRun:
         return self.manifest.name
 
     @property
+    def class_names(self) -> tuple[str, ...]:
+        return self.class_map.names
+
+    @property
+    def labelled_classes(self) -> int:
+        """How many of the classes, the first ones, the data set knows."""
+        return self.manifest.classes.dataset_classes
+
+    @property
     def detection_count(self) -> int:
         return self.parts.total
 

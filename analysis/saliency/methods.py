@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from analysis.runs.store import Run
 from analysis.saliency.d_rise import d_rise
 from analysis.saliency.heatmap import HeatMap
 from analysis.saliency.integrated import integrated_gradients
@@ -272,7 +273,7 @@ class ObjectRef:
 
 
 def targets_of(
-    run: Any, detector: Any, image: np.ndarray, i: int, objects: Sequence[ObjectRef]
+    run: Run, detector: Any, image: np.ndarray, i: int, objects: Sequence[ObjectRef]
 ) -> list[Target]:
     """Targets of objects of image i of a run: side "det" as detections, side "truth" as missed objects.
 
@@ -316,7 +317,7 @@ def targets_of(
 
 
 def heatmaps_for(
-    run: Any,
+    run: Run,
     detector: Any,
     sample: str | int,
     objects: Sequence[ObjectRef | tuple[str, int]],

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from analysis.matching.greedy import Pairs, fitting_pairs
-from analysis.matching.match import judged_images, labelled_classes
 
 LEAST_IOU = 0.05
 
@@ -75,7 +74,7 @@ class Scene:
 
 def scene_of(run: Any) -> Scene:
     """The judged part of a run; detections of classes that the data set does not label are left out."""
-    judged, k = judged_images(run), labelled_classes(run)
+    judged, k = run.usable, run.labelled_classes
     t, d = run.truth, run.detections
     mine = judged[t.rows]
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from analysis.matching.matches import Matches, Verdict
+from analysis.runs.store import Run
 from analysis.runs.tables import DetectionTable
 from detector.errors import InputError
 
@@ -238,7 +239,7 @@ def fit_calibration(
     return Calibration(method, whole.x, whole.y, len(rows), before, after)
 
 
-def calibrated_run(run: Any, calibration: Calibration) -> Any:
+def calibrated_run(run: Run, calibration: Calibration) -> Any:
     """The same run with calibrated scores, in memory; what is stored does not change.
 
     Boxes and their order within a score stay; `version` differs, so that caches tell the two apart.
@@ -250,7 +251,7 @@ def calibrated_run(run: Any, calibration: Calibration) -> Any:
     other = copy.copy(run)
     other.detections = table
     mark = hashlib.sha256(calibration.x.tobytes() + calibration.y.tobytes()).hexdigest()[:8]
-    other.__dict__["version"] = f"{getattr(run, 'version', 'run')}-{calibration.method}-{mark}"
+    other.__dict__["version"] = f"{run.version}-{calibration.method}-{mark}"
     return other
 
 

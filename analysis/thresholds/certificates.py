@@ -11,6 +11,7 @@ import numpy as np
 
 from analysis.matching.counts import image_counts
 from analysis.matching.matches import Matches
+from analysis.runs.store import Run
 from analysis.thresholds.betting import conformal_mean, p_values
 from analysis.thresholds.files import Certificate, Thresholds
 from analysis.thresholds.guarantee import (
@@ -34,7 +35,7 @@ BREAK_ERROR = 0.05
 Verdict = Literal["kept", "within chance", "broken", "nothing to judge by"]
 
 
-def calibration_images(run: Any, part: str = EVERY_IMAGE) -> np.ndarray:
+def calibration_images(run: Run, part: str = EVERY_IMAGE) -> np.ndarray:
     """bool [N], the images a threshold may be chosen on.
 
     Args:
@@ -98,12 +99,12 @@ class RunGuarantee:
                 values[k] = found.threshold
         return safe, values
 
-    def certificate(self, class_map: ClassMap, run: Any) -> Certificate:
+    def certificate(self, class_map: ClassMap, run: Run) -> Certificate:
         """What is written into the thresholds file."""
         found = [self.whole] if self.whole is not None else list(self.classes.values())
         promised = [g for g in found if g.threshold is not None]
         names = class_map.names
-        dataset = getattr(getattr(run, "manifest", None), "dataset", None)
+        dataset = run.manifest.dataset
         return Certificate(
             goal=self.goal.name,
             value=self.goal.value,
@@ -115,8 +116,8 @@ class RunGuarantee:
             without=[names[k] for k, g in self.classes.items() if g.threshold is None],
             per_class=self.whole is None,
             calibrated_on=self.part,
-            data=getattr(dataset, "name", ""),
-            data_fingerprint=getattr(dataset, "fingerprint", ""),
+            data=dataset.name,
+            data_fingerprint=dataset.fingerprint,
             assumption=promised[0].assumption if promised else "",
         )
 
@@ -228,15 +229,15 @@ class CertificateCheck:
         return {"certificate": self.certificate.model_dump(), **values}
 
 
-def fresh_images(run: Any, certificate: Certificate) -> np.ndarray:
+def fresh_images(run: Run, certificate: Certificate) -> np.ndarray:
     """bool [N], the images of a run that the threshold was not chosen on, as far as the certificate tells."""
-    dataset = getattr(getattr(run, "manifest", None), "dataset", None)
-    if dataset is None or getattr(dataset, "fingerprint", "") != certificate.data_fingerprint:
+    fingerprint = run.manifest.dataset.fingerprint
+    if not fingerprint or fingerprint != certificate.data_fingerprint:
         return np.ones(len(run.sample_ids), bool)
     return ~calibration_images(run, certificate.calibrated_on)
 
 
-def check_certificate(run: Any, matches: Matches, thresholds: Thresholds) -> CertificateCheck | None:
+def check_certificate(run: Run, matches: Matches, thresholds: Thresholds) -> CertificateCheck | None:
     """Whether a run keeps the certificate of a thresholds file; None where the file carries none.
 
     Raises:

@@ -23,7 +23,7 @@ from detector.errors import InputError
 GOALS = ("recall", "precision", "false positives")
 GoalName = Literal["recall", "precision", "false positives"]
 
-HEADROOM = 1.25
+HEADROOM = 1.5
 """A new image may be this many times as bad as the worst one seen, and the guarantee still holds."""
 
 LEAST_WORST = 4

@@ -15,6 +15,7 @@ from analysis.drawing.style import shown_score
 from analysis.matching.matches import Verdict
 from analysis.matching.operating_point import Threshold, class_thresholds
 from analysis.mistakes.box_lists import BoxList
+from analysis.runs.store import Run
 from app.files import pictures
 from detector.errors import BoxscopeError
 from detector.paths import data_dir, write_atomically
@@ -51,13 +52,13 @@ _RECENT = 800
 _recent: dict[str, bytes] = {}
 
 
-def _key(run: Any, i: int, place: tuple[int, int, int, int]) -> str:
+def _key(run: Run, i: int, place: tuple[int, int, int, int]) -> str:
     return hashlib.sha1(
         f"{pictures.identity(run, i)}\0{place}\0{SIDE}".encode("utf-8", "surrogateescape")
     ).hexdigest()
 
 
-def crop_files(run: Any, wanted: list[tuple[int, tuple[int, int, int, int]]]) -> list[bytes | str]:
+def crop_files(run: Run, wanted: list[tuple[int, tuple[int, int, int, int]]]) -> list[bytes | str]:
     """JPEG files of windows (image, x1 y1 x2 y2); where a picture cannot be read, the reason. Each picture is
     read once.
     """
@@ -108,7 +109,7 @@ def _keep(key: str, data: bytes) -> bytes:
 
 
 def payload(
-    run: Any,
+    run: Run,
     matches: Any,
     boxes: BoxList,
     first: int = 0,
@@ -182,7 +183,7 @@ def payload(
 
 
 def _words(
-    run: Any, names: tuple[str, ...], det: int, obj: int, below: int, thresholds: np.ndarray
+    run: Run, names: tuple[str, ...], det: int, obj: int, below: int, thresholds: np.ndarray
 ) -> dict[str, str]:
     d, t = run.detections, run.truth
     if det < 0:
@@ -200,7 +201,7 @@ def _words(
     return {"name": name, "score": score, "title": f"{predicted} {score} on an object of class {truth}"}
 
 
-def selection_of(run: Any, boxes: BoxList, k: int) -> tuple[str, dict[str, Any]]:
+def selection_of(run: Run, boxes: BoxList, k: int) -> tuple[str, dict[str, Any]]:
     """(sample id, what the Image page shall select) of entry k: the detection, else the object; in a list of
     objects the object.
     """
@@ -210,7 +211,7 @@ def selection_of(run: Any, boxes: BoxList, k: int) -> tuple[str, dict[str, Any]]
     return run.sample_ids[i], {"side": "truth", "index": int(boxes.objects[k] - run.truth_offsets[i])}
 
 
-def image_order(run: Any, boxes: BoxList) -> np.ndarray:
+def image_order(run: Run, boxes: BoxList) -> np.ndarray:
     """int64, the images of the list in its order, each once: what the Image page steps through."""
     images = boxes.images(run)
     _, first = np.unique(images, return_index=True)

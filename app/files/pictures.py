@@ -7,10 +7,10 @@ import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 
+from analysis.runs.store import Run
 from detector.data.members import find_member
 from detector.data.remote import is_remote
 from detector.errors import BoxscopeError, ImageError
@@ -21,7 +21,7 @@ _AS_THEY_ARE = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG": "image/png"}
 _LARGEST_AS_IT_IS = 8 * 1024 * 1024
 
 
-def name_of(run: Any, i: int) -> str:
+def name_of(run: Run, i: int) -> str:
     """What people call image i: its file's name, or the sample id where it is no file."""
     return os.path.basename(run.files[i]) or run.sample_ids[i]
 
@@ -36,7 +36,7 @@ def jpeg(rgb: np.ndarray, quality: int = 84) -> bytes:
     return data.tobytes()
 
 
-def identity(run: Any, i: int) -> str:
+def identity(run: Run, i: int) -> str:
     """Changes when the picture does: path, size and time of its file; for a picture in memory the run and the
     sample.
     """
@@ -50,7 +50,7 @@ def identity(run: Any, i: int) -> str:
     return f"{file}\0{stat.st_size}\0{stat.st_mtime_ns}"
 
 
-def tile(run: Any, i: int, side: int = TILE_SIDE) -> bytes:
+def tile(run: Run, i: int, side: int = TILE_SIDE) -> bytes:
     """Image i as a small JPEG, from the cache on disk where it has been made before.
 
     Raises:
@@ -90,7 +90,7 @@ def shrink(rgb: np.ndarray, side: int) -> np.ndarray:
     )
 
 
-def tiles(run: Any, rows: list[int]) -> list[bytes | str]:
+def tiles(run: Run, rows: list[int]) -> list[bytes | str]:
     """Tiles of several images; where one cannot be read, the reason instead."""
 
     def one(i: int) -> bytes | str:
@@ -128,7 +128,7 @@ def _remember(key: str, content: bytes) -> None:
         _recent.pop(next(iter(_recent)), None)
 
 
-def picture(run: Any, i: int) -> tuple[bytes, str]:
+def picture(run: Run, i: int) -> tuple[bytes, str]:
     """(file content, media type) of image i for the viewer: the file itself where a browser shows it upright.
 
     Raises:
@@ -143,7 +143,7 @@ def picture(run: Any, i: int) -> tuple[bytes, str]:
 class _Key:
     """Compares by the picture's identity alone, and brings along what is needed to read it."""
 
-    def __init__(self, identity: str, run: Any, i: int):
+    def __init__(self, identity: str, run: Run, i: int):
         self.identity, self.run, self.i = identity, run, i
 
     def __hash__(self) -> int:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import streamlit as st
 
+from analysis.runs.store import Run
 from analysis.thresholds.calibration import METHODS
 from analysis.thresholds.files import Thresholds, load_thresholds, save_thresholds
 from detector.errors import BoxscopeError, InputError
@@ -59,7 +59,7 @@ def save(name: str, thresholds: Thresholds) -> Path:
     return path
 
 
-def open_saved(name: str, run: Any) -> Saved:
+def open_saved(name: str, run: Run) -> Saved:
     """Saved thresholds for a run's classes.
 
     Raises:
@@ -78,7 +78,7 @@ def choose(key: str, value: str) -> None:
     st.session_state[key] = value
 
 
-def chosen_saved(run: Any) -> Saved | None:
+def chosen_saved(run: Run) -> Saved | None:
     """Which thresholds the slider's place is taken by; drawn only where any are saved. Runs before the
     slider.
     """

@@ -13,7 +13,7 @@ from typing import ClassVar
 import numpy as np
 
 from analysis.matching.counts import indices_of, with_indices
-from analysis.matching.match import match_streamed
+from analysis.matching.match import match_run
 from analysis.matching.matches import Matches
 from analysis.runs.streamed import open_streamed
 from app.jobs.job import ProcessJob
@@ -76,7 +76,7 @@ class MatchJob(ProcessJob):
     def work(self) -> None:
         """Match every window and keep the columns."""
         run = open_streamed(self.run)
-        found = match_streamed(
+        found = match_run(
             run,
             self.iou,
             progress=lambda done, total: self.save(stage="matching", done=done, total=total),

@@ -63,7 +63,7 @@ def detect_side(
     Raises:
         BoxscopeError: the detector cannot be loaded or run.
     """
-    from analysis.runs.store import run_from_detections
+    from analysis.runs.in_memory import run_from_detections
     from detector.errors import ImageError
 
     detector = load_side(model, dataset, options)

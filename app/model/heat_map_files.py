@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from analysis.runs.store import Run
 from app.model.questions import Asked, Question
 from detector.paths import data_dir
 
@@ -22,17 +23,17 @@ if TYPE_CHECKING:
     from app.model.objects import Row
 
 
-def kept_of(run: Any) -> Path:
+def kept_of(run: Run) -> Path:
     """The folder under the data directory for maps of a run that were made on the page; made if need be."""
     return data_dir("evidence", run.manifest.identity)
 
 
-def kept_maps(run: Any) -> int:
+def kept_maps(run: Run) -> int:
     """How many maps the page has kept of a run."""
     return sum(1 for _ in kept_of(run).glob("*.json"))
 
 
-def object_name(run: Any, i: int, row: Row) -> str:
+def object_name(run: Run, i: int, row: Row) -> str:
     """How commands and links call a line of the objects' table: t17 the ground-truth object 17, d3 the
     detection at place 3.
     """
@@ -41,7 +42,7 @@ def object_name(run: Any, i: int, row: Row) -> str:
     return f"d{row.det}"
 
 
-def stem(run: Any, i: int, row: Row, method: str, question: Question) -> str:
+def stem(run: Run, i: int, row: Row, method: str, question: Question) -> str:
     """The file's name without its ending."""
     about = (
         f"-rather-than-{_safe(question.rival)}"
@@ -54,7 +55,7 @@ def stem(run: Any, i: int, row: Row, method: str, question: Question) -> str:
 
 
 def drawn(
-    run: Any, row: Row, asked: Asked, question: Question, picture: np.ndarray, heat: HeatMap, threshold: float
+    run: Run, row: Row, asked: Asked, question: Question, picture: np.ndarray, heat: HeatMap, threshold: float
 ) -> np.ndarray:
     """RGB uint8: the map over its whole picture with a caption that says what it is."""
     from analysis.saliency.picture import figures, heat_picture
@@ -75,7 +76,7 @@ def drawn(
 
 
 def facts_of(
-    run: Any,
+    run: Run,
     i: int,
     row: Row,
     question: Question,
@@ -100,7 +101,7 @@ def facts_of(
 
 def write(
     folder: Path,
-    run: Any,
+    run: Run,
     i: int,
     row: Row,
     asked: Asked,

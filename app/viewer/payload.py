@@ -14,6 +14,7 @@ import numpy as np
 
 from analysis.matching.counts import counts
 from analysis.matching.matches import Matches
+from analysis.runs.store import Run
 from app.files.pictures import name_of
 from detector.core import FLAGS
 
@@ -32,7 +33,7 @@ def pixels(xyxy: np.ndarray, digits: int = 1) -> list[list[float]]:
     return np.round(xyxy.astype(np.float64), digits).tolist()
 
 
-def boxes_of(run: Any, matches: Matches, i: int, *, most: int | None = None) -> dict[str, Any]:
+def boxes_of(run: Run, matches: Matches, i: int, *, most: int | None = None) -> dict[str, Any]:
     """{"dets": columns, "truth": columns, "judged": bool} of image i.
 
     `partner` and `det` point to each other's rows within the image, -1 without one.
@@ -110,7 +111,7 @@ class _Box:
         return isinstance(other, _Box)
 
 
-def tile_text(run: Any, matches: Matches, i: int, key: tuple) -> str:
+def tile_text(run: Run, matches: Matches, i: int, key: tuple) -> str:
     """Image i for the gallery as JSON: whole pixels, the best boxes. Nothing in it depends on the threshold,
     so it is made once.
 

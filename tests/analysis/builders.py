@@ -4,10 +4,11 @@ same.
 
 from __future__ import annotations
 
-from types import SimpleNamespace
+import copy
 
 import numpy as np
 
+from analysis.runs.in_memory import run_from_tables
 from analysis.runs.tables import DetectionTable
 from detector.core import ClassMap
 from detector.data.dataset import ObjectTable
@@ -23,8 +24,9 @@ def make_run(
     labelled=None,
     done=None,
     failed=(),
+    floor=0.01,
 ):
-    """A run-like value from rows of (image, x1, y1, x2, y2, score, class) and (image, x1, y1, x2, y2, class[,
+    """A run in memory from rows of (image, x1, y1, x2, y2, score, class) and (image, x1, y1, x2, y2, class[,
     flags]).
 
     Flags is a set of "crowd", "difficult", "truncated", "occluded". Detections are sorted as a run keeps
@@ -41,22 +43,28 @@ def make_run(
         t[:, 5],
         **{f: [f in s for s in flags] for f in ("crowd", "difficult", "truncated", "occluded")},
     )
-    ids = [f"img{i}" for i in range(n)]
-    return SimpleNamespace(
-        detections=table,
-        truth=truth,
-        class_map=ClassMap(names),
-        sample_ids=ids,
-        sizes=np.tile(np.int32(sizes), (n, 1)),
-        labelled=np.ones(n, bool) if labelled is None else np.array(labelled, bool),
-        done=np.ones(n, bool) if done is None else np.array(done, bool),
+    return run_from_tables(
+        ClassMap(names),
+        [f"img{i}" for i in range(n)],
+        np.tile(np.int32(sizes), (n, 1)),
+        truth,
+        table,
+        labelled=labelled,
+        done=done,
         failed={s: "broken" for s in failed},
-        position=ids.index,
-        manifest=None,
-        files=[""] * n,
-        splits=[None] * n,
-        floor=0.01,
+        floor=floor,
     )
+
+
+def changed(run, **columns):
+    """The run with other columns; what follows from them (readable, usable, version) follows anew."""
+    other = copy.copy(run)
+    for cached in ("readable", "usable", "version"):
+        other.__dict__.pop(cached, None)
+    if "name" in columns:
+        other.manifest = other.manifest.model_copy(update={"name": columns.pop("name")})
+    other.__dict__.update(columns)
+    return other
 
 
 def random_run(seed, *, images=12, classes=4, objects=4, dets=12, crowd=0.15, ties=True, size=60):

@@ -7,7 +7,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from analysis.runs.store import Run, run_from_detections
+from analysis.runs.in_memory import run_from_detections
+from analysis.runs.store import Run
 from detector.core import ClassMap, Detections, DetectorInfo
 from detector.data.dataset import Dataset, ObjectTable
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import numpy as np
 
 from analysis import autopsy
-from analysis.runs.store import run_from_detections
+from analysis.runs.in_memory import run_from_detections
 from detector.core import ClassMap
 from detector.data.dataset import Dataset, ObjectTable
 from detector.models.sliding_window import SlidingWindow

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
 from analysis.matching.counts import counts, image_counts
 from analysis.matching.match import match_columns
+from analysis.runs.in_memory import run_from_tables
 from analysis.runs.tables import DetectionTable
 from analysis.subsets import images_showing, narrow
 from detector.core import ClassMap
@@ -21,11 +20,12 @@ TRUTH = ObjectTable.build([0, 0, 2], [BOX[0], BOX[1], BOX[2]], [0, 1, 1])
 DETECTIONS = DetectionTable.build(
     [0, 1, 2, 2], [BOX[0], BOX[1], BOX[2], BOX[0]], [0.9, 0.4, 0.6, 0.3], [0, 0, 1, 0], count=4
 )
-RUN = SimpleNamespace(
-    detections=DETECTIONS,
-    truth=TRUTH,
-    class_map=ClassMap(("cat", "dog")),
-    sample_ids=list("abcd"),
+RUN = run_from_tables(
+    ClassMap(("cat", "dog")),
+    list("abcd"),
+    np.tile(np.int32([100, 80]), (4, 1)),
+    TRUTH,
+    DETECTIONS,
     labelled=np.array([1, 1, 1, 0], bool),
     done=np.array([1, 1, 1, 0], bool),
 )

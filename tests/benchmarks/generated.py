@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 
+from analysis.runs.in_memory import run_from_tables
 from analysis.runs.tables import DetectionTable
 from detector.core import ClassMap
 from detector.data.dataset import ObjectTable
@@ -49,19 +48,11 @@ def big_run(
     )
     scores = np.where(near, rng.beta(2, 3, detections), rng.beta(1, 12, detections))
     table = DetectionTable.build(det_rows, xyxy, scores, det_kinds, count=images)
-    ids = [str(i) for i in range(images)]
-    return SimpleNamespace(
-        detections=table,
-        truth=truth,
-        class_map=ClassMap(tuple(f"class {k}" for k in range(classes))),
-        sample_ids=ids,
-        files=[""] * images,
-        sizes=np.tile(np.int32([640, 480]), (images, 1)),
-        labelled=np.ones(images, bool),
-        done=np.ones(images, bool),
-        failed={},
-        position=lambda s: int(s),
-        manifest=None,
-        splits=[None] * images,
+    return run_from_tables(
+        ClassMap(tuple(f"class {k}" for k in range(classes))),
+        [str(i) for i in range(images)],
+        np.tile(np.int32([640, 480]), (images, 1)),
+        truth,
+        table,
         floor=0.01,
     )

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from analysis.runs.store import Run
 from detector.core import FLAGS, ClassMap
 from detector.data.dataset import Dataset, ObjectTable
 from detector.errors import DataError, InputError
@@ -278,7 +279,7 @@ def write_changed(
     return applied
 
 
-def rescore(run: Any, changes: ChangeList | Sequence[Change]) -> tuple[Any, Any, Any]:
+def rescore(run: Run, changes: ChangeList | Sequence[Change]) -> tuple[Any, Any, Any]:
     """(evaluation before, evaluation after, the run with the corrected ground truth): what the fixes are
     worth.
 
@@ -290,7 +291,7 @@ def rescore(run: Any, changes: ChangeList | Sequence[Change]) -> tuple[Any, Any,
     return evaluate(run), evaluate(corrected), corrected
 
 
-def as_dataset(run: Any) -> Dataset:
+def as_dataset(run: Run) -> Dataset:
     """The run's images and ground truth as a data set; enough to apply changes and to write annotations."""
     known = run.manifest.classes.dataset_classes  # the classes after these are the detector's
     names = ClassMap(run.class_map.names[:known], run.class_map.external_ids[:known])
@@ -308,7 +309,7 @@ def as_dataset(run: Any) -> Dataset:
     )
 
 
-def with_truth(run: Any, dataset: Dataset) -> Any:
+def with_truth(run: Run, dataset: Dataset) -> Any:
     """The same detections beside another ground truth over the same images; in memory."""
     from analysis.runs.store import Run
 

@@ -17,6 +17,7 @@ import numpy as np
 from analysis.fiftyone.pull.changes import ChangeList, as_dataset, with_truth
 from analysis.matching.counts import verdicts
 from analysis.matching.match import match_run
+from analysis.runs.store import Run
 from detector.boxes import iou
 from detector.core import FLAGS
 from detector.data.dataset import Dataset, ObjectTable
@@ -103,7 +104,7 @@ def load_expectations(path: Path) -> list[Expectation]:
         raise DataError(f"The promises cannot be read ({error}); pull again.", path=path) from None
 
 
-def find_objects(run: Any, expectations: list[Expectation]) -> list[int]:
+def find_objects(run: Run, expectations: list[Expectation]) -> list[int]:
     """The row in `run.truth` of each promise's object, -1 where it is not there."""
     t, out = run.truth, []
     for p in expectations:
@@ -128,7 +129,7 @@ def find_objects(run: Any, expectations: list[Expectation]) -> list[int]:
 
 
 def check_expectations(
-    run: Any, expectations: list[Expectation], threshold: Any = 0.5, bound: float = 0.5
+    run: Run, expectations: list[Expectation], threshold: Any = 0.5, bound: float = 0.5
 ) -> list[Outcome]:
     """Hold promises against a run at an operating point; in their order."""
     matches = match_run(run, bound)
@@ -144,7 +145,7 @@ def check_expectations(
     return out
 
 
-def excuse(run: Any, expectations: list[Expectation]) -> tuple[Any, int]:
+def excuse(run: Run, expectations: list[Expectation]) -> tuple[Any, int]:
     """The run with objects tagged ok-to-miss or label-wrong neither found nor missed, and how many those are.
 
     They become regions to ignore, like COCO's crowds: a detection on one is neither correct nor wrong.

@@ -21,6 +21,7 @@ from analysis.fiftyone.ids import object_ids, owner_key
 from analysis.fiftyone.pull.changes import Change, ChangeList, Tagged, Truth
 from analysis.fiftyone.service.environment import with_timeout
 from analysis.fiftyone.service.failures import as_unavailable
+from analysis.runs.store import Run
 from detector.boxes import clip, iou
 from detector.core import FLAGS
 from detector.errors import InputError
@@ -29,7 +30,7 @@ SAME_PLACE = 0.5  # IoU from which a redrawn box is the old object
 PIXEL = 0.01  # boxes travel as shares of the image in float64; less than this is no change
 
 
-def pull(run: Any, *, name: str | None = None, uri: str) -> ChangeList:
+def pull(run: Run, *, name: str | None = None, uri: str) -> ChangeList:
     """Compare the FiftyOne data set of a run with the run.
 
     Args:
@@ -52,7 +53,7 @@ def pull(run: Any, *, name: str | None = None, uri: str) -> ChangeList:
         raise as_unavailable(error) from error
 
 
-def _pull(run: Any, name: str, base: Any) -> ChangeList:
+def _pull(run: Run, name: str, base: Any) -> ChangeList:
     doc = base.datasets.find_one({"name": name})
     if doc is None:
         raise InputError(f"FiftyOne has no data set {name!r}; push the run first.")
@@ -84,7 +85,7 @@ def _pull(run: Any, name: str, base: Any) -> ChangeList:
 
 
 class _Reader:
-    def __init__(self, run: Any, who: str):
+    def __init__(self, run: Run, who: str):
         self.run, self.who = run, who
         self.owner = owner_key(run.manifest.dataset.fingerprint)
         self.names = set(run.class_map.names)

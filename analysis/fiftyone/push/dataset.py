@@ -25,18 +25,19 @@ from analysis.fiftyone.push.verdicts import Judged
 from analysis.fiftyone.service import environment as around
 from analysis.fiftyone.service.failures import as_unavailable, is_connection_loss
 from analysis.fiftyone.service.links import DEFAULT_PAGES
+from analysis.runs.store import Run
 from detector.errors import InputError, UnavailableError
 
 BATCH = 256  # images; 20 boxes each make about 3 MB of documents
 
 
-def default_name(run: Any) -> str:
+def default_name(run: Run) -> str:
     """The data set's name where none is given: the run's, and six digits of its identity."""
     return f"{run.manifest.name} {run.manifest.identity[:6]}"
 
 
 def push(
-    run: Any,
+    run: Run,
     judged: Judged,
     *,
     name: str | None = None,
@@ -158,7 +159,7 @@ def push(
     )
 
 
-def _open(run: Any, name: str, eval_key: str) -> tuple[Any, Names, list[Names]]:
+def _open(run: Run, name: str, eval_key: str) -> tuple[Any, Names, list[Names]]:
     """The data set, new or ours, and the fields that belong to this run in it."""
     import fiftyone as fo
 
@@ -204,7 +205,7 @@ def _open(run: Any, name: str, eval_key: str) -> tuple[Any, Names, list[Names]]:
     return dataset, names, known
 
 
-def _note(dataset: Any, run: Any, judged: Judged, names: Names, state: str, pages: str) -> None:
+def _note(dataset: Any, run: Run, judged: Judged, names: Names, state: str, pages: str) -> None:
     """What was pushed, at which operating point, for people and for the pull, in the data set's info."""
     manifest = run.manifest
     note = dict(dataset.info.get(INFO) or {"fingerprint": manifest.dataset.fingerprint, "runs": {}})

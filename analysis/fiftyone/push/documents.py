@@ -22,6 +22,7 @@ from analysis.fiftyone.push.heatmaps import HeatMaps
 from analysis.fiftyone.push.media import Media
 from analysis.fiftyone.push.verdicts import COUNTED_DETECTIONS, COUNTED_OBJECTS, Judged, sizes
 from analysis.fiftyone.service.links import page_link
+from analysis.runs.store import Run
 
 
 class Documents:
@@ -40,7 +41,7 @@ class Documents:
 
     def __init__(
         self,
-        run: Any,
+        run: Run,
         judged: Judged,
         names: Names,
         *,

@@ -15,9 +15,10 @@ from analysis.fiftyone.fields import TRUTH, Names
 from analysis.fiftyone.push.documents import Documents
 from analysis.fiftyone.push.schema import counted_view
 from analysis.fiftyone.push.verdicts import Judged
+from analysis.runs.store import Run
 
 
-def rows_of_results(run: Any, judged: Judged, documents: Documents) -> list[tuple]:
+def rows_of_results(run: Run, judged: Judged, documents: Documents) -> list[tuple]:
     """(object's class, detection's class, IoU, confidence, object's id, detection's id), None where a side is
     missing.
     """
@@ -60,7 +61,7 @@ def rows_of_results(run: Any, judged: Judged, documents: Documents) -> list[tupl
 
 def register(
     dataset: Any,
-    run: Any,
+    run: Run,
     judged: Judged,
     names: Names,
     documents: Documents,

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from analysis.runs.store import Run
 from detector.errors import InputError
 
 
@@ -31,7 +32,7 @@ class EvidenceMaps:
         InputError: no folder, or no map in it belongs to this run.
     """
 
-    def __init__(self, run: Any, folder: str | Path):
+    def __init__(self, run: Run, folder: str | Path):
         folder = Path(folder)
         if not folder.is_dir():
             raise InputError(

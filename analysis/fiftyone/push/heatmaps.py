@@ -18,6 +18,7 @@ from analysis.fiftyone.fields import Names
 from analysis.fiftyone.ids import object_ids
 from analysis.fiftyone.push.evidence_maps import EvidenceMaps
 from analysis.fiftyone.push.verdicts import Judged
+from analysis.runs.store import Run
 from analysis.saliency.confidence import confidence_map
 
 SIDE = 256
@@ -38,7 +39,7 @@ class HeatMaps:
 
     def __init__(
         self,
-        run: Any,
+        run: Run,
         judged: Judged,
         names: Names,
         owner: str,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
+from analysis.runs.store import Run
 from detector.data.members import find_member
 from detector.errors import BoxscopeError
 
@@ -22,7 +22,7 @@ class Media:
         folder: for the copies; made when the first is written.
     """
 
-    def __init__(self, run: Any, folder: Path):
+    def __init__(self, run: Run, folder: Path):
         self.run, self.folder = run, folder
         self.copies = 0
         self.problems: list[str] = []

@@ -13,11 +13,12 @@ from analysis.fiftyone.push.verdicts import judge
 from analysis.fiftyone.service import plugin
 from analysis.fiftyone.service.links import DEFAULT_PAGES
 from analysis.fiftyone.service.server import state_file
+from analysis.runs.store import Run
 from detector.errors import BoxscopeError
 
 
 def push_run(
-    run: Any,
+    run: Run,
     *,
     name: str | None = None,
     threshold: Any = 0.5,
@@ -73,7 +74,7 @@ def push_run(
         )
 
 
-def _figures(run: Any) -> dict[str, float | None] | None:
+def _figures(run: Run) -> dict[str, float | None] | None:
     """AP, AP50 and AP75 over every score, or None where there is nothing to measure."""
     if not run.usable.any() or not len(run.truth):
         return None

@@ -12,12 +12,13 @@ from analysis.drawing.style import STROKES, object_stroke
 from analysis.fiftyone.fields import FLAG_FIELDS, LINK, SAMPLE_ID, SOURCE, SPLIT, TRUTH, Names
 from analysis.fiftyone.push.verdicts import COUNTED_DETECTIONS, COUNTED_OBJECTS, Judged
 from analysis.mistakes.errors import SENTENCES
+from analysis.runs.store import Run
 from analysis.saliency.methods import EVIDENCE_METHODS, TITLES
 
 
 def declare(
     dataset: Any,
-    run: Any,
+    run: Run,
     judged: Judged,
     names: Names,
     *,

@@ -13,6 +13,7 @@ from analysis.matching.match import match_run
 from analysis.matching.matches import Matches
 from analysis.matching.operating_point import class_thresholds, operating_point
 from analysis.mistakes.errors import CLASSIFICATION, KINDS, find_errors
+from analysis.runs.store import Run
 from detector.boxes import area
 from detector.errors import InputError
 
@@ -53,7 +54,7 @@ class Judged:
     truth_columns: dict[str, np.ndarray] = field(default_factory=dict)
 
 
-def by_class(run: Any, threshold: Any) -> Any:
+def by_class(run: Run, threshold: Any) -> Any:
     """{class name: number} as one number a class, others at 0.5; anything else as it is.
 
     Raises:
@@ -68,7 +69,7 @@ def by_class(run: Any, threshold: Any) -> Any:
 
 
 def judge(
-    run: Any,
+    run: Run,
     threshold: Any = 0.5,
     bound: float = 0.5,
     *,
@@ -112,7 +113,7 @@ def judge(
     )
 
 
-def _causes(run: Any, matches: Matches, threshold: Any, bound: float) -> dict[str, np.ndarray]:
+def _causes(run: Run, matches: Matches, threshold: Any, bound: float) -> dict[str, np.ndarray]:
     """The cause of each miss and its rescue, as far as the stored detections tell; none without labelled
     images.
     """
@@ -121,7 +122,7 @@ def _causes(run: Any, matches: Matches, threshold: Any, bound: float) -> dict[st
     return autopsy_columns(run, threshold, bound) if len(run.truth) and matches.judged.any() else {}
 
 
-def _mistakes(run: Any, matches: Matches, threshold: Any, bound: float) -> dict[str, np.ndarray]:
+def _mistakes(run: Run, matches: Matches, threshold: Any, bound: float) -> dict[str, np.ndarray]:
     found = find_errors(
         run, iou=bound, background_iou=min(0.1, bound / 2), max_detections=None, matches=matches
     )

@@ -15,6 +15,7 @@ from analysis.datasets.doctor import Diagnosis, diagnose
 from analysis.datasets.duplicates import Look
 from analysis.datasets.findings import Finding
 from analysis.datasets.summary import Summary, summarise
+from analysis.runs.store import Run
 from app.files import pictures
 from app.files.roots import allowed, keep_uploads, roots
 from app.files.sources import open_data
@@ -47,7 +48,7 @@ def _opened(path: str, changed: float) -> Dataset:
 
 
 @st.cache_resource(max_entries=4, show_spinner="Reading the run's data set")
-def _of_run(path: str, stamp: tuple, _run: Any) -> Dataset:
+def _of_run(path: str, stamp: tuple, _run: Run) -> Dataset:
     return payloads.dataset_of_run(_run)
 
 

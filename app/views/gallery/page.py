@@ -7,6 +7,7 @@ from dataclasses import replace
 import streamlit as st
 
 from analysis.misses.causes import RUN_CAUSES as CAUSES
+from analysis.runs.streamed import StreamedRun
 from app.files import demo, pictures
 from app.frame import gallery_order, large_runs, state
 from app.frame.components import empty, show_problems
@@ -52,7 +53,7 @@ def _controls(s: state.Shared) -> tuple[str, gallery_order.Filters]:
         label_visibility="collapsed",
     )
     with right.popover("More filters", icon=":material/filter_list:", width="stretch"):
-        large = hasattr(s.run, "windows")  # what follows looks at every object of the run
+        large = isinstance(s.run, StreamedRun)  # what follows looks at every object of the run
         sizes = (
             []
             if large
@@ -163,7 +164,7 @@ def _tiles(s: state.Shared, rows: list[int]) -> dict[str, list[str]]:
         urls.append("" if broken else pictures.publish(content, "image/jpeg", f"tile-{i}"))
         errors.append(s.run.failed.get(s.run.sample_ids[i], content) if broken else "")
     key = (str(s.path), s.stamp, s.iou)
-    if hasattr(s.run, "windows"):
+    if isinstance(s.run, StreamedRun):
         return {"tiles": large_runs.tiles(s.run, rows, s.iou, key), "urls": urls, "errors": errors}
     return {"tiles": [tile_text(s.run, s.matches, i, key) for i in rows], "urls": urls, "errors": errors}
 

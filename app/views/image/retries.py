@@ -12,6 +12,7 @@ import streamlit as st
 
 from analysis.misses.retries import Retry, retry
 from analysis.misses.run import Autopsy
+from analysis.runs.store import Run
 from app.frame.components import say_error
 from app.model.process import model_process
 from app.model.spec import spec_of
@@ -24,7 +25,7 @@ def _tries(
     truth: int,
     threshold: float,
     bound: float,
-    _run: Any,
+    _run: Run,
     _i: int,
     _own: int,
     _spec: dict[str, Any],

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from analysis.locations.run import evaluate_locations, plot_locations, restore_windows
-from analysis.runs.store import run_from_detections
+from analysis.runs.in_memory import run_from_detections
 from detector import boxes
 from detector.core import ClassMap, Detections, DetectorInfo
 from detector.data import load_dataset

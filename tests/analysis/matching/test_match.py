@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from analysis.matching.match import match, match_columns, match_run
 from analysis.matching.matches import Verdict
-from analysis.runs.store import run_from_detections
+from analysis.runs.in_memory import run_from_detections
 from detector.core import Annotations, ClassMap, Detections, DetectorInfo
 from detector.data.dataset import Dataset, ObjectTable
 from detector.errors import InputError

@@ -11,7 +11,7 @@ import pytest
 from analysis.metrics.coco_columns import columns_of_files, image_ranks
 from analysis.metrics.evaluate import evaluate
 from analysis.metrics.evaluation import FIGURES
-from analysis.runs.store import run_from_detections
+from analysis.runs.in_memory import run_from_detections
 from detector.core import Detections, DetectorInfo
 from detector.data.dataset import Dataset
 from detector.errors import DataError, InputError

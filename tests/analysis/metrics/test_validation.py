@@ -6,7 +6,7 @@ import pytest
 
 from analysis.metrics.evaluate import evaluate
 from analysis.metrics.validation import average_precision
-from analysis.runs.store import run_from_detections
+from analysis.runs.in_memory import run_from_detections
 from detector.core import Detections
 from tests.analysis.run_builders import INFO, StubDetector, numbered
 

@@ -109,7 +109,7 @@ def test_a_name_the_data_set_lacks_is_a_wrong_name_too():
     data = numbered(
         1
     )  # a cat at 1,2..9,11 and an aeroplane at 10,3..21,13; the detector knows airplane, dog and Cat
-    from analysis.runs.store import run_from_detections
+    from analysis.runs.in_memory import run_from_detections
     from detector.core import Detections
 
     found = Detections([[1, 2, 9, 11], [10, 3, 21, 13]], [0.9, 0.8], [1, 0], (21, 13))
@@ -119,7 +119,7 @@ def test_a_name_the_data_set_lacks_is_a_wrong_name_too():
 
 
 def test_a_class_the_detector_does_not_know():
-    from analysis.runs.store import run_from_detections
+    from analysis.runs.in_memory import run_from_detections
     from detector.core import ClassMap, Detections, DetectorInfo
     from tests.analysis.run_builders import numbered
 
@@ -270,7 +270,7 @@ def test_the_best_change_of_a_class_is_the_best_of_all_its_thresholds():
 
 def test_every_miss_of_a_simulated_detector_has_a_verdict_that_holds(tmp_path):
     """Scenes and the simulated detector: with candidates, no miss is left at "not stored"."""
-    from analysis.runs.store import run_from_detections
+    from analysis.runs.in_memory import run_from_detections
     from detector.data.samples.scenes import demo_dataset
     from detector.models.fake import FakeDetector
 

@@ -77,9 +77,7 @@ def run_of(shown: Candidates, settings: PostprocessSettings, truth, floor=0.01):
         for box, score, c in zip(found.xyxy, found.scores, found.class_ids)
         if score >= np.float32(floor)
     ]
-    run = make_run(rows, [(0, *box, c) for box, c in truth], num_images=1, sizes=SIZE)
-    run.floor = floor
-    return run
+    return make_run(rows, [(0, *box, c) for box, c in truth], num_images=1, sizes=SIZE, floor=floor)
 
 
 def planted(settings=SETTINGS, names=None):
@@ -300,9 +298,8 @@ def test_every_miss_of_a_random_picture_has_a_proof_that_replays(seed, pooled):
     def run_with(s):
         b = Replay(shown, np.arange(3), s, pooled).boxes()
         rows = [(0, *box, score, c) for box, score, c in zip(b.xyxy, b.scores, b.class_ids)]
-        run = make_run(rows, [(0, *box, c) for box, c in zip(truth.tolist(), ids)], num_images=1, sizes=SIZE)
-        run.floor = 0.0
-        return run, b
+        objects = [(0, *box, c) for box, c in zip(truth.tolist(), ids)]
+        return make_run(rows, objects, num_images=1, sizes=SIZE, floor=0.0), b
 
     run, b = run_with(settings)
     if pooled:

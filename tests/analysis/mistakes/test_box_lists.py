@@ -14,7 +14,7 @@ from analysis.matching.operating_point import operating_point
 from analysis.mistakes import box_lists
 from analysis.mistakes.confusion import BACKGROUND, Confusions
 from analysis.mistakes.errors import KINDS, find_errors
-from analysis.runs.store import run_from_detections
+from analysis.runs.in_memory import run_from_detections
 from detector.core import ClassMap, Detections, DetectorInfo
 from detector.data.dataset import Dataset, ObjectTable
 from detector.errors import InputError

@@ -17,7 +17,7 @@ from analysis.runs.tables import DetectionTable
 from detector.boxes import iou
 from detector.data.dataset import ObjectTable
 from detector.errors import InputError
-from tests.analysis.builders import make_run, random_run
+from tests.analysis.builders import changed, make_run, random_run
 
 OBJECTS = [
     (0, 0, 0, 20, 10, 0),
@@ -83,11 +83,9 @@ def test_with_itself_nothing_changes():
 
 
 def test_only_images_both_judged_take_part():
-    other = copy.copy(AFTER)
-    other.done = np.array([1, 0, 1], bool)
-    c = compare(BEFORE, other)
+    c = compare(BEFORE, changed(AFTER, done=np.array([1, 0, 1], bool)))
     assert c.left_out == 1 and c.lost == 0 and c.a.counts.objects == 3
-    other.done = np.zeros(3, bool)
+    other = changed(AFTER, done=np.zeros(3, bool))
     with pytest.raises(InputError, match="no image was judged in both"):
         compare(BEFORE, other)
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from analysis.mistakes.export import CSV_COLUMNS, export_run, write_coco, write_csv, write_yolo
-from analysis.runs.store import run_from_detections
+from analysis.runs.in_memory import run_from_detections
 from detector.core import ClassMap, Detections, DetectorInfo
 from detector.data.dataset import Dataset, ObjectTable
 from detector.errors import InputError

@@ -17,7 +17,7 @@ from analysis.mistakes.influence import ap_influence, measure, ratio_influence
 from analysis.mistakes.significance import common_images, difference_of, holm, significance, standings
 from analysis.runs.tables import DetectionTable
 from detector.errors import InputError
-from tests.analysis.builders import make_run
+from tests.analysis.builders import changed, make_run
 from tests.benchmarks.generated import big_run
 
 
@@ -87,7 +87,7 @@ def shifted(run, pixels, rng_seed=None):
     table = DetectionTable.build(
         d.rows[order], d.xyxy[order] + pixels, d.scores[order], d.class_ids[order], count=d.count
     )
-    return SimpleNamespace(**{**vars(run), "detections": table})
+    return changed(run, detections=table)
 
 
 def test_the_figures_are_those_of_evaluate(generated):
@@ -181,20 +181,14 @@ def test_several_runs_stand_in_order_with_the_best_in_front(generated):
 
 
 def named(run, name):
-    return SimpleNamespace(**{**vars(run), "name": name})
+    return changed(run, name=name)
 
 
 def test_runs_over_other_images_or_objects_cannot_be_compared(generated):
     with pytest.raises(InputError, match="fewer than 10"):
         common_images([make_run([], [], num_images=5)] * 2)
     t = generated.truth
-    moved = SimpleNamespace(
-        **{
-            **vars(generated),
-            "truth": SimpleNamespace(
-                **{n: getattr(t, n) for n in ("rows", "class_ids", "ids")}, xyxy=t.xyxy + 5
-            ),
-        }
-    )
+    truth = SimpleNamespace(**{n: getattr(t, n) for n in ("rows", "class_ids", "ids")}, xyxy=t.xyxy + 5)
+    moved = changed(generated, truth=truth)
     with pytest.raises(InputError, match="different ground truth"):
         significance(generated, moved)

@@ -11,7 +11,7 @@ import pytest
 from analysis.misses.replay import Replay
 from analysis.parity.causes import counted, explain_lost
 from analysis.parity.pairs import pair_runs
-from analysis.runs.store import run_from_detections
+from analysis.runs.in_memory import run_from_detections
 from detector.core import Candidates, ClassMap, Detections, DetectorInfo, Staged
 from detector.data.dataset import Dataset, ObjectTable
 from detector.errors import ModelError

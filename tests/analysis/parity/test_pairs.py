@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from analysis.parity.pairs import GAINED, KEPT, LOST, pair_runs
 from analysis.parity.report import Bounds, report, rows_of, text
-from analysis.runs.store import run_from_detections
+from analysis.runs.in_memory import run_from_detections
 from detector.core import ClassMap, Detections, DetectorInfo
 from detector.data.dataset import Dataset, ObjectTable
 from detector.errors import InputError

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from analysis.runs.detect import Progress, default_folder, detect_run, find_same_run, request_cancel, watch
-from analysis.runs.store import list_runs, open_run, run_from_detections
+from analysis.runs.in_memory import run_from_detections
+from analysis.runs.store import list_runs, open_run
 from detector.core import DetectorInfo
 from detector.data.dataset import Dataset, Problem
 from detector.errors import InputError, ModelError, RunError

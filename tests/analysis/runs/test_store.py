@@ -8,8 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from analysis.runs import files as run_files
+from analysis.runs.in_memory import run_from_detections
 from analysis.runs.manifest import SCHEMA, read_manifest
-from analysis.runs.store import DetectionTable, list_runs, open_run, run_from_detections
+from analysis.runs.store import DetectionTable, list_runs, open_run
 from analysis.runs.writer import RunWriter, create_run
 from detector.core import ClassMap, Detections, DetectorInfo
 from detector.data.dataset import Dataset, ObjectTable, Problem

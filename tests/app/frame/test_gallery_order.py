@@ -43,7 +43,7 @@ def test_a_size_counts_objects_of_the_chosen_classes_alone(tiny_run):
 
 def small_run():
     """Image 0: a crowd and a large object; 1: a truncated small one; 2: nothing; 3: not labelled."""
-    run = make_run(
+    return make_run(
         [
             (0, 0, 0, 99, 79, 0.9, 0),
             (1, 60, 40, 70, 50, 0.7, 1),
@@ -54,13 +54,6 @@ def small_run():
         num_images=4,
         labelled=[True, True, True, False],
     )
-    run.usable = run.labelled & run.done
-    return Sized(**vars(run))
-
-
-class Sized(SimpleNamespace):
-    def __len__(self) -> int:
-        return len(self.sample_ids)
 
 
 @pytest.fixture

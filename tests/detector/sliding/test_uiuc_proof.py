@@ -9,7 +9,7 @@ import pytest
 
 from analysis.locations.rule import location_curve
 from analysis.locations.run import evaluate_locations
-from analysis.runs.store import run_from_detections
+from analysis.runs.in_memory import run_from_detections
 from detector import load_dataset, load_detector
 from detector.data.formats.uiuc import whole_windows
 from detector.sliding.convert import to_fully_convolutional

@@ -11,7 +11,7 @@ from analysis.fiftyone.push.verdicts import judge
 from analysis.fiftyone_bridge import push_to_fiftyone, sample_link
 from analysis.matching.counts import counts
 from analysis.matching.match import match_run
-from analysis.runs.store import run_from_detections
+from analysis.runs.in_memory import run_from_detections
 from detector.core import ClassMap, Detections, DetectorInfo
 from detector.data.dataset import Dataset, ObjectTable
 from detector.errors import InputError
