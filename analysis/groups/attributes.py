@@ -66,6 +66,8 @@ def attributes(run: Any, counted: np.ndarray, extra: Mapping[str, np.ndarray] | 
     ]
     made.append(("neighbour", "beside nothing", alone))
     for name, values in (extra or {}).items():
+        if np.ndim(values) > 1:
+            continue  # the look of a crop is no word
         made += _column(name, np.asarray(values), counted)
     kept = [w for w in made if LEAST_OBJECTS <= int((w[2] & counted).sum()) <= counted.sum() - LEAST_OBJECTS]
     holds = np.array([w[2] for w in kept], bool).reshape(len(kept), len(t.rows))

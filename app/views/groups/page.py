@@ -8,8 +8,9 @@ import numpy as np
 import streamlit as st
 
 from analysis.groups.finding import Group, Groups
-from analysis.groups.pixels import MEASURES, kept_pixels, object_pixels
+from analysis.groups.pixels import LOOK, MEASURES, kept_pixels, object_pixels
 from analysis.groups.run import groups_of_run
+from analysis.groups.similar import map_of_objects
 from analysis.mistakes.box_lists import BoxList
 from app.files import crops
 from app.frame import gallery_order, state
@@ -68,6 +69,62 @@ def _to_gallery(s: state.Shared, boxes: BoxList) -> None:
     )
 
 
+@st.cache_data(max_entries=4, show_spinner="Laying out the objects")
+def _map(path: str, stamp: tuple, images: bytes, _looks: np.ndarray, _chosen: np.ndarray) -> Any:
+    return map_of_objects(_looks, _chosen)
+
+
+def _draw_map(s: state.Shared) -> None:
+    """Objects that look alike lie together; a dragged frame shows its objects."""
+    m = s.chosen
+    looks = object_pixels(s.run)[LOOK]
+    places, xy = _map(str(s.path), s.stamp, m.truth_counted.tobytes(), looks, m.truth_counted)
+    hit = (m.truth_det[places] >= 0) & (m.truth_score[places] >= s.class_thresholds[m.truth_classes[places]])
+    points = {
+        "x": xy[:, 0],
+        "y": xy[:, 1],
+        "object": places,
+        "verdict": np.where(hit, "found", "missed"),
+        "class": np.array(s.run.class_map.names, object)[m.truth_classes[places]],
+    }
+    chart = {
+        "mark": {"type": "circle", "size": 36, "opacity": 0.75},
+        "params": [{"name": "frame", "select": "interval"}],
+        "encoding": {
+            "x": {"field": "x", "type": "quantitative", "axis": None},
+            "y": {"field": "y", "type": "quantitative", "axis": None},
+            "color": {
+                "field": "verdict",
+                "type": "nominal",
+                "scale": {"domain": ["found", "missed"], "range": ["#0e9f6e", "#c4549b"]},
+                "title": None,
+            },
+            "tooltip": [{"field": "class"}, {"field": "verdict"}],
+        },
+        "height": 360,
+    }
+    event = st.vega_lite_chart(points, chart, key=f"map-{s.name}", on_select="rerun", width="stretch")
+    frame = event.selection.get("frame") or {}
+    if not frame:
+        st.caption(
+            f"{len(places):,} of {int(m.truth_counted.sum()):,} objects, by colours and edges of their crops; alike ones lie"
+            " together, far distances mean nothing. Drag a frame to see what lies in it."
+        )
+        return
+    inside = np.ones(len(places), bool)
+    for axis, values in (("x", xy[:, 0]), ("y", xy[:, 1])):
+        if axis in frame:
+            inside &= (values >= min(frame[axis])) & (values <= max(frame[axis]))
+    _crops(s, _boxes("objects in the frame", places[inside], m, hit[inside]))
+
+
+def _boxes(what: str, places: np.ndarray, m: Any, hit: np.ndarray) -> BoxList:
+    """The missed objects first, the found ones with the detection that found them."""
+    order = np.argsort(hit, kind="stable")
+    dets = np.where(hit, m.truth_det[places], -1)
+    return BoxList(what, dets[order], places[order], of_objects=True)
+
+
 def _look_at_pixels(s: state.Shared) -> None:
     bar = st.progress(0.0, "Looking at the objects")
     object_pixels(s.run, lambda done, total: bar.progress(done / total, f"{done:,} of {total:,} images"))
@@ -92,6 +149,9 @@ def main() -> None:
         ):
             _look_at_pixels(s)
             have = True
+    if have and words.toggle("Map of the objects", key="groups_map"):
+        _draw_map(s)
+        return
     try:
         found = _found(state.key_of(s), (state.threshold_key(s), s.class_ids, s.mode), have, s)
     except InputError as error:
@@ -134,7 +194,10 @@ def main() -> None:
     )
     at = table.selection.rows
     group = found.groups[at[0] if at and at[0] < len(found.groups) else 0]
-    boxes = _members(s, group)
+    _crops(s, _members(s, group))
+
+
+def _crops(s: state.Shared, boxes: BoxList) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.markdown(f"**{len(boxes):,}** {boxes.what}", width="stretch")
         st.button(

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from analysis.groups.attributes import Attributes, attributes
+from analysis.groups.columns import read_columns
 from analysis.groups.finding import benjamini_hochberg, find_groups
-from analysis.groups.pixels import measure_crop
+from analysis.groups.pixels import describe_crop, measure_crop
 from analysis.groups.run import groups_of_run
+from analysis.groups.similar import map_of_objects, similar_objects
 from detector.errors import InputError
 from tests.analysis.builders import make_run
 
@@ -127,3 +129,53 @@ def test_too_little_to_split_is_said():
         find_groups(*population(0, images=3)[:4])
     with pytest.raises(InputError, match="level"):
         find_groups(*population(0, images=50)[:4], level=0)
+
+
+def crops_of(seed: int) -> np.ndarray:
+    """Looks of ten red and ten striped crops, in turn."""
+    rng = np.random.default_rng(seed)
+    looks = []
+    for n in range(20):
+        crop = rng.integers(0, 40, (30, 40, 3)).astype(np.uint8)
+        if n % 2:
+            crop[:, ::4] = 200
+        else:
+            crop[..., 0] = 220
+        looks.append(describe_crop(crop))
+    return np.array(looks)
+
+
+def test_the_likest_objects_look_alike():
+    looks = crops_of(0)
+    likest = [place for place, _ in similar_objects(looks, 4, 9)]
+    assert sorted(likest) == [n for n in range(0, 20, 2) if n != 4]
+    looks[6] = np.nan
+    assert 6 not in [place for place, _ in similar_objects(looks, 4, 19)]
+    with pytest.raises(InputError, match="no look"):
+        similar_objects(looks, 6)
+    with pytest.raises(InputError, match="no look"):
+        similar_objects(looks, 20)
+
+
+def test_alike_objects_lie_together_on_the_map():
+    places, xy = map_of_objects(crops_of(1), np.arange(20) != 3)
+    assert places.tolist() == [n for n in range(20) if n != 3] and xy.shape == (19, 2)
+    even = places % 2 == 0
+    apart = np.linalg.norm(xy[even].mean(axis=0) - xy[~even].mean(axis=0))
+    assert apart > np.linalg.norm(xy[even] - xy[even].mean(axis=0), axis=1).mean()
+    few, line = map_of_objects(crops_of(1), np.arange(20) < 3)
+    assert few.tolist() == [0, 1, 2] and line[:, 1].tolist() == [0, 0, 0]
+
+
+def test_columns_of_ones_own_by_hand(tmp_path):
+    run = make_run([], [(0, 0, 0, 5, 5, 0), (1, 0, 0, 5, 5, 0), (1, 9, 9, 20, 20, 0)], num_images=2)
+    path = tmp_path / "more.csv"
+    path.write_text("sample,weather,lux\nimg0,rain,3\nimg1,,8.5\n")
+    columns = read_columns(path, run)
+    assert columns["weather"].tolist() == ["rain", "", ""] and columns["lux"].tolist() == [3, 8.5, 8.5]
+    path.write_text("sample,weather\nother,rain\n")
+    with pytest.raises(InputError, match="none of its 1 lines"):
+        read_columns(path, run)
+    path.write_text("image,weather\n")
+    with pytest.raises(InputError, match="column sample"):
+        read_columns(path, run)
