@@ -227,6 +227,11 @@ def choose_labels(
     if outputs == 90 and chosen.names == coco.names:
         chosen = coco  # a list of the 80 names in order, for a network with COCO's 90 ids
     chosen, notes = _plain_names(chosen)
+    if outputs == len(chosen) and max(chosen.external_ids) > outputs:
+        chosen = ClassMap(chosen.names, tuple(range(1, outputs + 1)))
+        notes += (
+            "The label map's ids have gaps and the model's classes none; its names were taken in order.",
+        )
     return _fit(chosen, outputs, notes)
 
 

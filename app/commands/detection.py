@@ -13,6 +13,7 @@ import typer
 from app.commands.common import ImagesOption, JsonFlag, plural, print_json, progress_bar, say_problems
 from app.commands.indexing import index
 from app.files.sources import open_source
+from app.model.description import described
 from app.terminal import say, without_native_chatter
 from detector.errors import InputError
 from detector.paths import os_sentence, refuse_unwritable
@@ -165,6 +166,29 @@ def _note(out: Path) -> None:
         say(f"note: `boxscope runs` and the app will not list this run. {os_sentence(error)}")
 
 
+def _say_what_it_is(model: str, json: bool) -> None:
+    from detector import load_detector
+
+    with without_native_chatter():
+        info = load_detector(model).info
+    if json:
+        print_json(
+            {
+                "name": info.name,
+                "kind": info.kind,
+                "input_size": info.input_size,
+                "classes": list(info.class_map.names),
+                "capabilities": sorted(info.capabilities),
+                "settings": dict(info.settings),
+                "notes": list(info.notes),
+            }
+        )
+        return
+    for what, value in described(info):
+        print(f"{what}\t{value}")
+    _say_notes(info)
+
+
 def _say_notes(info: DetectorInfo) -> None:
     for note in info.notes:
         say(f"note: {note}")
@@ -215,8 +239,19 @@ def runs(json: JsonFlag = False) -> None:
         say("no runs yet: `boxscope demo`, or `boxscope detect --model NAME --data PATH`")
 
 
-def models(json: JsonFlag = False) -> None:
-    """The detectors the catalogue knows, and where each comes from."""
+def models(
+    model: Annotated[
+        str | None,
+        typer.Argument(
+            help="A name, path or address: say what this one is instead of listing the catalogue."
+        ),
+    ] = None,
+    json: JsonFlag = False,
+) -> None:
+    """The detectors the catalogue knows, and where each comes from; or what one file is and can do."""
+    if model is not None:
+        _say_what_it_is(model, json)
+        return
     from detector.catalogue import list_catalogue
 
     entries = list_catalogue()

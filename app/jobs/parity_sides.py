@@ -38,7 +38,7 @@ def load_side(model: str, dataset: Dataset, options: dict[str, Any]) -> Detector
     another.
     """
     from detector import load_detector
-    from detector.catalogue import recognise
+    from detector.opening import recognise
 
     path = Path(model).expanduser()
     if path.exists() and "white_box" not in options and recognise(path) == "saved_model":

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 import detector.models
-from detector import catalogue, download, load_detector
-from detector.catalogue import list_catalogue, recognise
-from detector.core import ClassMap, DetectorInfo
-from detector.errors import ConfigError, DownloadError, InputError, ModelError
+from detector import catalogue, download, load_detector, opening
+from detector.catalogue import list_catalogue
+from detector.core import ClassMap, Detections, DetectorInfo
+from detector.errors import CapabilityError, ConfigError, DownloadError, InputError, ModelError
 from detector.models.fake import FakeDetector
+from detector.opening import recognise
 from detector.paths import ROOT, data_dir
 from tests.detector.builders import small_dataset
 from tests.detector.models.tflite_builder import build
@@ -120,7 +121,7 @@ def test_a_catalogue_with_a_fault_says_where(tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match="bad.yaml:4.*did you mean 'sources'"):
         list_catalogue()
     bad.write_text("detectors:\n  a:\n    title: A\n")
-    with pytest.raises(ConfigError, match="sources, builtin and recipe"):
+    with pytest.raises(ConfigError, match="sources, builtin, recipe and python"):
         list_catalogue()
     monkeypatch.setenv("BOXSCOPE_CATALOGUE", str(tmp_path / "none.yaml"))
     with pytest.raises(ConfigError, match="BOXSCOPE_CATALOGUE"):
@@ -153,7 +154,7 @@ def test_a_copy_on_this_machine_is_taken_before_the_network(monkeypatch, tmp_pat
     archive.parent.mkdir(parents=True)
     tar(archive, {"net/saved_model/saved_model.pb": b"x"})
     monkeypatch.setattr(
-        catalogue,
+        opening,
         "_load_saved_model",
         lambda folder, request: (folder, request.name, request.classes, request.source),
     )
@@ -287,7 +288,7 @@ def test_a_network_it_cannot_restore_runs_as_a_black_box(tmp_path, monkeypatch):
     install(monkeypatch, load_zoo=refuse, try_from_saved_model=white)
     black = white("black")
     monkeypatch.setattr(
-        catalogue, "_load_saved_model", lambda folder, request: black if not request.white_box else None
+        opening, "_load_saved_model", lambda folder, request: black if not request.white_box else None
     )
     loaded = load_detector(tar(tmp_path / "net.tar.gz", zoo_members()))
     assert loaded is black and "black box" in loaded.info.notes[0] and "faster_rcnn" in loaded.info.notes[0]
@@ -330,3 +331,56 @@ def test_flat_archive_of_a_real_network(shared):
     (found,) = loaded.detect([read_image(shared / "data" / "ssd_test_images" / "image1.jpg")])
     names = [loaded.info.class_map.names[k] for k in found.class_ids[:3]]
     assert names == ["dog", "dog", "person"] and found.scores[1] > 0.8 > 0.3 > found.scores[2]
+
+
+class _Nothing:
+    """A detector that finds nothing."""
+
+    def __init__(self, name: str, size: int):
+        self.info = DetectorInfo(name, "mine", ClassMap(("a",)), "0" * 16, input_size=(size, size))
+
+    def detect(self, images):
+        return [Detections.empty((i.shape[1], i.shape[0])) for i in images]
+
+    def candidates(self, images):
+        raise CapabilityError("none")
+
+
+def _factory(name: str, size: int = 3):
+    return _Nothing(name, size)
+
+
+def test_a_python_entry_is_what_its_factory_returns(monkeypatch, tmp_path):
+    file = tmp_path / "more.yaml"
+    file.write_text(
+        f"detectors:\n  mine:\n    title: Mine\n    python: {__name__}:_factory\n    options: {{size: 5}}\n"
+    )
+    monkeypatch.setenv("BOXSCOPE_CATALOGUE", str(file))
+    detector = load_detector("mine")
+    assert (detector.info.name, detector.info.input_size, detector.info.source) == ("Mine", (5, 5), "mine")
+
+
+def _no_factory():
+    return "boxes"
+
+
+@pytest.mark.parametrize(
+    "named, said",
+    [("no.such.module:f", "cannot be imported"), (f"{__name__}:_no_factory", "returned a str")],
+)
+def test_a_python_entry_that_gives_no_detector_says_so(named, said, monkeypatch, tmp_path):
+    file = tmp_path / "more.yaml"
+    file.write_text(f"detectors:\n  mine:\n    title: Mine\n    python: {named}\n")
+    monkeypatch.setenv("BOXSCOPE_CATALOGUE", str(file))
+    with pytest.raises(ModelError, match=said):
+        load_detector("mine")
+
+
+def test_an_installed_package_offers_its_detectors(monkeypatch):
+    from importlib.metadata import EntryPoint
+
+    point = EntryPoint("theirs", f"{__name__}:_no_factory", "boxscope.detectors")
+    monkeypatch.setattr(catalogue, "entry_points", lambda group: [point] if group == point.group else [])
+    assert "theirs" in {entry.name for entry in list_catalogue()}
+    with pytest.raises(ModelError, match="returned a str"):
+        load_detector("theirs")

@@ -88,3 +88,25 @@ def test_a_label_map_that_does_not_fit_is_said():
     assert longer.names == ("a", "b", "class 3", "class 4") and "ends at id 2" in notes[0]
     shorter, notes = choose(labels=["a", "b", "c"], outputs=1)
     assert shorter.names == ("a", "b", "c") and "another model's" in notes[0]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['["cat", "dog"]', '{"names": {"0": "cat", "1": "dog"}}', '{"1": "cat", "2": "dog"}',
+     '{"categories": [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}]}'],
+)  # fmt: skip
+def test_names_in_json(tmp_path, text):
+    (tmp_path / "x.json").write_text(text)
+    found = read_labels(tmp_path / "x.json")
+    assert (found.names, found.external_ids) == (("cat", "dog"), (1, 2))
+
+
+def test_json_without_names_is_refused(tmp_path):
+    (tmp_path / "x.json").write_text('{"a": 1}')
+    with pytest.raises(ModelError, match="names"):
+        read_labels(tmp_path / "x.json")
+
+
+def test_bytes_written_as_text_become_names_with_a_note():
+    found, notes = choose_labels(labels=["b'QR_Code'", "b"], classes=None, folders=[], outputs=2)
+    assert found.names == ("QR_Code", "b") and "b'QR_Code'" in notes[0]

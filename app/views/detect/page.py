@@ -15,10 +15,12 @@ from app.frame.components import facts, say_error, show_problems
 from app.jobs import detection
 from app.jobs.process import log_tail
 from app.jobs.rows import job_row
+from app.model.description import described
 from app.model.process import RemoteDetector
 from detector.errors import BoxscopeError, InputError
 
 SOURCES = ["Upload", "On this machine", "Demo"]
+MODEL_ENDINGS = (".tflite", ".onnx")
 AT_ONCE = 12
 """Up to so many pictures run in the page's own model process, which stays loaded; more become a job."""
 
@@ -89,7 +91,7 @@ def _detector(path: str | None) -> tuple[str, dict[str, Any], str] | None:
     choices = [*entries, "path", "upload", "simulated"]
     words = {name: entry.title for name, entry in entries.items()} | {
         "path": "A model on this machine",
-        "upload": "Upload a .tflite",
+        "upload": "Upload a .tflite or .onnx",
         "simulated": "Simulated: the ground truth with mistakes put in",
     }
     choice = st.selectbox(
@@ -116,7 +118,7 @@ def _detector(path: str | None) -> tuple[str, dict[str, Any], str] | None:
         text = st.text_input(
             "Model path",
             key="model_path",
-            placeholder="a SavedModel folder, a zoo archive, a .tflite or a results .json",
+            placeholder="a SavedModel folder, a zoo archive, a .tflite, an .onnx or a results .json",
         )
         label_text = st.text_input(
             "Label map", key="label_path", placeholder="optional: label_map.pbtxt or labelmap.txt"
@@ -128,21 +130,21 @@ def _detector(path: str | None) -> tuple[str, dict[str, Any], str] | None:
         model = allowed(text)
         return str(model), labels, model.parent.name if model.name == "saved_model" else model.name
     files = st.file_uploader(
-        "Drop a .tflite, and its label map",
-        type=["tflite", "txt", "pbtxt"],
+        "Drop a .tflite or .onnx, and its label map",
+        type=["tflite", "onnx", "txt", "pbtxt", "json", "yaml"],
         accept_multiple_files=True,
         key="model_upload",
     )
-    models = [f for f in files or [] if f.name.lower().endswith(".tflite")]
+    models = [f for f in files or [] if f.name.lower().endswith(MODEL_ENDINGS)]
     if not models:
         return None
     if len(models) > 1 or len(files) - len(models) > 1:
-        raise InputError("Expected one .tflite and at most one label map; take the others away.")
+        raise InputError("Expected one model and at most one label map; take the others away.")
     folder = keep_uploads(files, "uploaded_models")
-    texts = sorted(p for p in folder.iterdir() if p.suffix.lower() in (".txt", ".pbtxt"))
+    texts = sorted(p for p in folder.iterdir() if not p.name.lower().endswith(MODEL_ENDINGS))
     if texts:
         labels["labels"] = str(texts[0])
-    model = next(p for p in folder.iterdir() if p.suffix.lower() == ".tflite")
+    model = next(p for p in folder.iterdir() if p.name.lower().endswith(MODEL_ENDINGS))
     return str(model), labels, model.name
 
 
@@ -164,6 +166,20 @@ def _at_once(dataset: Any, path: str, model: str, options: dict[str, Any], floor
         )
         status.update(label="Done", state="complete", expanded=False)
     return run.path.name
+
+
+def _is_results(chosen: tuple[str, dict[str, Any], str]) -> bool:
+    return chosen[0].lower().endswith(".json")
+
+
+def _echo(model: str, options: dict[str, Any]) -> None:
+    """What a dropped or named file is, from the model process, which keeps it loaded for the run."""
+    with st.spinner("Looking at the file"):
+        info = RemoteDetector({"model": model, "data": None, "options": options}).info
+    rows = "".join(f"| {what} | {value.replace('|', '/')} |\n" for what, value in described(info))
+    st.markdown(f"| | |\n|---|---|\n{rows}")
+    for note in info.notes:
+        st.caption(note)
 
 
 @st.fragment(run_every=1.0)
@@ -291,6 +307,8 @@ def main() -> None:
         st.subheader("2 · Detector")
         try:
             chosen = _detector(path)
+            if chosen and st.session_state.get("detector") in ("path", "upload") and not _is_results(chosen):
+                _echo(*chosen[:2])
         except BoxscopeError as error:
             say_error(error)
     with st.expander("Settings"):

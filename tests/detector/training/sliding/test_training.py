@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from detector import load_detector
-from detector.catalogue import recognise
 from detector.core import ClassMap
 from detector.data.dataset import Dataset, ObjectTable
 from detector.errors import DataError, ModelError, RunError
+from detector.opening import recognise
 from detector.training.sliding.folder import SlidingFolder
 from detector.training.sliding.recipe import SlidingRecipe
 from detector.training.sliding.training import train_sliding_window

@@ -14,8 +14,8 @@ import pytest
 
 from detector import load_detector
 from detector.boxes import paired_iou
-from detector.catalogue import recognise
 from detector.errors import DataError, ModelError, RunError
+from detector.opening import recognise
 from detector.training.two_head.folder import TwoHeadFolder
 from detector.training.two_head.judge import figures, judge
 from detector.training.two_head.recipe import Stage
