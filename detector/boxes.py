@@ -65,10 +65,32 @@ def clip(xyxy: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
     return np.clip(boxes, 0, _wh(image_size, boxes.dtype))
 
 
+def ordered(xyxy: np.ndarray) -> np.ndarray:
+    """The same boxes with x1 <= x2 and y1 <= y2: two corners in any order become the box between them. [N, 4],
+    dtype kept.
+    """
+    boxes = _rows(xyxy)
+    low, high = np.minimum(boxes[:, :2], boxes[:, 2:]), np.maximum(boxes[:, :2], boxes[:, 2:])
+    return np.concatenate([low, high], axis=1)
+
+
 def area(xyxy: np.ndarray) -> np.ndarray:
     """Square pixels, [N]; 0 where x2 < x1 or y2 < y1."""
     boxes = _rows(xyxy)
     return np.maximum(boxes[:, 2] - boxes[:, 0], 0) * np.maximum(boxes[:, 3] - boxes[:, 1], 0)
+
+
+def intersection(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Square pixels that every box in `a` [N, 4] shares with every box in `b` [M, 4], float64 [N, M]."""
+    a = _rows(a).astype(np.float64)
+    b = _rows(b).astype(np.float64)
+    # One [N, M] array a side: several times quicker than [N, M, 2] and a product over its last axis, and bit-
+    # equal to it.
+    sides = [
+        np.minimum(a[:, k + 2, None], b[None, :, k + 2]) - np.maximum(a[:, k, None], b[None, :, k])
+        for k in (0, 1)
+    ]
+    return np.maximum(sides[0], 0) * np.maximum(sides[1], 0)
 
 
 def iou(a: np.ndarray, b: np.ndarray, crowd: np.ndarray | None = None) -> np.ndarray:
@@ -82,13 +104,7 @@ def iou(a: np.ndarray, b: np.ndarray, crowd: np.ndarray | None = None) -> np.nda
     """
     a = _rows(a).astype(np.float64)
     b = _rows(b).astype(np.float64)
-    # One [N, M] array a side: several times quicker than [N, M, 2] and a product over its last axis, and bit-
-    # equal to it.
-    sides = [
-        np.minimum(a[:, k + 2, None], b[None, :, k + 2]) - np.maximum(a[:, k, None], b[None, :, k])
-        for k in (0, 1)
-    ]
-    inter = np.maximum(sides[0], 0) * np.maximum(sides[1], 0)
+    inter = intersection(a, b)
     area_a, area_b = area(a)[:, None], area(b)[None, :]
     union = area_a + area_b - inter
     if crowd is not None:

@@ -7,6 +7,7 @@ frozen; its arrays are copies that cannot be written to. The error tree stands i
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -123,7 +124,6 @@ class ClassMap:
         """
         if name in self._index:
             return self._index[name]
-        import difflib
 
         near = difflib.get_close_matches(str(name), self.names, n=3, cutoff=0.5)
         hint = (

@@ -35,7 +35,7 @@ class KerasGradients:
         taps: Mapping[str, keras.KerasTensor],
         read: Callable[[Any], Any] | None = None,
     ):
-        import keras
+        import keras  # noqa: PLC0415  Keras costs seconds
 
         if keras.backend.backend() != "tensorflow":
             raise CapabilityError(
@@ -58,7 +58,7 @@ class KerasGradients:
         """Of the sum of `weights[k]` * logits[rows[k], columns[k]], see
         `detector.differentiable.DifferentiableDetector.gradients`.
         """
-        import tensorflow as tf
+        import tensorflow as tf  # noqa: PLC0415  TensorFlow costs seconds
 
         layers = tuple(layers)
         unknown = [name for name in layers if name not in self._taps]
@@ -92,8 +92,8 @@ class KerasGradients:
         )
 
     def _compile(self, layers: tuple[str, ...]) -> Any:
-        import keras
-        import tensorflow as tf
+        import keras  # noqa: PLC0415  Keras costs seconds
+        import tensorflow as tf  # noqa: PLC0415  TensorFlow costs seconds
 
         model = keras.Model(self._input, [self._logits, *(self._taps[name] for name in layers)])
         shape = tuple(self._input.shape)

@@ -10,6 +10,7 @@ import numpy as np
 from analysis.metrics.coco_json import TruthColumns
 from analysis.queries import class_ids_of, object_areas
 from analysis.runs.store import Run
+from detector.boxes import xyxy_to_xywh
 from detector.core import ClassMap
 from detector.data.dataset import ObjectTable
 from detector.data.results import Results
@@ -106,17 +107,24 @@ def image_ranks(ids: Sequence) -> np.ndarray:
     return rank
 
 
-def _xywh(xyxy: np.ndarray) -> np.ndarray:
-    boxes = np.asarray(xyxy, np.float64)
-    return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
-
-
 def columns_of_run(run: Run) -> Columns:
     """The judged images of a run and the classes of its data set."""
     t: ObjectTable = run.truth
     d, k = run.detections, run.labelled_classes
-    truth = Truth(t.rows, t.class_ids.astype(np.int64), _xywh(t.xyxy), object_areas(t), t.crowd, t.difficult)
-    found = Found(d.rows, d.class_ids.astype(np.int64), _xywh(d.xyxy), d.scores.astype(np.float64))
+    truth = Truth(
+        t.rows,
+        t.class_ids.astype(np.int64),
+        xyxy_to_xywh(t.xyxy.astype(np.float64)),
+        object_areas(t),
+        t.crowd,
+        t.difficult,
+    )
+    found = Found(
+        d.rows,
+        d.class_ids.astype(np.int64),
+        xyxy_to_xywh(d.xyxy.astype(np.float64)),
+        d.scores.astype(np.float64),
+    )
     seen, notes = run.usable, []
     if left := int((~seen).sum()):
         notes.append(

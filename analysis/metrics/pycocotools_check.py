@@ -21,6 +21,7 @@ from analysis.mistakes.errors import find_errors
 from analysis.runs.in_memory import run_from_tables
 from analysis.runs.store import Run
 from analysis.runs.tables import DetectionTable
+from detector.boxes import xywh_to_xyxy, xyxy_to_xywh
 from detector.core import ClassMap
 from detector.data.dataset import ObjectTable
 from detector.data.results import read_results
@@ -129,11 +130,6 @@ def _pycocotools(gt: dict, dt: list[dict]) -> np.ndarray:
     return ev.stats
 
 
-def _xywh(xyxy: np.ndarray) -> list[list[float]]:
-    boxes = np.asarray(xyxy, np.float64)
-    return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1).tolist()
-
-
 def _dicts_of_run(run: Run) -> tuple[dict, list[dict]]:
     from analysis.queries import object_areas
 
@@ -156,7 +152,9 @@ def _dicts_of_run(run: Run) -> tuple[dict, list[dict]]:
                 "area": float(areas[j]),
                 "iscrowd": int(t.crowd[j]),
             }
-            for n, (j, box) in enumerate(zip(mine.tolist(), _xywh(t.xyxy[mine])))
+            for n, (j, box) in enumerate(
+                zip(mine.tolist(), xyxy_to_xywh(t.xyxy[mine].astype(np.float64)).tolist())
+            )
         ],
     }
     dt = [
@@ -166,7 +164,7 @@ def _dicts_of_run(run: Run) -> tuple[dict, list[dict]]:
             "bbox": box,
             "score": float(d.scores[j]),
         }
-        for j, box in zip(theirs.tolist(), _xywh(d.xyxy[theirs]))
+        for j, box in zip(theirs.tolist(), xyxy_to_xywh(d.xyxy[theirs].astype(np.float64)).tolist())
     ]
     return gt, dt
 
@@ -214,9 +212,6 @@ def _run_of_files(truth, results) -> Run:
     keep = (rows >= 0) & (classes >= 0)
     n = len(truth.image_ids)
 
-    def xyxy(boxes):
-        return np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
-
     names = [
         f"{name} ({c})" if truth.names.count(name) > 1 else name
         for name, c in zip(truth.names, truth.category_ids)
@@ -227,11 +222,15 @@ def _run_of_files(truth, results) -> Run:
         ids,
         truth.sizes,
         detections=DetectionTable.build(
-            rows[keep], xyxy(results.xywh[keep]), np.clip(results.scores[keep], 0, 1), classes[keep], count=n
+            rows[keep],
+            xywh_to_xyxy(results.xywh[keep]),
+            np.clip(results.scores[keep], 0, 1),
+            classes[keep],
+            count=n,
         ),
         truth=ObjectTable.build(
             truth.rows,
-            xyxy(truth.xywh),
+            xywh_to_xyxy(truth.xywh),
             truth.classes,
             area=truth.area,
             crowd=truth.crowd,

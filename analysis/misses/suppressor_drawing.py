@@ -11,6 +11,7 @@ import numpy as np
 from analysis.drawing.style import BLUE, GREY, STROKES, detection_stroke
 from analysis.misses.suppressors import Moved
 from analysis.runs.store import Run
+from detector import boxes
 
 LABELS = 3, 12
 """Lines that carry their IoU, around one object and in a whole image; more would cover each other."""
@@ -35,7 +36,7 @@ def suppressor_svg(
     edges = np.arange(len(g))
     x, y, w, h = 0.0, 0.0, float(size[0]), float(size[1])
     if chosen is not None:
-        near = np.array([_overlap(b, run.truth.xyxy[chosen]) for b in g.box])
+        near = boxes.iou(g.box, run.truth.xyxy[chosen])[:, 0]
         edges = np.argsort(-near, kind="stable")[: int((near > 0.1).sum())]
         x, y, w, h = _around(run.truth.xyxy[chosen], g.by_box[edges], size)
     unit = w / width  # image pixels a screen pixel
@@ -121,12 +122,6 @@ def _edge(box: np.ndarray, by: np.ndarray, iou: float, unit: float, *, line: int
 
 def _centre(b: np.ndarray) -> tuple[float, float]:
     return float(b[0] + b[2]) / 2, float(b[1] + b[3]) / 2
-
-
-def _overlap(a: np.ndarray, b: np.ndarray) -> float:
-    side = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
-    inter = float(np.prod(np.maximum(side, 0)))
-    return inter / max(float(np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2])) - inter, 1e-9)
 
 
 def _around(box: np.ndarray, others: np.ndarray, size: tuple[int, int]) -> tuple[float, float, float, float]:

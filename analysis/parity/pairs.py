@@ -20,6 +20,7 @@ from analysis.matching.operating_point import Threshold, class_thresholds
 from analysis.mistakes.compare import Comparison, compare
 from analysis.runs.classes import unify
 from analysis.runs.tables import DetectionTable
+from detector.boxes import paired_iou
 from detector.errors import InputError
 
 KEPT, LOST, GAINED = range(3)
@@ -240,7 +241,7 @@ def pair_runs(
     overlap, shift = np.zeros(len(kind), np.float32), np.full(len(kind), np.nan, np.float32)
     if both.any():
         one, two = a.xyxy[det_a[both]].astype(np.float64), b.xyxy[det_b[both]].astype(np.float64)
-        overlap[both], shift[both] = _overlap(one, two), np.abs(one - two).max(axis=1)
+        overlap[both], shift[both] = paired_iou(one, two), np.abs(one - two).max(axis=1)
     step = np.abs(np.maximum(_scores(b, det_b), 0) - np.maximum(_scores(a, det_a), 0))
     order = np.lexsort((image, -step, np.array([2, 0, 1])[kind]))
     rows = (kind, image, det_a, det_b, class_id, overlap, shift, other)
@@ -289,13 +290,6 @@ def _scores(table: DetectionTable, rows: np.ndarray) -> np.ndarray:
     out = np.full(len(rows), -1, np.float32)
     out[rows >= 0] = table.scores[rows[rows >= 0]]
     return out
-
-
-def _overlap(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    side = np.clip(np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2]), 0, None)
-    inter = side.prod(axis=1)
-    union = (a[:, 2:] - a[:, :2]).prod(axis=1) + (b[:, 2:] - b[:, :2]).prod(axis=1) - inter
-    return np.divide(inter, union, out=np.zeros_like(inter), where=union > 0)
 
 
 def _spread(values: np.ndarray) -> dict[str, float] | None:

@@ -20,6 +20,7 @@ from analysis.misses.replay import (
 )
 from analysis.runs.store import Run
 from detector.boxes import iou as box_iou
+from detector.boxes import paired_iou
 from detector.core import Candidates, Detections, Detector, Staged
 from detector.nms import SUPPRESSED, PostprocessSettings
 
@@ -235,14 +236,7 @@ class Exchange:
             or not len(a.scores)
         ):
             return False
-        low, high = np.maximum(a.xyxy[:, :2], b.xyxy[:, :2]), np.minimum(a.xyxy[:, 2:], b.xyxy[:, 2:])
-        inter = np.clip(high - low, 0, None).prod(axis=1)
-        union = (
-            (a.xyxy[:, 2:] - a.xyxy[:, :2]).prod(axis=1)
-            + (b.xyxy[:, 2:] - b.xyxy[:, :2]).prod(axis=1)
-            - inter
-        )
-        return float(np.median(inter / np.maximum(union, 1e-6))) > 0.5
+        return float(np.median(paired_iou(a.xyxy, b.xyxy))) > 0.5
 
     @cached_property
     def _bench(self) -> TrialRun:

@@ -152,10 +152,9 @@ def own_pictures(
     Raises:
         BoxscopeError: its recipe or its data are not there any more.
     """
-    from detector.training.preview import material
-    from detector.training.recipes import read_recipe
+    from detector.training.recipes import preview_training, read_recipe
 
-    return pick_pictures(material(read_recipe(recipe_file(training))).datasets[0], most, say)
+    return pick_pictures(preview_training(read_recipe(recipe_file(training))).datasets[0], most, say)
 
 
 @dataclass(frozen=True, kw_only=True)

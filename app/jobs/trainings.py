@@ -23,9 +23,9 @@ from app.jobs.job import ProcessJob
 from detector.errors import BoxscopeError, RunError
 from detector.locks import WorkerLock
 from detector.paths import data_dir, write_atomically
+from detector.training.common.preview import HeldOut
 from detector.training.common.session import TrainProgress
-from detector.training.preview import HeldOut, material
-from detector.training.recipes import Recipe, read_recipe, train_by, training_state
+from detector.training.recipes import Recipe, preview_training, read_recipe, train_recipe, training_state
 
 ASKED = "asked.yaml"
 LIVE = ("starting", "running", "stopping")
@@ -67,7 +67,7 @@ class TrainJob(ProcessJob):
         """Train by the recipe of the folder, then run the result on images it was not trained with."""
         try:
             recipe = read_recipe(recipe_file(self.folder))
-            found = material(recipe)
+            found = preview_training(recipe)
             for dataset in found.datasets:
                 inside_roots(dataset)
             run_training(recipe, self.folder, resume=(self.folder / "recipe.yaml").is_file())
@@ -284,7 +284,7 @@ def run_training(
     it.
 
     Raises:
-        RunError: another process trains in this folder. Whatever `detector.training.recipes.train_by` raises.
+        RunError: another process trains in this folder. Whatever `detector.training.recipes.train_recipe` raises.
     """
     from analysis.metrics.validation import average_precision
 
@@ -320,7 +320,7 @@ def run_training(
     try:
         (folder / TrainJob.STOP).unlink(missing_ok=True)
         job.save()
-        train_by(
+        train_recipe(
             recipe,
             folder,
             progress=note,

@@ -19,7 +19,7 @@ from detector.ssd.preprocess import CHANNEL_MEANS, subtracts_means
 
 def preprocess(images: Any, config: SSDConfig) -> Any:
     """uint8 or float [B, H, W, 3] RGB 0..255, any size, to float32 [B, height, width, 3]."""
-    import tensorflow as tf
+    import tensorflow as tf  # noqa: PLC0415  TensorFlow costs seconds
 
     x = tf.cast(images, tf.float32)
     if subtracts_means(config):
@@ -42,7 +42,7 @@ def detect(network: Any, images: Any, config: SSDConfig) -> dict[str, Any]:
             past
         num_detections are zeros (of class 1).
     """
-    import tensorflow as tf
+    import tensorflow as tf  # noqa: PLC0415  TensorFlow costs seconds
 
     outputs = network(preprocess(images, config), training=False)
     grid = tf.constant(anchors(config).boxes)
@@ -65,7 +65,7 @@ def detect(network: Any, images: Any, config: SSDConfig) -> dict[str, Any]:
 
 def _postprocess(boxes: Any, scores: Any, settings: PostprocessSettings) -> dict[str, Any]:
     """One image: boxes [A, 4] unclipped, scores [A, 1 + K]."""
-    import tensorflow as tf
+    import tensorflow as tf  # noqa: PLC0415  TensorFlow costs seconds
 
     each, total = settings.max_detections_per_class, settings.max_total_detections
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from detector.data.label_map import write_label_map
 from detector.errors import ModelError, RunError, UnavailableError
+from detector.export.od_graph import detect
 
 if TYPE_CHECKING:
     from detector.models.keras_ssd import KerasSSD
@@ -38,9 +39,7 @@ def export_saved_model(detector: KerasSSD, out: str | os.PathLike) -> Path:
         RunError: `out` is there already. UnavailableError: Keras does not run on TensorFlow.
         ModelError: the written model answers differently.
     """
-    import keras
-
-    from detector.export.od_graph import detect
+    import keras  # noqa: PLC0415  Keras costs seconds
 
     out = Path(out)
     if out.exists():
@@ -48,7 +47,7 @@ def export_saved_model(detector: KerasSSD, out: str | os.PathLike) -> Path:
             "expected a new folder to export to, there is one already; remove it or name another.", path=out
         )
     _need_tensorflow(keras.backend.backend())
-    import tensorflow as tf
+    import tensorflow as tf  # noqa: PLC0415  TensorFlow costs seconds
 
     network, config = detector.network, detector.config
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -95,7 +94,7 @@ def _prove(detector: KerasSSD, folder: Path) -> None:
     Raises:
         ModelError: they differ by more than `PROBE_TOLERANCE`.
     """
-    import tensorflow as tf
+    import tensorflow as tf  # noqa: PLC0415  TensorFlow costs seconds
 
     picture = probe_picture(detector)
     serve = tf.saved_model.load(str(folder)).signatures["serving_default"]

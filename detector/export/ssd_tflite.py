@@ -22,6 +22,7 @@ from detector.paths import write_atomically
 from detector.ssd.anchors import anchors
 from detector.ssd.config import SSDConfig
 from detector.ssd.preprocess import CHANNEL_MEANS, stretch, subtracts_means
+from detector.ssd.weights import assign_arrays
 
 if TYPE_CHECKING:
     from detector.models.keras_ssd import KerasSSD
@@ -75,7 +76,7 @@ def export_tflite(
         RunError: the file is there already. UnavailableError: Keras does not run on TensorFlow.
         ModelError: the conversion failed or left the weights behind.
     """
-    import keras
+    import keras  # noqa: PLC0415  Keras costs seconds
 
     out = Path(out)
     nms = nms or ("fast" if detector.config.num_classes == 1 else "per_class")
@@ -86,8 +87,7 @@ def export_tflite(
             f"Exporting needs Keras on TensorFlow, it runs on {keras.backend.backend()}; set"
             " KERAS_BACKEND=tensorflow."
         )
-    from detector.ssd.model import build_ssd
-    from detector.ssd.weights import assign_arrays
+    from detector.ssd.model import build_ssd  # noqa: PLC0415  Keras costs seconds
 
     # A fixed batch of one: dynamic shapes cost a fifth of the speed, and the operation takes one picture.
     network = build_ssd(detector.config, batch_size=1)
@@ -160,8 +160,8 @@ def _convert(
     images: Sequence[np.ndarray] | None,
     settings: dict[str, Any],
 ) -> bytes:
-    import keras
-    import tensorflow as tf
+    import keras  # noqa: PLC0415  Keras costs seconds
+    import tensorflow as tf  # noqa: PLC0415  TensorFlow costs seconds
 
     grid = anchors(config).boxes
     postprocess = _operation(config, settings)
@@ -212,7 +212,7 @@ def _convert(
 
 def _operation(config: SSDConfig, settings: dict[str, Any]) -> Any:
     """The post-processing as an empty function that the converter replaces by TFLite's own operation."""
-    import tensorflow as tf
+    import tensorflow as tf  # noqa: PLC0415  TensorFlow costs seconds
 
     y, x, h, w = config.box_scales
     attributes: dict[str, Any] = {

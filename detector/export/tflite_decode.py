@@ -31,8 +31,8 @@ def with_decoded_boxes(
     Raises:
         ModelError: the model returns no such codes.
     """
-    import flatbuffers
-    from ai_edge_litert import schema_py_generated as schema
+    import flatbuffers  # noqa: PLC0415  only .tflite files need it
+    from ai_edge_litert import schema_py_generated as schema  # noqa: PLC0415  LiteRT costs a second
 
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
     graph = model.subgraphs[0]

@@ -38,8 +38,8 @@ def with_metadata(
         postprocess: the custom operation's name; its outputs are boxes, classes, scores, count.
         own: what only Boxscope reads, see `detector.models.tflite_file.OWN`.
     """
-    import flatbuffers
-    from ai_edge_litert import schema_py_generated as schema
+    import flatbuffers  # noqa: PLC0415  only .tflite files need it
+    from ai_edge_litert import schema_py_generated as schema  # noqa: PLC0415  LiteRT costs a second
 
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
     graph = model.subgraphs[0]
@@ -102,7 +102,7 @@ def _signature_names(model: Any, outputs: Sequence[int]) -> list[str]:
 def _metadata(
     name: str, mean: Sequence[float], std: Sequence[float], outputs: Sequence[str], told: str
 ) -> bytes:
-    import flatbuffers
+    import flatbuffers  # noqa: PLC0415  only .tflite files need it
 
     b = flatbuffers.Builder(1024)
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from detector.core import ClassMap
 from detector.data.label_map import write_label_map
 from detector.errors import ConfigError, ModelError, RunError, UnavailableError
 from detector.export.ssd_tflite import BYTES_A_WEIGHT, POSTPROCESS, PRECISIONS, with_labels
@@ -44,7 +45,7 @@ def export_saved_model(detector: TwoHeadDetector, out: str | os.PathLike) -> Pat
         RunError: `out` is there already. UnavailableError: Keras does not run on TensorFlow.
         ModelError: the written model answers differently.
     """
-    import keras
+    import keras  # noqa: PLC0415  Keras costs seconds
 
     out = Path(out)
     if out.exists():
@@ -52,7 +53,7 @@ def export_saved_model(detector: TwoHeadDetector, out: str | os.PathLike) -> Pat
             "expected a new folder to export to, there is one already; remove it or name another.", path=out
         )
     _need_tensorflow(keras.backend.backend())
-    import tensorflow as tf
+    import tensorflow as tf  # noqa: PLC0415  TensorFlow costs seconds
 
     model = detector.answering()
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -102,7 +103,7 @@ def export_tflite(
         UnavailableError: Keras does not run on TensorFlow. ModelError: the conversion failed or left the
             weights behind.
     """
-    import keras
+    import keras  # noqa: PLC0415  Keras costs seconds
 
     out = Path(out)
     if precision not in PRECISIONS:
@@ -144,14 +145,13 @@ def _need_tensorflow(backend: str) -> None:
 
 
 def _numbered(detector: TwoHeadDetector) -> Any:
-    from detector.core import ClassMap
 
     names = detector.info.class_map.names
     return ClassMap(names, tuple(range(1, len(names) + 1)))
 
 
 def _serve(model: Any, images: Any, detector: TwoHeadDetector) -> dict[str, Any]:
-    import tensorflow as tf
+    import tensorflow as tf  # noqa: PLC0415  TensorFlow costs seconds
 
     config = detector.config
     width, height = config.input_size
@@ -189,7 +189,7 @@ def _letterboxed(pixels: Any, shape: Any, width: int, height: int) -> tuple[Any,
     """As `detector.two_head.frames.whole`: (the input, (x1, y1, width, height) of its window in the
     picture).
     """
-    import tensorflow as tf
+    import tensorflow as tf  # noqa: PLC0415  TensorFlow costs seconds
 
     wide = tf.maximum(shape[1], shape[0] * width / height)
     tall = tf.maximum(shape[0], shape[1] * height / width)
@@ -215,7 +215,7 @@ def _prove(detector: TwoHeadDetector, folder: Path) -> None:
     Raises:
         ModelError: they differ by more than `PROBE_TOLERANCE`.
     """
-    import tensorflow as tf
+    import tensorflow as tf  # noqa: PLC0415  TensorFlow costs seconds
 
     width, height = detector.config.input_size
     y, x = np.mgrid[0 : height + 37, 0 : width + 11]
@@ -234,8 +234,8 @@ def _prove(detector: TwoHeadDetector, folder: Path) -> None:
 
 
 def _convert(detector: TwoHeadDetector, precision: str, images: Sequence[np.ndarray] | None) -> bytes:
-    import keras
-    import tensorflow as tf
+    import keras  # noqa: PLC0415  Keras costs seconds
+    import tensorflow as tf  # noqa: PLC0415  TensorFlow costs seconds
 
     model, (width, height) = detector.answering(), detector.config.input_size
 

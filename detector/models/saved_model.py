@@ -246,9 +246,7 @@ def _to_pixels(yxyx: np.ndarray, size: tuple[int, int], what: str) -> np.ndarray
             " export it with the Object Detection API's exporter_main_v2.py."
         )
     xyxy = boxes.denormalise(boxes.yxyx_to_xyxy(yxyx), size).astype(np.float32)
-    return np.concatenate(
-        [np.minimum(xyxy[:, :2], xyxy[:, 2:]), np.maximum(xyxy[:, :2], xyxy[:, 2:])], axis=1
-    )
+    return boxes.ordered(xyxy)
 
 
 def _lookup(class_map: ClassMap) -> np.ndarray:

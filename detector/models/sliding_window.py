@@ -169,8 +169,7 @@ def find_windows(windows: Candidates, settings: SlidingWindowSettings) -> FoundW
 
 def _share_inside(box: np.ndarray, others: np.ndarray) -> np.ndarray:
     """float64 [N]: the intersection over the smaller of the two areas."""
-    low, high = np.maximum(box[:2], others[:, :2]), np.minimum(box[2:], others[:, 2:])
-    inter = np.prod(np.maximum(high - low, 0).astype(np.float64), axis=1)
+    inter = boxes.intersection(box, others)[0]
     smaller = np.minimum(boxes.area(box)[0], boxes.area(others))
     return np.divide(inter, smaller, out=np.zeros_like(inter), where=smaller > 0)
 

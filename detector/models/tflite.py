@@ -361,9 +361,7 @@ def _pixels(yxyx: np.ndarray, size: tuple[int, int]) -> np.ndarray:
             "The model returned boxes that are not finite numbers; its weights or its input are broken."
         )
     xyxy = boxes.denormalise(boxes.yxyx_to_xyxy(yxyx), size).astype(np.float32)
-    return np.concatenate(
-        [np.minimum(xyxy[:, :2], xyxy[:, 2:]), np.maximum(xyxy[:, :2], xyxy[:, 2:])], axis=1
-    )
+    return boxes.ordered(xyxy)
 
 
 def _resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -13,6 +13,7 @@ from detector.core import DetectorInfo
 from detector.data.formats.uiuc import to_grey
 from detector.differentiable import Frame, Gradients
 from detector.errors import CapabilityError, InputError
+from detector.keras_gradients import KerasGradients
 from detector.sliding.convert import WindowGeometry
 from detector.sliding.scan import Network, scaled_input, windows_of
 from detector.sliding.settings import SlidingWindowSettings
@@ -146,10 +147,9 @@ class SlidingGradients:
 
     def _gradient_function(self) -> KerasGradients:
         if self._keras_gradients is None:
-            from detector.keras_gradients import KerasGradients
 
             def as_rows(values):
-                import tensorflow as tf
+                import tensorflow as tf  # noqa: PLC0415  TensorFlow costs seconds
 
                 shape = tf.shape(values)
                 return tf.reshape(values, [shape[0], shape[1] * shape[2], 2])

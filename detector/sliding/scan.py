@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
+import keras
 import numpy as np
 
 from detector.sliding.convert import WindowGeometry
@@ -49,11 +50,10 @@ def compiled(model) -> Network:
     """A Keras model as a function of arrays of any batch, height and width, traced once (TensorFlow's
     backend).
     """
-    import keras
 
     if keras.backend.backend() != "tensorflow":
         return lambda batch: keras.ops.convert_to_numpy(model(batch, training=False))
-    import tensorflow as tf
+    import tensorflow as tf  # noqa: PLC0415  TensorFlow costs seconds
 
     # A patch classifier keeps its own height and width; only what is free in the model may vary.
     signature = [tf.TensorSpec(model.input_shape, tf.float32)]

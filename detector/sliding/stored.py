@@ -47,7 +47,7 @@ class StoredDetector:
 
     def load_classifier(self) -> keras.Model:
         """Raises ModelError: the file is missing or is no Keras model."""
-        import keras
+        import keras  # noqa: PLC0415  Keras costs seconds
 
         if not self.classifier.is_file():
             raise ModelError(

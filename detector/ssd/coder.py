@@ -60,6 +60,6 @@ def _ops(*values: Any) -> Any:
     """numpy for numpy arrays, so that post-processing never imports a network library; else keras.ops."""
     if all(isinstance(value, np.ndarray) for value in values):
         return np
-    import keras
+    import keras  # noqa: PLC0415  Keras costs seconds
 
     return keras.ops

@@ -14,6 +14,7 @@ import numpy as np
 from detector.boxes import denormalise, normalise, yxyx_to_xyxy
 from detector.differentiable import Frame, Gradients
 from detector.errors import InputError
+from detector.keras_gradients import KerasGradients
 from detector.ssd.anchors import Anchors
 from detector.ssd.coder import BoxCoder
 from detector.ssd.config import SSDConfig
@@ -116,7 +117,7 @@ class SSDGradients(ABC):
 
     def evidence_layers(self, anchor_ids: Sequence[int]) -> tuple[str, ...]:
         """The backbone's stride-8 map, then the feature maps these anchors are read from."""
-        from detector.ssd.model import FEATURE_PREFIX
+        from detector.ssd.model import FEATURE_PREFIX  # noqa: PLC0415  Keras costs seconds
 
         levels = np.unique(self.anchors.levels[np.asarray(anchor_ids, np.int64)])
         return (STRIDE_8, *(f"{FEATURE_PREFIX}{level}" for level in levels))
@@ -129,8 +130,7 @@ class SSDGradients(ABC):
 
     def _gradient_function(self) -> KerasGradients:
         if self._keras_gradients is None:
-            from detector.keras_gradients import KerasGradients
-            from detector.ssd.model import feature_maps, stride_8
+            from detector.ssd.model import feature_maps, stride_8  # noqa: PLC0415  Keras costs seconds
 
             network = self.network
             taps = {STRIDE_8: stride_8(network), **feature_maps(network)}

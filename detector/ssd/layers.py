@@ -103,7 +103,7 @@ class FreezableBatchNorm(keras.layers.BatchNormalization):
         return outputs
 
     def _fused(self, inputs):
-        import tensorflow as tf
+        import tensorflow as tf  # noqa: PLC0415  TensorFlow costs seconds
 
         outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
             x=inputs,

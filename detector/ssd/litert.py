@@ -115,7 +115,7 @@ class LiteRTRunner:
     """
 
     def __init__(self, path: Path, workers: int):
-        from ai_edge_litert.interpreter import Interpreter
+        from ai_edge_litert.interpreter import Interpreter  # noqa: PLC0415  LiteRT costs a second
 
         self._path, self._make, self.workers = path, Interpreter, max(1, workers)
         self._free: queue.SimpleQueue = queue.SimpleQueue()

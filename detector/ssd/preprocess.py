@@ -103,7 +103,7 @@ def preprocess_tensor(images, config: SSDConfig):
     Returns:
         float32 tensor [B, config.height, config.width, 3].
     """
-    from keras import ops
+    from keras import ops  # noqa: PLC0415  Keras costs seconds
 
     x = ops.cast(images, "float32")
     if subtracts_means(config):

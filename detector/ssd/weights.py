@@ -26,9 +26,9 @@ META = "__meta__"  # the JSON that travels with the arrays
 
 def network_arrays(network: keras.Model) -> dict[str, np.ndarray]:
     """Every weight of a network, copied, under its checkpoint key."""
-    from keras import ops
+    from keras import ops  # noqa: PLC0415  Keras costs seconds
 
-    from detector.ssd.layers import checkpoint_variables
+    from detector.ssd.layers import checkpoint_variables  # noqa: PLC0415  Keras costs seconds
 
     return {key: np.array(ops.convert_to_numpy(v)) for key, v in checkpoint_variables(network).items()}
 
@@ -44,7 +44,7 @@ def assign_arrays(
     Raises:
         ModelError: a key is missing, or a shape differs; nothing has been changed then.
     """
-    from detector.ssd.layers import checkpoint_variables
+    from detector.ssd.layers import checkpoint_variables  # noqa: PLC0415  Keras costs seconds
 
     variables = checkpoint_variables(network)
     chosen = list(variables) if keys is None else list(keys)

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
+
 from detector.data.dataset import Dataset
 from detector.errors import ConfigError, ModelError, RunError
 from detector.locks import FileLock, locked
@@ -25,6 +27,7 @@ from detector.sweep.state import (
 from detector.training.common.folder import TrainFolder
 from detector.training.common.session import TrainProgress
 from detector.training.two_head.recipe import TwoHeadRecipe
+from detector.training.two_head.training import train_two_head
 
 if TYPE_CHECKING:
     import optuna
@@ -117,7 +120,6 @@ def add_best_to_catalogue(state: SweepState, key: str) -> str:
     Raises:
         RunError: no trial was trained to its end yet.
     """
-    import yaml
 
     best = state.best
     if best is None:
@@ -151,9 +153,7 @@ def _run_trial(
     should_stop: Callable[[], bool],
 ) -> ConfigError | ModelError | None:
     """Train one trial and tell the study; the error that made it fail, if one did."""
-    import optuna
-
-    from detector.training.two_head.training import train_two_head
+    import optuna  # noqa: PLC0415  Optuna costs a second
 
     state = optuna.trial.TrialState
 
@@ -216,7 +216,7 @@ def _value(figures: Mapping[str, float], sweep: SweepRecipe) -> float:
 
 def _next_trial(study: optuna.Study, sweep: SweepRecipe, base: TwoHeadRecipe) -> optuna.Trial | None:
     """A trial to run, or None where all are done or in other hands."""
-    import optuna
+    import optuna  # noqa: PLC0415  Optuna costs a second
 
     trials = study.get_trials(deepcopy=False)
     waiting = any(t.state == optuna.trial.TrialState.WAITING for t in trials)
@@ -242,7 +242,7 @@ def _next_trial(study: optuna.Study, sweep: SweepRecipe, base: TwoHeadRecipe) ->
 
 def _revive(study: optuna.Study, folder: Path) -> None:
     """Put trials whose process died back into the queue; their training goes on where it was."""
-    import optuna
+    import optuna  # noqa: PLC0415  Optuna costs a second
 
     state = optuna.trial.TrialState
     trials = study.get_trials(deepcopy=False)
@@ -274,7 +274,6 @@ def prepare(sweep: SweepRecipe, folder: str | Path) -> SweepRecipe:
     Raises:
         RunError: another sweep lies there. ConfigError: one file of weights for several backbones.
     """
-    import yaml
 
     sweep.refuse_one_start_for_several_backbones()
     folder = Path(folder)

@@ -126,7 +126,7 @@ def importance(folder: str | Path) -> dict[str, float]:
     Raises:
         RunError: no sweep lies here.
     """
-    import optuna
+    import optuna  # noqa: PLC0415  Optuna costs a second
 
     _, study = open_study(Path(folder))
     ended = [t for t in study.get_trials(deepcopy=False) if t.state == optuna.trial.TrialState.COMPLETE]
@@ -153,7 +153,7 @@ def open_study(folder: Path, sweep: SweepRecipe | None = None) -> tuple[SweepRec
         RunError: no sweep lies here. UnavailableError: Optuna is not installed.
     """
     try:
-        import optuna
+        import optuna  # noqa: PLC0415  Optuna costs a second
     except ImportError as error:
         raise UnavailableError(
             f"A sweep needs Optuna, which cannot be imported here ({error}); pip install optuna."

@@ -12,6 +12,7 @@ import numpy as np
 from detector.core import DetectorInfo
 from detector.differentiable import Frame, Gradients
 from detector.errors import CapabilityError, InputError
+from detector.keras_gradients import KerasGradients
 from detector.two_head.config import TwoHeadConfig
 from detector.two_head.frames import whole
 
@@ -104,7 +105,7 @@ class TwoHeadGradients(ABC):
 
     def _maps(self) -> dict[str, int]:
         """Layers of the backbone whose output is a map, with its rows."""
-        from detector.two_head.network import backbone_layers
+        from detector.two_head.network import backbone_layers  # noqa: PLC0415  Keras costs seconds
 
         layers = backbone_layers(self.network)
         shapes = {layer.name: tuple(layer.output.shape) for layer in layers if hasattr(layer.output, "shape")}
@@ -117,9 +118,7 @@ class TwoHeadGradients(ABC):
     def _gradient_function(self) -> KerasGradients:
         network = self.network
         if self._keras_gradients is None:
-            from keras import ops
-
-            from detector.keras_gradients import KerasGradients
+            from keras import ops  # noqa: PLC0415  Keras costs seconds
 
             columns = [network.output["class_logits"]]
             if self.config.has_boxes:

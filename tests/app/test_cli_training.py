@@ -103,7 +103,8 @@ def test_a_pipeline_config_is_a_recipe(tmp_path, monkeypatch):
     """
     given = {}
     monkeypatch.setattr(
-        "app.jobs.trainings.train_by", lambda recipe, out, **rest: given.update(recipe=recipe, out=out)
+        "app.jobs.trainings.train_recipe",
+        lambda recipe, out, **rest: given.update(recipe=recipe, out=out),
     )
     file = tmp_path / "my_zoo_network" / "pipeline.config"
     file.parent.mkdir()
@@ -128,7 +129,7 @@ def test_splits_are_no_setting_of_a_sliding_window_detector(recipe, patches, tmp
 def test_any_key_is_set_on_the_command_line(tmp_path, monkeypatch):
     given = {}
     monkeypatch.setattr(
-        "app.jobs.trainings.train_by", lambda recipe, out, **rest: given.update(recipe=recipe)
+        "app.jobs.trainings.train_recipe", lambda recipe, out, **rest: given.update(recipe=recipe)
     )
     file = tmp_path / "own.yaml"
     file.write_text("steps: 30\nname: Own\n")

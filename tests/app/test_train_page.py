@@ -203,13 +203,13 @@ def test_a_sweep_is_set_up_and_started(app, tiny_run, boxscope_home, monkeypatch
 
 
 def test_a_sweep_s_trials(app, tiny_run, boxscope_home, tmp_path, monkeypatch):
-    import detector.training.two_head.training
+    import detector.sweep.run
     from detector.sweep.recipe import load_sweep
     from detector.sweep.run import run_sweep
     from tests.detector.drawn_training import pretend
     from tests.detector.sweep.test_state import SEARCH, written
 
-    monkeypatch.setattr(detector.training.two_head.training, "train_two_head", pretend(0))
+    monkeypatch.setattr(detector.sweep.run, "train_two_head", pretend(0))
     run_sweep(
         load_sweep(written(tmp_path, f"name: Heads\ntrials: 3\n{SEARCH}")), boxscope_home / "sweeps" / "heads"
     )

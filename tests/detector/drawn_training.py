@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-import detector.training.two_head.training
+import detector.sweep.run
 from detector.sweep.recipe import load_sweep
 from detector.sweep.run import run_sweep
 from detector.training.two_head.folder import TwoHeadFolder
@@ -44,5 +44,5 @@ def pretend(seconds: float):
 
 
 if __name__ == "__main__":
-    detector.training.two_head.training.train_two_head = pretend(float(sys.argv[3]))
+    detector.sweep.run.train_two_head = pretend(float(sys.argv[3]))
     run_sweep(load_sweep(Path(sys.argv[1])), sys.argv[2])

@@ -69,3 +69,19 @@ def test_iou_laws(a, b):
     np.testing.assert_allclose(matrix, boxes.iou(b, a).T)
     n = min(len(a), len(b))
     np.testing.assert_allclose(np.diag(matrix[:n, :n]), boxes.paired_iou(a[:n], b[:n]))
+
+
+def test_corners_in_any_order_become_the_box_between_them():
+    table = np.float32([[5, 1, 2, 9], [2, 9, 5, 1], [1, 2, 3, 4], [4, 4, 4, 4]])
+    expected = [[2, 1, 5, 9], [2, 1, 5, 9], [1, 2, 3, 4], [4, 4, 4, 4]]
+    found = boxes.ordered(table)
+    assert found.dtype == np.float32 and found.tolist() == expected
+    assert boxes.ordered(np.zeros((0, 4))).shape == (0, 4)
+
+
+def test_the_intersection_is_the_area_two_boxes_share():
+    a = np.array([[0, 0, 4, 3], [10, 10, 12, 15]])
+    b = np.array([[1, 1, 6, 2], [4, 0, 8, 3], [11, 12, 30, 30]])
+    # Sides that only touch (column 1) share nothing.
+    assert boxes.intersection(a, b).tolist() == [[3, 0, 0], [0, 0, 3]]
+    assert boxes.intersection(a, np.zeros((0, 4))).shape == (2, 0)

@@ -22,7 +22,9 @@ from app.viewer.payload import tile_text
 from app.views.train.charts import charts
 from detector.errors import BoxscopeError
 from detector.training.common.folder import TrainFolder
-from detector.training.preview import HeldOut, material
+from detector.training.common.preview import HeldOut
+from detector.training.kinds import kind_of
+from detector.training.recipes import preview_training
 
 EVERY = 2.0  # seconds between two looks at a training that runs
 SAMPLES = 8
@@ -177,7 +179,7 @@ def _result(folder: Path, busy: bool) -> None:
 
 @st.cache_data(max_entries=8, show_spinner="Looking at the data")
 def _held_out(folder: str, changed: float) -> tuple[HeldOut, ...]:
-    return material(trainings.read(Path(folder)).recipe()).held_out
+    return preview_training(trainings.read(Path(folder)).recipe()).held_out
 
 
 def _explorer(folder: Path, job: detection.Detection | None) -> None:
@@ -260,15 +262,12 @@ def _open_sample() -> None:
 
 
 def _exports(folder: Path, found: list[exports.Export]) -> None:
-    from detector.sliding.stored import is_sliding_window
-
-    if is_sliding_window(folder):
-        return  # its export would be a program, not a network
-    two_heads = getattr(trainings.read(folder).recipe(), "kind", "") == "two_head"
+    kind = kind_of(trainings.read(folder).recipe())
+    if not kind.exports:
+        return  # the export of a sliding window would be a program, not a network
     st.subheader("Export")
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        # A two-head network answers with one box: there are no anchors to show.
-        forms = [form for form in exports.FORMS if not (two_heads and form.endswith("-raw"))]
+        forms = [form for form in exports.FORMS if kind.has_anchors or not form.endswith("-raw")]
         form = st.selectbox(
             "Form",
             forms,

@@ -24,8 +24,7 @@ from app.views.train.form import (
 )
 from detector.data.dataset import Problem
 from detector.errors import BoxscopeError
-from detector.training.preview import material
-from detector.training.recipes import Recipe, read_recipe
+from detector.training.recipes import Recipe, preview_training, read_recipe
 
 OWN, UPLOAD, PATH = "A file on this machine", "Upload a recipe", "Another path"
 KINDS = {
@@ -191,7 +190,7 @@ def look(
     """(what a recipe would train on and judge by, in words; what is odd in its data), read anew when it
     `changed`.
     """
-    found = material(_recipe)
+    found = preview_training(_recipe)
     for dataset in found.datasets:
         inside_roots(dataset)
     return found.words, [p for dataset in found.datasets for p in dataset.problems]

@@ -271,7 +271,7 @@ def as_py_dataset(batches: TrainingBatches, *, workers: int | None = None):
 
     Imports Keras. For a training that can be resumed use `detector.training.ssd.trainer`.
     """
-    import keras
+    import keras  # noqa: PLC0415  Keras costs seconds
 
     steps = int(np.ceil(batches.steps_per_epoch))
 

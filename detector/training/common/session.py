@@ -158,7 +158,7 @@ def _failed_before_the_first_step(folder: TrainFolder) -> bool:
 
 def versions() -> dict[str, str]:
     """Of what decides a training's numbers."""
-    import keras
+    import keras  # noqa: PLC0415  Keras costs seconds
 
     return {
         "python": platform.python_version(),

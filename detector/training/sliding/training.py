@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from detector.core import ClassMap
+from detector.data import load_dataset
 from detector.data.dataset import Dataset
+from detector.data.formats.uiuc import read_patches, to_grey
 from detector.errors import DataError, ModelError, RunError
 from detector.sliding.stored import write_detector
 from detector.training.common.folder import rounded
@@ -79,8 +81,6 @@ def train_sliding_window(
     folder = SlidingFolder(out)
 
     def make(_: Callable[[int, int], None]) -> _Training:
-        from detector.data import load_dataset
-
         found, unreadable = load_patches(recipe) if patches is None else (patches, 0)
         seen = (
             load_dataset(recipe.scenes, split=recipe.scenes_split)
@@ -98,8 +98,6 @@ def load_patches(recipe: SlidingRecipe) -> tuple[Patches, int]:
     Raises:
         DataError: none are named, there are none, or they make no sense.
     """
-    from detector.data.formats.uiuc import read_patches
-
     if not recipe.data:
         raise DataError(
             "expected `data` in the recipe: a folder with TrainImages/ (UIUC), or with positive/ and"
@@ -198,9 +196,9 @@ class _Training(Training):
         return "done"
 
     def _prepare(self) -> None:
-        import keras
+        import keras  # noqa: PLC0415  Keras costs seconds
 
-        from detector.sliding.network import patch_classifier
+        from detector.sliding.network import patch_classifier  # noqa: PLC0415  Keras costs seconds
 
         recipe, folder = self.recipe, self.folder
         keras.utils.set_random_seed(recipe.seed)
@@ -312,7 +310,7 @@ class _Training(Training):
 
     def _evaluate(self) -> None:
         """Accuracy on the held-out patches, and the weights as the folder's detector."""
-        from detector.sliding.scan import compiled
+        from detector.sliding.scan import compiled  # noqa: PLC0415  Keras costs seconds
 
         if self._network is None:
             self._network = compiled(self.classifier)  # traced once; it sees the weights as they are
@@ -327,8 +325,8 @@ class _Training(Training):
         """Look through composed and given pictures for windows taken for objects; False where it was
         stopped.
         """
-        from detector.sliding.convert import to_fully_convolutional
-        from detector.sliding.scan import compiled, cut_out, scan
+        from detector.sliding.convert import to_fully_convolutional  # noqa: PLC0415  Keras costs seconds
+        from detector.sliding.scan import compiled, cut_out, scan  # noqa: PLC0415  Keras costs seconds
 
         wide, geometry = to_fully_convolutional(self.classifier)
         network, recipe = compiled(wide), self.recipe
@@ -350,8 +348,6 @@ class _Training(Training):
 
     def _pictures(self) -> Iterator[tuple[Mosaic, tuple[float, ...]]]:
         """What a round looks through, with the window widths to look for."""
-        from detector.data.formats.uiuc import to_grey
-
         recipe = self.recipe
         for i in range(recipe.mosaics):
             rng = np.random.default_rng([recipe.seed, 2, self.rounds_done, i])

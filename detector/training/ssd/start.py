@@ -12,11 +12,13 @@ from keras import ops
 
 from detector.archive import is_archive, unpack
 from detector.errors import ConfigError, ModelError
+from detector.ssd.backbones import FIRST_BLOCK, OTHER_BLOCK, RESNET_STAGES
 from detector.ssd.config import SSDConfig
 from detector.ssd.imagenet import imagenet_backbone
 from detector.ssd.layers import SUFFIX, checkpoint_variables
 from detector.ssd.preprocess import subtracts_means
 from detector.ssd.weights import assign_arrays, load_arrays
+from detector.ssd.zoo.checkpoint import Checkpoint, latest_checkpoint
 
 BACKBONE = "model/_feature_extractor/classification_backbone/"
 EXTRACTOR = "model/_feature_extractor/"
@@ -101,7 +103,6 @@ def read_detector_weights(source: str | Path) -> dict[str, np.ndarray]:
         path = path / "weights.npz"
     if path.suffix == ".npz":
         return load_arrays(path)[0]
-    from detector.ssd.zoo.checkpoint import Checkpoint, latest_checkpoint
 
     if path.is_dir():
         path = latest_checkpoint(path / "checkpoint" if (path / "checkpoint").is_dir() else path)
@@ -177,7 +178,6 @@ def from_keras_backbone(backbone: keras.Model, config: SSDConfig) -> dict[str, n
 
 
 def _fold(arrays: dict[str, np.ndarray], bias: Mapping[int, np.ndarray], epsilon: float) -> None:
-    from detector.ssd.backbones import FIRST_BLOCK, OTHER_BLOCK, RESNET_STAGES
 
     norm_of = {0: 1}
     for _, count, _, n in RESNET_STAGES:

@@ -18,14 +18,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from detector.core import ClassMap, Detector
+from detector.data import load_dataset
 from detector.data.dataset import Dataset
+from detector.data.label_map import read_label_map
 from detector.errors import ConfigError, DataError, ModelError, RunError
+from detector.models.keras_ssd import KerasSSD
 from detector.ssd.anchors import anchors
 from detector.ssd.coder import BoxCoder
 from detector.ssd.preprocess import preprocess
 from detector.ssd.weights import assign_arrays, network_arrays, save_arrays
 from detector.training.common.batches import TrainingBatches, usable_boxes
 from detector.training.common.folder import rounded
+from detector.training.common.kind import Validate
 from detector.training.common.material import ChosenSplits, Material, choose_splits, sound_material
 from detector.training.common.session import (
     LOG_EVERY,
@@ -41,11 +45,6 @@ from detector.training.ssd.recipe import TrainRecipe
 if TYPE_CHECKING:
     from detector.models.keras_ssd import KerasSSD
     from detector.training.ssd.trainer import SSDTrainer
-
-Validate = Callable[[Detector, Dataset], Mapping[str, float]]
-"""A detector and labelled images to figures; the first figure decides which weights are best (higher is
-better).
-"""
 
 
 def train(
@@ -97,9 +96,6 @@ def load_splits(recipe: TrainRecipe) -> tuple[Dataset, Dataset | None, ChosenSpl
     Raises:
         DataError, InputError: the data cannot be read, has no such split, or classes the label map lacks.
     """
-    from detector.data import load_dataset
-    from detector.data.label_map import read_label_map
-
     if not recipe.data:
         raise DataError("expected `data` in the recipe: the path of a labelled data set.")
     whole = load_dataset(recipe.data, format=recipe.data_format, images=recipe.images)
@@ -222,12 +218,17 @@ class _Training(Training):
         return "done"
 
     def _prepare(self) -> None:
-        import keras
+        import keras  # noqa: PLC0415  Keras costs seconds
 
-        from detector.ssd.model import build_ssd
-        from detector.training.ssd.optimizer import make_optimizer
-        from detector.training.ssd.start import start_from
-        from detector.training.ssd.trainer import SSDTrainer, distribute, freeze_layers, precision
+        from detector.ssd.model import build_ssd  # noqa: PLC0415  Keras costs seconds
+        from detector.training.ssd.optimizer import make_optimizer  # noqa: PLC0415  Keras costs seconds
+        from detector.training.ssd.start import start_from  # noqa: PLC0415  Keras costs seconds
+        from detector.training.ssd.trainer import (  # noqa: PLC0415  Keras costs seconds
+            SSDTrainer,
+            distribute,
+            freeze_layers,
+            precision,
+        )
 
         recipe, folder = self.recipe, self.folder
         distribute(recipe.devices, recipe.batch_size)
@@ -344,7 +345,6 @@ class _Training(Training):
 
     def _detector(self) -> Detector:
         """The network as it is now, through the inference path of every other detector, in float32."""
-        from detector.models.keras_ssd import KerasSSD
 
         arrays = network_arrays(self.model.network)
         if self._judged is None:

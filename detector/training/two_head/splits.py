@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from detector.core import ClassMap
+from detector.data import load_dataset
 from detector.data.dataset import Dataset
 from detector.data.splits import default_parts, draw_splits
 from detector.errors import DataError
@@ -76,8 +77,6 @@ def load_split(
     Raises:
         DataError, InputError: the data cannot be read, has no such split, or no picture with one object.
     """
-    from detector.data import load_dataset
-
     boxes = recipe.heads != "class"
     reading = "keep" if boxes else "ignore"
     if dataset is None:

@@ -18,6 +18,7 @@ import numpy as np
 
 from detector.data.dataset import Dataset
 from detector.errors import ModelError, RunError
+from detector.models.two_head import TwoHeadDetector
 from detector.ssd.weights import save_arrays
 from detector.training.common.folder import rounded
 from detector.training.common.material import Material, sound_material
@@ -31,6 +32,7 @@ from detector.training.common.session import (
 )
 from detector.training.two_head.data import TwoHeadBatches
 from detector.training.two_head.folder import TwoHeadFolder
+from detector.training.two_head.judge import judge
 from detector.training.two_head.recipe import TwoHeadRecipe
 from detector.training.two_head.splits import Split, load_split
 from detector.two_head.stored import TwoHeadSettings
@@ -162,10 +164,10 @@ class _Training(Training):
         return "done"
 
     def _prepare(self) -> None:
-        import keras
+        import keras  # noqa: PLC0415  Keras costs seconds
 
-        from detector.training.two_head.trainer import TwoHeadTrainer
-        from detector.two_head.network import assign, build_two_head, set_statistics_decay, start_from
+        from detector.training.two_head.trainer import TwoHeadTrainer  # noqa: PLC0415  Keras costs seconds
+        from detector.two_head.network import assign, build_two_head, set_statistics_decay, start_from  # noqa: PLC0415  Keras costs seconds
 
         recipe, folder = self.recipe, self.folder
         keras.utils.set_random_seed(recipe.seed)
@@ -217,8 +219,8 @@ class _Training(Training):
 
     def _enter(self, stage: int) -> None:
         """Begin a stage: its layers become trainable, under a fresh optimiser."""
-        from detector.training.two_head.trainer import make_optimiser
-        from detector.two_head.network import unfreeze
+        from detector.training.two_head.trainer import make_optimiser  # noqa: PLC0415  Keras costs seconds
+        from detector.two_head.network import unfreeze  # noqa: PLC0415  Keras costs seconds
 
         self.stage = stage
         settings = self.recipe.stages[stage]
@@ -232,7 +234,7 @@ class _Training(Training):
     def _keep_average(self) -> None:
         if not self.recipe.average:
             return
-        from detector.two_head.network import arrays_of
+        from detector.two_head.network import arrays_of  # noqa: PLC0415  Keras costs seconds
 
         now = arrays_of(self.model.network)
         if not self.average:
@@ -243,7 +245,7 @@ class _Training(Training):
 
     def _result(self) -> dict[str, np.ndarray]:
         """The weights that judge and are the result: the average where there is one."""
-        from detector.two_head.network import arrays_of
+        from detector.two_head.network import arrays_of  # noqa: PLC0415  Keras costs seconds
 
         return (
             {k: v.copy() for k, v in self.average.items()} if self.average else arrays_of(self.model.network)
@@ -286,8 +288,6 @@ class _Training(Training):
         if self.split.held_out is None:
             self._write_result(arrays, {"step": self.step})
             return False
-        from detector.models.two_head import TwoHeadDetector
-        from detector.training.two_head.judge import judge
 
         if self._judged is None:
             settings = TwoHeadSettings(self.recipe.top_k, self.recipe.flip_average)
@@ -316,7 +316,7 @@ class _Training(Training):
         save_arrays(self.folder / "weights.npz", arrays, meta)
 
     def _checkpoint(self) -> None:
-        from detector.two_head.network import arrays_of
+        from detector.two_head.network import arrays_of  # noqa: PLC0415  Keras costs seconds
 
         arrays = arrays_of(self.model.network) | {name: np.array(v) for name, v in self._others().items()}
         broken = [name for name, value in arrays.items() if not np.isfinite(value).all()]

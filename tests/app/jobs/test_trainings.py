@@ -53,7 +53,7 @@ def pretended(monkeypatch):
     """
 
     def install(seen=lambda folder, step: None, error: Exception | None = None):
-        def train_by(recipe, out, *, progress, should_stop, validate, resume):
+        def train_recipe(recipe, out, *, progress, should_stop, validate, resume):
             folder = TrainFolder(out)
             if not resume and folder.started:
                 raise RunError(
@@ -100,7 +100,7 @@ def pretended(monkeypatch):
             )
             return folder.path
 
-        monkeypatch.setattr(trainings, "train_by", train_by)
+        monkeypatch.setattr(trainings, "train_recipe", train_recipe)
         monkeypatch.setattr(trainings, "STEP", -1.0)
 
     return install

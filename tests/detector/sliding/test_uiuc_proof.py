@@ -14,7 +14,7 @@ from detector import load_dataset, load_detector
 from detector.data.formats.uiuc import whole_windows
 from detector.sliding.convert import to_fully_convolutional
 from detector.sliding.stored import read_folder
-from detector.training.recipes import read_recipe, train_by
+from detector.training.recipes import read_recipe, train_recipe
 from detector.training.sliding.folder import SlidingFolder
 from tests.conftest import ROOT
 
@@ -24,7 +24,7 @@ BEST_F1 = {"single_scale": 0.985, "multi_scale": 0.955}
 @pytest.fixture(scope="module")
 def trained(shared, tmp_path_factory):
     recipe = read_recipe(ROOT / "configs" / "uiuc_cars.yaml").with_(data=str(shared / "data" / "uiuc_cars"))
-    return train_by(recipe, tmp_path_factory.mktemp("uiuc") / "cars")
+    return train_recipe(recipe, tmp_path_factory.mktemp("uiuc") / "cars")
 
 
 @pytest.mark.slow

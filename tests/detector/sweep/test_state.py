@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-import detector.training.two_head.training
+import detector.sweep.run
 from detector.catalogue import list_catalogue
 from detector.errors import ConfigError, ModelError, RunError
 from detector.paths import ROOT
@@ -43,7 +43,7 @@ def written(folder: Path, sweep: str, base: str = BASE) -> Path:
 
 @pytest.fixture
 def pretended(monkeypatch):
-    monkeypatch.setattr(detector.training.two_head.training, "train_two_head", pretend(0))
+    monkeypatch.setattr(detector.sweep.run, "train_two_head", pretend(0))
 
 
 def test_a_dotted_key_reaches_into_a_stage():
@@ -133,7 +133,7 @@ def test_failing_trials_are_told_with_their_error_and_end_the_sweep_after_three(
     def fails(recipe, out, **_):
         raise ModelError(f"no {recipe.backbone} today.")
 
-    monkeypatch.setattr(detector.training.two_head.training, "train_two_head", fails)
+    monkeypatch.setattr(detector.sweep.run, "train_two_head", fails)
     with pytest.raises(ModelError, match="no MobileNetV2 today"):
         run_sweep(
             load_sweep(written(tmp_path, "trials: 9\nsearch: {dropout: [0.1, 0.2]}\n")), tmp_path / "out"
@@ -196,7 +196,7 @@ def test_two_workers_share_the_trials(tmp_path):
 
 
 def test_a_trial_that_ends_while_it_is_looked_at_is_left_alone(tmp_path, monkeypatch):
-    import detector.sweep.run as sweep_run
+    from detector.sweep import run as sweep_run
     from detector.sweep.state import open_study
 
     out = tmp_path / "out"
