@@ -78,6 +78,8 @@ def test_cvat_xml_is_named_and_not_taken_for_voc(tmp_path):
     ("lines", "names", "ids"),
     [
         ("2 euro\n50 cent\n", ("2 euro", "50 cent"), (0, 1)),
+        ("1 cent\n5 cent\n", ("1 cent", "5 cent"), (0, 1)),
+        ("0 car\n4 van\n", ("car", "van"), (0, 4)),
         ("0 car\n1 van\n", ("car", "van"), (0, 1)),
         ("1 car\n2 van\n", ("car", "van"), (1, 2)),
         ("3: car\n7: van\n", ("car", "van"), (3, 7)),
