@@ -60,8 +60,8 @@ def _unread(root: Path) -> list[Problem]:
     problems = [
         Problem(
             "annotation file not read",
-            f"it looks like {_looks_like(file)}; the images are read as unlabelled. Name the file itself or its"
-            " format, or convert it to COCO, VOC, YOLO or CSV.",
+            f"it looks like {_looks_like(file)}; the images are read as unlabelled; convert it to"
+            " COCO, VOC, YOLO or CSV to have its objects.",
             str(file),
             left_out=True,
         )
