@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import mmap
 import os
 import re
 from array import array
@@ -30,6 +31,7 @@ __all__ = ["coco_draft", "find_coco", "read_coco", "write_coco"]
 
 _OUTLINES = re.compile(rb'"(segmentation|counts)"\s*:\s*\[[\[\]\d\s.,eE+-]*\]')
 _PLAIN_KEYS = len(("image_id", "category_id", "bbox"))  # an annotation with flags has more
+_LISTS = (b'"images"', b'"annotations"', b'"categories"')
 _NAN4 = (math.nan,) * 4
 
 
@@ -70,20 +72,22 @@ def find_coco(path: Path) -> list[Path]:
 
 
 def _looks_like_coco(path: Path) -> bool:
-    """By the first and last 64 KiB: an object with images and boxes or categories (not captions, not a
+    """By its keys, wherever they stand: an object with images and boxes or categories (not captions, not a
     results list).
     """
     try:
         with open(path, "rb") as file:
             head = file.read(65536)
-            file.seek(max(0, os.path.getsize(path) - 65536))
-            both = head + file.read()
+            if not head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
+                return False
+            file.seek(0)
+            both = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            found = [both.find(word) >= 0 for word in _LISTS]
+            captions = both.find(b'"caption":') >= 0 or both.find(b'"caption" :') >= 0
+            both.close()
     except OSError:
         return False
-    if not head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
-        return False
-    words = sum(word in both for word in (b'"images"', b'"annotations"', b'"categories"'))
-    return words >= 2 and b'"caption"' not in both
+    return sum(found) >= 2 and not captions
 
 
 @dataclass
@@ -146,6 +150,16 @@ class _Part:
             for flag in ("difficult", "truncated", "occluded"):
                 if item.get(flag) or (isinstance(more, dict) and more.get(flag)):
                     self.flagged[flag].append(len(self.ann_ids) - 1)
+
+
+def _plain_id(value: Any) -> Any:
+    """A category id as a whole number where it is one in other clothes ("3", 3.0); else None or as it is."""
+    if isinstance(value, str):
+        try:
+            return int(value)
+        except ValueError:
+            return value
+    return value if value.__hash__ else None
 
 
 def _number(value: Any, default: float = 0.0) -> float:
@@ -293,7 +307,7 @@ def _classes(parts: list[_Part], problems: list[Problem]) -> tuple[ClassMap, lis
                 )
             own.setdefault(key, name)
         if not own and part.ann_classes:
-            used = sorted({c for c in part.ann_classes if isinstance(c, int)})
+            used = sorted({c for v in part.ann_classes if isinstance(c := _plain_id(v), int)})
             own = {key: f"class {key}" for key in used}
             problems.append(
                 Problem(
@@ -448,7 +462,7 @@ def _join(
                 by_text = by_text or {str(key): value for key, value in row_of.items()}
                 row = by_text.get(str(image_id), -1)
             own_rows.append(row)
-        own_classes = [mapping.get(c, -1) if c.__hash__ else -1 for c in part.ann_classes]
+        own_classes = [mapping.get(_plain_id(c), -1) for c in part.ann_classes]
         own_rows, own_classes = np.array(own_rows, np.int64), np.array(own_classes, np.int64)
         for k in np.flatnonzero((own_rows < 0) | (own_classes < 0)):
             if own_rows[k] < 0:
