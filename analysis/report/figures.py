@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from markupsafe import Markup
 
+from analysis.drawing.fonts import literal_text
 from analysis.drawing.render import render_detections
 from analysis.matching.operating_point import Threshold
 from analysis.report import html as page
@@ -25,7 +26,8 @@ SIDE = 720
 def vector(ax: Axes, words: str) -> Markup:
     """The figure of an Axes as inline SVG, named for readers who do not see it."""
     out = io.StringIO()
-    ax.figure.savefig(out, format="svg", metadata={"Date": None})
+    with literal_text():
+        ax.figure.savefig(out, format="svg", metadata={"Date": None})
     drawing = out.getvalue()
     drawing = drawing[drawing.index("<svg") :]
     drawing = re.sub(r"<metadata>.*?</metadata>", "", drawing, flags=re.DOTALL)
