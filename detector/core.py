@@ -467,7 +467,7 @@ class DetectorInfo:
 
 @runtime_checkable
 class Detector(Protocol):
-    """Pixels to boxes. Every implementation passes `tests/detector/contract.py`.
+    """Pixels to boxes. Every implementation passes `detector.testing.DetectorContract`.
 
     Images are RGB uint8 [H, W, 3], of any and differing sizes, and are never changed. The answer has one
     entry an image, in order; an empty list gives an empty list; a batch equals the same images one by one.
