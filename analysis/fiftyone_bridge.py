@@ -9,19 +9,27 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+from analysis.fiftyone.ids import owner_key, sample_ids_of
 from analysis.fiftyone.pull.changes import ChangeList
 from analysis.fiftyone.pull.dataset import dataset_from_fiftyone
+from analysis.fiftyone.pull.run import pull
 from analysis.fiftyone.push.client import push_in_process
+from analysis.fiftyone.push.options import PushOptions
 from analysis.fiftyone.push.report import PushProgress, PushReport
-from analysis.fiftyone.service.links import DEFAULT_PAGES, app_link, page_link
+from analysis.fiftyone.push.run import push_run
+from analysis.fiftyone.service.environment import child_environment, with_timeout
+from analysis.fiftyone.service.links import app_link, page_link
 from analysis.fiftyone.service.server import Connection, start_app, start_database, status, stop
-from analysis.runs.store import Run
+from analysis.runs.store import Run, open_run
 
 __all__ = [
     "ChangeList",
     "Connection",
+    "PushOptions",
     "PushProgress",
     "PushReport",
     "app_link",
@@ -40,23 +48,15 @@ __all__ = [
 
 
 def push_to_fiftyone(
-    run: Run,
+    run: Run | str | os.PathLike,
+    options: PushOptions | None = None,
     *,
-    name: str | None = None,
-    threshold: Any = 0.5,
-    iou: float = 0.5,
-    lowest: float = 0.05,
-    pages: str = DEFAULT_PAGES,
-    eval_key: str = "eval",
-    figures: bool = True,
-    discard_edits: bool = False,
-    heatmaps: bool = False,
-    evidence: str | os.PathLike | None = None,
     detection_columns: Mapping[str, Any] | None = None,
     truth_columns: Mapping[str, Any] | None = None,
     progress: Callable[[PushProgress], None] | None = None,
     stage: Callable[[str], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
+    **settings: Any,
 ) -> PushReport:
     """Write images, ground truth and detections of a run into a persistent FiftyOne data set.
 
@@ -65,61 +65,43 @@ def push_to_fiftyone(
     again updates it and doubles nothing; tags and ground truth edited in FiftyOne stay. Another run over the
     same images, pushed under the same name, lies beside the first ("predictions_2", "eval_2").
 
+        push_to_fiftyone(run, name="cars", threshold={"car": 0.4}, heatmaps=True)
+
     Args:
         run: a Run or the folder of a stored one. A run in memory is pushed by this process, which then
             imports FiftyOne; if it already did, the database FiftyOne is connected to is used.
-        name: the FiftyOne data set; without it, the run's name and six digits of its identity.
-        threshold: confidence in 0..1: one number, one a class, or {class name: number}.
-        iou: the IoU from which a detection fits an object.
-        lowest: detections with a lower score are not written (they are counted in the report).
-        pages: where our app answers, for the links; "" for none.
-        eval_key: the evaluation's name in FiftyOne.
-        figures: compute AP, AP50 and AP75 and show them in the panel.
-        heatmaps: write confidence maps too, of every class and of the missed objects' classes, as Heatmap
-            labels (PNG files in the data directory, about 5 KB and 5 ms each).
-        evidence: a folder of maps that `boxscope explain RUN --out FOLDER` wrote: those of this run's
-            detector and images go along, one Heatmap label a method; what is left out is said in the report.
-        discard_edits: put our ground truth back where people changed it in FiftyOne.
-        detection_columns, truth_columns: more values for the labels, by field name, one a row of
+        options: what to write, as `PushOptions`; `settings` are its fields by name (name, threshold, iou,
+            lowest, pages, eval_key, figures, discard_edits, heatmaps, evidence) and win over `options`.
+        detection_columns, truth_columns: more values for the labels, by field name, one per row of
             `run.detections` and `run.truth` (error kind, miss cause, ...).
-        progress, stage: told how far it is, and what is going on; should_stop: asked between batches.
+        progress: called after each batch.
+        stage: called with one sentence when another step begins.
+        should_stop: asked between batches; once it returns True the report says `cancelled`.
 
     Raises:
-        UnavailableError: FiftyOne or its database cannot be had, or went away; the reason in one sentence.
+        UnavailableError: FiftyOne or its database is not available, or stopped; the reason in one sentence.
         InputError: a value or the name cannot be used.
     """
-    options: dict[str, Any] = dict(
-        name=name,
-        threshold=threshold,
-        iou=iou,
-        lowest=lowest,
-        pages=pages,
-        eval_key=eval_key,
-        figures=figures,
-        discard_edits=discard_edits,
-        heatmaps=heatmaps,
-        evidence=evidence,
+    options = replace(options or PushOptions(), **settings)
+    callbacks: dict[str, Any] = dict(
         detection_columns=detection_columns,
         truth_columns=truth_columns,
         progress=progress,
         stage=stage,
         should_stop=should_stop,
     )
-    path = getattr(run, "path", run)
+    path = run.path if isinstance(run, Run) else run
     if path is not None:
-        return push_in_process(path, **options)
+        return push_in_process(Path(path), options, **callbacks)
     if "fiftyone" not in sys.modules:
-        from analysis.fiftyone.service.environment import child_environment, with_timeout
-
         changed = child_environment(with_timeout(start_database(stage)))
         os.environ.update({k: v for k, v in changed.items() if k.startswith(("FIFTYONE_", "BOXSCOPE_"))})
-    from analysis.fiftyone.push.run import push_run
-
-    return push_run(run, **options)
+    assert isinstance(run, Run)
+    return push_run(run, options, **callbacks)
 
 
 def pull_from_fiftyone(
-    run: Run, *, name: str | None = None, say: Callable[[str], None] | None = None
+    run: Run | str | os.PathLike, *, name: str | None = None, say: Callable[[str], None] | None = None
 ) -> ChangeList:
     """What people tagged, corrected, added and deleted in FiftyOne since the run was pushed.
 
@@ -135,9 +117,6 @@ def pull_from_fiftyone(
         UnavailableError: FiftyOne or its database cannot be had.
         InputError: no such data set, or it belongs to other annotations.
     """
-    from analysis.fiftyone.pull.run import pull
-    from analysis.runs.store import open_run
-
     uri = start_database(say)
     return pull(open_run(run) if isinstance(run, (str, os.PathLike)) else run, name=name, uri=uri)
 
@@ -175,8 +154,6 @@ def sample_link(run: Run, sample_id: str, *, name: str | None = None, port: int 
         port = status().app_port
     if port is None:
         return None
-    from analysis.fiftyone.ids import owner_key, sample_ids_of
-
     place = run.position(sample_id)
     object_id = sample_ids_of(owner_key(run.manifest.dataset.fingerprint), run.sample_ids, place, place + 1)[
         0

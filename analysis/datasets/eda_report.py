@@ -6,8 +6,6 @@ build_eda(dataset, summarise(dataset), diagnose(dataset, look=look)).write("repo
 
 from __future__ import annotations
 
-import base64
-import html
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 
 from analysis.datasets import charts
 from analysis.datasets.anchor_reach import Reach
 from analysis.datasets.doctor import Diagnosis
-from analysis.datasets.duplicates import Copies
+from analysis.datasets.duplicates import Copies, describe_rows
 from analysis.datasets.summary import Summary
 from analysis.drawing.render import draw_marks
 from analysis.drawing.scene import Mark
@@ -28,7 +27,7 @@ from analysis.report import html as page
 from analysis.runs.manifest import now
 from detector.data.dataset import Dataset
 from detector.data.images import thumbnail
-from detector.errors import BoxscopeError, ImageError, InputError
+from detector.errors import InputError
 from detector.paths import write_atomically
 
 SIDE = 420
@@ -87,10 +86,9 @@ def build_eda(
     Args:
         samples: pictures of the sample grid, chosen by the seed so that the rarer classes are among them.
     """
-    figure = "<figure>{}</figure>".format
     boxes = [
-        page.beside(figure(charts.side_chart(summary)), figure(charts.ratio_chart(summary))),
-        page.beside(figure(charts.coco_chart(summary)), figure(charts.centre_chart(summary))),
+        page.beside(page.drawing(charts.side_chart(summary)), page.drawing(charts.ratio_chart(summary))),
+        page.beside(page.drawing(charts.coco_chart(summary)), page.drawing(charts.centre_chart(summary))),
         page.small(
             f"Of {summary.measured:,} boxes: crowds and boxes on pictures of unknown size are left out."
             + (
@@ -191,20 +189,17 @@ def _head(summary: Summary, diagnosis: Diagnosis) -> list[tuple[str, str, str]]:
     ]
 
 
-def _findings(diagnosis: Diagnosis) -> list[str]:
+def _findings(diagnosis: Diagnosis) -> list[Markup]:
     if not diagnosis.findings:
         return [page.paragraph("Nothing was found.")]
     parts = []
     for f in diagnosis.findings:
-        example = f'<br><span class="small">{html.escape(str(f.places[0]))}</span>' if f.places else ""
-        parts.append(
-            f'<p class="finding"><b>{f.severity}</b> {html.escape(f.sentence)}'
-            f" <i>{html.escape(f.advice)}</i>{example}</p>"
-        )
+        example = str(f.places[0]) if f.places else ""
+        parts.append(page.finding(f.severity, f.sentence, f.advice, example))
     return [*parts, page.small("The first place of each; `boxscope doctor` lists them all.")]
 
 
-def _more(n: int) -> list[str]:
+def _more(n: int) -> list[Markup]:
     return [page.small(f"{n} more classes stand in the JSON.")] if n > 0 else []
 
 
@@ -225,7 +220,7 @@ def _class_rows(summary: Summary) -> list[dict[str, Any]]:
     return rows
 
 
-def _pictures(summary: Summary) -> list[str]:
+def _pictures(summary: Summary) -> list[Markup]:
     out = (
         [
             page.paragraph(
@@ -243,7 +238,7 @@ def _pictures(summary: Summary) -> list[str]:
             ]
         )
         if summary.frames
-        else ""
+        else Markup()
     )
     if summary.frame_quantiles and summary.frame_kinds > 1:
         out.append(
@@ -264,11 +259,11 @@ def _pictures(summary: Summary) -> list[str]:
             )
         )
     if summary.images["labelled"]:
-        out.append(f"<figure>{charts.per_image_chart(summary)}</figure>")
+        out.append(page.drawing(charts.per_image_chart(summary)))
     return out
 
 
-def _reach(reach: Reach) -> str:
+def _reach(reach: Reach) -> Markup:
     a = reach.anchors
     rows = [
         {
@@ -286,7 +281,7 @@ def _reach(reach: Reach) -> str:
     return page.section(
         f"What the anchors of {a.name} reach",
         page.table(rows),
-        f"<figure>{charts.reach_chart(reach)}</figure>",
+        page.drawing(charts.reach_chart(reach)),
         page.small(
             f"At an input of {a.input_size[0]}x{a.input_size[1]} with IoU {a.match_iou:g}, {len(a):,}"
             " anchors. An object beyond is learnt from one forced anchor only."
@@ -294,7 +289,7 @@ def _reach(reach: Reach) -> str:
     )
 
 
-def _copies(dataset: Dataset, diagnosis: Diagnosis) -> str:
+def _copies(dataset: Dataset, diagnosis: Diagnosis) -> Markup:
     if diagnosis.look is None:
         return page.section("Copies", page.paragraph("No picture was read, so nobody looked."))
     if not diagnosis.copies:
@@ -302,7 +297,7 @@ def _copies(dataset: Dataset, diagnosis: Diagnosis) -> str:
             "Copies", page.paragraph("No picture occurs twice, and no two are near-duplicates.")
         )
     parts = [
-        page.paragraph(_words(dataset, group)) + "".join(picture(dataset, i) for i in group.rows[:2])
+        page.paragraph(_words(dataset, group)) + Markup().join(picture(dataset, i) for i in group.rows[:2])
         for group in diagnosis.copies[:GROUPS]
     ]
     left = len(diagnosis.copies) - GROUPS
@@ -312,8 +307,6 @@ def _copies(dataset: Dataset, diagnosis: Diagnosis) -> str:
 
 
 def _words(dataset: Dataset, group: Copies) -> str:
-    from analysis.datasets.duplicates import describe_rows
-
     kind = {
         "same file": "The same file",
         "same pixels": "The same pixels in different files",
@@ -365,18 +358,8 @@ def drawn(dataset: Dataset, i: int, side: int = SIDE, *, only: Sequence[int] | N
     return draw_marks(image, marks, (width, height) if width and height else image.shape[1::-1], side=side)
 
 
-def picture(dataset: Dataset, i: int) -> str:
+def picture(dataset: Dataset, i: int) -> Markup:
     """Image i with its objects as a figure that needs no file; where it cannot be read, the reason."""
-    name = html.escape(os.path.basename(dataset.files[i]) or dataset.sample_ids[i]) + (
-        f" · {html.escape(str(dataset.splits[i]))}" if dataset.splits[i] else ""
-    )
-    try:
-        import cv2
-
-        ok, data = cv2.imencode(".jpg", drawn(dataset, i)[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 80])
-        if not ok:
-            raise ImageError("The picture could not be made into a JPEG.")
-        shown = f'<img alt="{name}" src="data:image/jpeg;base64,{base64.b64encode(data.tobytes()).decode()}">'
-    except BoxscopeError as error:
-        shown = f'<p class="broken">{html.escape(error.message)}</p>'
-    return f'<figure class="picture third">{shown}<figcaption>{name}</figcaption></figure>'
+    name = os.path.basename(dataset.files[i]) or dataset.sample_ids[i]
+    split = f" · {dataset.splits[i]}" if dataset.splits[i] else ""
+    return page.picture(f"{name}{split}", lambda: drawn(dataset, i), quality=80, size="third")

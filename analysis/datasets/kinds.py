@@ -71,6 +71,11 @@ KINDS: dict[str, Kind] = {
         "{n} picture{s} {have} no label file and count{v} as unlabelled.",
         "Label them; an empty .txt says that a picture shows nothing.",
     ),
+    "annotation file not read": Kind(
+        "warning",
+        "{n} file{s} that may hold annotations {were} not read; the images count as unlabelled.",
+        "Convert them to COCO, VOC, YOLO or CSV, or name the folder they belong to.",
+    ),
     "names another file": Kind(
         "note",
         "{n} annotation{s} name{v} another picture than the one of {its} own name.",

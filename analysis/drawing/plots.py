@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from analysis.drawing.fonts import families
 from analysis.drawing.labels import place_labels
 from analysis.drawing.scene import Mark, build_scene, legend
 from analysis.drawing.style import Stroke
@@ -118,7 +119,8 @@ def _caption(ax: Axes, *lines: str) -> None:
     room = ax.figure.get_window_extent().width - ax.get_window_extent().x0
     letters = max(20, int(room / (0.56 * SMALL_POINTS * ax.figure.dpi / 72)))
     broken = [piece for line in lines for piece in textwrap.wrap(line, letters)]
-    ax.set_xlabel("\n".join(broken), fontsize=SMALL_POINTS, color="#555555", loc="left", labelpad=3)
+    label = ax.set_xlabel("\n".join(broken), fontsize=SMALL_POINTS, color="#555555", loc="left", labelpad=3)
+    label.set_parse_math(False)
 
 
 def _dash(stroke: Stroke):
@@ -164,7 +166,8 @@ def _labels(ax: Axes, marks: list[Mark], picture: tuple[int, int]) -> None:
             ha="center",
             va="center",
             zorder=3,
-            fontfamily="DejaVu Sans",
+            fontfamily=list(families()),
+            parse_math=False,
             gid=f"label:{m.side}:{m.index}",
             bbox={
                 "boxstyle": "square,pad=0.12",

@@ -6,7 +6,9 @@ from collections.abc import Iterable
 
 import cv2
 import numpy as np
+from PIL import Image, ImageDraw, ImageFont
 
+from analysis.drawing.fonts import font_file
 from analysis.drawing.labels import place_labels
 from analysis.drawing.scene import Mark, build_scene
 from analysis.drawing.style import Stroke
@@ -176,17 +178,46 @@ def _labels(canvas: np.ndarray, marks: list[Mark], boxes: np.ndarray) -> None:
     texts = [marks[i].label.translate(_PLAIN) for i in order]
     sizes = []
     for text in texts:
-        (w, h), base = cv2.getTextSize(text, FONT, scale, thickness)
-        sizes.append((w + 4.0, h + base + 2.0) if text else (width + 1.0, 0.0))
+        w, h = _text_size(text, scale, thickness)
+        sizes.append((w + 4.0, h + 2.0) if text else (width + 1.0, 0.0))
     for placed in place_labels(boxes[order], sizes, (width, height), margin=1):
         stroke = marks[order[placed.index]].stroke
         x1, y1, x2, y2 = (int(round(v)) for v in placed.xyxy)
         cv2.rectangle(canvas, (x1, y1), (x2, y2), stroke.rgb, -1)
         ink = (17, 17, 17) if stroke.ink != "#FFFFFF" else (255, 255, 255)
-        (_, h), _ = cv2.getTextSize(texts[placed.index], FONT, scale, thickness)
-        cv2.putText(
-            canvas, texts[placed.index], (x1 + 2, y1 + h + 2), FONT, scale, ink, thickness, cv2.LINE_AA
-        )
+        _put_text(canvas, texts[placed.index], (x1 + 2, y1 + 1), scale, ink, thickness)
+
+
+def _text_size(text: str, scale: float, thickness: int) -> tuple[float, float]:
+    """(width, height) of a label in pixels."""
+    if text.isascii():
+        (w, h), base = cv2.getTextSize(text, FONT, scale, thickness)
+        return w, h + base
+    left, _, right, bottom = _font(text, scale).getbbox(text)
+    return right - left, bottom
+
+
+def _put_text(
+    canvas: np.ndarray,
+    text: str,
+    at: tuple[int, int],
+    scale: float,
+    ink: tuple[int, int, int],
+    thickness: int,
+) -> None:
+    """Write a label with its upper left corner at a place; letters that OpenCV's font lacks in a font that has them."""
+    x, y = at
+    if text.isascii():
+        (_, h), _ = cv2.getTextSize(text, FONT, scale, thickness)
+        cv2.putText(canvas, text, (x, y + h + 1), FONT, scale, ink, thickness, cv2.LINE_AA)
+        return
+    image = Image.fromarray(canvas)
+    ImageDraw.Draw(image).text((x, y), text, fill=ink, font=_font(text, scale))
+    canvas[:] = np.asarray(image)
+
+
+def _font(text: str, scale: float) -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(font_file(text), max(8, round(30 * scale)))
 
 
 def add_caption(image: np.ndarray, text: str) -> np.ndarray:

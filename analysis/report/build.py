@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 
 from analysis.csv_text import csv_text
 from analysis.matching.counts import counts, image_counts
@@ -375,7 +376,7 @@ def _suggestion(overall) -> str:
     )
 
 
-def _left_out(run: Run, evaluation: Any) -> list[str]:
+def _left_out(run: Run, evaluation: Any) -> list[Markup]:
     from detector.data.dataset import count_problems
 
     out = []

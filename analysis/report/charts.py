@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from analysis.drawing.fonts import literal_text
 from analysis.drawing.plots import SMALL_POINTS
 from analysis.drawing.style import BLUE, GREEN, GREY, PURPLE, VERMILION
 from analysis.mistakes.confusion import Confusion, background_label
@@ -50,6 +51,7 @@ def _finish(ax: Axes, note: str, title: str = "") -> Axes:
     return ax
 
 
+@literal_text()
 def plot_curves(
     curve: Curve, note: str, threshold: float | None = None, ax: Axes | None = None, title: str = ""
 ) -> Axes:
@@ -79,6 +81,7 @@ def plot_curves(
     return _finish(ax, f"{note} · {curve.objects} objects", title)
 
 
+@literal_text()
 def plot_precision_recall(
     curve: Curve, note: str, threshold: float | None = None, ax: Axes | None = None, title: str = ""
 ) -> Axes:
@@ -101,6 +104,7 @@ def plot_precision_recall(
     return _finish(ax, f"{note} · {curve.objects} objects", title)
 
 
+@literal_text()
 def plot_reliability(table: Reliability, note: str, ax: Axes | None = None, title: str = "") -> Axes:
     """Share correct against confidence: a bar a bin, its darkness the share of detections; the diagonal is
     perfect.
@@ -133,6 +137,7 @@ def plot_reliability(table: Reliability, note: str, ax: Axes | None = None, titl
     return _finish(ax, f"{ece}\n{note}", title)
 
 
+@literal_text()
 def plot_errors(errors: Errors, note: str, ax: Axes | None = None, title: str = "") -> Axes:
     """One bar a kind of mistake: what mending it alone would add to AP; the number of boxes beside it.
 
@@ -163,6 +168,7 @@ def plot_errors(errors: Errors, note: str, ax: Axes | None = None, title: str = 
     return _finish(ax, f"{NOT_ADDITIVE.replace('; ', chr(10))}\n{about}\n{note}", title)
 
 
+@literal_text()
 def plot_confusion(
     confusion: Confusion,
     names: Sequence[str],

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import base64
-import html
 import io
 import os
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import numpy as np
+from markupsafe import Markup
+
+from analysis.drawing.fonts import literal_text
 from analysis.drawing.render import render_detections
 from analysis.matching.operating_point import Threshold
+from analysis.report import html as page
 from analysis.runs.store import Run
-from detector.errors import BoxscopeError, ImageError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,10 +23,11 @@ SIDE = 720
 """Longer side of an embedded picture, in pixels."""
 
 
-def vector(ax: Axes, words: str) -> str:
+def vector(ax: Axes, words: str) -> Markup:
     """The figure of an Axes as inline SVG, named for readers who do not see it."""
     out = io.StringIO()
-    ax.figure.savefig(out, format="svg", metadata={"Date": None})
+    with literal_text():
+        ax.figure.savefig(out, format="svg", metadata={"Date": None})
     drawing = out.getvalue()
     drawing = drawing[drawing.index("<svg") :]
     drawing = re.sub(r"<metadata>.*?</metadata>", "", drawing, flags=re.DOTALL)
@@ -32,14 +35,14 @@ def vector(ax: Axes, words: str) -> str:
     tag = re.sub(r"\W+", "-", words.lower())[:24]
     drawing = re.sub(r'id="([^"]+)"', rf'id="{tag}-\1"', drawing)
     drawing = re.sub(r'(href="#|url\(#)', rf"\g<1>{tag}-", drawing)
-    return f'<figure role="img" aria-label="{html.escape(words)}">{drawing}</figure>'
+    return page.drawing(drawing, words)
 
 
-def picture(run: Run, i: int, threshold: Threshold, iou: float) -> str:
+def picture(run: Run, i: int, threshold: Threshold, iou: float) -> Markup:
     """Image i with its boxes, its name and operating point beneath; where it cannot be read, the reason."""
-    name = html.escape(os.path.basename(run.files[i]) or run.sample_ids[i])
-    try:
-        drawn = render_detections(
+
+    def drawn() -> np.ndarray:
+        return render_detections(
             run.load_image(i),
             run.detections_of(i),
             threshold,
@@ -49,21 +52,5 @@ def picture(run: Run, i: int, threshold: Threshold, iou: float) -> str:
             side=SIDE,
             caption=True,
         )
-        return (
-            f'<figure class="picture"><img alt="{name}"'
-            f' src="data:image/jpeg;base64,{_jpeg(drawn)}"><figcaption>{name}</figcaption></figure>'
-        )
-    except BoxscopeError as error:
-        return (
-            '<figure class="picture"><p'
-            f' class="broken">{html.escape(error.message)}</p><figcaption>{name}</figcaption></figure>'
-        )
 
-
-def _jpeg(rgb: Any) -> str:
-    import cv2
-
-    ok, data = cv2.imencode(".jpg", rgb[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 82])
-    if not ok:
-        raise ImageError("A picture could not be made into a JPEG.")
-    return base64.b64encode(data.tobytes()).decode()
+    return page.picture(os.path.basename(run.files[i]) or run.sample_ids[i], drawn, quality=82)

@@ -1,1 +1,1 @@
-"""One file a group of commands; each has `register(app)`."""
+"""One file per group of commands; each has `register(app)`."""

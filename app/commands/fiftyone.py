@@ -65,20 +65,23 @@ def push(
     """Write a run into FiftyOne, with an evaluation and saved views of misdetections. Pushing again
     updates.
     """
-    from analysis.fiftyone_bridge import launch, push_in_process
+    from analysis.fiftyone_bridge import PushOptions, launch, push_in_process
     from app.jobs.pushes import note_pushed
 
     folder = find_run(run)
+    options = PushOptions(
+        name=name,
+        threshold=chosen_threshold(threshold, thresholds, folder),
+        iou=iou,
+        lowest=lowest,
+        discard_edits=discard_edits,
+        heatmaps=heatmaps,
+        evidence=evidence,
+    )
     with progress_bar("pushing to FiftyOne") as update:
         report = push_in_process(
             folder,
-            name=name,
-            threshold=chosen_threshold(threshold, thresholds, folder),
-            iou=iou,
-            lowest=lowest,
-            discard_edits=discard_edits,
-            heatmaps=heatmaps,
-            evidence=evidence,
+            options,
             progress=lambda p: update(p.done, p.total, p.rate),
             stage=say,
         )

@@ -34,6 +34,8 @@ COMMANDS = {
     "mistakes": "boxscope kinds {run}",
     "thresholds": "boxscope thresholds {run}` or `boxscope evaluate {run}",
     "compare": "boxscope compare {run} OTHER",
+    "groups": "boxscope detect --limit N` for a part of it, then `boxscope groups",
+    "labels": "boxscope detect --limit N` for a part of it, then `boxscope suspects",
     "fiftyone": "boxscope detect --limit N` for a part of it, then `boxscope push",
 }
 """Pages that hold a whole run in memory, and what does the same in windows, or for a part."""

@@ -1,1 +1,1 @@
-"""Work in another process: starting it, following it, cancelling it, and the detection and match jobs."""
+"""Work in another process: one protocol for starting, following, cancelling and resuming it, and a file per kind of work."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from analysis.fiftyone.push.options import PushOptions
 from app.jobs.job import ThreadJob, ThreadJobs
 from detector.paths import data_dir, write_atomically
 
@@ -24,22 +25,13 @@ class PushRequest:
 
     Args:
         path: the run's folder.
-        threshold: one for all classes, or by class name.
-        iou: least IoU of a match.
-        pages: the address of this app, for links back.
-        push: False only opens the App.
-        dataset: the name of FiftyOne's data set, where push is False.
-        heatmaps, evidence: as `analysis.fiftyone_bridge.push_to_fiftyone` has them.
+        options: what to write; None only opens the App.
+        dataset: the name of FiftyOne's data set, where nothing is pushed.
     """
 
     path: Path
-    threshold: float | dict[str, float]
-    iou: float
-    pages: str
-    push: bool = True
+    options: PushOptions | None = None
     dataset: str | None = None
-    heatmaps: bool = False
-    evidence: Path | None = None
 
 
 class Push(ThreadJob[dict[str, Any]]):
@@ -67,14 +59,10 @@ class Push(ThreadJob[dict[str, Any]]):
         from analysis.fiftyone_bridge import launch, push_in_process
 
         asked, dataset, result = self.request, self.request.dataset, None
-        if asked.push:
+        if asked.options is not None:
             report = push_in_process(
                 asked.path,
-                threshold=asked.threshold,
-                iou=asked.iou,
-                pages=asked.pages,
-                heatmaps=asked.heatmaps,
-                evidence=asked.evidence,
+                asked.options,
                 progress=self._note,
                 stage=self._name,
                 should_stop=lambda: self.stop_requested,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from detector.core import DetectorInfo
+from detector.core import CAPABILITIES, DetectorInfo
 
 KINDS = {
     "tflite": "TensorFlow Lite file",
@@ -21,7 +21,7 @@ def described(info: DetectorInfo) -> list[tuple[str, str]]:
     settings, names = info.settings, info.class_map.names
     size = f"{info.input_size[0]}×{info.input_size[1]}" if info.input_size else "any size"
     more = f", … ({len(names)} in all)" if len(names) > FEW else ""
-    able = ", ".join(sorted(info.capabilities)) or "detections only"
+    able = "; ".join(CAPABILITIES[name] for name in sorted(info.capabilities)) or "returns detections only"
     rows = [
         (
             "what it is",
@@ -29,7 +29,7 @@ def described(info: DetectorInfo) -> list[tuple[str, str]]:
         ),
         ("input", ", ".join(str(v) for v in (size, settings.get("input"), settings.get("resize")) if v)),
         ("classes", ", ".join(names[:FEW]) + more),
-        ("can", able),
+        ("what it can", able),
     ]
     decided = settings.get("decided_by") or settings.get("outputs_by")
     return rows + ([("decided by", str(decided))] if decided else [])

@@ -154,6 +154,10 @@ def _lines(text: str, path) -> list[tuple[int, str, int]]:
     lines = [(k, " ".join(raw.split())) for k, raw in enumerate(text.splitlines(), 1)]
     lines = [(k, name) for k, name in lines if name]
     numbered = [re.match(r"(\d+)\s*[:,]?\s+(\D.*)", name) for _, name in lines]
-    if lines and all(numbered):
+    ids = [int(m.group(1)) for m in numbered if m]
+    marked = any(re.match(r"\d+\s*[:,]", name) for _, name in lines)
+    counted = ids[:1] in ([0], [1]) and ids == sorted(set(ids))
+    distinct = len({m.group(2) for m in numbered if m}) == len(lines)
+    if lines and all(numbered) and (marked or (counted and distinct)):
         return [(int(m.group(1)), m.group(2).strip(), k) for m, (k, _) in zip(numbered, lines)]
     return [(position, name, k) for position, (k, name) in enumerate(lines) if name != "???"]

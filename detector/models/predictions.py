@@ -140,12 +140,17 @@ def _own_classes(results: Results) -> ClassMap | None:
     return ClassMap(tuple(names), tuple(ids)) if ids and len(set(names)) == len(names) else None
 
 
+def _id_text(value: object) -> str:
+    """An id as text; 1.0, as tables write whole numbers, is "1"."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
 def _class_ids(results: Results, class_map: ClassMap) -> np.ndarray:
     """int64 [D], -1 where the map lacks the category; categories may be ids, ids as text, or names."""
-    table = {str(e): k for k, e in enumerate(class_map.external_ids)} | {
-        name: k for k, name in enumerate(class_map.names)
+    table = {name: k for k, name in enumerate(class_map.names)} | {
+        str(e): k for k, e in enumerate(class_map.external_ids)
     }
-    return np.array([table.get(str(c), -1) for c in results.category_ids], np.int64).reshape(-1)
+    return np.array([table.get(_id_text(c), -1) for c in results.category_ids], np.int64).reshape(-1)
 
 
 def _rows_of(results: Results, dataset: Dataset) -> tuple[np.ndarray, str]:
@@ -164,7 +169,7 @@ def _rows_of(results: Results, dataset: Dataset) -> tuple[np.ndarray, str]:
         "the sample id without its folder": [s.rsplit("/", 1)[-1] for s in dataset.sample_ids],
     }
     listed = [str(results.file_names[i]) if i in results.file_names else None for i in results.image_ids]
-    asked = {"as written": [str(i) for i in results.image_ids]}
+    asked = {"as written": [_id_text(i) for i in results.image_ids]}
     if results.file_names:  # the file's own list of images says more than its ids, which may count otherwise
         asked = {"listed": [Path(f).name if f else str(i) for f, i in zip(listed, results.image_ids)]} | asked
     best, how = np.full(len(results.image_ids), -1, np.int64), "the sample id"

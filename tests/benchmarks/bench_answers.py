@@ -8,9 +8,9 @@ Each is to take at most 5 s on an idle machine; the small mode (200 images) is a
 from __future__ import annotations
 
 import argparse
+import copy
 import time
 from collections.abc import Callable
-from types import SimpleNamespace
 
 from analysis.groups.run import groups_of_run
 from analysis.matching.match import match_run
@@ -36,10 +36,10 @@ def main() -> None:
     parser.add_argument("--small", action="store_true")
     small = parser.parse_args().small
     run = big_run(images=200, objects=1500, detections=20_000) if small else big_run()
-    run.files, run.path = [""] * len(run.sample_ids), None
     d = run.detections
     moved = DetectionTable.build(d.rows, d.xyxy + 2, d.scores, d.class_ids, count=d.count)
-    other = SimpleNamespace(**{**vars(run), "detections": moved})
+    other = copy.copy(run)
+    other.detections = moved
     matches = match_run(run)
     goal = Goal("recall", 0.6)
     timed("guarantee, all classes", lambda: guarantee_run(matches, goal))

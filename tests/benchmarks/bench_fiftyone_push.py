@@ -90,6 +90,7 @@ def measure(options, home: Path) -> int:
     import fiftyone as fo
 
     from analysis.fiftyone.push.dataset import push
+    from analysis.fiftyone.push.options import PushOptions
     from analysis.fiftyone.push.verdicts import judge
     from tests.analysis.fiftyone_runs import random_run
 
@@ -102,7 +103,7 @@ def measure(options, home: Path) -> int:
     number = iter(range(10**6))
 
     def ours() -> None:
-        push(run, judge(run), name=f"ours {next(number)}")
+        push(run, judge(run), PushOptions(name=f"ours {next(number)}"))
 
     def theirs() -> None:
         plain(run, judge(run), f"plain {next(number)}")
@@ -125,7 +126,7 @@ def measure(options, home: Path) -> int:
         push(
             large,
             judged,
-            name="large",
+            PushOptions(name="large"),
             progress=lambda p: peaks.append(
                 (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
             ),

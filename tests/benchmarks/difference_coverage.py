@@ -9,7 +9,7 @@ by the square root of the share left out; the interval is narrowed likewise befo
 from __future__ import annotations
 
 import argparse
-from types import SimpleNamespace
+import copy
 
 import numpy as np
 
@@ -29,8 +29,9 @@ def disturbed(run, seed: int = 0):
     xyxy = d.xyxy + rng.normal(0, 0.03, extent.shape) * extent
     xyxy[:, 2:] = np.maximum(xyxy[:, 2:], xyxy[:, :2])
     table = DetectionTable.build(d.rows, xyxy, scores, d.class_ids, count=d.count)
-    keep = ("truth", "class_map", "sample_ids", "sizes", "labelled", "done", "failed", "usable", "manifest")
-    return SimpleNamespace(**{name: getattr(run, name) for name in keep}, detections=table)
+    other = copy.copy(run)
+    other.detections = table
+    return other
 
 
 def main() -> None:

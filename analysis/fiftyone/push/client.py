@@ -2,73 +2,55 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from analysis.fiftyone.push.options import PushOptions
 from analysis.fiftyone.push.report import PushProgress, PushReport
 from analysis.fiftyone.service.child import run_job
-from analysis.fiftyone.service.links import DEFAULT_PAGES
 from analysis.fiftyone.service.server import start_database
+from analysis.runs.manifest import read_manifest
 from detector.errors import InputError
 
 
 def push_in_process(
     run: str | Path,
+    options: PushOptions | None = None,
     *,
-    name: str | None = None,
-    threshold: Any = 0.5,
-    iou: float = 0.5,
-    lowest: float = 0.05,
-    pages: str = DEFAULT_PAGES,
-    eval_key: str = "eval",
-    figures: bool = True,
-    discard_edits: bool = False,
-    heatmaps: bool = False,
-    evidence: str | Path | None = None,
     detection_columns: Mapping[str, Any] | None = None,
     truth_columns: Mapping[str, Any] | None = None,
     progress: Callable[[PushProgress], None] | None = None,
     stage: Callable[[str], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
+    **settings: Any,
 ) -> PushReport:
     """Push a stored run in a process of its own, so that the caller never imports FiftyOne.
 
-    Starts the database where none runs. `stage` is told what is going on, `progress` how far it is;
-    `should_stop` ends it after the batch in hand, and the report then says `cancelled`.
+    Starts the database where none runs.
+
+    Args:
+        run: the folder of a stored run.
+        options: what to write; `settings` are options by name instead (`PushOptions` lists them).
+        detection_columns, truth_columns: more values for the labels, by field name, one per row.
+        progress: called after each batch.
+        stage: called with one sentence when another step begins.
+        should_stop: asked between batches; once it returns True the report says `cancelled`.
 
     Raises:
-        UnavailableError: FiftyOne or its database cannot be had, or went away; the reason in one sentence.
+        UnavailableError: FiftyOne or its database is not available, or stopped; the reason in one sentence.
         InputError: a value or the name cannot be used; the run lives in memory only.
         RunError: the folder is no run.
     """
     path = Path(run)
     if not path.is_dir():
         raise InputError("Expected the folder of a stored run to push.", path=path)
-    if not isinstance(threshold, (int, float, Mapping)):
-        from analysis.runs.manifest import read_manifest
-
-        threshold = dict(zip(read_manifest(path).classes.names, (float(v) for v in threshold)))
-    elif isinstance(threshold, Mapping):
-        threshold = {str(k): float(v) for k, v in threshold.items()}
+    options = replace(options or PushOptions(), **settings)
+    line = options.for_process(read_manifest(path))
     uri = start_database(stage)
-    arguments = [
-        str(path.resolve()),
-        "--threshold",
-        json.dumps(threshold),
-        "--iou",
-        repr(float(iou)),
-        "--lowest",
-        repr(float(lowest)),
-    ]
-    arguments += [f"--pages={pages}", f"--eval-key={eval_key}"]
-    arguments += [f"--name={name}"] if name else []
-    arguments += ["--no-figures"] if not figures else []
-    arguments += ["--heatmaps"] if heatmaps else []
-    arguments += ["--evidence", str(Path(evidence).resolve())] if evidence is not None else []
-    arguments += ["--discard-edits"] if discard_edits else []
+    arguments = [str(path.resolve()), "--options", line]
 
     def on_event(event: dict[str, Any]) -> None:
         if event["event"] == "stage" and stage is not None:

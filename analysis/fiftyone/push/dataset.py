@@ -19,12 +19,12 @@ from analysis.fiftyone.push.evidence_maps import EvidenceMaps
 from analysis.fiftyone.push.heatmaps import HeatMaps
 from analysis.fiftyone.push.media import Media
 from analysis.fiftyone.push.merge import write_batch
+from analysis.fiftyone.push.options import PushOptions
 from analysis.fiftyone.push.report import PushProgress, PushReport
 from analysis.fiftyone.push.schema import arrange, declare, save_views, save_workspace
 from analysis.fiftyone.push.verdicts import Judged
 from analysis.fiftyone.service import environment as around
 from analysis.fiftyone.service.failures import as_unavailable, is_connection_loss
-from analysis.fiftyone.service.links import DEFAULT_PAGES
 from analysis.runs.store import Run
 from detector.errors import InputError, UnavailableError
 
@@ -39,22 +39,16 @@ def default_name(run: Run) -> str:
 def push(
     run: Run,
     judged: Judged,
+    options: PushOptions,
     *,
-    name: str | None = None,
-    lowest: float = 0.05,
-    pages: str = DEFAULT_PAGES,
-    run_name: str | None = None,
-    eval_key: str = "eval",
-    discard_edits: bool = False,
-    heatmaps: bool = False,
     evidence: EvidenceMaps | None = None,
     figures: Mapping[str, float | None] | None = None,
     progress: Callable[[PushProgress], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
     batch: int = BATCH,
 ) -> PushReport:
-    """Write a judged run through the FiftyOne of this process. `analysis.fiftyone_bridge` says what each
-    means.
+    """Write a judged run through the FiftyOne of this process. `PushOptions` describes the
+    options.
 
     Raises:
         InputError: the name belongs to another data set.
@@ -63,11 +57,11 @@ def push(
     import pymongo.errors
 
     started = time.monotonic()
-    name = name or default_name(run)
-    lowest = min(lowest, float(judged.thresholds.min(initial=1.0)))
+    name = options.name or default_name(run)
+    lowest = min(options.lowest, float(judged.thresholds.min(initial=1.0)))
     done = 0
     try:
-        dataset, names, all_names = _open(run, name, eval_key)
+        dataset, names, all_names = _open(run, name, options.eval_key)
         owner = owner_key(run.manifest.dataset.fingerprint)
         folder = around.home() / "media" / owner
         documents = Documents(
@@ -75,9 +69,9 @@ def push(
             judged,
             names,
             owner=owner,
-            pages=pages,
+            pages=options.pages,
             lowest=lowest,
-            run_name=run_name or (run.path.name if run.path else run.manifest.name),
+            run_name=(run.path.name if run.path else run.manifest.name),
             media=Media(run, folder),
             maps=(
                 HeatMaps(
@@ -86,10 +80,10 @@ def push(
                     names,
                     owner,
                     folder / run.manifest.identity,
-                    confidence=heatmaps,
+                    confidence=options.heatmaps,
                     evidence=evidence,
                 )
-                if heatmaps or evidence is not None
+                if options.heatmaps or evidence is not None
                 else None
             ),
         )
@@ -99,11 +93,11 @@ def push(
             run,
             judged,
             names,
-            heatmaps=heatmaps,
+            heatmaps=options.heatmaps,
             evidence=evidence.methods if evidence is not None else (),
             copies=copies,
         )
-        _note(dataset, run, judged, names, "pushing", pages)
+        _note(dataset, run, judged, names, "pushing", options.pages)
         tally = {"inserted": 0, "updated": 0, "objects": 0, "detections": 0, "kept_edits": 0}
         collection = dataset._sample_collection
         may_exist = collection.estimated_document_count() > 0
@@ -118,7 +112,7 @@ def push(
             for doc in documents_now:
                 doc["_dataset_id"] = dataset._doc.id
             written = write_batch(
-                collection, documents_now, names, may_exist=may_exist, discard_edits=discard_edits
+                collection, documents_now, names, may_exist=may_exist, discard_edits=options.discard_edits
             )
             for key, value in written.items():
                 tally[key] += value
@@ -136,7 +130,7 @@ def push(
             arrange(dataset, all_names, judged.words)
             views = save_views(dataset, judged, names)
             save_workspace(dataset)
-            _note(dataset, run, judged, names, "complete", pages)
+            _note(dataset, run, judged, names, "complete", options.pages)
     except (pymongo.errors.PyMongoError, ConnectionError) as error:
         if not is_connection_loss(error):
             raise as_unavailable(error) from error

@@ -58,7 +58,7 @@ class Documents:
         self.truth_starts = np.searchsorted(run.truth.rows, np.arange(len(run.sample_ids) + 1))
         self.flags = [flag for flag in FLAG_FIELDS if getattr(run.truth, flag).any()]
         self.class_names = np.array(run.class_map.names, object)
-        self.split_names = [s for s in getattr(run, "splits", None) or [None] * len(run.sample_ids)]
+        self.split_names = list(run.splits)
         self.point = {
             "threshold": judged.point["threshold"] if isinstance(judged.point["threshold"], float) else None,
             "iou": judged.point["iou"],

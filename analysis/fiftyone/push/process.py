@@ -1,4 +1,4 @@
-"""A push in its own process: `python -m analysis.fiftyone.push.process RUN [--name ...]`, JSON lines on
+"""A push in its own process: `python -m analysis.fiftyone.push.process RUN [--options JSON]`, JSON lines on
 standard output.
 
 Lines: {"event": "stage", "message"}, {"event": "progress", "done", "total", "stage", "rate", "seconds_left"},
@@ -8,22 +8,13 @@ and at the end {"event": "done", "report"} or {"event": "error", "kind", "messag
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from analysis.fiftyone.push.options import PushOptions
 from analysis.fiftyone.service.child import serve
-from analysis.fiftyone.service.links import DEFAULT_PAGES
-
-
-def _threshold(text: str) -> Any:
-    """A number, or a JSON object {class name: number}."""
-    value = json.loads(text)
-    if not isinstance(value, (int, float, dict)) or isinstance(value, bool):
-        raise ValueError
-    return value
 
 
 def parser() -> argparse.ArgumentParser:
@@ -32,26 +23,7 @@ def parser() -> argparse.ArgumentParser:
     )
     out.add_argument("run", help="folder of a stored run")
     out.add_argument(
-        "--name", help="the FiftyOne data set; without it, the run's name and six digits of its identity"
-    )
-    out.add_argument(
-        "--threshold", type=_threshold, default=0.5, help='confidence, or a JSON object {"car": 0.4, ...}'
-    )
-    out.add_argument("--iou", type=float, default=0.5)
-    out.add_argument(
-        "--lowest", type=float, default=0.05, help="detections with a lower score are not pushed"
-    )
-    out.add_argument(
-        "--pages", default=DEFAULT_PAGES, help="where Boxscope's app answers, for links back; '' for none"
-    )
-    out.add_argument("--eval-key", default="eval")
-    out.add_argument("--no-figures", action="store_true", help="leave AP out")
-    out.add_argument(
-        "--discard-edits", action="store_true", help="overwrite ground truth that was edited in FiftyOne"
-    )
-    out.add_argument("--heatmaps", action="store_true", help="write confidence maps as Heatmap labels")
-    out.add_argument(
-        "--evidence", help="a folder of maps that boxscope explain wrote, to go along as Heatmap labels"
+        "--options", type=PushOptions.from_process, default=PushOptions(), help="PushOptions as JSON"
     )
     out.add_argument("--columns", help="an .npz of more label columns: detections.NAME and truth.NAME")
     return out
@@ -68,16 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
         columns = _read_columns(options.columns)
         report = push_run(
             open_run(options.run),
-            name=options.name,
-            threshold=options.threshold,
-            iou=options.iou,
-            lowest=options.lowest,
-            pages=options.pages,
-            eval_key=options.eval_key,
-            figures=not options.no_figures,
-            discard_edits=options.discard_edits,
-            heatmaps=options.heatmaps,
-            evidence=options.evidence,
+            options.options,
             detection_columns=columns["detections"],
             truth_columns=columns["truth"],
             should_stop=should_stop,

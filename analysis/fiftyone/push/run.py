@@ -3,34 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
-from analysis.fiftyone.push.dataset import default_name, push
+from analysis.fiftyone.push.dataset import push
 from analysis.fiftyone.push.evidence_maps import EvidenceMaps
+from analysis.fiftyone.push.options import PushOptions
 from analysis.fiftyone.push.report import PushProgress, PushReport
 from analysis.fiftyone.push.verdicts import judge
 from analysis.fiftyone.service import plugin
-from analysis.fiftyone.service.links import DEFAULT_PAGES
+from analysis.fiftyone.service.failures import as_unavailable
 from analysis.fiftyone.service.server import state_file
+from analysis.metrics.evaluate import evaluate
 from analysis.runs.store import Run
 from detector.errors import BoxscopeError
 
 
 def push_run(
     run: Run,
+    options: PushOptions,
     *,
-    name: str | None = None,
-    threshold: Any = 0.5,
-    iou: float = 0.5,
-    lowest: float = 0.05,
-    pages: str = DEFAULT_PAGES,
-    run_name: str | None = None,
-    eval_key: str = "eval",
-    figures: bool = True,
-    discard_edits: bool = False,
-    heatmaps: bool = False,
-    evidence: str | Path | None = None,
     detection_columns: Mapping[str, Any] | None = None,
     truth_columns: Mapping[str, Any] | None = None,
     progress: Callable[[PushProgress], None] | None = None,
@@ -41,16 +32,17 @@ def push_run(
 
     Two pushes at once wait for each other.
     """
-    say = stage or (lambda message: None)
-    maps = EvidenceMaps(run, evidence) if evidence is not None else None
-    say("Matching detections with objects")
-    judged = judge(run, threshold, iou, det_columns=detection_columns, truth_columns=truth_columns)
-    measured = _figures(run) if figures else None
-    say("Opening FiftyOne")
-    from analysis.fiftyone.service.failures import as_unavailable
-
+    report_stage = stage or (lambda message: None)
+    maps = EvidenceMaps(run, options.evidence) if options.evidence is not None else None
+    report_stage("Matching detections with objects")
+    judged = judge(
+        run, options.threshold, options.iou, det_columns=detection_columns, truth_columns=truth_columns
+    )
+    figures = _figures(run) if options.figures else None
+    report_stage("Opening FiftyOne")
     try:
-        import fiftyone  # noqa: F401 (connects to the database; its failure is told here, not in the middle of the push)
+        # Connects to the database; a failure is reported here, not in the middle of the push.
+        import fiftyone  # noqa: F401
     except BoxscopeError:
         raise
     except Exception as error:
@@ -58,19 +50,7 @@ def push_run(
     plugin.install()
     with state_file().lock("push", wait=600.0):
         return push(
-            run,
-            judged,
-            name=name or default_name(run),
-            lowest=lowest,
-            pages=pages,
-            run_name=run_name,
-            eval_key=eval_key,
-            figures=measured,
-            discard_edits=discard_edits,
-            heatmaps=heatmaps,
-            evidence=maps,
-            progress=progress,
-            should_stop=should_stop,
+            run, judged, options, figures=figures, evidence=maps, progress=progress, should_stop=should_stop
         )
 
 
@@ -78,7 +58,5 @@ def _figures(run: Run) -> dict[str, float | None] | None:
     """AP, AP50 and AP75 over every score, or None where there is nothing to measure."""
     if not run.usable.any() or not len(run.truth):
         return None
-    from analysis.metrics.evaluate import evaluate
-
     measured = evaluate(run)
     return {name: measured[name] for name in ("AP", "AP50", "AP75")}

@@ -1,1 +1,1 @@
-"""The Compare page: changes between two runs, pairs of outputs, the pair job."""
+"""The Compare page: changes between two runs, pairs of outputs."""

@@ -176,8 +176,7 @@ def _echo(model: str, options: dict[str, Any]) -> None:
     """What a dropped or named file is, from the model process, which keeps it loaded for the run."""
     with st.spinner("Looking at the file"):
         info = RemoteDetector({"model": model, "data": None, "options": options}).info
-    rows = "".join(f"| {what} | {value.replace('|', '/')} |\n" for what, value in described(info))
-    st.markdown(f"| | |\n|---|---|\n{rows}")
+    st.markdown("  \n".join(f"**{what}:** {value}" for what, value in described(info)))
     for note in info.notes:
         st.caption(note)
 

@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 import streamlit as st
 
+from analysis.fiftyone.push.options import PushOptions
 from app.frame import state
 from app.frame.components import empty
 from app.jobs import pushes
@@ -153,11 +154,13 @@ def main() -> None:
             pushes.start(
                 pushes.PushRequest(
                     s.path,
-                    s.named_cuts,
-                    s.iou,
-                    _pages(),
-                    heatmaps=heatmaps,
-                    evidence=heat_map_files.kept_of(s.run) if evidence else None,
+                    PushOptions(
+                        threshold=s.named_cuts,
+                        iou=s.iou,
+                        pages=_pages(),
+                        heatmaps=heatmaps,
+                        evidence=heat_map_files.kept_of(s.run) if evidence else None,
+                    ),
                 )
             )
             st.rerun()
@@ -169,7 +172,7 @@ def main() -> None:
                 icon=":material/open_in_new:",
             )
         elif st.button("Start FiftyOne", icon=":material/power_settings_new:", disabled=not available):
-            pushes.start(pushes.PushRequest(s.path, s.named_cuts, s.iou, _pages(), push=False))
+            pushes.start(pushes.PushRequest(s.path))
             st.rerun()
     st.caption(
         f"{len(s.run):,} images · {len(s.run.truth):,} objects · {len(s.run.detections):,} detections ·"

@@ -39,7 +39,7 @@ def numbers(a: Autopsy, q: int) -> list[dict[str, str]]:
     rows.append(("IoU with the box that suppressed it", f"{e.by_iou[q]:.2f}" if e.by_iou[q] >= 0 else ""))
     rows.append(
         (
-            "anchor",
+            _unit(a.run),
             (
                 f"{e.anchor[q]:,}" + (f", level {e.level[q]}" if e.level[q] >= 0 else "")
                 if e.anchor[q] >= 0
@@ -49,6 +49,13 @@ def numbers(a: Autopsy, q: int) -> list[dict[str, str]]:
     )
     rows.append(("best anchor's IoU with it", f"{e.anchor_iou[q]:.2f}" if e.anchor_iou[q] >= 0 else ""))
     return [{"what": what, "value": value} for what, value in rows if value]
+
+
+def _unit(run: Any) -> str:
+    """What a candidate of the run's detector is: a cell of a grid, a query, or an anchor."""
+    detector = getattr(getattr(run, "manifest", None), "detector", None)
+    unit = detector.settings.get("candidates") if detector is not None else None
+    return unit if unit in ("cell", "query") else "anchor"
 
 
 def panel(s: Any, i: int, row: Row) -> bool:
@@ -75,7 +82,7 @@ def panel(s: Any, i: int, row: Row) -> bool:
             "Ask the detector",
             icon=":material/troubleshoot:",
             help=(
-                "Loads the network and replays this image exactly: who suppressed whom, which anchor, which"
+                "Loads the network and replays this image exactly: who suppressed whom, which candidate, which"
                 " score."
             ),
             on_click=lambda: st.session_state.update(ask_detector=True),

@@ -43,6 +43,16 @@ def read_coco(path: str | Path, *, images: str | Path | None = None, split: str 
     return assemble(coco_draft(Path(path), images=images, split=split))
 
 
+def _plain_id(value: Any) -> Any:
+    """A category id as a whole number where it is one in other clothes ("3", 3.0); else None or as it is."""
+    if isinstance(value, str):
+        try:
+            return int(value)
+        except ValueError:
+            return value
+    return value if value.__hash__ else None
+
+
 def coco_draft(path: Path, *, images: str | Path | None = None, split: str | None = None) -> Draft:
     path = Path(os.path.abspath(path))
     files = find_coco(path) if path.is_dir() else [path]
@@ -105,7 +115,7 @@ def _classes(parts: list[CocoColumns], problems: list[Problem]) -> tuple[ClassMa
                 )
             own.setdefault(key, name)
         if not own and part.ann_classes:
-            used = sorted({c for c in part.ann_classes if isinstance(c, int)})
+            used = sorted({c for v in part.ann_classes if isinstance(c := _plain_id(v), int)})
             own = {key: f"class {key}" for key in used}
             problems.append(
                 Problem(
@@ -260,7 +270,7 @@ def _join(
                 by_text = by_text or {str(key): value for key, value in row_of.items()}
                 row = by_text.get(str(image_id), -1)
             own_rows.append(row)
-        own_classes = [mapping.get(c, -1) if c.__hash__ else -1 for c in part.ann_classes]
+        own_classes = [mapping.get(_plain_id(c), -1) for c in part.ann_classes]
         own_rows, own_classes = np.array(own_rows, np.int64), np.array(own_classes, np.int64)
         for k in np.flatnonzero((own_rows < 0) | (own_classes < 0)):
             if own_rows[k] < 0:

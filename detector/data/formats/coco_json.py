@@ -1,10 +1,10 @@
-"""One COCO instances json: found by its beginning, and parsed into columns without its masks."""
+"""One COCO instances json: known by its keys, and parsed into columns without its masks."""
 
 from __future__ import annotations
 
 import json
 import math
-import os
+import mmap
 import re
 from array import array
 from dataclasses import dataclass, field
@@ -18,6 +18,7 @@ from detector.errors import DataError, reason_of
 
 _OUTLINES = re.compile(rb'"(segmentation|counts)"\s*:\s*\[[\[\]\d\s.,eE+-]*\]')
 _PLAIN_KEYS = len(("image_id", "category_id", "bbox"))  # an annotation with flags has more
+_LISTS = (b'"images"', b'"annotations"', b'"categories"')
 _NAN4 = (math.nan,) * 4
 
 
@@ -40,20 +41,22 @@ def find_coco(path: Path) -> list[Path]:
 
 
 def _looks_like_coco(path: Path) -> bool:
-    """By the first and last 64 KiB: an object with images and boxes or categories (not captions, not a
+    """By its keys, wherever they stand: an object with images and boxes or categories (not captions, not a
     results list).
     """
     try:
         with open(path, "rb") as file:
             head = file.read(65536)
-            file.seek(max(0, os.path.getsize(path) - 65536))
-            both = head + file.read()
+            if not head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
+                return False
+            file.seek(0)
+            both = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            found = [both.find(word) >= 0 for word in _LISTS]
+            captions = both.find(b'"caption":') >= 0 or both.find(b'"caption" :') >= 0
+            both.close()
     except OSError:
         return False
-    if not head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
-        return False
-    words = sum(word in both for word in (b'"images"', b'"annotations"', b'"categories"'))
-    return words >= 2 and b'"caption"' not in both
+    return sum(found) >= 2 and not captions
 
 
 @dataclass

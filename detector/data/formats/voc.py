@@ -33,6 +33,8 @@ ONE_BASED = (-1.0, -1.0)
 
 _FLAG = re.compile(r"\s+-?[01]$")
 """What follows a name in class-wise lists ("000005 -1"); names themselves may hold blanks."""
+_ROOT = re.compile(rb"<annotation[\s>/]")
+"""VOC's outermost element; CVAT's is <annotations>."""
 _TRUE = {"1", "true", "yes"}
 _IMAGE_FOLDERS = ("JPEGImages", "images", "image", "imgs", "img", "data")
 _XML_FOLDERS = ("Annotations", "annotation", "xmls", "xml", "labels")
@@ -91,7 +93,7 @@ def _has_voc(folder: Path) -> bool:
     for name in names[:20]:
         try:
             with open(folder / name, "rb") as file:
-                if b"<annotation" in file.read(2048):
+                if _ROOT.search(file.read(2048)):
                     return True
         except OSError:
             continue

@@ -101,7 +101,7 @@ def yolo_draft(path: Path, *, images: str | Path | None = None) -> Draft:
             "expected YOLO labels (labels/*.txt beside images/, or beside each picture), there is none.",
             path=path,
         )
-    top = -1
+    top, pose = -1, _pose_numbers(settings)
     for i, label in enumerate(labels):
         if label is None:
             problems.append(
@@ -115,7 +115,7 @@ def yolo_draft(path: Path, *, images: str | Path | None = None) -> Draft:
             )
             continue
         labelled[i] = True
-        for number, class_id, box in _read_labels(label, sample_ids[i], problems):
+        for number, class_id, box in _read_labels(label, sample_ids[i], problems, pose):
             if names and class_id >= len(names):
                 problems.append(
                     Problem(
@@ -209,9 +209,10 @@ def _class_names(
         text = next((p for n in _NAMES for f in (root, root / "labels") if (p := f / n).is_file()), None)
         names = (
             [
-                line.strip()
-                for line in text.read_text(encoding="utf-8-sig", errors="replace").splitlines()
-                if line.strip()
+                line.strip() or f"class {k}"
+                for k, line in enumerate(
+                    text.read_text(encoding="utf-8-sig", errors="replace").rstrip().splitlines()
+                )
             ]
             if text
             else []
@@ -258,7 +259,7 @@ def _pictures(
         ]
     base = root
     if isinstance(settings.get("path"), str):
-        base = next((p for p in (Path(settings["path"]), root / settings["path"]) if p.is_dir()), root)
+        base = next((p for p in (root / settings["path"],) if p.is_dir()), root)
     for key, split in (("train", "train"), ("val", "val"), ("valid", "val"), ("test", "test")):
         entries = settings.get(key) or []
         for entry in [entries] if isinstance(entries, str) else entries:
@@ -335,15 +336,22 @@ def _label_file(picture: str, listing: Listing) -> str | None:
             candidate = os.path.join(*parts[:k], "labels", *parts[k + 1 :], text)
             if listing.has(candidate):
                 return candidate
-            break
     beside = os.path.join(folder, text)
     return beside if listing.has(beside) else None
 
 
+def _pose_numbers(settings: dict[str, Any]) -> int:
+    """How many numbers of key points follow each box, by the yaml's kpt_shape [points, 2 or 3]; 0 without."""
+    shape = settings.get("kpt_shape")
+    if isinstance(shape, list) and len(shape) == 2 and all(isinstance(n, int) and n > 0 for n in shape):
+        return shape[0] * shape[1]
+    return 0
+
+
 def _read_labels(
-    label: str, sample_id: str, problems: list[Problem]
+    label: str, sample_id: str, problems: list[Problem], pose: int = 0
 ) -> Iterator[tuple[int, int, tuple[float, ...]]]:
-    """(line, class id, (cx, cy, w, h)) of each usable line."""
+    """(line, class id, (cx, cy, w, h)) of each usable line; `pose` numbers of key points may follow a box."""
     try:
         text = Path(label).read_text(encoding="utf-8-sig", errors="replace")
     except OSError as error:
@@ -382,7 +390,8 @@ def _read_labels(
             values = [math.nan]
         if not all(math.isfinite(v) for v in values) or values[0] < 0 or values[0] != int(values[0]):
             wrong("malformed line", "a class number and four numbers")
-        elif len(values) == 5:
+        elif len(values) == 5 or (pose and len(values) == 5 + pose):
+            values = values[:5]
             if max(values[1:]) > 1.5:
                 wrong("pixels where fractions are due", "fractions of the picture (0 to 1)")
             elif tuple(values) in seen:

@@ -1,7 +1,7 @@
 """MediaPipe Model Maker and EfficientDet-Lite: box encodings and scores, with the anchors in the file's own
 metadata.
 
-Two outputs, encodings [1, A, 4] and scores [1, A, K]. The anchors and the options of decoding stand in the
+Two outputs, encodings [1, A, 4] (y, x, height, width) and scores [1, A, K]. The anchors and the options of decoding stand in the
 DETECTOR_METADATA entry (mediapipe/tasks/metadata/object_detector_metadata_schema.fbs): centre and size per
 anchor as shares of the input, a scale per coordinate, whether sizes are exponents and scores logits.
 """
@@ -45,7 +45,8 @@ class SSDWithAnchors(DecoderFacts):
     scores_at: int
 
     def rows(self, outputs: Sequence[np.ndarray]) -> Rows:
-        t, own, o = outputs[self.boxes_at][0], self.own, self.options
+        own, o = self.own, self.options
+        t = outputs[self.boxes_at][0][:, [1, 0, 3, 2]]  # encodings are y, x, height, width
         centre = t[:, :2] / np.float32(o.scales[:2]) * own[:, 2:] + own[:, :2]
         size = t[:, 2:] / np.float32(o.scales[2:])
         size = (np.exp(np.minimum(size, 20)) if o.exponents else size) * own[:, 2:]

@@ -203,3 +203,38 @@ def test_classes_of_two_label_spaces_are_drawn_and_judged_by_name():
     assert sorted(drawn(kept)) == sorted(drawn(ax))
     fewer = drawn(plot_detections(picture(), found, [0.85, 0.75], annotations=truth))
     assert "prediction:correct:0" in fewer and "truth:missed:1" in fewer and len(fewer) == 3
+
+
+DOLLARS = ClassMap(("$x_$", "A$ and US$ note"))
+
+
+def test_dollar_signs_in_class_names_are_dollar_signs():
+    ax = plot_detections(picture(), FOUND, annotations=TRUTH, class_map=DOLLARS)
+    assert any("$x_$ 0.90" in text for text in labels(ax))
+    ax.figure.draw_without_rendering()  # mathematics would be parsed here, and "$x_$" is none
+
+
+def test_charts_of_a_report_take_any_class_name():
+    from analysis.drawing.fonts import families
+    from analysis.mistakes.confusion import Confusions
+    from analysis.report.charts import plot_confusion
+    from analysis.report.figures import vector
+    from tests.analysis.builders import make_run
+
+    names = ("$x_$", "鸭子", "A$ and US$ note")
+    box = (10, 10, 30, 40)
+    run = make_run(
+        [(0, *box, 0.9, 0), (0, *box, 0.8, 1)], [(0, *box, 1), (0, 50, 50, 60, 70, 2)], names=names
+    )
+    svg = str(vector(plot_confusion(Confusions(run).at(0.5), names, "note", most=9), "Confusion matrix"))
+    assert all(name in svg for name in names), "letters stay text, so that the browser finds a font for them"
+    assert "DejaVu Sans" in families()
+
+
+def test_letters_that_opencv_lacks_are_drawn():
+    """A label of accented letters is as dark as one without; OpenCV's font would draw question marks."""
+    plain, accented = ClassMap(("peche", "dog")), ClassMap(("pêché", "dog"))
+    images = [render_detections(picture(), FOUND[:1], class_map=names) for names in (plain, accented)]
+    assert images[0].shape == images[1].shape and (images[0] != images[1]).any()
+    asked = render_detections(picture(), FOUND[:1], class_map=ClassMap(("p?ch?", "dog")))
+    assert (images[1] != asked).any()

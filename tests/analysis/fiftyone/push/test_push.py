@@ -316,19 +316,20 @@ def test_a_push_that_was_cut_is_completed_by_the_next(fo, tmp_path):
     run = random_run(tmp_path, images=7, seed=2)
     push_to_fiftyone(run, name="whole")
     from analysis.fiftyone.push.dataset import push
+    from analysis.fiftyone.push.options import PushOptions
 
     seen = []
     report = push(
         run,
         judge(run),
-        name="cut",
+        PushOptions(name="cut"),
         batch=2,
         progress=lambda p: seen.append(p.done),
         should_stop=lambda: len(seen) == 2,
     )
     assert report.cancelled and report.inserted == 4 and fo.load_dataset("cut").count() == 4
     assert fo.load_dataset("cut").info["boxscope"]["runs"][run.manifest.identity]["state"] == "pushing"
-    report = push(run, judge(run), name="cut", batch=2)
+    report = push(run, judge(run), PushOptions(name="cut"), batch=2)
     assert (report.inserted, report.updated, report.cancelled) == (3, 4, False)
     assert documents(fo, "cut") == documents(fo, "whole")
 

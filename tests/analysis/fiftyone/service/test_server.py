@@ -290,9 +290,11 @@ KILLED = """
 import os, signal, sys
 from analysis.fiftyone.push.verdicts import judge
 from analysis.fiftyone.push.dataset import push
+from analysis.fiftyone.push.options import PushOptions
 from analysis.runs.store import open_run
 run = open_run(sys.argv[1])
-push(run, judge(run, {"car": 0.4}), name="cut", batch=8, progress=lambda p: p.done >= 24 and os.kill(os.getpid(), signal.SIGKILL))
+stop = lambda p: p.done >= 24 and os.kill(os.getpid(), signal.SIGKILL)
+push(run, judge(run, {"car": 0.4}), PushOptions(name="cut"), batch=8, progress=stop)
 """
 
 
