@@ -15,6 +15,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from detector.bridges import notebook, supervision, ultralytics
 from detector.errors import InputError
 
 FLAGS = ("crowd", "difficult", "truncated", "occluded")
@@ -231,6 +232,53 @@ class Detections:
             and np.allclose(self.scores, other.scores, rtol=0, atol=atol)
         )
 
+    @classmethod
+    def from_supervision(
+        cls, found: Any, *, image_size: tuple[int, int], class_map: ClassMap | None = None
+    ) -> Detections:
+        """A `supervision.Detections`, best score first, clipped to an image of (W, H).
+
+        Args: see `detector.bridges.supervision.read`; without a class_map the names are not taken over.
+
+        Raises:
+            InputError: no scores, no classes, or classes that the class map lacks.
+        """
+        names = None if class_map is None else class_map.names
+        return cls(*supervision.read(found, image_size, names), class_map=class_map)
+
+    def to_supervision(self) -> Any:
+        """A `supervision.Detections` with xyxy, confidence, class_id and, where known, class names.
+
+        Raises:
+            UnavailableError: supervision is not installed.
+        """
+        names = None if self.class_map is None else self.class_map.names
+        return supervision.write(self.xyxy, self.scores, self.class_ids, names)
+
+    @classmethod
+    def from_ultralytics(cls, result: Any) -> Detections:
+        """One entry of what an Ultralytics model returns, with the model's classes.
+
+        Raises:
+            InputError: a result without upright boxes (`detector.bridges.ultralytics.read`).
+        """
+        columns, classes = ultralytics.read(result)
+        return cls(*columns, class_map=ClassMap(tuple(n for n, _ in classes), tuple(i for _, i in classes)))
+
+    def _repr_html_(self) -> str:
+        width, height = self.image_size
+        names = None if self.class_map is None else self.class_map.names
+        rows = [
+            (
+                int(k) if names is None else names[k],
+                round(float(score), 4),
+                *(round(float(v), 1) for v in box),
+            )
+            for k, score, box in zip(self.class_ids[: notebook.ROWS], self.scores, self.xyxy)
+        ]
+        caption = f"{len(self):,} detections in an image of {width}x{height}"
+        return notebook.table(caption, ("class", "score", "x1", "y1", "x2", "y2"), rows, len(self))
+
 
 @dataclass(frozen=True, eq=False)
 class Annotations:
@@ -419,7 +467,7 @@ class DetectorInfo:
 
 @runtime_checkable
 class Detector(Protocol):
-    """Pixels to boxes. Every implementation passes `tests/detector/contract.py`.
+    """Pixels to boxes. Every implementation passes `detector.testing.DetectorContract`.
 
     Images are RGB uint8 [H, W, 3], of any and differing sizes, and are never changed. The answer has one
     entry an image, in order; an empty list gives an empty list; a batch equals the same images one by one.

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+pytest.register_assert_rewrite("detector.testing")  # before a test imports it
+
 # How long an example takes says how busy the machine is, not whether the code is right.
 settings.register_profile("boxscope", deadline=None)
 settings.load_profile("boxscope")

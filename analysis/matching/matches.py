@@ -11,6 +11,7 @@ from enum import IntEnum
 
 import numpy as np
 
+from detector.bridges import notebook
 from detector.core import frozen_array
 from detector.errors import InputError
 
@@ -123,3 +124,16 @@ class Matches:
     def truth_counted(self) -> np.ndarray:
         """bool [M]: the objects that are either found or missed."""
         return ~self.truth_ignored & self.judged[self.truth_rows]
+
+    def _repr_html_(self) -> str:
+        found = np.bincount(self.det_kind, minlength=len(MATCHED))
+        counted = self.truth_counted
+        rows = [(f"detections {verdict.word}", int(found[verdict])) for verdict in MATCHED if found[verdict]]
+        rows += [
+            ("objects found", int((counted & (self.truth_det >= 0)).sum())),
+            ("objects missed", int((counted & (self.truth_det < 0)).sum())),
+            ("objects not counted", int((~counted).sum())),
+        ]
+        fits = f"IoU from {self.iou:g}, {'of its class' if self.class_aware else 'of any class'}"
+        judged = f"{int(self.judged.sum()):,} of {self.num_images:,} images judged"
+        return notebook.table(f"Matches at the score floor ({fits}; {judged})", (), rows)

@@ -27,6 +27,7 @@ from analysis.misses.replay import Change, Proof, Replay, TrialRun
 from analysis.misses.sentences import sentence
 from analysis.misses.trials import Trials
 from analysis.runs.store import Run
+from detector.bridges import notebook
 from detector.core import Candidates
 from detector.errors import InputError, LawError
 from detector.nms import PostprocessSettings
@@ -82,6 +83,13 @@ class Autopsy:
         """Misses by cause, in the order of `CAUSES`, those without any included; they sum to the misses."""
         found = np.bincount(self.evidence.cause, minlength=len(CAUSES) + 1)
         return {name: int(found[code]) for code, name in enumerate(CAUSES, 1)}
+
+    def _repr_html_(self) -> str:
+        rows = [(name, count) for name, count in self.counts().items() if count]
+        low, high = (f"{v:g}" for v in (self.thresholds.min(initial=1), self.thresholds.max(initial=0)))
+        at = f"threshold {low}" if low == high else f"thresholds {low} to {high} by class"
+        caption = f"{self.run.name}: {len(self):,} missed at {at}"
+        return notebook.table(caption, ("cause", "misses"), rows)
 
     def of(self, cause: str) -> np.ndarray:
         """int64, the misses of one cause.

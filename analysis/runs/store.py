@@ -14,6 +14,7 @@ import numpy as np
 
 from analysis.runs import files
 from analysis.runs.manifest import Manifest, read_manifest
+from analysis.runs.notebook import run_table
 from analysis.runs.parts import read_parts
 from analysis.runs.tables import DetectionTable
 from analysis.runs.truth_frames import fit_truth
@@ -224,6 +225,9 @@ class Run:
             f"Run({self.name!r}, {self.manifest.state}, {int(self.done.sum())} of {len(self)} images,"
             f" {len(self.detections)} detections)"
         )
+
+    def _repr_html_(self) -> str:
+        return run_table(self)
 
 
 @dataclass(frozen=True)

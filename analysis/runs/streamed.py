@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 
 from analysis.runs import files
 from analysis.runs.manifest import Manifest, read_manifest
+from analysis.runs.notebook import run_table
 from analysis.runs.parts import PartIndex, read_parts
 from analysis.runs.store import Run, class_problems, failures, open_run
 from analysis.runs.tables import DetectionTable
@@ -240,6 +241,9 @@ class StreamedRun:
             f"StreamedRun({self.name!r}, {self.manifest.state}, {done} of {len(self)} images,"
             f" {self.detection_count} detections)"
         )
+
+    def _repr_html_(self) -> str:
+        return run_table(self)
 
 
 class _TruthFile:

@@ -6,7 +6,7 @@ import numpy as np
 
 from detector.core import ClassMap
 from detector.data.dataset import Dataset, ObjectTable
-from tests.detector.contract import patterned
+from detector.testing import patterned
 
 SIZES = ((83, 61), (45, 97), (83, 61), (120, 70))
 

@@ -186,7 +186,7 @@ def test_two_heads_answer_for_both():
     """
     pytest.importorskip("keras")
     from detector.models.two_head import TwoHeadDetector
-    from tests.detector.contract import patterned
+    from detector.testing import patterned
     from tests.detector.models.test_two_head import CLASSES, CONFIG, arrays_for
 
     config = dataclasses.replace(CONFIG, resize="letterbox")

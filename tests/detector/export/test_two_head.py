@@ -13,8 +13,8 @@ from detector import load_detector
 from detector.errors import ConfigError, RunError
 from detector.export.two_head import export_saved_model, export_tflite
 from detector.models.two_head import TwoHeadDetector
+from detector.testing import patterned
 from detector.two_head.stored import TwoHeadSettings
-from tests.detector.contract import patterned
 from tests.detector.models.test_two_head import CLASSES, CONFIG, arrays_for
 
 IMAGES = [patterned(61, 83, 1), patterned(97, 45, 2), patterned(64, 96, 3)]

@@ -7,8 +7,8 @@ from detector.data.dataset import Dataset
 from detector.errors import InputError
 from detector.models.fake import KINDS, FakeDetector
 from detector.models.fake_candidates import grid_anchors
+from detector.testing import DetectorContract, patterned
 from tests.detector.builders import small_dataset
-from tests.detector.contract import DetectorContract, patterned
 
 
 class TestFakeKeepsTheContract(DetectorContract):

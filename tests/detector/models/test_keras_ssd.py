@@ -14,7 +14,7 @@ from detector.models import keras_ssd
 from detector.models.keras_ssd import KerasSSD, load_zoo, try_from_saved_model, why_not_open
 from detector.nms import replay
 from detector.ssd import litert
-from tests.detector.contract import DetectorContract, patterned
+from detector.testing import DetectorContract, patterned
 from tests.detector.ssd import small_zoo
 from tests.detector.ssd.small_zoo import (
     export_saved_model,

@@ -7,8 +7,8 @@ from detector.core import ClassMap
 from detector.data.dataset import Dataset, ObjectTable
 from detector.errors import DataError
 from detector.models.predictions import PredictionsDetector
+from detector.testing import DetectorContract, patterned
 from tests.detector.builders import SIZES, small_dataset
-from tests.detector.contract import DetectorContract, patterned
 
 IDS = (3, 18, 38)  # category ids of small_dataset's car, dog, kite
 

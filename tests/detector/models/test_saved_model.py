@@ -11,7 +11,7 @@ if importlib.util.find_spec("tensorflow") is None:
 
 from detector.errors import CapabilityError, ModelError
 from detector.models.saved_model import SavedModelDetector
-from tests.detector.contract import DetectorContract
+from detector.testing import DetectorContract
 from tests.detector.models.saved_model_builder import export, lit_cell
 
 LABELS = ["red", "green", "blue"]

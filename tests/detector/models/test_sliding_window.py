@@ -17,7 +17,7 @@ from detector.sliding.network import patch_classifier
 from detector.sliding.scan import compiled, cut_out, scan
 from detector.sliding.settings import SlidingWindowSettings
 from detector.sliding.stored import is_sliding_window, save_sliding_window
-from tests.detector.contract import DetectorContract, patterned
+from detector.testing import DetectorContract, patterned
 from tests.detector.sliding.test_convert import shaken
 
 BAR = ClassMap(("bar",))

@@ -9,7 +9,7 @@ from detector.errors import InputError, ModelError
 from detector.models.tflite import PER_CLASS_NOTE, TFLiteDetector, decode_boxes
 from detector.models.tflite_file import read_facts
 from detector.models.tflite_outputs import find_layout
-from tests.detector.contract import DetectorContract
+from detector.testing import DetectorContract
 from tests.detector.models.tflite_builder import build, cell_picture
 
 LABELS = ["red", "green", "blue"]

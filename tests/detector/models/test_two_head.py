@@ -12,10 +12,10 @@ from detector.core import ClassMap, Staged
 from detector.differentiable import DifferentiableDetector
 from detector.errors import CapabilityError, ConfigError, InputError, ModelError
 from detector.models.two_head import TwoHeadDetector
+from detector.testing import DetectorContract, patterned
 from detector.training.two_head.folder import TwoHeadFolder
 from detector.two_head.config import TwoHeadConfig
 from detector.two_head.stored import TwoHeadSettings
-from tests.detector.contract import DetectorContract, patterned
 
 CONFIG = TwoHeadConfig(
     backbone="MobileNet",

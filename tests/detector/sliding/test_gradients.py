@@ -14,7 +14,7 @@ from detector.models.sliding_window import SlidingWindow, load_sliding_window
 from detector.sliding.network import patch_classifier
 from detector.sliding.settings import SlidingWindowSettings
 from detector.sliding.stored import save_sliding_window
-from tests.detector.contract import patterned
+from detector.testing import patterned
 from tests.detector.models.test_sliding_window import bright_corner
 from tests.detector.sliding.test_convert import shaken
 

@@ -11,7 +11,7 @@ from detector.core import ClassMap
 from detector.differentiable import DifferentiableDetector
 from detector.errors import InputError
 from detector.models.keras_ssd import KerasSSD
-from tests.detector.contract import patterned
+from detector.testing import patterned
 from tests.detector.ssd.small_zoo import small_arrays, small_config
 
 IMAGE = patterned(61, 83, 1)

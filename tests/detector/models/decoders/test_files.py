@@ -9,7 +9,7 @@ import pytest
 
 from detector import load_detector
 from detector.errors import CapabilityError, InputError, ModelError
-from tests.detector.contract import DetectorContract
+from detector.testing import DetectorContract
 from tests.detector.models.decoders.tiny import CELLS, SIDE, write_onnx, write_tflite, yolo_table
 
 NAMES = {

@@ -1,11 +1,16 @@
-"""The contract every `Detector` keeps. A test module subclasses `DetectorContract` and gives a `detector`
-fixture.
+"""The contract every `Detector` keeps, as tests for pytest (extra `testing`).
 
-class TestFakeKeepsTheContract(DetectorContract):
-    @pytest.fixture
-    def detector(self): ...
-    @pytest.fixture
-    def images(self): ...       # optional: pictures in which this detector finds something
+A test module subclasses `DetectorContract` and gives a `detector` fixture:
+
+    import pytest
+    from detector.testing import DetectorContract
+
+    class TestMine(DetectorContract):
+        @pytest.fixture(scope="class")
+        def detector(self): return make_my_detector()
+
+        @pytest.fixture
+        def images(self): ...       # where the patterned ones hold nothing it finds
 """
 
 from __future__ import annotations
@@ -13,14 +18,21 @@ from __future__ import annotations
 import pickle
 
 import numpy as np
-import pytest
 
 from detector.core import CAPABILITIES, Candidates, Detections, Detector, DetectorInfo, Staged
-from detector.errors import CapabilityError, InputError
+from detector.errors import CapabilityError, InputError, UnavailableError
+
+try:
+    import pytest
+except ImportError as error:
+    raise UnavailableError(
+        f"detector.testing needs pytest, which cannot be imported here ({error});"
+        " pip install 'boxscope[testing]'."
+    ) from error
 
 
 def patterned(height: int, width: int, seed: int = 0) -> np.ndarray:
-    """A picture with large shapes in it, RGB uint8 [height, width, 3]."""
+    """An image with large shapes in it, RGB uint8 [height, width, 3]; the same seed gives the same image."""
     rng = np.random.default_rng(seed)
     image = np.full((height, width, 3), 128, np.uint8)
     for _ in range(4):
@@ -30,20 +42,26 @@ def patterned(height: int, width: int, seed: int = 0) -> np.ndarray:
 
 
 class DetectorContract:
-    tolerance = 0.0  # pixels and score: a batch against the same images one by one
+    """The tests of one detector.
+
+    Attributes:
+        tolerance: in pixels and score, by which a batch may differ from the same images one by one.
+    """
+
+    tolerance = 0.0
 
     @pytest.fixture
     def images(self) -> list[np.ndarray]:
         return [patterned(61, 83, 1), patterned(97, 45, 2), patterned(61, 83, 3)]
 
     def test_is_a_detector(self, detector):
-        assert isinstance(detector, Detector)
+        assert isinstance(detector, Detector), "expected info, detect and candidates"
         assert isinstance(detector.info, DetectorInfo)
 
     def test_info_is_sane(self, detector):
         info = detector.info
         assert info.name.strip() and info.kind.strip()
-        assert len(info.weights_hash) >= 16
+        assert len(info.weights_hash) >= 16, "weights_hash: expected 16 hex digits or more"
         int(info.weights_hash, 16)
         assert info.capabilities <= set(CAPABILITIES)
         assert info.input_size is None or min(info.input_size) > 0
@@ -69,7 +87,8 @@ class DetectorContract:
         assert [d.image_size for d in found] == [(i.shape[1], i.shape[0]) for i in images]
         for one in found:
             assert (np.diff(one.scores) <= 0).all(), "best score first"
-            assert not len(one) or one.class_ids.max() < len(detector.info.class_map)
+            inside = not len(one) or one.class_ids.max() < len(detector.info.class_map)
+            assert inside, "a class id beyond info.class_map"
             assert one.class_map == detector.info.class_map, "ids without names are compared with another's"
 
     def test_something_is_found(self, detector, images):
@@ -78,12 +97,16 @@ class DetectorContract:
     def test_batch_equals_singles(self, detector, images):
         together = detector.detect(images)
         alone = [detector.detect([image])[0] for image in images]
-        assert all(a.equals(b, atol=self.tolerance) for a, b in zip(together, alone))
+        same = [a.equals(b, atol=self.tolerance) for a, b in zip(together, alone)]
+        assert all(same), (
+            f"image {same.index(False)} has another answer in a batch (tolerance {self.tolerance})"
+        )
 
     def test_order_of_the_batch_does_not_matter(self, detector, images):
         forward = detector.detect(images)
         backward = detector.detect(images[::-1])[::-1]
-        assert all(a.equals(b, atol=self.tolerance) for a, b in zip(forward, backward))
+        same = [a.equals(b, atol=self.tolerance) for a, b in zip(forward, backward)]
+        assert all(same), f"image {same.index(False)} has another answer in another order"
 
     def test_any_sequence_and_any_memory_layout(self, detector, images):
         view = np.asfortranarray(images[0])
@@ -99,7 +122,8 @@ class DetectorContract:
         detector.detect(images)
         if "candidates" in detector.info.capabilities:
             detector.candidates(images[:1])
-        assert all(np.array_equal(a, b) for a, b in zip(before, images))
+        same = [np.array_equal(a, b) for a, b in zip(before, images)]
+        assert all(same), f"image {same.index(False)} was changed"
 
     def test_refuses_what_is_not_rgb_uint8(self, detector):
         for wrong in (
