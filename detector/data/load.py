@@ -89,8 +89,8 @@ def _recognise_file(path: Path) -> list[Reading]:
         return [Reading("coco", "a json file")]
     if suffix == ".xml":
         return [Reading("voc", "an XML file")]
-    if suffix in (".yaml", ".yml"):
-        return [Reading("yolo", "a yaml file")]
+    if suffix in (".yaml", ".yml", ".data"):
+        return [Reading("yolo", "a yaml file" if suffix != ".data" else "darknet's .data file")]
     if suffix in (".csv", ".tsv"):
         return [Reading("csv", "a table")]
     if is_record_file(path.name):
