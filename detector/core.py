@@ -1,4 +1,4 @@
-"""The value types everything takes and returns, and the protocol every detector follows.
+"""The value types of one image, and the protocol every detector follows; what all of them need comes from here.
 
 One frame inside: boxes are `xyxy`, absolute pixels of the upright original image (EXIF orientation
 applied), float32. Conversion happens at the edge (`detector.boxes`). Every type is checked at birth and
@@ -7,16 +7,30 @@ frozen; its arrays are copies that cannot be written to. The error tree stands i
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from types import MappingProxyType
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from detector.bridges import notebook, supervision, ultralytics
+from detector.class_map import ClassMap
+from detector.detector_info import CAPABILITIES, DetectorInfo
 from detector.errors import InputError
+
+__all__ = [
+    "CAPABILITIES",
+    "FLAGS",
+    "Annotations",
+    "Candidates",
+    "ClassMap",
+    "Detections",
+    "Detector",
+    "DetectorInfo",
+    "Staged",
+    "check_images",
+    "frozen_array",
+]
 
 FLAGS = ("crowd", "difficult", "truncated", "occluded")
 
@@ -73,77 +87,6 @@ def _check_ids(class_ids: np.ndarray, what: str) -> None:
     if len(class_ids) and class_ids.min() < 0:
         row = int(np.argmin(class_ids))
         raise InputError(f"{what}: expected class ids of 0 and more, row {row} is {class_ids[row]}.")
-
-
-@dataclass(frozen=True)
-class ClassMap:
-    """Class names, and the sparse ids of the outside world, which stop here.
-
-    Args:
-        names: K distinct names; the class id used everywhere inside is the position, 0..K-1.
-        external_ids: K distinct integers as the outside file writes them (COCO 1..90 with gaps,
-            label_map.pbtxt from 1). Without them the position itself.
-
-    Raises:
-        InputError: names or ids repeat, are empty, or differ in number.
-    """
-
-    names: tuple[str, ...]
-    external_ids: tuple[int, ...] = ()
-
-    def __post_init__(self) -> None:
-        names = tuple(str(name) for name in self.names)
-        ids = tuple(int(i) for i in self.external_ids) or tuple(range(len(names)))
-        if len(ids) != len(names):
-            raise InputError(
-                f"ClassMap: expected one external id a name, got {len(names)} names and {len(ids)} ids."
-            )
-        for what, values in (("name", names), ("external id", ids)):
-            seen: set = set()
-            for value in values:
-                if value in seen:
-                    raise InputError(f"ClassMap: expected distinct {what}s, {value!r} occurs twice.")
-                seen.add(value)
-        if any(not name.strip() for name in names):
-            raise InputError("ClassMap: expected a name for every class, one is blank.")
-        object.__setattr__(self, "names", names)
-        object.__setattr__(self, "external_ids", ids)
-        object.__setattr__(self, "_index", {name: i for i, name in enumerate(names)})
-        object.__setattr__(self, "_from", {e: i for i, e in enumerate(ids)})
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._index
-
-    def index(self, name: str) -> int:
-        """The class id 0..K-1 of a name.
-
-        Raises:
-            InputError: no class has this name; the message offers the nearest ones.
-        """
-        if name in self._index:
-            return self._index[name]
-
-        near = difflib.get_close_matches(str(name), self.names, n=3, cutoff=0.5)
-        hint = (
-            f"did you mean {', '.join(near)}?"
-            if near
-            else f"known are {', '.join(self.names[:8])}{', ...' if len(self) > 8 else ''}."
-        )
-        raise InputError(f"No class is named {name!r}; {hint}")
-
-    def indices(self, names: Iterable[str] | None) -> list[int]:
-        """Class ids of several names; None means all."""
-        return list(range(len(self))) if names is None else [self.index(name) for name in names]
-
-    def from_external(self, external_id: int) -> int | None:
-        """The class id of an outside id, or None where the map does not hold it."""
-        return self._from.get(int(external_id))
-
-    def to_external(self, class_id: int) -> int:
-        return self.external_ids[class_id]
 
 
 @dataclass(frozen=True, eq=False)
@@ -402,67 +345,6 @@ class Candidates:
 
     def __len__(self) -> int:
         return len(self.xyxy)
-
-
-CAPABILITIES = {
-    "low_scores": "returns boxes below its usual threshold, down to the score floor",
-    "candidates": "shows boxes and class scores before NMS",
-    "anchors": "its candidates name their anchor and feature level",
-    "gradients": "can be differentiated, so that gradient heat maps work",
-    "box_gradients": (
-        "the sides of its boxes can be differentiated too, so that gradient heat maps of a box work"
-    ),
-}
-
-
-@dataclass(frozen=True)
-class DetectorInfo:
-    """What a detector is and what it can do.
-
-    Args:
-        name: shown to people.
-        kind: the adapter, e.g. "saved_model", "tflite", "fake".
-        class_map: the classes it knows.
-        weights_hash: hex digest that changes when the answers may change (weights, labels, settings).
-        input_size: (W, H) the network works at, or None where it takes the image as it is.
-        capabilities: a subset of `CAPABILITIES`; callers ask before they offer.
-        simulated: True where no network ran (FakeDetector); shown wherever its results are.
-        source: path, handle or URL it was loaded from.
-        settings: what decides its answers besides the weights (score threshold, NMS IoU, caps), by real name.
-        notes: sentences a user should read once (what it cannot do, what was assumed).
-
-    Raises:
-        InputError: an unknown capability.
-    """
-
-    name: str
-    kind: str
-    class_map: ClassMap
-    weights_hash: str
-    input_size: tuple[int, int] | None = None
-    capabilities: frozenset[str] = frozenset()
-    simulated: bool = False
-    source: str = ""
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        unknown = set(self.capabilities) - set(CAPABILITIES)
-        if unknown:
-            raise InputError(
-                f"DetectorInfo: unknown capabilities {sorted(unknown)}, known are {sorted(CAPABILITIES)}."
-            )
-        object.__setattr__(self, "capabilities", frozenset(self.capabilities))
-        object.__setattr__(self, "settings", MappingProxyType(dict(self.settings)))
-
-    def __getstate__(self) -> dict[str, Any]:
-        """A read-only mapping cannot be pickled; the model runs in a process of its own and sends its
-        info.
-        """
-        return {**self.__dict__, "settings": dict(self.settings)}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update({**state, "settings": MappingProxyType(state["settings"])})
 
 
 @runtime_checkable

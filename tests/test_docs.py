@@ -166,7 +166,7 @@ def docstrings(file: Path) -> list[str]:
     [
         ("detector.core", True),
         ("detector.core.Detections", True),
-        ("detector.core.ClassMap.names", True),
+        ("detector.core.Detections.scores", True),
         ("detector.core.Nothing", False),
         ("detector.nothing", False),
         ("analysis.evaluate", True),

@@ -170,7 +170,7 @@ def test_image_page_tells_what_became_of_an_object(app, tiny_run):
     no_trouble(at)
     words = " ".join(m.value for m in at.markdown) + " ".join(c.value for c in at.caption)
     assert "A **dog** was found here at 0.30" in words and "cut by the threshold 0.50" in words
-    assert "finds 1 more objects and adds 0 false alarms" in words
+    assert "1 more object is found and 0 more false positives are counted" in words
     at.button[-1].click().run()
     assert at.session_state["conf"] == 0.3
 

@@ -218,7 +218,7 @@ def test_the_parity_panel_stands_beside_or_says_how(app, tiny_run, monkeypatch):
         )
 
     st.cache_resource.clear()
-    monkeypatch.setattr("analysis.metrics.pycocotools_check.parity", missing)
+    monkeypatch.setattr("app.views.thresholds.average_precision_panel.parity", missing)
     at = app(PAGE, measure="Average precision")
     next(b for b in at.button if "pycocotools" in b.label).click().run()
     no_trouble(at)

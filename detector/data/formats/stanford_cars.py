@@ -15,13 +15,11 @@ hundreds of times, and never 0.
 
 from __future__ import annotations
 
-import csv
 import math
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -31,18 +29,19 @@ from detector.data.files import folders_below, walk_pictures
 from detector.data.formats.box_checks import Place
 from detector.data.formats.class_names import look_alikes
 from detector.data.formats.draft import Draft, assemble
+from detector.data.formats.stanford_cars_notes import (
+    ALL_MAT,
+    MATS,
+    META_MAT,
+    TABLES,
+    TRAIN_MAT,
+    Row,
+    read_mats,
+    read_tables,
+)
 from detector.data.formats.voc import ONE_BASED
 from detector.data.images import read_header
-from detector.errors import DataError, ImageError, UnavailableError, reason_of
-
-TRAIN_MAT, TEST_MAT, LABELLED_TEST_MAT = (
-    "cars_train_annos.mat",
-    "cars_test_annos.mat",
-    "cars_test_annos_withlabels.mat",
-)
-ALL_MAT, META_MAT = "cars_annos.mat", "cars_meta.mat"
-_MATS = (TRAIN_MAT, TEST_MAT, LABELLED_TEST_MAT, ALL_MAT)
-_TABLES = ("anno_train.csv", "anno_test.csv")
+from detector.errors import DataError, ImageError
 
 
 @dataclass(frozen=True)
@@ -54,17 +53,6 @@ class Layout:
     kind: str
     root: Path
     notes: Path
-
-
-@dataclass
-class _Row:
-    """One line of an annotation file, as it stands; class 0 where it states none."""
-
-    split: str
-    file: str
-    box: tuple[float, float, float, float]
-    class_number: int
-    stated: tuple[str, int | None]
 
 
 @dataclass
@@ -82,11 +70,11 @@ def find_stanford_cars(path: Path) -> Layout | None:
     Cars.
     """
     if path.is_file():
-        return Layout("devkit", path.parent.parent, path.parent) if path.name in (*_MATS, META_MAT) else None
+        return Layout("devkit", path.parent.parent, path.parent) if path.name in (*MATS, META_MAT) else None
     for folder in folders_below(path, 2):
-        if _holds(folder, _MATS):
+        if _holds(folder, MATS):
             return Layout("devkit", path if folder != path else _above_devkit(path), folder)
-        if _holds(folder, ("names.csv",)) and _holds(folder, _TABLES):
+        if _holds(folder, ("names.csv",)) and _holds(folder, TABLES):
             return Layout("kaggle", folder, folder)
     return None
 
@@ -135,7 +123,7 @@ def stanford_cars_draft(path: Path, *, images: str | Path | None = None, boxes: 
             path=path,
         )
     problems: list[Problem] = []
-    rows, names = (_read_tables if layout.kind == "kaggle" else _read_mats)(layout.notes, problems)
+    rows, names = (read_tables if layout.kind == "kaggle" else read_mats)(layout.notes, problems)
     root = Path(os.path.abspath(images)) if images is not None else layout.root
     found = _find_pictures(layout, root, rows, problems)
     draft = _empty_draft(path, names, problems)
@@ -230,7 +218,7 @@ def _empty_draft(path: Path, names: list[str], problems: list[Problem]) -> Draft
 
 
 def _picture(
-    row: _Row, names: list[str], found: _Found, sample_id: str, problems: list[Problem]
+    row: Row, names: list[str], found: _Found, sample_id: str, problems: list[Problem]
 ) -> str | None:
     """Where the picture of a line lies; None, with a problem, where it is not there."""
     folder, places = found.folder[row.split], found.by_name[row.split].get(os.path.basename(row.file), [])
@@ -267,7 +255,7 @@ def _plain(name: str) -> str:
 
 
 def _fit(
-    row: _Row, file: str, sample_id: str, boxes: str, problems: list[Problem]
+    row: Row, file: str, sample_id: str, boxes: str, problems: list[Problem]
 ) -> tuple[tuple[int, int], bool]:
     """(stored size of the picture, (0, 0) where unreadable; False where the box lies wholly outside it)."""
     try:
@@ -295,7 +283,7 @@ def _fit(
     return size, True
 
 
-def _find_pictures(layout: Layout, root: Path, rows: list[_Row], problems: list[Problem]) -> _Found:
+def _find_pictures(layout: Layout, root: Path, rows: list[Row], problems: list[Problem]) -> _Found:
     found = _Found()
     by_split: dict[str, list[str]] = {}
     for row in rows:
@@ -341,146 +329,3 @@ def _find_pictures(layout: Layout, root: Path, rows: list[_Row], problems: list[
                     )
                 )
     return found
-
-
-def _read_mats(folder: Path, problems: list[Problem]) -> tuple[list[_Row], list[str]]:
-    names: list[str] = []
-    rows: list[_Row] = []
-    if (folder / ALL_MAT).is_file() and not (folder / TRAIN_MAT).is_file():
-        content = _load_mat(folder / ALL_MAT)
-        names = _names_of(content, folder / ALL_MAT)
-        rows = _mat_rows(content, folder / ALL_MAT, None)
-    else:
-        if (folder / META_MAT).is_file():
-            names = _names_of(_load_mat(folder / META_MAT), folder / META_MAT)
-        test = LABELLED_TEST_MAT if (folder / LABELLED_TEST_MAT).is_file() else TEST_MAT
-        for file, split in ((folder / TRAIN_MAT, "train"), (folder / test, "test")):
-            if file.is_file():
-                rows += _mat_rows(_load_mat(file), file, split)
-    if not names:
-        top = max((row.class_number for row in rows), default=0)
-        names = [f"class {k}" for k in range(1, top + 1)]
-        problems.append(
-            Problem(
-                "no class names",
-                f"expected {META_MAT} with the class names, it is not there; classes are numbered 1 to"
-                f" {top}.",
-                str(folder),
-            )
-        )
-    bare = [row for row in rows if not row.class_number]
-    if bare:
-        problems.append(
-            Problem(
-                "no annotation",
-                f"it states boxes and no classes; its {len(bare)} pictures count as unlabelled."
-                f" {LABELLED_TEST_MAT} has the classes.",
-                bare[0].stated[0],
-            )
-        )
-    return rows, names
-
-
-def _load_mat(file: Path) -> dict[str, Any]:
-    try:
-        from scipy.io import loadmat
-    except ImportError:
-        raise UnavailableError(
-            "SciPy reads Stanford Cars' .mat files and is not installed; run `pip install scipy`.", path=file
-        ) from None
-    try:
-        return loadmat(file, squeeze_me=True)
-    except OSError as error:
-        raise DataError(
-            f"expected a MATLAB file, it cannot be read: {reason_of(error)}.", path=file
-        ) from None
-    # scipy raises ValueError, MatReadError, NotImplementedError, zlib.error, ... on damaged files
-    except Exception as error:
-        raise DataError(
-            "expected a MATLAB 5 file, its content is damaged or of another version"
-            f" ({str(error).splitlines()[0] if str(error) else type(error).__name__}).",
-            path=file,
-        ) from None
-
-
-def _names_of(content: dict[str, Any], file: Path) -> list[str]:
-    if "class_names" not in content:
-        raise DataError("expected the variable class_names, it is not in the file.", path=file)
-    return [" ".join(str(name).split()) for name in np.atleast_1d(content["class_names"])]
-
-
-def _mat_rows(content: dict[str, Any], file: Path, split: str | None) -> list[_Row]:
-    table = np.atleast_1d(content.get("annotations", np.zeros(0)))
-    fields = table.dtype.names or ()
-    name = next((n for n in ("fname", "relative_im_path") if n in fields), None)
-    if name is None or not {"bbox_x1", "bbox_y1", "bbox_x2", "bbox_y2"} <= set(fields):
-        raise DataError(
-            "expected the variable annotations with bbox_x1, bbox_y1, bbox_x2, bbox_y2 and fname, got"
-            f" {', '.join(fields) or 'none'}.",
-            path=file,
-        )
-    rows = []
-    for entry in table:
-        box = tuple(_number(entry[f]) for f in ("bbox_x1", "bbox_y1", "bbox_x2", "bbox_y2"))
-        own = split or ("test" if "test" in fields and _number(entry["test"]) == 1 else "train")
-        number = _number(entry["class"]) if "class" in fields else 0.0
-        rows.append(
-            _Row(own, str(entry[name]), box, int(number) if math.isfinite(number) else 0, (str(file), None))
-        )
-    return rows
-
-
-def _read_tables(folder: Path, problems: list[Problem]) -> tuple[list[_Row], list[str]]:
-    names = [
-        " ".join(",".join(line).split())
-        for line in _csv_lines(folder / "names.csv")
-        if any(cell.strip() for cell in line)
-    ]
-    rows: list[_Row] = []
-    for table in _TABLES:
-        if not (folder / table).is_file():
-            continue
-        split = table[len("anno_") : -len(".csv")]
-        for number, cells in enumerate(_csv_lines(folder / table), 1):
-            if not any(cell.strip() for cell in cells):
-                continue
-            values = [_number(cell) for cell in cells[1:6]]
-            if len(values) < 4 or not all(math.isfinite(v) for v in values):
-                if number > 1:  # a first line without numbers is a header
-                    problems.append(
-                        Problem(
-                            "malformed line",
-                            f"expected a file name, x1, y1, x2, y2 and a class number, got {cells[:6]}; the"
-                            " line is left out.",
-                            str(folder / table),
-                            number,
-                            None,
-                            True,
-                        )
-                    )
-                continue
-            rows.append(
-                _Row(
-                    split,
-                    cells[0].strip(),
-                    tuple(values[:4]),
-                    int(values[4]) if len(values) > 4 else 0,
-                    (str(folder / table), number),
-                )
-            )
-    return rows, names
-
-
-def _csv_lines(file: Path) -> list[list[str]]:
-    try:
-        with open(file, encoding="utf-8-sig", errors="replace", newline="") as text:
-            return list(csv.reader(text))
-    except (OSError, csv.Error) as error:
-        raise DataError(f"expected a CSV, it cannot be read ({error}).", path=file) from None
-
-
-def _number(value: Any) -> float:
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return math.nan

@@ -46,7 +46,7 @@ def test_help_is_the_docstring_s():
     words = help_of(TrainRecipe)
     assert words["batch_size"] == "Images a step, over all devices."
     assert (
-        words["val_split"].startswith("Names of the splits; None trains on everything")
+        words["val_split"].startswith("Names of the splits. None trains on the data's train split")
         and words["seed"] == "Decides fresh weights, order and augmentation."
     )
 

@@ -250,7 +250,7 @@ def test_boxes_of_a_turned_photo_follow_it(tmp_path):
 
 
 def test_outlines_are_cut_out_before_parsing_without_touching_anything_else(tmp_path):
-    from detector.data.formats.coco import _OUTLINES
+    from detector.data.formats.coco_json import _OUTLINES
 
     tricky = {
         "images": [{"id": 1, "file_name": 'x"segmentation": [[1]].jpg', "width": 4, "height": 5}],
