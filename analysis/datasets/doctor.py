@@ -1,7 +1,7 @@
 """What is wrong or odd with a labelled data set, found before hours are spent on training with it.
 
 `diagnose` gathers findings, each with how grave it is, how often it occurs, one sentence, what to do, and the
-places: file and line, image, boxes. The rules over boxes, classes and pictures stand in
+places: file and line, image, boxes. The rules over classes, images, boxes, copies and anchors stand in
 `analysis.datasets.rules`.
 """
 
@@ -11,11 +11,15 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from analysis.datasets import rules
 from analysis.datasets.anchor_reach import AnchorSet, Reach, reach
 from analysis.datasets.duplicates import Copies, Look, find_copies
 from analysis.datasets.findings import Finding, Place, Settings
 from analysis.datasets.kinds import SEVERITIES, counted, kind_of
+from analysis.datasets.rules.anchors import reach_findings
+from analysis.datasets.rules.boxes import box_findings
+from analysis.datasets.rules.classes import class_findings
+from analysis.datasets.rules.copies import copy_findings
+from analysis.datasets.rules.images import image_findings
 from detector.core import ClassMap
 from detector.data.dataset import Dataset, Problem
 
@@ -69,11 +73,11 @@ def diagnose(
     reached = reach(dataset, anchors) if anchors is not None else None
     findings = [
         *from_problems(dataset, problems),
-        *rules.classes(dataset, label_map, settings),
-        *rules.images(dataset, settings),
-        *rules.boxes(dataset, settings),
-        *rules.copies(dataset, copies),
-        *(rules.reach(dataset, reached) if reached is not None else []),
+        *class_findings(dataset, label_map, settings),
+        *image_findings(dataset, settings),
+        *box_findings(dataset, settings),
+        *copy_findings(dataset, copies),
+        *(reach_findings(dataset, reached) if reached is not None else []),
     ]
     if not dataset.labelled.any():  # there is nothing to write a copy of
         findings = [replace(f, fixable=False) for f in findings]
@@ -97,7 +101,7 @@ def from_problems(dataset: Dataset, problems: Iterable[Problem]) -> list[Finding
     for judged_elsewhere in (
         "similar class names",
         "duplicate box",
-    ):  # analysis.datasets.rules counts them itself
+    ):  # rules.classes and rules.boxes count them
         by_kind.pop(judged_elsewhere, None)
     findings = []
     for name, found in by_kind.items():

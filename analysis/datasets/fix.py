@@ -19,7 +19,9 @@ from analysis.datasets.doctor import Diagnosis
 from analysis.datasets.duplicates import describe_rows
 from analysis.datasets.findings import Finding
 from analysis.datasets.kinds import kind_of
-from analysis.datasets.rules import object_words, overlapping, same_labels
+from analysis.datasets.rules.boxes import overlapping
+from analysis.datasets.rules.copies import same_labels
+from analysis.datasets.rules.places import object_words
 from detector.core import ClassMap
 from detector.data.dataset import Dataset
 from detector.data.formats import writing as writers

@@ -1,0 +1,1 @@
+"""The rules over a labelled data set, by subject; each gives findings, none for a clean set."""
