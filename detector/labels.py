@@ -162,6 +162,20 @@ def find_labels(folders: Sequence[Path]) -> Path | None:
     return None
 
 
+def configured_classes(folders: Sequence[Path]) -> tuple[int | None, tuple[str, ...]]:
+    """(num_classes of the first pipeline.config in these folders, a sentence that says so), or (None, ())."""
+    for folder in folders:
+        path = folder / "pipeline.config"
+        if not path.is_file():
+            continue
+        text = re.sub(r"#.*", "", path.read_text(encoding="utf-8", errors="replace"))
+        found = re.search(r"\bnum_classes\s*:\s*(\d+)", text)
+        if found and int(found[1]):
+            note = f"The number of classes, {found[1]}, is the one that the pipeline.config beside it states."
+            return int(found[1]), (note,)
+    return None, ()
+
+
 def choose_labels(
     *,
     labels: str | Path | Sequence[str] | None,
@@ -221,8 +235,8 @@ def choose_labels(
         )
     else:
         raise ModelError(
-            "The model does not say how many classes it has; give its label map (labels=...), or put"
-            " label_map.pbtxt beside it."
+            "The model does not say how many classes it has; give its label map (labels=..., --labels; `coco`"
+            " for COCO's), or put label_map.pbtxt or its pipeline.config beside it."
         )
     if outputs == 90 and chosen.names == coco.names:
         chosen = coco  # a list of the 80 names in order, for a network with COCO's 90 ids

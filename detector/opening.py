@@ -159,7 +159,7 @@ def _load_zoo(folder: Path, request: Request) -> Detector:
 
 
 def _load_saved_model(folder: Path, request: Request) -> Detector:
-    from detector.models.saved_model import SavedModelDetector
+    from detector.models.file_detectors import open_saved_model
 
     if not (folder / "saved_model.pb").is_file():
         folder = folder / "saved_model"
@@ -168,8 +168,9 @@ def _load_saved_model(folder: Path, request: Request) -> Detector:
         found, note = _try_white_box(folder, request)
         if found is not None:
             return found
-    detector = make(SavedModelDetector, folder, **request.common())
-    return with_note(detector, note) if note else detector
+    detector = make(open_saved_model, folder, **request.common())
+    black_box = "family" not in detector.info.settings  # a decoded one is none of the zoo's SSDs
+    return with_note(detector, note) if note and black_box else detector
 
 
 def _try_white_box(folder: Path, request: Request) -> tuple[Detector | None, str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -53,6 +54,27 @@ def class_map(said: Mapping[str, Any]) -> ClassMap | None:
         return None
     pairs = _distinct(pairs)
     return ClassMap(tuple(n for _, n in pairs), tuple(i + 1 for i, _ in pairs)) if pairs else None
+
+
+def input_size(said: Mapping[str, Any]) -> tuple[int, int] | None:
+    """(W, H) of an exporter's imgsz, which is height first; None without."""
+    size = said.get("imgsz")
+    if isinstance(size, int):
+        return size, size
+    return (int(size[1]), int(size[0])) if isinstance(size, (list, tuple)) and len(size) == 2 else None
+
+
+def beside(folder: Path) -> dict[str, Any]:
+    """The metadata in a folder or in its assets, empty where there are none."""
+    for place in (folder, folder / "assets"):
+        for name in MEMBERS:
+            if (place / name).is_file() and (found := parse(_text(place / name))):
+                return found
+    return {}
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace")
 
 
 def _distinct(pairs: list[tuple[int, str]]) -> list[tuple[int, str]]:

@@ -1,4 +1,4 @@
-"""One file to a detector: which adapter reads a .tflite, and the .onnx files."""
+"""One file to a detector: which adapter reads a .tflite, an .onnx or a SavedModel."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from detector.core import ClassMap
-from detector.errors import ModelError
+from detector.errors import InputError, ModelError
 from detector.models.decoded import DecodedDetector
 from detector.models.onnx_network import ONNXNetwork
+from detector.models.saved_model import NEEDED, SavedModelDetector
+from detector.models.saved_model_file import open_model
+from detector.models.saved_model_network import SavedModelNetwork
 from detector.models.tflite import TFLiteDetector
 from detector.models.tflite_file import TFLiteFacts, read_facts
 from detector.models.tflite_network import TFLiteNetwork
@@ -103,3 +106,49 @@ def open_onnx(
         input_range=input_range,
         postprocess=postprocess,
     )
+
+
+def open_saved_model(
+    folder: str | Path,
+    *,
+    name: str | None = None,
+    source: str | None = None,
+    classes: ClassMap | None = None,
+    labels: str | Path | Sequence[str] | None = None,
+    signature: str | None = None,
+    threads: int | None = None,
+    input_range: tuple[float, float] | None = None,
+    input_size: tuple[int, int] | None = None,
+    family: str | None = None,
+    fit: str | None = None,
+    channels: str | None = None,
+    postprocess: dict[str, Any] | None = None,
+) -> SavedModelDetector | DecodedDetector:
+    """The detector in a SavedModel: by the Object Detection API's outputs, else by a decoder.
+
+    Args:
+        folder: holds saved_model.pb; the other arguments are those of `SavedModelDetector`, `DecodedDetector`
+            and `SavedModelNetwork`.
+
+    Raises:
+        InputError: an option of decoders for a model that has the Object Detection API's outputs.
+        ModelError: not a SavedModel, TensorFlow is absent, or no detector that is known.
+    """
+    opened = open_model(folder, signature, threads)
+    shared = {"name": name, "source": source, "classes": classes, "labels": labels}
+    decoding = {
+        "family": family,
+        "fit": fit,
+        "channels": channels,
+        "input_range": input_range,
+        "postprocess": postprocess,
+    }
+    if family is None and any(output in opened.outputs for output in NEEDED):
+        given = [key for key, value in {**decoding, "input_size": input_size}.items() if value is not None]
+        if given:
+            raise InputError(
+                f"{folder}: {given[0]} is for networks that a decoder reads; this one has the Object Detection"
+                " API's outputs, which come decoded and suppressed."
+            )
+        return SavedModelDetector(folder, **shared, opened=opened)
+    return DecodedDetector(SavedModelNetwork(opened, input_size=input_size), **shared, **decoding)

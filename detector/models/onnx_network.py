@@ -45,7 +45,7 @@ class ONNXNetwork:
             raise ModelError(f"onnxruntime cannot run this file: {first}", path=path) from error
         said = exporter_metadata.of_mapping(self._session.get_modelmeta().custom_metadata_map)
         self._name, self._dtype, self._channels_first, size = _read_input(
-            self._session.get_inputs(), input_size or _stated_size(said), path
+            self._session.get_inputs(), input_size or exporter_metadata.input_size(said), path
         )
         self._outputs = [o.name for o in self._session.get_outputs()]
         self.pieces, self.notes = [path], ()
@@ -106,11 +106,3 @@ def _read_input(
             )
         width, height = wanted
     return inputs[0].name, KINDS[inputs[0].type], first, (width, height)
-
-
-def _stated_size(said: dict[str, Any]) -> tuple[int, int] | None:
-    """(W, H) of an exporter's imgsz, which is height first."""
-    size = said.get("imgsz")
-    if isinstance(size, int):
-        return size, size
-    return (int(size[1]), int(size[0])) if isinstance(size, (list, tuple)) and len(size) == 2 else None

@@ -149,7 +149,7 @@ def _difference(detector: KerasSSD, folder: Path) -> float:
     """The largest difference between the raw boxes and scores of a SavedModel and of the network opened from
     it.
     """
-    from detector.models.saved_model import import_tensorflow
+    from detector.models.saved_model_file import import_tensorflow
 
     tf = import_tensorflow()
     image = np.random.default_rng(0).integers(0, 256, (211, 307, 3), dtype=np.uint8)

@@ -8,7 +8,6 @@ works. Nothing is assumed about the network inside.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,31 +17,13 @@ import numpy as np
 from detector import boxes
 from detector.core import Candidates, ClassMap, Detections, DetectorInfo, check_images
 from detector.errors import CapabilityError, ModelError
-from detector.labels import choose_labels
+from detector.labels import choose_labels, configured_classes
 from detector.models.hashing import hash_answers, hash_files
 from detector.models.raw_scores import RawScores, read_layout
+from detector.models.saved_model_file import OpenedModel, first_line, listed, open_model, sides
 
 NEEDED = ("detection_boxes", "detection_scores", "detection_classes")
 RAW = ("raw_detection_boxes", "raw_detection_scores")
-
-
-def import_tensorflow():
-    """TensorFlow, imported quietly and only now (it takes about 10 seconds and 700 MB).
-
-    Raises:
-        ModelError: it is not installed.
-    """
-    os.environ.setdefault(
-        "TF_CPP_MIN_LOG_LEVEL", "3"
-    )  # its warnings about missing CUDA reach nobody who could act
-    try:
-        import tensorflow as tf
-    except ImportError as error:
-        raise ModelError(
-            f"A SavedModel needs TensorFlow, which cannot be imported here ({error}); pip install tensorflow,"
-            " or use a .tflite file."
-        ) from error
-    return tf
 
 
 class SavedModelDetector:
@@ -54,6 +35,7 @@ class SavedModelDetector:
         classes, labels: the class map, or a label map's path, or the names; else found beside the model.
         signature: which one of several; "serving_default" where there is one.
         threads: TensorFlow's threads inside one operation; settled by the first model a process loads.
+        opened: the same folder, where it is loaded already.
 
     Raises:
         ModelError: not a SavedModel, or not one with these inputs and outputs.
@@ -69,35 +51,24 @@ class SavedModelDetector:
         labels: str | Path | Sequence[str] | None = None,
         signature: str | None = None,
         threads: int | None = None,
+        opened: OpenedModel | None = None,
     ):
-        folder = Path(folder)
-        if not any((folder / f).is_file() for f in ("saved_model.pb", "saved_model.pbtxt")):
-            raise ModelError(
-                f"expected a SavedModel folder (with saved_model.pb), found {_listing(folder)}.", path=folder
-            )
-        tf = import_tensorflow()
-        thread_note = _set_threads(tf, threads)
-        try:
-            self._model = tf.saved_model.load(str(folder))
-        except Exception as error:  # TensorFlow raises a dozen types here
-            raise ModelError(
-                f"TensorFlow cannot load this SavedModel ({_first_line(error)}); is it whole (saved_model.pb"
-                " and variables/)?",
-                path=folder,
-            ) from error
-        self._tf = tf
-        self._call = _pick_signature(self._model, signature, folder)
+        opened = opened or open_model(folder, signature, threads)
+        folder, tf = opened.folder, opened.tf
+        self._opened, self._tf, self._call = opened, tf, opened.call
         self._input, self._batch, self._fixed, self._dtype = _read_input(tf, self._call, folder)
-        self._outputs = _read_outputs(self._call, folder)
+        self._outputs = _read_outputs(opened)
         self.left_out = 0  # detections under ids the label map does not name, since loading
 
         probe = self._run([_probe(self._fixed)])[0]
         self._raw: RawScores | None = read_layout(probe) if set(RAW) <= self._outputs else None
         outputs = self._raw.classes if self._raw else _columns(probe)
         parents = [folder, folder / "assets", *([folder.parent] if folder.name == "saved_model" else [])]
-        class_map, notes = choose_labels(labels=labels, classes=classes, folders=parents, outputs=outputs)
+        stated, stated_note = (outputs, ()) if outputs else configured_classes(parents)
+        class_map, notes = choose_labels(labels=labels, classes=classes, folders=parents, outputs=stated)
+        notes += stated_note
         self._of_external = _lookup(class_map)
-        notes += thread_note + (self._raw.notes if self._raw else ())
+        notes += opened.notes + (self._raw.notes if self._raw else ())
         if self._dtype != tf.uint8:
             notes += (
                 (
@@ -119,34 +90,23 @@ class SavedModelDetector:
         elif not len(scores):
             notes += ("On an empty picture the model returned nothing; it may cut low scores itself.",)
         settings = {
-            "signature": self._signature_name,
+            "signature": opened.signature,
             "max_detections": int(probe["detection_scores"].shape[0]),
         }
-        files = [
-            p
-            for p in (
-                folder / "saved_model.pb",
-                folder / "saved_model.pbtxt",
-                *sorted((folder / "variables").glob("*")),
-            )
-            if p.is_file()
-        ]
         self.info = DetectorInfo(
             name=name
             or (folder.resolve().parent.name if folder.name == "saved_model" else folder.resolve().name),
             kind="saved_model",
             class_map=class_map,
-            weights_hash=hash_answers(hash_files(files), class_map, {"signature": self._signature_name}),
+            weights_hash=hash_answers(
+                hash_files(opened.pieces()), class_map, {"signature": opened.signature}
+            ),
             input_size=self._fixed,
             capabilities=frozenset(capabilities),
             source=source or str(folder),
             settings=settings,
             notes=notes,
         )
-
-    @property
-    def _signature_name(self) -> str:
-        return next(k for k, v in self._model.signatures.items() if v is self._call)
 
     def detect(self, images: Sequence[np.ndarray]) -> list[Detections]:
         check_images(images)
@@ -183,7 +143,7 @@ class SavedModelDetector:
             except self._tf.errors.OpError as error:
                 raise ModelError(
                     "The SavedModel failed on an image of"
-                    f" {_size(images[group[0]])[0]}x{_size(images[group[0]])[1]}: {_first_line(error)}"
+                    f" {_size(images[group[0]])[0]}x{_size(images[group[0]])[1]}: {first_line(error)}"
                 ) from error
             keys = (
                 self._outputs
@@ -289,27 +249,10 @@ def _groups(images: Sequence[np.ndarray], batch: int | None, fixed: bool) -> lis
     return groups
 
 
-def _pick_signature(model: Any, wanted: str | None, folder: Path):
-    signatures = dict(getattr(model, "signatures", {}))
-    if wanted is not None and wanted not in signatures:
-        raise ModelError(
-            f"expected a signature {wanted!r}, the SavedModel has {', '.join(signatures) or 'none'}.",
-            path=folder,
-        )
-    key = wanted or ("serving_default" if "serving_default" in signatures else next(iter(signatures), None))
-    if key is None:
-        raise ModelError(
-            "expected a SavedModel with a serving signature, this one has none; export it with signatures=..."
-            " or with exporter_main_v2.py.",
-            path=folder,
-        )
-    return signatures[key]
-
-
 def _read_input(tf: Any, call: Any, folder: Path):
     """Name, batch size (None: any), fixed (W, H) or None, and dtype of the one image input."""
     specs = call.structured_input_signature[1]
-    described = ", ".join(f"{k} {v.dtype.name} {v.shape}" for k, v in specs.items()) or "none"
+    described = listed(specs)
     want = "expected one input, an RGB image uint8 or float32 [1, height, width, 3]"
     if len(specs) != 1:
         raise ModelError(f"{want}, the SavedModel takes {described}.", path=folder)
@@ -320,53 +263,21 @@ def _read_input(tf: Any, call: Any, folder: Path):
             " image_tensor.",
             path=folder,
         )
-    shape = spec.shape.as_list() if spec.shape.rank is not None else [None] * 4
+    shape = sides(spec) or [None] * 4
     if spec.dtype not in (tf.uint8, tf.float32) or len(shape) != 4 or shape[3] not in (3, None):
         raise ModelError(f"{want}, the SavedModel takes {described}.", path=folder)
     fixed = (shape[2], shape[1]) if shape[1] and shape[2] else None
     return name, shape[0], fixed, spec.dtype
 
 
-def _read_outputs(call: Any, folder: Path) -> set[str]:
-    outputs = call.structured_outputs
-    have = outputs if isinstance(outputs, dict) else {}
+def _read_outputs(opened: OpenedModel) -> set[str]:
+    have = opened.outputs
     missing = [name for name in NEEDED if name not in have]
     if missing:
-        found = ", ".join(f"{k} {list(v.shape)}" for k, v in have.items()) or "none"
         raise ModelError(
             f"expected the Object Detection API's outputs {', '.join(NEEDED)}; {', '.join(missing)} is"
-            f" missing, found {found}. A detector of another kind can be shown through a COCO results file.",
-            path=folder,
+            f" missing, found {listed(have)}. A detector of another kind can be shown through a COCO results"
+            " file.",
+            path=opened.folder,
         )
     return set(have)
-
-
-def _set_threads(tf: Any, threads: int | None) -> tuple[str, ...]:
-    if threads is None:
-        return ()
-    try:
-        tf.config.threading.set_intra_op_parallelism_threads(threads)
-    except RuntimeError:
-        have = tf.config.threading.get_intra_op_parallelism_threads()
-        return (
-            ()
-            if have == threads
-            else (
-                (
-                    f"TensorFlow was already running with {have or 'its own number of'} threads; {threads}"
-                    " were asked for."
-                ),
-            )
-        )
-    return ()
-
-
-def _listing(folder: Path) -> str:
-    if not folder.is_dir():
-        return "no folder"
-    names = sorted(p.name for p in folder.iterdir())
-    return ", ".join(names[:6]) + (", ..." if len(names) > 6 else "") if names else "an empty folder"
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -43,7 +43,7 @@ def photographs(count: int) -> list[np.ndarray]:
 
 def speed(make) -> bool:
     from detector.models.keras_ssd import KerasSSD
-    from detector.models.saved_model import import_tensorflow
+    from detector.models.saved_model_file import import_tensorflow
     from detector.ssd.weights import network_arrays
     from tests.detector.ssd.networks import no_cache, seeded_network
     from tests.detector.ssd.small_zoo import export_saved_model

@@ -145,7 +145,8 @@ def test_fixed_input_without_raw_outputs_or_count(tmp_path):
 def test_other_outputs_are_named(tmp_path):
     folder = export(tmp_path / "m", rename={"detection_boxes": "output_0", "detection_scores": "output_1"})
     with pytest.raises(
-        ModelError, match=r"detection_boxes, detection_scores is missing, found .*output_0 \[1, 10, 4\]"
+        ModelError,
+        match=r"detection_boxes, detection_scores is missing, found .*output_0 float32 \[1, 10, 4\]",
     ):
         SavedModelDetector(folder)
 
