@@ -188,9 +188,9 @@ def _load_zoo(folder: Path, request: Request) -> Detector:
     if not request.white_box and has_saved_model:
         return _load_saved_model(folder, request)
     try:
-        from detector.models.keras_ssd import load_zoo
+        from detector.models.restored_ssd import load_zoo
     except ModuleNotFoundError as error:
-        if error.name != "detector.models.keras_ssd":
+        if error.name != "detector.models.restored_ssd":
             raise ModelError(f"Restoring a checkpoint needs TensorFlow and Keras: {error}.") from error
         why: Exception = error
     else:
@@ -222,11 +222,11 @@ def _load_saved_model(folder: Path, request: Request) -> Detector:
 def _try_white_box(folder: Path, request: Request) -> tuple[Detector | None, str]:
     """Boxscope's own network with this SavedModel's weights, or None and why not."""
     try:
-        from detector.models import keras_ssd
+        from detector.models import restored_ssd
     except ImportError as error:
         return None, f"It runs as a black box, because Keras cannot be imported ({error})."
     options = _drop_empty(request.common())
-    only_black = set(request.options) - set(inspect.signature(keras_ssd.try_from_saved_model).parameters)
+    only_black = set(request.options) - set(inspect.signature(restored_ssd.try_from_saved_model).parameters)
     if only_black:
         return (
             None,
@@ -235,8 +235,8 @@ def _try_white_box(folder: Path, request: Request) -> tuple[Detector | None, str
                 " adapter."
             ),
         )
-    found = keras_ssd.try_from_saved_model(folder, **options)
-    return found, "" if found is not None else keras_ssd.why_not_open(folder)
+    found = restored_ssd.try_from_saved_model(folder, **options)
+    return found, "" if found is not None else restored_ssd.why_not_open(folder)
 
 
 def _only_folder(path: Path) -> Path:

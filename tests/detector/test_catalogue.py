@@ -263,10 +263,10 @@ def white(folder, *, name=None, source=None, labels=None, classes=None):
 
 def install(monkeypatch, **functions):
     """Stands in for the adapter of the three networks."""
-    module = types.ModuleType("detector.models.keras_ssd")
+    module = types.ModuleType("detector.models.restored_ssd")
     module.__dict__.update(functions)
-    monkeypatch.setitem(sys.modules, "detector.models.keras_ssd", module)
-    monkeypatch.setattr(detector.models, "keras_ssd", module, raising=False)
+    monkeypatch.setitem(sys.modules, "detector.models.restored_ssd", module)
+    monkeypatch.setattr(detector.models, "restored_ssd", module, raising=False)
 
 
 def zoo_members(model: bytes = b"x") -> dict:

@@ -1,4 +1,4 @@
-"""YOLO: a text file a picture with "class cx cy w h" in fractions of it, usually with a data.yaml.
+"""YOLO: a text file per image with "class cx cy w h" in fractions of it, with a data.yaml or darknet's obj.data.
 
 Format: https://docs.ultralytics.com/datasets/detect/. The label of .../images/x.jpg is .../labels/x.txt.
 """
@@ -15,22 +15,29 @@ import numpy as np
 
 from detector.core import ClassMap
 from detector.data.dataset import Dataset, Problem
-from detector.data.files import Listing, folders_below, is_picture, only_folder, split_of, walk_pictures
+from detector.data.files import folders_below, is_picture, only_folder, split_of, walk_pictures
 from detector.data.formats.box_checks import Place
 from detector.data.formats.class_names import look_alikes
 from detector.data.formats.draft import Draft, assemble
 from detector.data.formats.writing import write_yolo
-from detector.errors import DataError, reason_of
+from detector.data.formats.yolo_files import (
+    CLASS_LISTS,
+    LabelFiles,
+    YoloPaths,
+    class_list,
+    find_settings,
+    fits,
+    read_settings,
+    resolve,
+)
+from detector.errors import DataError
 
 __all__ = ["find_yolo", "read_yolo", "write_yolo", "yolo_draft"]
 
-_YAML = ("data.yaml", "dataset.yaml", "data.yml", "dataset.yml")
-_NAMES = ("classes.txt", "obj.names", "labels.txt", "_darknet.labels")
-
 
 def read_yolo(path: str | Path, *, images: str | Path | None = None) -> Dataset:
-    """A YOLO data set from its data.yaml, or from a folder with one, with images/ and labels/, or with both
-    side by side.
+    """A YOLO data set from its data.yaml or obj.data, or from a folder with one, with images/ and labels/, or
+    with both side by side. With `images`, labels belong to the images there by name.
 
     Sample ids are paths relative to the data set. An empty label file is a picture known to hold nothing; a
     missing one leaves its picture unlabelled, and is named. A polygon line becomes the box around it.
@@ -42,60 +49,69 @@ def read_yolo(path: str | Path, *, images: str | Path | None = None) -> Dataset:
 
 
 def find_yolo(path: Path) -> str | None:
-    """What speaks for YOLO here: the yaml's name, a labels folder, or label files beside pictures; None if
-    nothing.
+    """What speaks for YOLO here: the yaml's or obj.data's name, a labels folder, or label files beside images
+    or a class list; None if nothing.
     """
     if path.is_file():
-        return path.name if path.suffix.lower() in (".yaml", ".yml") else None
-    for name in _YAML:
-        if (path / name).is_file():
-            return name
+        return path.name if path.suffix.lower() in (".yaml", ".yml", ".data") else None
+    settings = find_settings(path)
+    if settings is not None:
+        return settings.name
     for folder in folders_below(path, 1):
         labels = only_folder(folder, ["labels"])
-        pair = labels is not None and only_folder(folder, ["images"]) is not None
-        if pair and any(f.suffix == ".txt" and f.name not in _NAMES for f in _some_files(labels)):
+        if labels is None or not any(f.suffix == ".txt" and f.name not in CLASS_LISTS for f in _some(labels)):
+            continue
+        listed = class_list(folder) is not None and all(fits(f) for f in _some(labels) if f.suffix == ".txt")
+        if listed or only_folder(folder, ["images"]) is not None:
             return f"{os.path.relpath(labels, path)}/*.txt"
-    names = set(os.listdir(path))
-    pictures = [n for n in sorted(names) if is_picture(n)][:50]
-    beside = [n for n in pictures if os.path.splitext(n)[0] + ".txt" in names]
-    return (
-        f"{os.path.splitext(beside[0])[0]}.txt beside {beside[0]}"
-        if beside and _fits(path / (os.path.splitext(beside[0])[0] + ".txt"))
-        else None
-    )
+    for folder in folders_below(path, 1):
+        if (beside := _label_beside(folder, empty_counts=folder == path)) is not None:
+            return f"{os.path.relpath(folder / beside, path)} beside its image"
+    listed = next((name for name in CLASS_LISTS if (path / name).is_file()), None)
+    texts = [name for name in sorted(os.listdir(path)) if name.endswith(".txt") and name not in CLASS_LISTS]
+    if listed and texts and all((path / n).stat().st_size and fits(path / n) for n in texts[:20]):
+        return f"{texts[0]} beside {listed}"
+    return None
 
 
-def _some_files(folder: Path) -> Iterator[Path]:
+def _some(folder: Path) -> Iterator[Path]:
     for inner in folders_below(folder, 1):
-        yield from (f for f in sorted(inner.iterdir())[:20] if f.is_file())
+        yield from (f for f in sorted(inner.iterdir())[:20] if f.is_file() and f.name not in CLASS_LISTS)
 
 
-def _fits(file: Path) -> bool:
-    lines = file.read_text(errors="replace").split("\n")[:3]
-    return all(len(line.split()) >= 5 and line.split()[0].isdigit() for line in lines if line.strip())
+def _label_beside(folder: Path, *, empty_counts: bool) -> str | None:
+    """The first label file beside an image of its name, of the first 50 images; an empty one says little."""
+    try:
+        names = set(os.listdir(folder))
+    except OSError:
+        return None
+    stems = [os.path.splitext(name)[0] for name in sorted(names) if is_picture(name)][:50]
+    beside = [stem + ".txt" for stem in stems if stem + ".txt" in names]
+    telling = [name for name in beside if empty_counts or (folder / name).stat().st_size]
+    return telling[0] if telling and fits(folder / telling[0]) else None
 
 
 def yolo_draft(path: Path, *, images: str | Path | None = None) -> Draft:
     path = Path(os.path.abspath(path))
-    file = path if path.is_file() else next((path / name for name in _YAML if (path / name).is_file()), None)
+    file = find_settings(path)
     root = path.parent if path.is_file() else path
     problems: list[Problem] = []
-    settings = _settings(file) if file is not None else {}
+    settings = read_settings(file) if file is not None else {}
     names = _class_names(settings, root, file, problems)
-    pictures = _pictures(settings, root, images, problems, file)
-    if not pictures:
-        raise DataError(
-            "expected pictures with YOLO labels (data.yaml with train and val, or images/ and labels/), there"
-            " is none.",
-            path=path,
-        )
+    paths = YoloPaths(settings, root, file)
+    finder = LabelFiles(root, None if images is None else Path(os.path.abspath(images)))
+    if images is None:
+        pictures = paths.pictures(problems)
+        labels = [finder.of(f) for f, _ in pictures]
+        if not pictures:
+            raise paths.nothing_found(path)
+    else:
+        pictures, labels = _pictures_elsewhere(Path(os.path.abspath(images)), paths, finder)
     base = Path(os.path.commonpath([os.path.dirname(f) for f, _ in pictures]))
     base = root if root == base or root in base.parents else base
-    listing = Listing()
     sample_ids = [os.path.relpath(f, base).replace(os.sep, "/") for f, _ in pictures]
     rows, boxes, classes, lines, owners = [], [], [], [], []
     labelled = np.zeros(len(pictures), bool)
-    labels = [_label_file(f, listing) for f, _ in pictures]
     if file is None and not any(labels):
         raise DataError(
             "expected YOLO labels (labels/*.txt beside images/, or beside each picture), there is none.",
@@ -170,27 +186,31 @@ def yolo_draft(path: Path, *, images: str | Path | None = None) -> Draft:
     )
 
 
-def _settings(file: Path) -> dict[str, Any]:
-    import yaml
+def _pictures_elsewhere(
+    images: Path, paths: YoloPaths, finder: LabelFiles
+) -> tuple[list[tuple[str, str | None]], list[str | None]]:
+    """(file, split) of every image of a folder that was named, and its label file.
 
-    try:
-        settings = yaml.safe_load(file.read_text(encoding="utf-8-sig"))
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        raise DataError(
-            "expected YOLO's data.yaml, the YAML is malformed.",
-            path=file,
-            line=mark.line + 1 if mark else None,
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(
-            f"expected YOLO's data.yaml, it cannot be read ({reason_of(error)}).", path=file
-        ) from None
-    if not isinstance(settings, dict) or not (
-        {"train", "val", "test", "valid"} & set(settings) or "names" in settings
-    ):
-        raise DataError("expected YOLO's data.yaml with train, val and names.", path=file)
-    return settings
+    Its split is what its own folder says, else the list that names it, else the label's folder.
+    """
+    names = walk_pictures(images)
+    if not names:
+        raise DataError("expected images in this folder, there is none.", path=images)
+    listed: dict[str, str | None] = {}
+    for file, split in paths.pictures([]) if paths.settings else []:
+        name = os.path.basename(file)
+        listed[name] = split if listed.get(name, split) == split else None
+    labels = [finder.of(str(images / name)) for name in names]
+    pictures = [
+        (
+            str(images / name),
+            (split_of(name.split("/")[0]) if "/" in name else None)
+            or listed.get(os.path.basename(name))
+            or finder.split_of(label),
+        )
+        for name, label in zip(names, labels)
+    ]
+    return pictures, labels
 
 
 def _class_names(
@@ -206,7 +226,8 @@ def _class_names(
     elif isinstance(names, list):
         names = [str(n).strip() for n in names]
     else:
-        text = next((p for n in _NAMES for f in (root, root / "labels") if (p := f / n).is_file()), None)
+        told = resolve(names, [root]) if isinstance(names, str) and names else None
+        text = told if told is not None and told.is_file() else class_list(root)
         names = (
             [
                 line.strip() or f"class {k}"
@@ -218,7 +239,7 @@ def _class_names(
             else []
         )
     count = settings.get("nc")
-    if isinstance(count, int) and names and count != len(names):
+    if isinstance(count, str) and count.isdecimal() and names and int(count) != len(names):
         problems.append(
             Problem(
                 "class count differs",
@@ -242,109 +263,11 @@ def _class_names(
     return unique
 
 
-def _pictures(
-    settings: dict[str, Any],
-    root: Path,
-    images: str | Path | None,
-    problems: list[Problem],
-    file: Path | None,
-) -> list[tuple[str, str | None]]:
-    """(absolute file, split) of every picture, each once."""
-    found: dict[str, str | None] = {}
-    if images is not None:
-        base = Path(os.path.abspath(images))
-        return [
-            (str(base / name), split_of(name.split("/")[0]) if "/" in name else None)
-            for name in walk_pictures(base)
-        ]
-    base = root
-    if isinstance(settings.get("path"), str):
-        base = next((p for p in (root / settings["path"],) if p.is_dir()), root)
-    for key, split in (("train", "train"), ("val", "val"), ("valid", "val"), ("test", "test")):
-        entries = settings.get(key) or []
-        for entry in [entries] if isinstance(entries, str) else entries:
-            place = _resolve(str(entry), base, root)
-            if place is None:
-                problems.append(
-                    Problem(
-                        "missing image folder",
-                        f"{key} names {entry!r}, which is not there; this split is left out.",
-                        str(file),
-                        None,
-                        None,
-                        True,
-                    )
-                )
-            elif place.is_dir():
-                # Ultralytics wants a val, so a set without one names another folder again; its own name then
-                # decides.
-                own = split_of(place.name)
-                split = own if own in _keys_naming(place, settings, base, root) else split
-                for name in walk_pictures(place):
-                    found.setdefault(str(place / name), split)
-            else:
-                for line in place.read_text(encoding="utf-8-sig", errors="replace").splitlines():
-                    if line.strip():
-                        listed = Path(line.strip())
-                        picture = (
-                            listed
-                            if listed.is_absolute()
-                            else next(
-                                (b / listed for b in (base, place.parent) if (b / listed).is_file()),
-                                base / listed,
-                            )
-                        )
-                        found.setdefault(os.path.abspath(picture), split)
-    if found or settings.get("train") or settings.get("val"):
-        return list(found.items())
-    for name in walk_pictures(root):
-        parts = name.split("/")[:-1]
-        found[str(root / name)] = next((s for p in reversed(parts) if (s := split_of(p))), None)
-    return list(found.items())
-
-
-def _keys_naming(place: Path, settings: dict[str, Any], base: Path, root: Path) -> set[str]:
-    """The splits whose entries name this folder."""
-    named: set[str] = set()
-    for key, split in (("train", "train"), ("val", "val"), ("valid", "val"), ("test", "test")):
-        entries = settings.get(key) or []
-        if any(
-            _resolve(str(e), base, root) == place
-            for e in ([entries] if isinstance(entries, str) else entries)
-        ):
-            named.add(split)
-    return named
-
-
-def _resolve(entry: str, base: Path, root: Path) -> Path | None:
-    """The place a yaml names; exports write "../train/images" where "train/images" lies beside the yaml."""
-    stripped = entry
-    while stripped.startswith("../"):
-        stripped = stripped[3:]
-    for candidate in (base / entry, root / entry, root / stripped, base / stripped):
-        if candidate.exists():
-            return Path(os.path.abspath(candidate))
-    return None
-
-
-def _label_file(picture: str, listing: Listing) -> str | None:
-    folder, name = os.path.split(picture)
-    text = os.path.splitext(name)[0] + ".txt"
-    parts = Path(folder).parts
-    for k in range(len(parts) - 1, -1, -1):
-        if parts[k] == "images":
-            candidate = os.path.join(*parts[:k], "labels", *parts[k + 1 :], text)
-            if listing.has(candidate):
-                return candidate
-    beside = os.path.join(folder, text)
-    return beside if listing.has(beside) else None
-
-
 def _pose_numbers(settings: dict[str, Any]) -> int:
     """How many numbers of key points follow each box, by the yaml's kpt_shape [points, 2 or 3]; 0 without."""
     shape = settings.get("kpt_shape")
-    if isinstance(shape, list) and len(shape) == 2 and all(isinstance(n, int) and n > 0 for n in shape):
-        return shape[0] * shape[1]
+    if isinstance(shape, list) and len(shape) == 2 and all(str(n).isdecimal() for n in shape):
+        return int(shape[0]) * int(shape[1])
     return 0
 
 
