@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,15 +95,60 @@ def recognise(path: Path) -> str:
     )
 
 
+RUNNING = {"runtime", "num_threads", "threads", "verify"}
+"""Options that say how a detector runs, not what it answers."""
+
+
+def remember(detector: Detector, request: Request) -> Detector:
+    """The same detector, whose `info.loaded_with` holds what it was asked for besides its source.
+
+    Kept are `labels`, `classes` (its names and external ids), `white_box` where it is off, and the options of
+    the adapter but for `RUNNING`, as values that JSON knows; what it does not know is left out, and the hash
+    of the weights then tells that a detector opened again is another.
+    """
+    asked: dict[str, Any] = {k: v for k, v in request.options.items() if k not in RUNNING}
+    if request.labels is not None:
+        is_file = isinstance(request.labels, Path) or (
+            isinstance(request.labels, str) and request.labels != "coco"
+        )
+        asked["labels"] = (
+            Path(request.labels).absolute() if is_file else request.labels
+        )  # for whoever opens it, wherever they stand
+    if request.classes is not None:
+        asked["classes"] = {
+            "names": list(request.classes.names),
+            "external_ids": list(request.classes.external_ids),
+        }
+    if not request.white_box:
+        asked["white_box"] = False
+    kept = {k: plain for k, v in asked.items() if (plain := _plain(v)) is not None}
+    if kept:
+        detector.info = dataclasses.replace(detector.info, loaded_with=kept)
+    return detector
+
+
+def _plain(value: Any) -> Any:
+    """The value as JSON gives it back, None where JSON does not know it."""
+    value = str(value) if isinstance(value, Path) else value
+    try:
+        return json.loads(json.dumps(value))
+    except (TypeError, ValueError):
+        return None
+
+
 def load_path(path: Path, request: Request) -> Detector:
     """The detector at a path, whatever it is."""
+    return remember(_load_path(path, request), request)
+
+
+def _load_path(path: Path, request: Request) -> Detector:
     path = _only_folder(path)
     kind = recognise(path)
     if kind == "archive":
         request = dataclasses.replace(
             request, source=request.source or str(path), name=request.name or stem(path)
         )
-        return load_path(unpack(path), request)
+        return _load_path(unpack(path), request)
     if kind == "trained":
         from detector.models.trained_ssd import load_trained
 
@@ -142,9 +188,9 @@ def _load_zoo(folder: Path, request: Request) -> Detector:
     if not request.white_box and has_saved_model:
         return _load_saved_model(folder, request)
     try:
-        from detector.models.keras_ssd import load_zoo
+        from detector.models.restored_ssd import load_zoo
     except ModuleNotFoundError as error:
-        if error.name != "detector.models.keras_ssd":
+        if error.name != "detector.models.restored_ssd":
             raise ModelError(f"Restoring a checkpoint needs TensorFlow and Keras: {error}.") from error
         why: Exception = error
     else:
@@ -176,11 +222,11 @@ def _load_saved_model(folder: Path, request: Request) -> Detector:
 def _try_white_box(folder: Path, request: Request) -> tuple[Detector | None, str]:
     """Boxscope's own network with this SavedModel's weights, or None and why not."""
     try:
-        from detector.models import keras_ssd
+        from detector.models import restored_ssd
     except ImportError as error:
         return None, f"It runs as a black box, because Keras cannot be imported ({error})."
     options = _drop_empty(request.common())
-    only_black = set(request.options) - set(inspect.signature(keras_ssd.try_from_saved_model).parameters)
+    only_black = set(request.options) - set(inspect.signature(restored_ssd.try_from_saved_model).parameters)
     if only_black:
         return (
             None,
@@ -189,8 +235,8 @@ def _try_white_box(folder: Path, request: Request) -> tuple[Detector | None, str
                 " adapter."
             ),
         )
-    found = keras_ssd.try_from_saved_model(folder, **options)
-    return found, "" if found is not None else keras_ssd.why_not_open(folder)
+    found = restored_ssd.try_from_saved_model(folder, **options)
+    return found, "" if found is not None else restored_ssd.why_not_open(folder)
 
 
 def _only_folder(path: Path) -> Path:

@@ -141,6 +141,11 @@ def folders_below(root: Path, depth: int) -> Iterator[Path]:
             level = below
 
 
+def subfolders(root: Path) -> list[Path]:
+    """The folders in `root`, sorted; hidden ones left out."""
+    return [folder for folder in folders_below(root, 1) if folder != root]
+
+
 def inside(path: str | os.PathLike, roots: Iterable[str | os.PathLike]) -> Path:
     """The path with links and ".." resolved, if it lies in (or is) one of the roots.
 

@@ -16,7 +16,7 @@ from detector.data.files import is_picture, walk_pictures
 from detector.data.formats.draft import Draft, assemble
 from detector.data.formats.tfrecord import find_tfrecord, is_record_file
 from detector.data.indexed.index import IndexedDataset, is_index
-from detector.data.label_map import read_label_map
+from detector.data.label_map import label_map_aliases, read_label_map
 from detector.data.remote import is_remote
 from detector.data.splits_file import apply_splits, is_splits_file, read_splits
 from detector.errors import DataError, InputError
@@ -44,9 +44,9 @@ class Reading:
     because: str
 
 
-def recognise(path: Path) -> list[Reading]:
+def recognise(path: Path, *, images_told: bool = False) -> list[Reading]:
     """The formats a path can be read as, labelled ones before the plain folder; [] where there is nothing to
-    read.
+    read. `images_told`: the images lie in another folder, which was named.
     """
     from detector.data.formats.coco import find_coco
     from detector.data.formats.csv_table import find_csv
@@ -76,10 +76,13 @@ def recognise(path: Path) -> list[Reading]:
         )
     if find_tiny_imagenet(path) is not None:
         found.append(Reading("tiny_imagenet", "wnids.txt"))
-    if not found and (tables := find_csv(path)):
-        found.append(Reading("csv", tables[0].name))
-    if not found and (records := find_tfrecord(path)):
-        found.append(Reading("tfrecord", records[0].files[0].name))
+    if not found:
+        tables, records = find_csv(path), find_tfrecord(path)
+        # Records hold their images: a table beside them, made on the way there, is of use only with its own.
+        if tables and not (records and not images_told and not walk_pictures(path)):
+            found.append(Reading("csv", _name(path, tables[0])))
+        elif records:
+            found.append(Reading("tfrecord", _name(path, records[0].files[0])))
     return found or ([Reading("folder", "pictures")] if walk_pictures(path) else [])
 
 
@@ -189,7 +192,7 @@ def load_dataset(
             limit=limit,
         )
     if format is None:
-        format = _choose(place)
+        format = _choose(place, images is not None)
     draft = _drafts(boxes, label_map)[format](place, images, split)
     lay_over(draft, place, label_map)
     draft.whole_frame = boxes == "ignore"
@@ -229,8 +232,8 @@ def _named(name: str, place: Path) -> Path:
     return sample_set_path(entry)
 
 
-def _choose(path: Path) -> str:
-    readings = recognise(path)
+def _choose(path: Path, images_told: bool) -> str:
+    readings = recognise(path, images_told=images_told)
     if not readings:
         raise DataError(f"found nothing to read; looked for {_LOOKED_FOR}.", path=path)
     if len(readings) > 1:
@@ -265,7 +268,9 @@ def lay_over(draft: Draft, place: Path, label_map: str | os.PathLike | None) -> 
     if label_map is None and (draft.format not in ("voc", "yolo", "csv") or not file.is_file()):
         return
     wanted = read_label_map(file)
-    lacking = [name for name in draft.class_map.names if name not in wanted]
+    aliases = label_map_aliases(file)
+    said = [name if name in wanted else aliases.get(name, name) for name in draft.class_map.names]
+    lacking = [name for name in said if name not in wanted]
     names, top = [*wanted.names, *lacking], max(wanted.external_ids)
     classes = ClassMap(tuple(names), (*wanted.external_ids, *range(top + 1, top + 1 + len(lacking))))
     for name in lacking:
@@ -277,7 +282,7 @@ def lay_over(draft: Draft, place: Path, label_map: str | os.PathLike | None) -> 
                 str(file),
             )
         )
-    new = np.array([classes.index(name) for name in draft.class_map.names] or [0])
+    new = np.array([classes.index(name) for name in said] or [0])
     draft.class_ids, draft.class_map = new[np.asarray(draft.class_ids, np.int64)], classes
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from detector.core import FLAGS, ClassMap
 from detector.data.dataset import Dataset, Problem
-from detector.data.files import Listing, split_of, walk_pictures
+from detector.data.files import Listing, split_of, subfolders, walk_pictures
 from detector.data.formats.box_checks import Place
 from detector.data.formats.class_names import look_alikes
 from detector.data.formats.draft import Draft, assemble
@@ -56,15 +56,26 @@ def read_csv(path: str | Path, *, images: str | Path | None = None) -> Dataset:
 
 
 def find_csv(path: Path) -> list[Path]:
-    """The tables of a folder (or the file itself) whose header has the needed columns.
+    """The tables of a folder (or the file itself) whose header has the needed columns; where it has none, those
+    of the folders in it (train/_annotations.csv, valid/_annotations.csv).
 
     Where some files' names speak of a split, those that do not are left aside: they hold the same again.
     """
-    files = (
-        [path]
-        if path.is_file()
-        else sorted(p for p in path.iterdir() if p.suffix.lower() in (".csv", ".tsv"))
-    )
+    if path.is_file():
+        return _tables([path])
+    return _tables(_entries(path)) or [
+        file for folder in subfolders(path) for file in _tables(_entries(folder))
+    ]
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return []
+
+
+def _tables(files: list[Path]) -> list[Path]:
     found = [p for p in files if p.suffix.lower() in (".csv", ".tsv") and not _missing(_header(p)[1])]
     splits = [p for p in found if split_of(p.name)]
     return splits or found
@@ -122,7 +133,11 @@ def csv_draft(path: Path, *, images: str | Path | None = None) -> Draft:
         )
     table = _Table()
     for file in files:
-        _read_table(file, table, split_of(file.name))
+        folder = "" if file.parent == path or path.is_file() else file.parent.name
+        own = split_of(
+            folder
+        )  # a folder of a split holds its images, whose names may occur in the others too
+        _read_table(file, table, split_of(file.name) or own, f"{folder}/" if own else "")
     ids = list(table.row_of)
     classes = sorted(set(table.names))
     table.problems += look_alikes(classes, str(path))
@@ -134,7 +149,7 @@ def csv_draft(path: Path, *, images: str | Path | None = None) -> Draft:
         source=str(path),
         class_map=ClassMap(tuple(classes)),
         sample_ids=ids,
-        files=_locate(ids, files[0].parent, images),
+        files=_locate(ids, path.parent if path.is_file() else path, images),
         sizes=np.array(table.sizes).reshape(-1, 2),
         labelled=np.ones(len(ids), bool),
         splits=table.splits,
@@ -150,7 +165,7 @@ def csv_draft(path: Path, *, images: str | Path | None = None) -> Draft:
     )
 
 
-def _read_table(file: Path, table: _Table, split: str | None) -> None:
+def _read_table(file: Path, table: _Table, split: str | None, prefix: str) -> None:
     delimiter, columns = _header(file)
     where = str(file)
     with open(file, encoding="utf-8-sig", errors="replace", newline="") as text:
@@ -161,7 +176,7 @@ def _read_table(file: Path, table: _Table, split: str | None) -> None:
             for values in reader:
                 line, end = end + 1, reader.line_num
                 if any(v.strip() for v in values):
-                    _read_line(values, columns, where, line, table, split)
+                    _read_line(values, columns, where, line, table, split, prefix)
         except csv.Error as error:
             table.problems.append(
                 Problem(
@@ -176,7 +191,13 @@ def _read_table(file: Path, table: _Table, split: str | None) -> None:
 
 
 def _read_line(
-    values: list[str], columns: dict[str, int], where: str, line: int, table: _Table, split: str | None
+    values: list[str],
+    columns: dict[str, int],
+    where: str,
+    line: int,
+    table: _Table,
+    split: str | None,
+    prefix: str,
 ) -> None:
     def cell(name: str) -> str:
         k = columns.get(name)
@@ -195,6 +216,8 @@ def _read_line(
             )
         )
         return
+    if prefix:  # an absolute path of another machine says nothing of the folder here
+        file = prefix + (os.path.basename(file) if file[:1] == "/" or file[1:2] == ":" else file)
     size = (_whole(cell("width")), _whole(cell("height")))
     own = cell("split").lower()
     row = table.row_of.setdefault(file, len(table.row_of))

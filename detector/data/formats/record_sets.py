@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from detector.data.dataset import Problem
+from detector.data.files import subfolders
 
 _SHARD = re.compile(r"(?P<base>.+)-(?P<number>\d{5})-of-(?P<total>\d{5})(?P<end>\.tfrecords?|\.record)?")
 _PLAIN = re.compile(r".+\.(tfrecords?|record|records)", re.I)
@@ -35,18 +36,25 @@ def is_record_file(name: str) -> bool:
 
 
 def find_tfrecord(path: Path) -> list[RecordSet]:
-    """The record sets of a folder, a file, a shard pattern (train.record-?????-of-00010) or a base name
+    """The record sets of a folder (where it has none, of the folders in it: train/, valid/), a file, a shard pattern (train.record-?????-of-00010) or a base name
     (train.record).
     """
     if path.is_dir():
-        names = sorted(name for name in os.listdir(path) if is_record_file(name) and not name.startswith("."))
-        return _sets([path / name for name in names])
+        return _in_folder(path) or [found for folder in subfolders(path) for found in _in_folder(folder)]
     if path.is_file():
         return [RecordSet(path.name, (path,), 1)] if is_record_file(path.name) else []
     pattern = str(path) if any(c in path.name for c in "*?[") else f"{glob.escape(str(path))}-?????-of-?????"
     return _sets(
         [Path(name) for name in sorted(glob.glob(pattern)) if is_record_file(os.path.basename(name))]
     )
+
+
+def _in_folder(folder: Path) -> list[RecordSet]:
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError:
+        return []
+    return _sets([folder / name for name in names if is_record_file(name) and not name.startswith(".")])
 
 
 def _sets(files: Sequence[Path]) -> list[RecordSet]:

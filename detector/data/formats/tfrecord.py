@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,11 +26,11 @@ from detector.data.formats.box_checks import Place
 from detector.data.formats.class_names import look_alikes
 from detector.data.formats.draft import Draft, assemble
 from detector.data.formats.record_file import Record, read_records
-from detector.data.formats.record_sets import check_shards, find_tfrecord, is_record_file
+from detector.data.formats.record_sets import RecordSet, check_shards, find_tfrecord, is_record_file
 from detector.data.formats.tf_example import BYTES, Feature, parse_example
 from detector.data.formats.tfrecord_writer import write_tfrecord
 from detector.data.images import Header, read_header, turn_boxes
-from detector.data.label_map import find_label_map, read_label_map
+from detector.data.label_map import find_label_map, label_map_aliases, read_label_map
 from detector.errors import DataError, ImageError
 
 __all__ = ["find_tfrecord", "is_record_file", "read_tfrecord", "tfrecord_draft", "write_tfrecord"]
@@ -86,10 +87,12 @@ def tfrecord_draft(path: Path, *, label_map: str | Path | None = None) -> Draft:
     entries: list[_Entry] = []
     for group in sets:
         check_shards(group, problems)
+        folder = group.files[0].parent
+        split = split_of(group.name) or (split_of(folder.name) if folder != path and path.is_dir() else None)
         numbered = []
         for shard, file in enumerate(group.files):
             for record in read_records(file, problems):
-                entry = _read_entry(record, file, split_of(group.name), problems)
+                entry = _read_entry(record, file, split, problems)
                 if entry is not None:
                     numbered.append((record.number, shard, entry))
         entries += [entry for _, _, entry in sorted(numbered, key=lambda n: n[:2])]
@@ -99,11 +102,11 @@ def tfrecord_draft(path: Path, *, label_map: str | Path | None = None) -> Draft:
             f"expected TFRecords with pictures (image/encoded), none could be read{why}", path=path
         )
     _distinct_ids(entries, problems)
-    folder = sets[0].files[0].parent
-    beside = Path(label_map) if label_map is not None else find_label_map(folder)
-    class_map, class_ids = _classes(
-        entries, read_label_map(beside) if beside else None, str(beside or path), problems
-    )
+    known, beside = _label_map(sets, path, label_map)
+    aliases = label_map_aliases(beside) if beside is not None else {}
+    for entry in entries if aliases and known is not None else ():
+        entry.texts = [text if text in known else aliases.get(text, text) for text in entry.texts]
+    class_map, class_ids = _classes(entries, known, str(beside or path), problems)
     problems += look_alikes(class_map.names, str(beside or path))
     rows = np.repeat(np.arange(len(entries)), [len(e.boxes) for e in entries])
     first = np.searchsorted(rows, np.arange(len(entries)))
@@ -138,6 +141,34 @@ def tfrecord_draft(path: Path, *, label_map: str | Path | None = None) -> Draft:
         problems=problems,
         annotation_file=lambda i: (entries[i].where, None),
     )
+
+
+def _label_map(
+    sets: Sequence[RecordSet], path: Path, told: str | Path | None
+) -> tuple[ClassMap | None, Path | None]:
+    """The classes of the label map that was named, or of all that lie beside the records or in `path`; and the
+    first such file. None where there is none.
+
+    Raises:
+        DataError: two of them give one id or one name differently.
+    """
+    if told is not None:
+        return read_label_map(told), Path(told)
+    folders = dict.fromkeys([group.files[0].parent for group in sets] + [path])
+    files = list(dict.fromkeys(file for folder in folders if (file := find_label_map(folder)) is not None))
+    names: dict[int, str] = {}
+    ids: dict[str, int] = {}
+    for file in files:
+        classes = read_label_map(file)
+        for number, name in zip(classes.external_ids, classes.names):
+            if names.setdefault(number, name) != name or ids.setdefault(name, number) != number:
+                raise DataError(
+                    f"expected the classes of {files[0]}, it has {number} {name!r}, which differs; read each"
+                    " folder alone, or name one label map with label_map=.",
+                    path=file,
+                )
+    numbers = sorted(names)
+    return (ClassMap(tuple(names[n] for n in numbers), tuple(numbers)), files[0]) if files else (None, None)
 
 
 def _read_entry(record: Record, file: Path, split: str | None, problems: list[Problem]) -> _Entry | None:

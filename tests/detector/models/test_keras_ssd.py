@@ -10,8 +10,9 @@ import pytest
 
 from detector.core import ClassMap
 from detector.errors import InputError, ModelError
-from detector.models import keras_ssd
-from detector.models.keras_ssd import KerasSSD, load_zoo, try_from_saved_model, why_not_open
+from detector.models import keras_ssd, restored_ssd
+from detector.models.keras_ssd import KerasSSD
+from detector.models.restored_ssd import load_zoo, try_from_saved_model, why_not_open
 from detector.nms import replay
 from detector.ssd import litert
 from detector.testing import DetectorContract, patterned
@@ -191,7 +192,7 @@ def test_loading_imports_no_network_library(folder):
     from tests.conftest import ROOT
 
     code = (
-        f"import sys; from detector.models.keras_ssd import load_zoo; load_zoo({str(folder)!r});"
+        f"import sys; from detector.models.restored_ssd import load_zoo; load_zoo({str(folder)!r});"
         " print({'tensorflow', 'keras', 'torch'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
@@ -264,7 +265,7 @@ class TestSavedModels:
     def test_published_weights_are_opened_by_their_crc_alone(self, exported, arrays, monkeypatch):
         record = published(arrays)
         monkeypatch.setattr("detector.ssd.zoo.restore.zoo_records", lambda: {record.name: record})
-        monkeypatch.setattr(keras_ssd, "_difference", lambda *_: pytest.fail("compared though proved"))
+        monkeypatch.setattr(restored_ssd, "_difference", lambda *_: pytest.fail("compared though proved"))
         monkeypatch.setattr(type(record), "config", lambda self: small_config())
         opened = try_from_saved_model(exported)
         assert "is the one published" in opened.info.notes[0]
