@@ -6,7 +6,7 @@ import dataclasses
 import difflib
 import inspect
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -19,7 +19,7 @@ from detector.archive import Progress, is_archive
 from detector.config import Config, load_config
 from detector.core import ClassMap, Detector
 from detector.errors import BoxscopeError, ConfigError, DownloadError, InputError, ModelError
-from detector.opening import Request, load_path, make, stem
+from detector.opening import Request, load_path, make, remember, stem
 from detector.paths import CONFIGS, DEMO_DETECTOR, data_dir
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def _installed() -> list[Entry]:
 def load_detector(
     name: str | os.PathLike,
     *,
-    classes: ClassMap | None = None,
+    classes: ClassMap | Mapping[str, Sequence[Any]] | None = None,
     labels: str | Path | Sequence[str] | None = None,
     dataset: Dataset | None = None,
     progress: Progress | None = None,
@@ -139,7 +139,8 @@ def load_detector(
     - "fake:PATH", the simulated detector on the data set at PATH
 
     Args:
-        classes: the class map, where the model brings none or the wrong one.
+        classes: the class map, where the model brings none or the wrong one; also as its names and
+            external_ids, as a run keeps it.
         labels: a label map's path, or the names in order.
         dataset: for a results file: the images it is about. "fake:" answers for it if it is given.
         progress: (bytes done, bytes in all or None) while something is fetched.
@@ -149,6 +150,8 @@ def load_detector(
     Raises:
         InputError: no such name, file or option. ModelError, DownloadError: see the adapters.
     """
+    if isinstance(classes, Mapping):
+        classes = ClassMap(tuple(classes["names"]), tuple(classes["external_ids"]))
     request = Request(classes, labels, dataset, progress, white_box, options)
     text = os.fspath(name)
     if text.startswith("fake:"):
@@ -250,13 +253,14 @@ def _load_python(entry: Entry, request: Request) -> Detector:
             f" returned a {type(detector).__name__}."
         )
     detector.info = dataclasses.replace(detector.info, source=entry.name)
-    return detector
+    return remember(detector, request)
 
 
 def _load_demo(request: Request) -> Detector:
     from detector.models.trained_ssd import load_trained
 
-    return make(load_trained, DEMO_DETECTOR, **{**request.common(), "source": "demo"})
+    detector = make(load_trained, DEMO_DETECTOR, **{**request.common(), "source": "demo"})
+    return remember(detector, request)
 
 
 def _from_source(source: str, request: Request) -> Detector:

@@ -20,6 +20,8 @@ CAPABILITIES = {
     ),
 }
 
+MAPPINGS = ("settings", "loaded_with")
+
 
 @dataclass(frozen=True)
 class DetectorInfo:
@@ -36,6 +38,8 @@ class DetectorInfo:
         source: path, handle or URL it was loaded from.
         settings: what decides its answers besides the weights (score threshold, NMS IoU, caps), by real name.
         notes: sentences a user should read once (what it cannot do, what was assumed).
+        loaded_with: options of `load_detector` that decide its answers, as plain values, so that whoever has
+            `source` opens the same detector again (`detector.opening.remember`).
 
     Raises:
         InputError: an unknown capability.
@@ -51,6 +55,7 @@ class DetectorInfo:
     source: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    loaded_with: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         unknown = set(self.capabilities) - set(CAPABILITIES)
@@ -59,13 +64,14 @@ class DetectorInfo:
                 f"DetectorInfo: unknown capabilities {sorted(unknown)}, known are {sorted(CAPABILITIES)}."
             )
         object.__setattr__(self, "capabilities", frozenset(self.capabilities))
-        object.__setattr__(self, "settings", MappingProxyType(dict(self.settings)))
+        for name in MAPPINGS:
+            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
 
     def __getstate__(self) -> dict[str, Any]:
         """A read-only mapping cannot be pickled; the model runs in a process of its own and sends its
         info.
         """
-        return {**self.__dict__, "settings": dict(self.settings)}
+        return {**self.__dict__, **{name: dict(getattr(self, name)) for name in MAPPINGS}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update({**state, "settings": MappingProxyType(state["settings"])})
+        self.__dict__.update({**state, **{name: MappingProxyType(state[name]) for name in MAPPINGS}})

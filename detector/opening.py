@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,15 +95,60 @@ def recognise(path: Path) -> str:
     )
 
 
+RUNNING = {"runtime", "num_threads", "threads", "verify"}
+"""Options that say how a detector runs, not what it answers."""
+
+
+def remember(detector: Detector, request: Request) -> Detector:
+    """The same detector, whose `info.loaded_with` holds what it was asked for besides its source.
+
+    Kept are `labels`, `classes` (its names and external ids), `white_box` where it is off, and the options of
+    the adapter but for `RUNNING`, as values that JSON knows; what it does not know is left out, and the hash
+    of the weights then tells that a detector opened again is another.
+    """
+    asked: dict[str, Any] = {k: v for k, v in request.options.items() if k not in RUNNING}
+    if request.labels is not None:
+        is_file = isinstance(request.labels, Path) or (
+            isinstance(request.labels, str) and request.labels != "coco"
+        )
+        asked["labels"] = (
+            Path(request.labels).absolute() if is_file else request.labels
+        )  # for whoever opens it, wherever they stand
+    if request.classes is not None:
+        asked["classes"] = {
+            "names": list(request.classes.names),
+            "external_ids": list(request.classes.external_ids),
+        }
+    if not request.white_box:
+        asked["white_box"] = False
+    kept = {k: plain for k, v in asked.items() if (plain := _plain(v)) is not None}
+    if kept:
+        detector.info = dataclasses.replace(detector.info, loaded_with=kept)
+    return detector
+
+
+def _plain(value: Any) -> Any:
+    """The value as JSON gives it back, None where JSON does not know it."""
+    value = str(value) if isinstance(value, Path) else value
+    try:
+        return json.loads(json.dumps(value))
+    except (TypeError, ValueError):
+        return None
+
+
 def load_path(path: Path, request: Request) -> Detector:
     """The detector at a path, whatever it is."""
+    return remember(_load_path(path, request), request)
+
+
+def _load_path(path: Path, request: Request) -> Detector:
     path = _only_folder(path)
     kind = recognise(path)
     if kind == "archive":
         request = dataclasses.replace(
             request, source=request.source or str(path), name=request.name or stem(path)
         )
-        return load_path(unpack(path), request)
+        return _load_path(unpack(path), request)
     if kind == "trained":
         from detector.models.trained_ssd import load_trained
 

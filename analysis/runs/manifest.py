@@ -40,7 +40,7 @@ class _Record(BaseModel):
 
 
 class DetectorRecord(_Record):
-    """The detector, as its `DetectorInfo` described it."""
+    """The detector, as its `DetectorInfo` described it. Runs of versions before it have no `loaded_with`."""
 
     name: str
     kind: str
@@ -52,6 +52,7 @@ class DetectorRecord(_Record):
     source: str = ""
     settings: dict[str, Any] = {}
     notes: tuple[str, ...] = ()
+    loaded_with: dict[str, Any] = {}
 
 
 class DatasetRecord(_Record):
@@ -187,6 +188,7 @@ def describe(
             source=_text(info.source),
             settings=json.loads(json.dumps(dict(info.settings), default=str)),
             notes=tuple(info.notes),
+            loaded_with=json.loads(json.dumps(dict(info.loaded_with), default=str)),
         ),
         dataset=DatasetRecord(
             name=_text(dataset.name),

@@ -21,6 +21,11 @@ def spec_of(manifest: Manifest) -> dict[str, Any] | None:
         return {"model": "fake:", "data": manifest.dataset.source, "options": options}
     if not detector.source or detector.kind == "predictions":
         return None
+    options = {
+        key: tuple(value) if isinstance(value, list) and key != "labels" else value
+        for key, value in detector.loaded_with.items()  # JSON has lists where Python has (low, high)
+    }
     # A sliding-window detector's settings may differ from those in its folder, and decide its hash.
-    options = dict(detector.settings) if detector.kind == "sliding_window" else {}
+    if detector.kind == "sliding_window":
+        options |= detector.settings
     return {"model": detector.source, "data": None, "options": options}

@@ -17,7 +17,7 @@ KEEP = 2
 
 
 def describe(info: Any) -> dict[str, Any]:
-    """A DetectorInfo as plain values (its read-only mapping does not pickle)."""
+    """A DetectorInfo as plain values (its read-only mappings do not pickle)."""
     names = (
         "name",
         "kind",
@@ -29,7 +29,8 @@ def describe(info: Any) -> dict[str, Any]:
         "source",
         "notes",
     )
-    return {name: getattr(info, name) for name in names} | {"settings": dict(info.settings)}
+    mappings = {"settings": dict(info.settings), "loaded_with": dict(info.loaded_with)}
+    return {name: getattr(info, name) for name in names} | mappings
 
 
 def columns(value: Any) -> dict[str, Any]:

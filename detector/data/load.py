@@ -16,7 +16,7 @@ from detector.data.files import is_picture, walk_pictures
 from detector.data.formats.draft import Draft, assemble
 from detector.data.formats.tfrecord import find_tfrecord, is_record_file
 from detector.data.indexed.index import IndexedDataset, is_index
-from detector.data.label_map import read_label_map
+from detector.data.label_map import label_map_aliases, read_label_map
 from detector.data.remote import is_remote
 from detector.data.splits_file import apply_splits, is_splits_file, read_splits
 from detector.errors import DataError, InputError
@@ -268,7 +268,9 @@ def lay_over(draft: Draft, place: Path, label_map: str | os.PathLike | None) -> 
     if label_map is None and (draft.format not in ("voc", "yolo", "csv") or not file.is_file()):
         return
     wanted = read_label_map(file)
-    lacking = [name for name in draft.class_map.names if name not in wanted]
+    aliases = label_map_aliases(file)
+    said = [name if name in wanted else aliases.get(name, name) for name in draft.class_map.names]
+    lacking = [name for name in said if name not in wanted]
     names, top = [*wanted.names, *lacking], max(wanted.external_ids)
     classes = ClassMap(tuple(names), (*wanted.external_ids, *range(top + 1, top + 1 + len(lacking))))
     for name in lacking:
@@ -280,7 +282,7 @@ def lay_over(draft: Draft, place: Path, label_map: str | os.PathLike | None) -> 
                 str(file),
             )
         )
-    new = np.array([classes.index(name) for name in draft.class_map.names] or [0])
+    new = np.array([classes.index(name) for name in said] or [0])
     draft.class_ids, draft.class_map = new[np.asarray(draft.class_ids, np.int64)], classes
 
 

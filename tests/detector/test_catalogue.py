@@ -153,16 +153,20 @@ def test_a_copy_on_this_machine_is_taken_before_the_network(monkeypatch, tmp_pat
     archive = download.place_of({e.name: e for e in list_catalogue()}["ssd_mobilenet_v2"].sources[-1])
     archive.parent.mkdir(parents=True)
     tar(archive, {"net/saved_model/saved_model.pb": b"x"})
-    monkeypatch.setattr(
-        opening,
-        "_load_saved_model",
-        lambda folder, request: (folder, request.name, request.classes, request.source),
-    )
-    folder, name, classes, source = load_detector("ssd_mobilenet_v2")
-    assert (folder / "saved_model" / "saved_model.pb").is_file() and name == "SSD MobileNetV2 (COCO)"
-    assert (
-        len(classes) == 80 and source.endswith("ssd_mobilenet_v2_320x320_coco17_tpu-8.tar.gz") and asked == []
-    )
+    given = []
+
+    def adapter(folder, request):
+        given.append((folder, request))
+        return types.SimpleNamespace(info=DetectorInfo("net", "stub", request.classes, "0" * 16))
+
+    monkeypatch.setattr(opening, "_load_saved_model", adapter)
+    detector = load_detector("ssd_mobilenet_v2")
+    [(folder, request)] = given
+    assert (folder / "saved_model" / "saved_model.pb").is_file() and request.name == "SSD MobileNetV2 (COCO)"
+    assert len(request.classes) == 80 and asked == []
+    assert request.source.endswith("ssd_mobilenet_v2_320x320_coco17_tpu-8.tar.gz")
+    classes = detector.info.loaded_with["classes"]  # the address alone would not say whose classes they are
+    assert ClassMap(tuple(classes["names"]), tuple(classes["external_ids"])) == request.classes
 
 
 def test_unknown_names_and_paths():

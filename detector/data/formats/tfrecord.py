@@ -30,7 +30,7 @@ from detector.data.formats.record_sets import RecordSet, check_shards, find_tfre
 from detector.data.formats.tf_example import BYTES, Feature, parse_example
 from detector.data.formats.tfrecord_writer import write_tfrecord
 from detector.data.images import Header, read_header, turn_boxes
-from detector.data.label_map import find_label_map, read_label_map
+from detector.data.label_map import find_label_map, label_map_aliases, read_label_map
 from detector.errors import DataError, ImageError
 
 __all__ = ["find_tfrecord", "is_record_file", "read_tfrecord", "tfrecord_draft", "write_tfrecord"]
@@ -103,6 +103,9 @@ def tfrecord_draft(path: Path, *, label_map: str | Path | None = None) -> Draft:
         )
     _distinct_ids(entries, problems)
     known, beside = _label_map(sets, path, label_map)
+    aliases = label_map_aliases(beside) if beside is not None else {}
+    for entry in entries if aliases and known is not None else ():
+        entry.texts = [text if text in known else aliases.get(text, text) for text in entry.texts]
     class_map, class_ids = _classes(entries, known, str(beside or path), problems)
     problems += look_alikes(class_map.names, str(beside or path))
     rows = np.repeat(np.arange(len(entries)), [len(e.boxes) for e in entries])

@@ -239,7 +239,7 @@ def _class_names(
             else []
         )
     count = settings.get("nc")
-    if isinstance(count, int) and names and count != len(names):
+    if isinstance(count, str) and count.isdecimal() and names and int(count) != len(names):
         problems.append(
             Problem(
                 "class count differs",
@@ -266,8 +266,8 @@ def _class_names(
 def _pose_numbers(settings: dict[str, Any]) -> int:
     """How many numbers of key points follow each box, by the yaml's kpt_shape [points, 2 or 3]; 0 without."""
     shape = settings.get("kpt_shape")
-    if isinstance(shape, list) and len(shape) == 2 and all(isinstance(n, int) and n > 0 for n in shape):
-        return shape[0] * shape[1]
+    if isinstance(shape, list) and len(shape) == 2 and all(str(n).isdecimal() for n in shape):
+        return int(shape[0]) * int(shape[1])
     return 0
 
 

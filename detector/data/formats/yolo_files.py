@@ -36,7 +36,7 @@ def find_settings(path: Path) -> Path | None:
 
 
 def read_settings(file: Path) -> dict[str, Any]:
-    """The keys of a data.yaml, or of darknet's "key = value" lines.
+    """The keys of a data.yaml, or of darknet's "key = value" lines; all values are texts, empty ones left out.
 
     Raises:
         DataError: it cannot be read, is malformed, or names neither images nor classes.
@@ -45,7 +45,8 @@ def read_settings(file: Path) -> dict[str, Any]:
         settings: Any = _darknet(file)
     else:
         try:
-            settings = yaml.safe_load(file.read_text(encoding="utf-8-sig"))
+            # Plain texts: classes may be called no, 007 or 1.0.
+            settings = yaml.load(file.read_text(encoding="utf-8-sig"), yaml.BaseLoader)
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
             line = mark.line + 1 if mark else None
@@ -56,6 +57,10 @@ def read_settings(file: Path) -> dict[str, Any]:
             raise DataError(
                 f"expected YOLO's data.yaml, it cannot be read ({reason_of(error)}).", path=file
             ) from None
+    if isinstance(settings, dict):
+        settings = {
+            key: value for key, value in settings.items() if value not in ("", "~", "null", "Null", "NULL")
+        }
     if not isinstance(settings, dict) or not {"train", "val", "test", "valid", "names"} & set(settings):
         kind = "obj.data" if file.suffix.lower() == ".data" else "data.yaml"
         raise DataError(f"expected YOLO's {kind} with train, val and names.", path=file)

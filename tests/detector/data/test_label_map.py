@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from detector import load_dataset
 from detector.core import ClassMap
-from detector.data.label_map import read_label_map, write_label_map
+from detector.data.label_map import label_map_aliases, read_label_map, write_label_map
 from detector.errors import DataError
 
 
@@ -49,6 +50,9 @@ def test_text_lists(tmp_path):
         ("item {\n id: one\n name: 'a'\n}", 1, "whole number"),
         ("item {\n id: 2\n}", 1, "a name for item 2"),
         ("item {\n id: 2\n name: 'a'\n", 1, "ends inside"),
+        ("item {\n id: 1\n name: 'a'\n id: 2\n name: 'b'\n}", 4, "one id in an item"),
+        ("item {\n id: 1\n name: 'a'\n name: 'b'\n}", 4, "one name in an item"),
+        ("item {\n id: 0\n name: 'background'\n}", None, "besides the background"),
         ("cat\ndog\ncat\n", 3, "'cat' stands on line 1"),
     ],
 )
@@ -72,3 +76,45 @@ def test_label_maps_of_real_networks(shared):
     assert set(read_label_map(folder / "labelmap.pbtxt").names) == set(
         read_label_map(folder / "labelmap.txt").names
     )
+
+
+@pytest.mark.parametrize(
+    ("written_as", "name"),
+    [
+        (r"'caf\303\251'", "café"),
+        (r"'caf\xc3\xa9'", "café"),
+        (r"'caf\u00e9'", "café"),
+        ("'café'", "café"),
+        (r"'it\'s'", "it's"),
+        (r"'a\tb'", "a\tb"),
+        (r"'a\\nb'", r"a\nb"),
+        ("'big ' \"dog\"", "big dog"),
+    ],
+)
+def test_texts_as_protobuf_writes_them(tmp_path, written_as, name):
+    text = f"item {{\n  name: {written_as}\n  id: 2\n}}\n"
+    assert read_label_map(written(tmp_path, text)) == ClassMap((name,), (2,))
+
+
+@pytest.mark.parametrize(("number", "id"), [("0x1f", 31), ("017", 15), ("90", 90), ("0", 0)])
+def test_numbers_as_protobuf_writes_them(tmp_path, number, id):
+    text = f"item {{ id: {number} name: 'cat' }}"
+    assert read_label_map(written(tmp_path, text)).external_ids == (id,)
+
+
+def test_the_background_is_no_class_of_a_pbtxt(tmp_path):
+    text = "item { id: 0 name: 'background' }\nitem { id: 1 name: 'cat' }"
+    assert read_label_map(written(tmp_path, text)) == ClassMap(("cat",), (1,))
+    listed = read_label_map(written(tmp_path, "background\ncat\n", "labelmap.txt"))
+    assert listed == ClassMap(("background", "cat"), (0, 1))
+
+
+def test_names_stand_for_the_names_that_are_shown(tmp_path):
+    text = "item { name: '/m/01yrx' id: 3 display_name: 'Cat' }\nitem { name: 'dog' id: 5 }"
+    assert label_map_aliases(written(tmp_path, text)) == {"/m/01yrx": "Cat"}
+    assert label_map_aliases(written(tmp_path, "cat\n", "labelmap.txt")) == {}
+    (tmp_path / "t.csv").write_text(
+        "filename,class,xmin,ymin,xmax,ymax\na.jpg,/m/01yrx,1,1,9,9\na.jpg,Cat,1,1,9,9\n"
+    )
+    dataset = load_dataset(tmp_path / "t.csv", label_map=tmp_path / "map.pbtxt")
+    assert (dataset.class_map.names, dataset.objects.class_ids.tolist()) == (("Cat", "dog"), [0, 0])

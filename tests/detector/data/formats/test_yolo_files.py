@@ -166,3 +166,11 @@ def test_two_labels_of_one_name_are_not_guessed_between(tmp_path):
     image(tmp_path / "pics" / "val" / "c.jpg")
     dataset = load_dataset(tmp_path / "export", images=tmp_path / "pics")
     assert dict(zip(dataset.sample_ids, dataset.labelled.tolist())) == {"c.jpg": False, "val/c.jpg": True}
+
+
+def test_names_that_yaml_takes_for_something_else(tmp_path):
+    image(tmp_path / "images" / "a.jpg")
+    text(tmp_path / "labels" / "a.txt", LABEL)
+    text(tmp_path / "data.yaml", "train: images\nval: ~\nnc: 5\nnames: [no, on, 007, 1.0, null]\n")
+    dataset = load_dataset(tmp_path)
+    assert dataset.class_map.names == ("no", "on", "007", "1.0", "null") and not dataset.problems
