@@ -23,7 +23,8 @@ from analysis.matching.operating_point import OperatingPoint, Threshold, class_t
 from analysis.misses.causes import CAUSES, TIERS, Evidence, run_evidence
 from analysis.misses.image_verdicts import explain_image
 from analysis.misses.prices import Rescue, best_changes, threshold_prices, threshold_rescues
-from analysis.misses.replay import Change, Proof, Replay, TrialRun
+from analysis.misses.proofs import Change, Proof
+from analysis.misses.replay import Replay, TrialRun
 from analysis.misses.sentences import sentence
 from analysis.misses.trials import Trials
 from analysis.runs.store import Run
