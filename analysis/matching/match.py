@@ -189,9 +189,9 @@ def match(
     """Match one image's detections with its annotations, two lists of them, or (alone) a whole run.
 
     Detections may come in any order; equal scores keep theirs. An image whose annotations are None is
-    unlabelled: its detections are neither correct nor wrong. Where both sides say their classes, as what comes
-    from `detect` and from a Dataset does, classes are matched by name as in a run: detections of classes that the
-    data set lacks get the numbers after its own.
+    unlabelled: its detections are neither correct nor wrong. Where both sides say their classes, as what
+    comes from `detect` and from a Dataset does, classes are matched by name as in a run: detections of
+    classes that the data set lacks get the numbers after its own.
 
     Raises:
         InputError: the lists differ in length, the IoU is not in (0, 1], or a choice is unknown.

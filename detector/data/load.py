@@ -138,7 +138,8 @@ def load_dataset(
         split: only this split ("train", "val", "test").
         limit: only the first so many samples.
         boxes: "keep", or "ignore" for the classes alone: the whole picture stands in for every box, which the
-            data set's problems say and `detector.data.formats.draft.boxes_ignored` tells. For networks that learn to
+            data set's problems say and `detector.data.formats.draft.boxes_ignored` tells. For networks that
+                learn to
             name, not to place.
         label_map: a label_map.pbtxt or labelmap.txt that decides which classes there are, in which order and
             with which outside ids; objects are matched by name. Without it a `label_map.pbtxt` in the folder

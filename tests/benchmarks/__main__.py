@@ -2,8 +2,9 @@
 
     python -m tests.benchmarks [NAME ...] [--small] [--out FILE.json] [--limit SECONDS]
 
-NAME is a module without `bench_`; those that need what this machine lacks say so and count as not run. Exits 1 where
-a promise is missed, a benchmark fails, or takes longer than the limit; then it is ended with all it started.
+NAME is a module without `bench_`; those that need what this machine lacks say so and count as not run. Exits
+1 where a promise is missed, a benchmark fails, or takes longer than the limit; then it is ended with all it
+started.
 """
 
 from __future__ import annotations
@@ -40,8 +41,8 @@ PACKAGES = (
 
 
 def measure(name: str, *, small: bool = False, limit: float = 1800) -> dict[str, Any]:
-    """Run one benchmark in a process group of its own: {"name", "state", "rows", "output"}; the state is "kept",
-    "missed", "failed" or "too long". In the small mode a missed promise is no news: it is "kept"."""
+    """Run one benchmark in a process group of its own: {"name", "state", "rows", "output"}; the state is
+    "kept", "missed", "failed" or "too long". In the small mode a missed promise is no news: it is "kept"."""
     with tempfile.TemporaryDirectory() as folder:
         rows = Path(folder) / "rows.jsonl"
         environment = (

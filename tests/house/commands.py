@@ -1,4 +1,5 @@
-"""The commands and options of `boxscope`, as the program itself has them, and the page of the documents made of them.
+"""The commands and options of `boxscope`, as the program itself has them, and the page of the documents made
+of them.
 
 python -m tests.house.commands --write        # writes docs/commands.md
 """

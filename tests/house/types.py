@@ -3,8 +3,8 @@
     python -m tests.house.types               # every new error, and 1 as exit code if there is one
     python -m tests.house.types --record      # after errors were removed: records the lower counts
 
-The checker is basedpyright (pyright with its own Node in a wheel, so that nothing is fetched while it starts) in
-pyright's "standard" mode, see pyproject.toml.
+The checker is basedpyright (pyright with its own Node in a wheel, so that nothing is fetched while it starts)
+in pyright's "standard" mode, see pyproject.toml.
 """
 
 from __future__ import annotations
@@ -47,7 +47,9 @@ def find_errors(*paths: str) -> list[tuple[str, str]]:
 
 
 def group_of(file: str) -> str:
-    """The part of the tree whose errors are counted together: a folder of a package, or the files at its top."""
+    """The part of the tree whose errors are counted together: a folder of a package, or the files at its
+    top.
+    """
     parts = file.split("/")
     return "/".join(parts[:2]) if len(parts) > 2 else parts[0]
 

@@ -1,7 +1,8 @@
 """Where a YOLO data set's images, labels and names lie: data.yaml, darknet's obj.data, list files, folders.
 
-Darknet: https://github.com/AlexeyAB/darknet, "How to train"; CVAT's "YOLO 1.1" writes `data/` before each path.
-Both files name paths of the machine they were written on. The part of such a path that exists here is used.
+Darknet: https://github.com/AlexeyAB/darknet, "How to train"; CVAT's "YOLO 1.1" writes `data/` before each
+path. Both files name paths of the machine they were written on. The part of such a path that exists here is
+used.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ def find_settings(path: Path) -> Path | None:
 
 
 def read_settings(file: Path) -> dict[str, Any]:
-    """The keys of a data.yaml, or of darknet's "key = value" lines; all values are texts, empty ones left out.
+    """The keys of a data.yaml, or of darknet's "key = value" lines; all values are texts, empty ones left
+    out.
 
     Raises:
         DataError: it cannot be read, is malformed, or names neither images nor classes.
@@ -98,7 +100,9 @@ def label_texts(root: Path, depth: int = 3) -> Iterator[str]:
 
 
 def fits(file: Path) -> bool:
-    """Whether the first lines of a text hold a class number and four numbers or more; True of an empty one."""
+    """Whether the first lines of a text hold a class number and four numbers or more; True of an empty
+    one.
+    """
     try:
         with open(file, encoding="utf-8-sig", errors="replace") as text:
             lines = [words for _ in range(3) if (words := text.readline().split())]

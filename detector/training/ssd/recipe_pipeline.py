@@ -45,8 +45,8 @@ AUGMENTATION_FIELDS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "random_crop_image": (CROP, ZOO_CROP),
     "ssd_random_crop": ({}, {}),
 }
-"""What a file's fields mean when they are left out, and what `detector.training.common.augment` does under the same
-name.
+"""What a file's fields mean when they are left out, and what `detector.training.common.augment` does under
+the same name.
 """
 
 
