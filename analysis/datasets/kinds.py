@@ -12,13 +12,13 @@ to know.
 
 @dataclass(frozen=True)
 class Kind:
-    """How a kind is told.
+    """How a kind is reported.
 
     Args:
         severity: one of `SEVERITIES`.
         sentence: with {n} (the count) and {s} (a plural s), {are} (is or are).
         advice: what to do.
-        fixable: whether `analysis.datasets.fix` mends it in a written copy.
+        fixable: whether `analysis.datasets.fix` fixes it in a written copy.
     """
 
     severity: str
@@ -204,7 +204,7 @@ KINDS: dict[str, Kind] = {
     "unreadable folder or name": Kind(
         "error",
         "{n} folder{s} or file{s} may not be read, or {have} a name that is no UTF-8.",
-        "Mend rights or names.",
+        "Fix rights or names.",
     ),
 }
 

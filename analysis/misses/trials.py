@@ -9,7 +9,8 @@ import numpy as np
 from analysis.matching.counts import Counts
 from analysis.matching.matches import Matches
 from analysis.misses.prices import Rescue, add_counts, priced
-from analysis.misses.replay import SETTINGS, Change, Replay, TrialRun, image_counts_of
+from analysis.misses.proofs import SETTINGS, Change
+from analysis.misses.replay import Replay, TrialRun, image_counts_of
 from analysis.runs.store import Run
 
 

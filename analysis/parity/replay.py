@@ -10,14 +10,7 @@ import numpy as np
 
 from analysis.matching.greedy import fitting_pairs, greedy
 from analysis.misses.image_verdicts import columns_of
-from analysis.misses.replay import (
-    Boxes,
-    Replay,
-    TrialRun,
-    agrees,
-    settings_in,
-    suppresses_across_classes,
-)
+from analysis.misses.replay import Boxes, Replay, TrialRun, agrees, settings_in, suppresses_across_classes
 from analysis.runs.store import Run
 from detector.boxes import iou as box_iou
 from detector.boxes import paired_iou
