@@ -76,6 +76,11 @@ KINDS: dict[str, Kind] = {
         "{n} file{s} that may hold annotations {were} not read; the images count as unlabelled.",
         "Convert them to COCO, VOC, YOLO or CSV, or name the folder they belong to.",
     ),
+    "not a box": Kind(
+        "warning",
+        "{n} shape{s} {were} left out: a point, a line or a mask gives no box.",
+        "Draw a box or a polygon where the object is to be detected.",
+    ),
     "names another file": Kind(
         "note",
         "{n} annotation{s} name{v} another picture than the one of {its} own name.",
