@@ -198,7 +198,7 @@ def find_images_with_classes(
             "none": not one of them is there (fewer than `min_count` of each).
         min_count: objects of one class, not of all together. Crowd regions and difficult objects count as one
             each.
-        threshold: predictions below it do not count; one number, or one a class. Truth does not use it.
+        threshold: predictions below it do not count; one number, or one per class. Truth does not use it.
         side: "truth", "predictions", or None for the default above.
 
     An image whose state is unknown (never labelled; for predictions: detection has not finished on it) is

@@ -68,7 +68,7 @@ def images_showing(
 ) -> np.ndarray:
     """bool [N]: images whose ground truth *or* predictions at the threshold hold these classes.
 
-    The two sides together, so that a false alarm on an image without the class is not lost from sight.
+    The two sides together, so that a false positive on an image without the class is not lost from sight.
     Modes as in `analysis.queries.MODES`. An image that is neither labelled nor done never matches.
 
     Raises:

@@ -155,7 +155,7 @@ class Detections:
         return replace(self, class_map=class_map)
 
     def above(self, threshold: float | Sequence[float]) -> Detections:
-        """Rows whose score is at least the threshold: one number, or one a class ([K]).
+        """Rows whose score is at least the threshold: one number, or one per class ([K]).
 
         Compared in float32, as scores are kept: a score written as 0.7 passes the threshold 0.7.
         """
@@ -352,7 +352,7 @@ class Detector(Protocol):
     """Pixels to boxes. Every implementation passes `detector.testing.DetectorContract`.
 
     Images are RGB uint8 [H, W, 3], of any and differing sizes, and are never changed. The answer has one
-    entry an image, in order; an empty list gives an empty list; a batch equals the same images one by one.
+    entry per image, in order; an empty list gives an empty list; a batch equals the same images one by one.
     """
 
     info: DetectorInfo

@@ -34,7 +34,7 @@ class PostprocessSettings:
     """The settings of the reference's `batch_non_max_suppression`, under their names.
 
     Raises:
-        ConfigError: thresholds outside 0..1, caps below 1, a class cap above the total cap.
+        ConfigError: thresholds outside 0..1, caps below 1, or a cap per class above the total cap.
     """
 
     score_threshold: float = 1e-8

@@ -56,7 +56,7 @@ def write_atomically(path: str | os.PathLike, content: bytes) -> None:
 def os_sentence(error: OSError) -> str:
     """One sentence about what the operating system refused: the path where it is known, and the reason."""
     what = "A file" if error.filename is None else str(error.filename)
-    return f"{what} cannot be read or written: {reason_of(error)}; choose another place, or mend this one."
+    return f"{what} cannot be read or written: {reason_of(error)}; choose another place, or fix this one."
 
 
 def refuse_unwritable(path: str | os.PathLike, *, file: bool = False) -> None:

@@ -85,3 +85,14 @@ def test_importing_a_module_loads_nothing_heavy(module):
     )
     result = run(sys.executable, "-c", code)
     assert result.returncode == 0, result.stderr
+
+
+def test_words_are_plain_english_of_the_field():
+    """The glossary of CONTRIBUTING.md, over docstrings, messages, help texts and documents."""
+    result = run(sys.executable, "-m", "tests.house.words")
+    assert result.returncode == 0, result.stdout
+
+
+def test_the_formatter_has_nothing_to_change():
+    result = run(sys.executable, "-m", "ruff", "format", "--check", ".")
+    assert result.returncode == 0, result.stdout

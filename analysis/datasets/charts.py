@@ -57,7 +57,7 @@ def per_image_chart(summary: Summary, most: int = 12) -> str:
     step = max(1, -(-(top + 1) // most))
     counts = [sum(tally.get(k, 0) for k in range(first, first + step)) for first in range(0, top + 1, step)]
     labels = [str(first) if step == 1 else f"{first}–{first + step - 1}" for first in range(0, top + 1, step)]
-    return columns(labels, counts, "Objects an image", "objects an image")
+    return columns(labels, counts, "Objects per image", "objects per image")
 
 
 def reach_chart(reach: Reach) -> str:

@@ -113,7 +113,7 @@ def look_at_pictures(
 
 
 def _ahead(pool: ThreadPoolExecutor, work: Callable[[int], Any], n: int) -> Iterator[Any]:
-    """Results in order, with a bounded number of pictures in hand."""
+    """Results in order, with a bounded number of images in memory."""
     places = iter(range(n))
     waiting = [pool.submit(work, i) for i in islice(places, _AHEAD)]
     try:

@@ -40,7 +40,7 @@ class Finding:
         count: how often it occurs, in what the sentence counts.
         sentence: what it is; advice: what to do.
         places: where, in the order of the data set; empty where it is about the whole.
-        fixable: whether `analysis.datasets.fix` mends it in a written copy.
+        fixable: whether `analysis.datasets.fix` fixes it in a written copy.
     """
 
     kind: str

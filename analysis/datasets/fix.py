@@ -1,4 +1,4 @@
-"""The mechanical half of mending a data set: a written copy without its faults, and every change said.
+"""The mechanical half of fixing a data set: a written copy without its faults, and every change said.
 
 What needs a person stays as it is: objects nobody drew, boxes off by a little, near-duplicates, copies that
 are labelled differently. The data set that was read is never written to.
@@ -37,7 +37,7 @@ _KEPT_FIRST = {"test": 0, "val": 1}
 
 @dataclass(frozen=True)
 class Change:
-    """One thing that the copy has otherwise: what kind of fault it mends, one sentence, file and line of the
+    """One thing that the copy has otherwise: what kind of fault it fixes, one sentence, file and line of the
     original.
     """
 
@@ -54,7 +54,7 @@ class Change:
 def fix(
     dataset: Dataset, diagnosis: Diagnosis, *, label_map: ClassMap | None = None
 ) -> tuple[Dataset, list[Change]]:
-    """The data set with its mechanical faults mended, and each change.
+    """The data set with its mechanical faults fixed, and each change.
 
     Boxes that its reader left out or clipped are so in the copy. Beyond that: pictures that cannot be read
     are taken out, class names that differ only by case, blanks, - or _ become one (the label map's spelling,
@@ -92,7 +92,7 @@ def write_fixed(
     format: str | None = None,
     label_map: ClassMap | None = None,
 ) -> list[Change]:
-    """Write the mended copy with its pictures, and beside it `FIXES.json` with every change and what is left
+    """Write the fixed copy with its pictures, and beside it `FIXES.json` with every change and what is left
     to a person.
 
     Args:

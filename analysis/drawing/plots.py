@@ -44,7 +44,7 @@ def plot_detections(
     Args:
         image: RGB uint8 [H, W, 3] (or grey [H, W]); never changed.
         detections: their boxes in this image's pixels; may be empty.
-        threshold: confidence threshold, one number or one a class; lower boxes are not drawn.
+        threshold: confidence threshold, one number or one per class; lower boxes are not drawn.
         classes: names or ids to draw; None draws all. Verdicts do not depend on it.
         annotations: the image's ground truth.
         ax: where to draw; without it a new figure of the image's proportions.

@@ -68,7 +68,7 @@ def build_scene(
     Matching uses every box; `classes` only narrows what is drawn, so a filter never changes a verdict.
 
     Args:
-        threshold: one number, or one a class.
+        threshold: one number, or one per class.
         classes: names (these need `class_map`) or ids; None means all.
         annotations: ground truth; without it predictions are drawn unjudged.
         class_map: the classes of boxes that do not say their own; without any a class is shown by its id.
@@ -148,7 +148,7 @@ def _wanted(classes, class_map: ClassMap | None, k: int) -> np.ndarray:
     classes = list(classes)
     if class_map is None and any(isinstance(c, str) for c in classes):
         raise InputError(
-            "classes: names need class_map=, so that they can be told from ids; pass the detector's"
+            "classes: names need class_map=, so that they can be distinguished from ids; pass the detector's"
             " info.class_map."
         )
     ids = class_ids_of(class_map, classes) if class_map is not None else [int(c) for c in classes]

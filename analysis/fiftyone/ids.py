@@ -13,7 +13,7 @@ import numpy as np
 def object_ids(
     kind: str, owner: str, sample_ids: Sequence[str], ordinals: Sequence[int] | np.ndarray
 ) -> list[bytes]:
-    """12-byte ids, one a row: a digest of kind, owner, sample and ordinal.
+    """12-byte ids, one per row: a digest of kind, owner, sample and ordinal.
 
     96 bits: among ten million objects the chance that any two agree is below 1e-15.
     """

@@ -7,7 +7,7 @@ import numpy as np
 from detector.errors import InputError
 
 MOST_ON_MAP = 800
-"""More points cost seconds and cannot be told apart on a page."""
+"""More points cost seconds and cannot be distinguished on a page."""
 
 
 def comparable(looks: np.ndarray) -> np.ndarray:

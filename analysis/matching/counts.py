@@ -175,7 +175,7 @@ def with_indices(matches: Matches, columns: Mapping[str, np.ndarray]) -> Matches
 
 
 def counts(matches: Matches, threshold: Threshold = 0.5) -> Counts:
-    """Counts over the whole run, and per class, at one threshold or one a class ([K]).
+    """Counts over the whole run, and per class, at one threshold or one per class ([K]).
 
     With class-aware matching each class's own numbers obey the laws too. Without, `tp` and `fp` go by the
     class the detection claims and `fn` by the object's.

@@ -29,12 +29,12 @@ def class_thresholds(threshold: Threshold, num_classes: int) -> np.ndarray:
     try:
         thresholds = np.asarray(threshold, np.float32)
     except (TypeError, ValueError):
-        raise InputError(f"threshold: expected a number, or one a class, got {threshold!r}.") from None
+        raise InputError(f"threshold: expected a number, or one per class, got {threshold!r}.") from None
     if thresholds.ndim == 0:
         thresholds = np.full(num_classes, thresholds, np.float32)
     if thresholds.shape != (num_classes,):
         raise InputError(
-            f"threshold: expected one number or {num_classes}, one a class, got {list(thresholds.shape)}."
+            f"threshold: expected one number or {num_classes}, one per class, got {list(thresholds.shape)}."
         )
     if len(thresholds) and not (thresholds >= 0).all():
         raise InputError(
@@ -49,7 +49,7 @@ class OperatingPoint:
     """Confidence, IoU and matcher under which a figure was made.
 
     Args:
-        threshold: the confidence threshold in 0..1, or one a class.
+        threshold: the confidence threshold in 0..1, or one per class.
         iou: a detection fits an object from this IoU on.
         class_aware: whether only an object of its own class can make a detection correct.
         difficult: "count" (COCO) or "ignore" (VOC): what objects flagged difficult are.

@@ -41,7 +41,7 @@ def chosen_figures(
 
     Args:
         truth, found: objects and detections by image rank (ties between images go by it).
-        classes, caps: which classes, and COCO's three numbers of detections an image and class.
+        classes, caps: which classes, and COCO's three numbers of detections per image and class.
         crowd, difficult, interpolation, classes_without_truth: the choices of `metrics.evaluate`.
 
     Returns:

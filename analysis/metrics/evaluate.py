@@ -61,7 +61,7 @@ def evaluate(
         truth, predictions: COCO files (paths, or their parsed content) instead of a run.
         classes: names or ids (0..K-1) to narrow to; None means all.
         images: bool [N], the images to narrow to, in the order of the run or of the truth file.
-        max_detections: COCO's three caps, of detections an image and class.
+        max_detections: COCO's three caps, of detections per image and class.
         area: what sizes an object: "file" (its stated area, COCO: the mask's; else the box) or "box".
         crowd: "ignore" (COCO), "count" (an object like any other) or "leave out" (detections on one are
             wrong).

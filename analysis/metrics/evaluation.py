@@ -36,7 +36,7 @@ class Evaluation:
         figures: AP, AP50, ... by name, in 0..1, or None where there was nothing to measure.
         per_class: class name -> AP, AP50, AR (at the largest number of detections), objects, detections;
             AP, AP50 and AR are None for a class without counted objects.
-        settings: IoU bounds, score floor, detections a image, interpolation, area source, crowd, matcher,
+        settings: IoU bounds, score floor, detections per image, interpolation, area source, crowd, matcher,
             detector and hash.
         images, objects, detections: what took part; crowd: regions and objects that count on neither side.
         notes: what was left out or looks wrong, one sentence each.
@@ -75,7 +75,7 @@ class Evaluation:
         parts = [
             f"IoU {s['iou']}",
             f"confidence ≥ {s['floor']:g}" if s["floor"] is not None else "every score",
-            f"{s['max_detections'][-1]} detections an image and class",
+            f"{s['max_detections'][-1]} detections per image and class",
             RECALL_POINTS[s["interpolation"]],
             s["matcher"],
         ]

@@ -276,7 +276,7 @@ def _conventions(run: Run, evaluation: Evaluation) -> list[Convention]:
             "AP at IoU 0.5",
             errors.ap,
             "a class with detections but without objects counts as 0; "
-            "at most 100 detections an image over all classes together.",
+            "at most 100 detections per image over all classes together.",
         )
     )
     return rows

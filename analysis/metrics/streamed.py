@@ -1,7 +1,7 @@
 """AP of a run read in windows: exactly what it is for the run in memory.
 
-What looks at one image at a time is done window by window; what is left of a window are a few bytes a
-detection: 21 for a matching, 27 for error kinds, about 110 while AP is gathered (hotcoco's state). AP takes
+What looks at one image at a time is done window by window; only a few bytes per detection
+are kept of each window: 21 for a matching, 27 for error kinds, about 110 while AP is gathered (hotcoco's state). AP takes
 several passes over the run, a group of classes each, where all classes at once would be more than
 `PASS_DETECTIONS`.
 """

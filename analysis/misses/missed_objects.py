@@ -8,11 +8,7 @@ import numpy as np
 
 from analysis.matching.greedy import Pairs, greedy
 from analysis.matching.matches import Verdict
-from analysis.misses.replay import (
-    Boxes,
-    Replay,
-    TrialRun,
-)
+from analysis.misses.replay import Boxes, Replay, TrialRun
 from detector.boxes import iou as box_iou
 from detector.boxes import iou_with_few
 

@@ -158,7 +158,7 @@ class Autopsy:
     def to_dict(
         self, misses: Iterable[int] | None = None, *, proofs: bool = False, changes: bool = True
     ) -> dict[str, Any]:
-        """Plain values for JSON: the operating point, counts by cause, one entry a miss (all, or those
+        """Plain values for JSON: the operating point, counts by cause, one entry per miss (all, or those
         given), the best changes. `proofs` puts each verdict to the test."""
         chosen = range(len(self)) if misses is None else misses
         names = self.run.class_map.names
@@ -215,7 +215,7 @@ def autopsy(
 
     Args:
         run: a Run.
-        threshold: the confidence threshold, one number or one a class [K].
+        threshold: the confidence threshold, one number or one per class [K].
         iou: a detection fits an object from this IoU on.
         candidates: of some or all images: {sample id or position: Candidates}, or a function position ->
             Candidates or None. Verdicts of these images are exact where post-processing can be replayed.

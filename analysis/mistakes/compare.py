@@ -78,7 +78,7 @@ class Comparison:
         """Two-sided sign test (McNemar's, exact): how likely flips this uneven are if both sides were equally
         good.
 
-        It takes objects as independent, which objects of one image are not: read it as the more hopeful
+        It takes objects as independent, which objects of one image are not: take it as the more hopeful
         bound.
         """
         return sign_test(self.gained, self.lost)

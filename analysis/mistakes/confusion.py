@@ -2,8 +2,8 @@
 
 Objects go down, predictions across; the last row and column are background. First every correct detection
 and its object stand on the diagonal, exactly as the counts say. Then, from the best score down, each wrong
-detection is set against the free object of another class it fits best: a confusion. What is left of the
-detections stands in the background row, what is left of the objects in the background column.
+detection is set against the free object of another class it fits best: a confusion. What remains of the
+detections stands in the background row, what remains of the objects in the background column.
 
 Laws: the diagonal sums to TP; a class's row sums to its objects; a class's column sums to its judged
 detections.
@@ -130,7 +130,7 @@ class Confusions:
         self._pair_scores, self._pair_classes = m.det_scores[self._pairs.det], m.det_classes[self._pairs.det]
 
     def at(self, threshold: Threshold = 0.5) -> Confusion:
-        """The matrix at one threshold, or one a class.
+        """The matrix at one threshold, or one per class.
 
         Raises:
             InputError: a bad threshold.

@@ -13,8 +13,8 @@ the first test that holds:
     both             anything else: badly placed and wrongly named
 
 An object that nothing found is *missed*, unless a localisation or classification mistake stands on it:
-mending that mistake would find it. dAP is what AP at this IoU would gain if all mistakes of one kind were
-mended and nothing else changed; mending two kinds does not gain the sum.
+fixing that mistake would find it. dAP is what AP at this IoU would gain if all mistakes of one kind were
+fixed and nothing else changed; fixing two kinds does not gain the sum.
 
 The matching is `analysis.matching.match`'s. It differs from tidecv's in two rare cases: equal IoU with two objects
 (COCO takes the later one, tidecv the first) and IoU of exactly the bound with a crowd region.
@@ -46,10 +46,10 @@ SENTENCES = {
     "both": "On an object, under the wrong name and badly placed.",
     "duplicate": "Fits an object that a better-scored detection already found.",
     "background": "There is nothing of any class.",
-    "missed": "Missed, and no wrong detection stands on it that could be mended.",
+    "missed": "Missed, and no wrong detection stands on it that could be fixed.",
 }
 NOT_ADDITIVE = (
-    "Each figure says what mending that kind alone would gain; mending several does not gain their sum."
+    "Each figure says what fixing that kind alone would gain; fixing several does not gain their sum."
 )
 
 
@@ -65,14 +65,14 @@ class Errors:
         det_error: uint8 [D], code of the kind, 0 for none (correct, ignored, unlabelled, cut by the cap).
         det_truth: int32 [D], the object a classification, localisation or duplicate mistake stands on, else
             -1.
-        det_mends: bool [D], the detection which, mended, would find its object: the best-scored one on it.
+        det_mends: bool [D], the detection which, fixed, would find its object: the best-scored one on it.
         truth_error: uint8 [M], for objects that no detection found: MISSED, or the kind of the mistake on it.
         truth_near_score: float32 [M], the best score of a localisation or classification mistake on the
             object, -1 without.
         counts: how many of each kind; missed counts objects, the others detections.
         ap: mean AP at this IoU in 0..1, as tidecv measures it: 101 points, a class without objects but with
             detections counts as 0.
-        dap: what mending each kind alone gains; plus "false positives" (all of them ranked last) and
+        dap: what fixing each kind alone gains; plus "false positives" (all of them ranked last) and
             "false negatives" (all unfound objects forgiven).
     """
 

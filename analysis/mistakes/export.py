@@ -41,7 +41,7 @@ def export_run(
     """Write a run's detections; see `write_coco`, `write_csv`, `write_yolo` for what each makes of `out`.
 
     Args:
-        threshold: scores below it are left out: one number, or one a class.
+        threshold: scores below it are left out: one number, or one per class.
         classes: only these names; None for all.
 
     Raises:

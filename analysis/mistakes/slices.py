@@ -181,7 +181,7 @@ def slice_run(
 
     Args:
         run: a Run.
-        threshold: one number, or one a class.
+        threshold: one number, or one per class.
         matches: class-aware matches of this run at this IoU, to save time.
         extra: further slices of images, (group, name) -> bool [N].
         parts: what `object_slices` and `image_slices` gave for this run, to save time: they do not depend on

@@ -164,7 +164,7 @@ def pair_runs(
 
     Args:
         run_a, run_b: the reference, and the one that should agree with it.
-        threshold: of a, and of b unless `threshold_b` says otherwise: a number, or one a class.
+        threshold: of a, and of b unless `threshold_b` says otherwise: a number, or one per class.
         iou: from which two boxes of a class are the same object.
 
     Raises:
@@ -281,7 +281,7 @@ def _common(run_a: Any, run_b: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _cuts_by_name(cuts_a: np.ndarray, to_a: np.ndarray) -> np.ndarray:
-    """b's thresholds where a's were given one a class: by name; a class that a lacks gets a's lowest."""
+    """b's thresholds where a's were given one per class: by name; a class that a lacks gets a's lowest."""
     known = to_a < len(cuts_a)
     return np.where(known, cuts_a[np.where(known, to_a, 0)], cuts_a.min(initial=1.0)).astype(np.float32)
 

@@ -90,7 +90,7 @@ def build_report(
 
     Args:
         run: a Run with at least one labelled image that detection has finished on.
-        threshold: one number, or one a class.
+        threshold: one number, or one per class.
         matches: class-aware matches of this run at this IoU, to save time.
         worst: how many of the worst images are shown; pictures: whether they are (their files are read).
         words: said after every operating point, e.g. that scores are calibrated.
@@ -242,7 +242,7 @@ def _figures(errors, curve, confusion, reliability, names, note, about, threshol
     drawn = None if several else threshold
     return {
         "errors": vector(
-            charts.plot_errors(errors, about), "Kinds of mistakes and what mending each adds to AP"
+            charts.plot_errors(errors, about), "Kinds of mistakes and what fixing each adds to AP"
         ),
         "confusion": vector(charts.plot_confusion(confusion, names, note, most=14), "Confusion matrix"),
         "curves": vector(charts.plot_curves(curve, note, drawn), "Precision, recall and F1 over confidence"),
@@ -310,7 +310,7 @@ def _kind_table(errors, threshold) -> list[dict[str, Any]]:
                 "kind": kind,
                 "at this threshold": int((column == code).sum()),
                 "at any stored score": errors.counts[kind],
-                "mending adds to AP": errors.dap[kind],
+                "fixing adds to AP": errors.dap[kind],
                 "means": SENTENCES[kind],
             }
         )
@@ -321,7 +321,7 @@ def _dearest(errors) -> str:
     top = max(KINDS, key=lambda kind: errors.dap[kind])
     what = "missed objects" if top == "missed" else f"{top} mistakes"
     return (
-        f"Most is lost to {what}: mending them all would lift AP at IoU {errors.matches.iou:.2f} from"
+        f"Most is lost to {what}: fixing all of them would raise AP at IoU {errors.matches.iou:.2f} from"
         f" {errors.ap:.3f} to {errors.ap + errors.dap[top]:.3f}."
     )
 
@@ -355,9 +355,9 @@ def _slice_table(slices: Slices) -> list[dict[str, Any]]:
 def _worst_words(slices: Slices) -> str:
     worst = slices.worst(3)
     if not worst:
-        return "No part of the data is surely found less often than the rest."
+        return "No part of the data has a significantly lower recall than the rest."
     return (
-        "Surely found less often than everything: "
+        "Significantly lower recall than overall: "
         + "; ".join(
             f"{s.label} ({s.recall:.1%}, {s.recall_interval[0]:.0%} to {s.recall_interval[1]:.0%})"
             for s in worst

@@ -139,7 +139,7 @@ def plot_reliability(table: Reliability, note: str, ax: Axes | None = None, titl
 
 @literal_text()
 def plot_errors(errors: Errors, note: str, ax: Axes | None = None, title: str = "") -> Axes:
-    """One bar a kind of mistake: what mending it alone would add to AP; the number of boxes beside it.
+    """One bar a kind of mistake: what fixing it alone would add to AP; the number of boxes beside it.
 
     Mistakes are those of every stored detection, whatever the threshold: `note` names the run.
     """
@@ -159,7 +159,7 @@ def plot_errors(errors: Errors, note: str, ax: Axes | None = None, title: str = 
     ax.set(
         yticks=range(len(KINDS)),
         xlim=(0, span * 1.5),
-        xlabel=f"AP at IoU {errors.matches.iou:.2f} gained by mending (now {errors.ap:.3f})",
+        xlabel=f"AP at IoU {errors.matches.iou:.2f} gained by fixing (now {errors.ap:.3f})",
     )
     ax.set_yticklabels(KINDS)
     ax.invert_yaxis()

@@ -51,7 +51,7 @@ class UnifiedClasses:
     Args:
         class_map: the data set's classes, then the detector's classes it lacks.
         from_detector: int32 [K of the detector], detector class id -> unified id. One to one.
-        links: one a detector class, in its order.
+        links: one per detector class, in its order.
     """
 
     class_map: ClassMap

@@ -56,12 +56,12 @@ def detect_run(
         out: the run's folder; None looks for the same run under the data directory, and else makes one there.
         floor: scores below it are not stored.
         batch_size: images handed to the detector at a time; 8 where None.
-        limit: only the first so many images.
-        progress: called in this thread with a Progress, at most four times a second and at the end.
-        should_stop: asked about five times a second; True stops after the batches in hand.
+        limit: only the first N images.
+        progress: called in this thread with a Progress, at most four times per second and at the end.
+        should_stop: asked about five times per second; True stops after the current batches.
         name: shown to people; the data set's and the detector's where None.
         decode_threads: pictures decoded at a time; None for the number of cores, at most 8.
-        part_images, part_seconds: a kill costs at most so many images, or about so many seconds, of work.
+        part_images, part_seconds: a kill costs at most this many images, or about this many seconds, of work.
 
     Returns:
         The run; its `manifest.state` is "done", or "cancelled" where it was stopped. One too large for memory

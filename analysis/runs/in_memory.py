@@ -48,7 +48,7 @@ def run_from_detections(
     n = len(dataset)
     if len(detections) != n:
         raise InputError(
-            f"run_from_detections: expected one entry an image, got {len(detections)} for {n} images."
+            f"run_from_detections: expected one entry per image, got {len(detections)} for {n} images."
         )
     classes = unify(dataset.class_map, info.class_map)
     kept: list[Detections | None] = []

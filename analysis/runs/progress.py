@@ -1,7 +1,7 @@
 """How far a run is, told to the caller and to other processes.
 
 The process that detects keeps `RUN/progress.json` fresh; any other may `watch` it, or put the marker file
-`RUN/cancel` there (`request_cancel`), which stops the run after the batch in hand and leaves it resumable.
+`RUN/cancel` there (`request_cancel`), which stops the run after the current batch and leaves it resumable.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ def watch(folder: str | Path) -> Progress:
 
 
 def request_cancel(folder: str | Path) -> None:
-    """Ask the process that writes this run to stop after the batch in hand; nothing where none does.
+    """Ask the process that writes this run to stop after the current batch; nothing where none does.
 
     Raises:
         RunError: there is no run in the folder.

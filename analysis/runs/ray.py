@@ -79,7 +79,7 @@ def detect_on_ray(
         cpus, gpus: what each worker takes; half a GPU lets two share one.
         batch_size: images handed to a detector at a time; None chooses: 8, with a GPU 64, less where memory
             is short.
-        told: called with the detector's info once a worker has loaded it.
+        told: called with the detector's info as soon as a worker has loaded it.
 
     The other arguments, what is returned and what is raised are `analysis.runs.detect.detect_run`'s.
 
@@ -119,11 +119,11 @@ def detect_on_ray(
 
 
 def batch_for(memory: float, sizes: np.ndarray, info: DetectorInfo, gpu: bool) -> int:
-    """Images a batch: 8 on a CPU (as the local engine has it) and 64 with a GPU, halved until a quarter of a
+    """Images per batch: 8 on a CPU (as the local engine has it) and 64 with a GPU, halved until a quarter of a
     worker's memory holds them.
 
     Args:
-        memory: bytes a worker may use.
+        memory: bytes that one worker may use.
         sizes: int [N, 2] (W, H) as stated, zeros where unknown.
     """
     largest = max(int(np.prod(sizes[:10_000].astype(np.int64), axis=1).max(initial=0)), PIXELS)
@@ -251,7 +251,7 @@ class RayPool:
         self._stop.set()
 
     def results(self, idle: Callable[[], object] = lambda: None) -> Iterator[FoundColumns]:
-        """The columns of one block after another, in any order; `idle` is called about five times a second.
+        """The columns of one block after another, in any order; `idle` is called about five times per second.
 
         Raises:
             ModelError: the detector fails, and not on a single odd picture, or the job breaks down.

@@ -329,7 +329,7 @@ class RunWriter:
         return self.manifest
 
     def close(self) -> None:
-        """Write the rest and let go of the lock; the manifest stays as it is."""
+        """Write the rest and release the lock; the manifest stays as it is."""
         try:
             self.flush()
         finally:

@@ -46,7 +46,7 @@ def d_rise(
 
     Args:
         view: of the image, for these targets.
-        masks: at most so many for each group of targets.
+        masks: at most this many for each group of targets.
         grid: cells of a mask along each side of the window; p: share of them shown.
         window: side of the masked window in units of the box's; None masks the whole picture.
         seed: the same seed gives the same maps.

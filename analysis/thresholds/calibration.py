@@ -98,7 +98,7 @@ def reliability(
 
 
 def run_reliability(matches: Matches, bins: int = 10) -> tuple[Reliability, list[Reliability]]:
-    """(all classes together, one a class)."""
+    """(all classes together, one per class)."""
 
     def of(class_id: int | None) -> Reliability:
         rows = judged(matches, class_id)

@@ -73,7 +73,7 @@ def exact_curve(matches: Matches, class_id: int | None = None) -> Curve:
 
 
 def grid_curves(matches: Matches, thresholds: np.ndarray | None = None) -> tuple[Curve, list[Curve]]:
-    """(all classes together, one a class) at the same thresholds, by default 0, .01, ... 1. Quick enough to
+    """(all classes together, one per class) at the same thresholds, by default 0, .01, ... 1. Quick enough to
     redraw live.
 
     Raises:
@@ -272,7 +272,7 @@ def _share(what: str, value: float) -> None:
 def suggest(
     matches: Matches, rule: Callable[[Curve], Suggestion] = best_f1, *, floor: float = 0.0
 ) -> tuple[Suggestion, list[Suggestion]]:
-    """(for all classes together, one a class) by one rule, e.g. `lambda c: recall_at_least(c, 0.9)`.
+    """(for all classes together, one per class) by one rule, e.g. `lambda c: recall_at_least(c, 0.9)`.
 
     Args:
         floor: the run's score floor; a suggestion below it becomes it, as far as the counts stay what they

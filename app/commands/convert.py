@@ -28,7 +28,7 @@ SPLITS_FILE = "splits.json"
 MOST = 30
 """Classes that `split` prints."""
 FormatOption = Annotated[
-    str | None, typer.Option("--format", help="Read it as this format, where it could be several.")
+    str | None, typer.Option("--format", help="Read it in this format, where it could be several.")
 ]
 BoxesOption = Annotated[
     str, typer.Option(help="keep, or ignore: the whole picture stands in for every box (classes alone).")

@@ -52,7 +52,7 @@ def fetch(
     classes: Annotated[
         str | None, typer.Option(help="Only pictures with one of these classes (COCO).")
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="At most so many pictures (COCO).")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most this many pictures (COCO).")] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Download without asking.")] = False,
 ) -> None:
     """Download a public sample set (COCO 2017 validation, VOC 2007 or 2012); its size is said first. Needs a

@@ -55,7 +55,14 @@ def detect(
     ] = 0.01,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N images.")] = None,
     labels: Annotated[
-        Path | None, typer.Option(help="label_map.pbtxt or labelmap.txt, where the model does not bring one.")
+        str | None,
+        typer.Option(
+            help="label_map.pbtxt or labelmap.txt, where the model does not bring one; `coco` for COCO's names."
+        ),
+    ] = None,
+    family: Annotated[
+        str | None,
+        typer.Option(help="How to read the outputs (yolo, yolov5, yolox, ...), where the file fits several."),
     ] = None,
     split: Annotated[str | None, typer.Option(help="Only this split (train, val, test).")] = None,
     images: ImagesOption = None,
@@ -106,7 +113,8 @@ def detect(
     say_problems(dataset.problems)
     if out is not None:
         _note(out)
-    options = {"labels": labels} if labels else {}
+    given = {"labels": labels, "family": family}
+    options: dict[str, Any] = {name: value for name, value in given.items() if value}
     stopping: list[int] = []
     signal.signal(signal.SIGINT, lambda number, frame: stopping.append(number))
     common = {"floor": floor, "limit": limit, "batch_size": batch_size, "should_stop": lambda: bool(stopping)}

@@ -207,7 +207,7 @@ def _print(dataset: Dataset, found: Diagnosis, better: list[tuple[str, Reach]], 
     )
     fixable = [f.kind for f in found.findings if f.fixable]
     if fixable:
-        print(f"--fix OUT writes a copy that mends: {', '.join(fixable)}")
+        print(f"--fix OUT writes a copy that fixes: {', '.join(fixable)}")
 
 
 def _print_reach(reach: Reach, better: list[tuple[str, Reach]]) -> None:

@@ -49,7 +49,7 @@ def evaluate(
     ] = "file",
     interpolation: Annotated[str, typer.Option(help="Recall points: 101 (COCO), 11 or all (VOC).")] = "101",
     max_detections: Annotated[
-        int, typer.Option(min=3, help="Most detections an image and class (COCO: 100).")
+        int, typer.Option(min=3, help="Most detections per image and class (COCO: 100).")
     ] = 100,
     empty_classes: Annotated[
         str, typer.Option(help='Classes without objects: "leave out" of the mean (COCO), or zero.')

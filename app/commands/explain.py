@@ -71,7 +71,7 @@ def explain(
     ] = None,
     threshold: ThresholdOption = 0.5,
     iou: IouOption = 0.5,
-    masks: Annotated[int, typer.Option(min=8, help="D-RISE: at most so many masks.")] = 512,
+    masks: Annotated[int, typer.Option(min=8, help="D-RISE: at most this many masks.")] = 512,
     seed: Annotated[int, typer.Option(help="D-RISE: of the masks.")] = 0,
     check: Annotated[
         bool,

@@ -78,7 +78,9 @@ def why(
         ),
     ] = False,
     cause: Annotated[str | None, typer.Option(help="Only misses of this cause.")] = None,
-    most: Annotated[int, typer.Option(min=0, help="Print at most so many misses; JSON holds them all.")] = 50,
+    most: Annotated[
+        int, typer.Option(min=0, help="Print at most this many misses; JSON holds them all.")
+    ] = 50,
     json: JsonFlag = False,
 ) -> None:
     """Why objects were missed: one sentence a miss, the change that brings it back and its price, the best

@@ -148,7 +148,7 @@ def _choose_run(found: dict[str, RunSummary]) -> str | None:
 
 
 def _say_odd_link(chosen: str) -> None:
-    """A link to a run that is not here is told until another run is chosen."""
+    """A link to a run that is not here is reported until another run is chosen."""
     link, instead = st.session_state.get("_odd_run", ("", None))
     if link and instead in (None, chosen):
         st.session_state["_odd_run"] = link, chosen

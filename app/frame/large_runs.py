@@ -29,7 +29,7 @@ from detector.paths import data_dir
 
 PAGE = 24
 KEPT = 6
-"""Matchings kept in the cache folder, 21 bytes a detection each."""
+"""Matchings kept in the cache folder, 21 bytes per detection each."""
 COMMANDS = {
     "mistakes": "boxscope kinds {run}",
     "thresholds": "boxscope thresholds {run}` or `boxscope evaluate {run}",

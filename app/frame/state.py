@@ -135,7 +135,7 @@ class Shared:
 
     @property
     def thresholds(self) -> Threshold:
-        """What the analysis takes as threshold: the slider's number, or one a class where saved ones are
+        """What the analysis takes as threshold: the slider's number, or one per class where saved ones are
         chosen.
         """
         return self.threshold if self.saved is None else self.saved.thresholds

@@ -95,7 +95,7 @@ class Training:
 
     Args:
         stage: "starting" (no step yet), "running", "stopping", "done", "stopped", "failed", or "interrupted":
-            its process is gone without a word.
+            its process is gone without an error message.
         step, steps: done, and in all (0 while unknown).
         rate: images per second; seconds_left: at that rate, without the evaluations to come; None where
             unknown.

@@ -21,7 +21,7 @@ from analysis.saliency.views import open_view
 from detector.errors import InputError
 
 KEEP = 12
-"""Jobs kept, finished or not: who comes back to an object goes on where he left."""
+"""Jobs kept, finished or not, so that a user who returns to an object continues from the last step."""
 
 
 @dataclass(frozen=True)

@@ -109,7 +109,11 @@ class ModelProcess:
         except (EOFError, OSError) as error:
             code = self._process.wait(5) if self._process else None
             self.stop()
-            why = "it was killed, most often for want of memory" if code in (-9, 137) else f"exit code {code}"
+            why = (
+                "it was killed, most often because of a lack of memory"
+                if code in (-9, 137)
+                else f"exit code {code}"
+            )
             raise errors.ModelError(
                 f"The detector's process ended in the middle of its work ({why}); try again, it starts anew."
             ) from error

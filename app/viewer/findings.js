@@ -6,7 +6,7 @@ function drawFindings(root, { data, setTriggerValue }) {
     const node = el("button", { class: "item", type: "button", role: "listitem", "aria-expanded": String(f.kind === data.selected) },
       el("span", { class: `grave ${f.severity}` }, el("i", { "aria-hidden": "true" }), f.severity),
       el("span", { class: "says" }, el("span", { class: "kind" }, f.kind), `: ${f.sentence}`),
-      el("span", { class: "many" }, f.count.toLocaleString("en"), f.fixable ? el("span", { class: "fixable", title: "A fixed copy mends it" }, "fixable") : null),
+      el("span", { class: "many" }, f.count.toLocaleString("en"), f.fixable ? el("span", { class: "fixable", title: "A fixed copy fixes it" }, "fixable") : null),
       el("span", { class: "advice" }, f.advice));
     node.dataset.kind = f.kind;
     node.onclick = () => setTriggerValue("pick", f.kind);

@@ -32,7 +32,7 @@ def crop_strip(data: dict[str, Any], *, key: str, on_open: Callable[[], None] = 
 
 def live_curves(data: dict[str, Any], *, key: str, on_threshold: Callable[[], None] = nothing) -> Any:
     """Precision, recall and F1 over confidence, and precision over recall; `threshold` is where the line was
-    let go.
+    released.
     """
     return mount("curves")(key=key, data=data, on_threshold_change=on_threshold)
 

@@ -1,4 +1,4 @@
-// Named rows, each a button that opens its boxes: a count and a bar (what mending gains), or a share with its interval.
+// Named rows, each a button that opens its boxes: a count and a bar (what fixing gains), or a share with its interval.
 
 function drawRows(root, { data, setTriggerValue }) {
   const head = el("div", { class: "head" }, ...data.head.map((text, k) => el("span", { class: k ? "right" : "" }, text)));

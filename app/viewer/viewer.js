@@ -2,7 +2,7 @@
 
 const DASH = { truth: "6 4" };
 const KEYS = [
-  ["← →", "previous, next image"], ["↑ ↓", "next box; Enter selects, Esc lets go"], ["t", "ground truth"],
+  ["← →", "previous, next image"], ["↑ ↓", "next box; Enter selects, Esc releases"], ["t", "ground truth"],
   ["p", "predictions"], ["b", "predictions below the threshold"], ["h", "heat map"], ["+ −", "threshold up, down"],
   ["wheel", "zoom"], ["drag", "move"], ["double click, 0", "whole image"], ["?", "this list"],
 ];

@@ -22,7 +22,7 @@ from detector.errors import DataError, InputError
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that was wrong or odd in a data set, named so that a person can find and mend it.
+    """One thing that was wrong or odd in a data set, named so that a person can find and fix it.
 
     Args:
         kind: short machine name, e.g. "unreadable image", "zero-area box"; counted in summaries.
@@ -47,7 +47,7 @@ class Problem:
 
 def no_sample(name: str, sample_id: object, sample_ids: Sequence[str], files: Sequence[str]) -> InputError:
     """The error for an id that a data set or run of this name lacks; a file name, with or without its ending,
-    is told its id.
+    is answered with its id.
 
     Args:
         sample_ids, files: of its N samples.

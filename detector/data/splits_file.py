@@ -40,7 +40,7 @@ def write_splits(
 
     Args:
         data: the data set's path or sample set name, as `load_dataset` took it; written relative to the file.
-        reading: what else `load_dataset` was told ("format", "images", "boxes").
+        reading: what else `load_dataset` was given ("format", "images", "boxes").
     """
     path = Path(os.path.abspath(path))
     place = Path(data).expanduser()
@@ -66,7 +66,7 @@ def write_splits(
 
 
 def read_splits(path: str | os.PathLike) -> tuple[Splits, str, dict[str, str]]:
-    """(splits, path or name of the data set, what else `load_dataset` is to be told).
+    """(splits, path or name of the data set, what else `load_dataset` takes).
 
     Raises:
         DataError: the file is missing, no splits file, of a newer schema, or names a sample twice.

@@ -1,6 +1,6 @@
 """Several equal detectors, for a batch run that keeps every core busy.
 
-Two workers of one thread each beat one worker of default threads on two cores: 1.35 times its images a second
+Two workers of one thread each beat one worker of default threads on two cores: 1.35 times its images per second
 on a SavedModel, 1.2 to 1.6 times on a `.tflite` (measured, whole runs of `detect_run`). For a process of its
 own, which runs one detector: how many threads TensorFlow uses inside an operation is settled once a process.
 """

@@ -52,7 +52,7 @@ def find_layout(
         values: what a probe picture gave, dequantised, by tensor index.
 
     Raises:
-        ModelError: the outputs are not those of a detector, or cannot be told apart.
+        ModelError: the outputs are not those of a detector, or cannot be distinguished.
     """
     by_op = _from_operation(interpreter, {int(d["index"]) for d in outputs})
     if by_op:

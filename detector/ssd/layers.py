@@ -76,7 +76,7 @@ def checkpoint_variables(model: keras.Model) -> dict[str, keras.Variable]:
 
 @keras.saving.register_keras_serializable(package="boxscope")
 class FreezableBatchNorm(keras.layers.BatchNormalization):
-    """Batch normalisation that can be told to keep its stored statistics while gamma and beta still learn.
+    """Batch normalisation that can keep its stored statistics while gamma and beta still learn.
 
     In training the moving variance takes in the n/(n-1) corrected variance of the batch, as the reference
     does (Keras 3 itself takes the plain one, which is 14 % less on a 1x1 map and a batch of 8). With

@@ -90,7 +90,7 @@ def litert_file(config: SSDConfig, arrays: Mapping[str, np.ndarray], digest: str
             env=environment, capture_output=True, text=True, check=False,
         )  # fmt: skip
         if done.returncode or not built.is_file():
-            last = (done.stderr.strip().splitlines() or ["it ended without a word"])[-1]
+            last = (done.stderr.strip().splitlines() or ["it ended without an error message"])[-1]
             raise UnavailableError(f"The LiteRT build of the network could not be made: {last}")
         # Renamed within one folder: another process sees no file or a whole one.
         os.replace(built, path)

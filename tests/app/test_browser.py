@@ -146,7 +146,7 @@ def test_the_way_through_the_app(page, server, pictures):
         "d.png",
     ]
 
-    # The threshold: counts and drawings follow while the handle moves, Python when it is let go.
+    # The threshold: counts and drawings follow while the handle moves, Python when it is released.
     handle = page.locator(".st-key-conf input[type=range]")
     for _ in range(20):
         handle.press("ArrowLeft")

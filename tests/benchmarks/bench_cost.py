@@ -76,7 +76,7 @@ def point(
     print(f"{name}: " + ", ".join(f"{k} {1e3 * v:.2f} ms" for k, v in parts.items()), flush=True)
     print(
         f"  stages {1e3 * added:.2f} ms an image, foretold {1e3 * foretold:.2f} ms, whole run"
-        f" {1e3 * whole:.2f} ms; {1 / whole:.0f} images a second and core"
+        f" {1e3 * whole:.2f} ms; {1 / whole:.0f} images per second and core"
     )
     for millions in (1, 10, 100):
         print(f"  {millions:>3} million images: {millions * 1e6 * whole / 3600:,.1f} core-hours")

@@ -2,7 +2,7 @@
 at most 200 ms to the answer.
 
 Measured as `bench_page_answer` does for the gallery, against an empty Streamlit page moved in turn. Opening
-the pages (matching, kinds of mistakes, curves, once a run) and a click through to crops are timed too,
+the pages (matching, kinds of mistakes, curves, once per run) and a click through to crops are timed too,
 without a promise. Needs /usr/bin/chromium and playwright.
 """
 

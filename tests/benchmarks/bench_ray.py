@@ -1,12 +1,12 @@
 """Detection on a local Ray cluster of two one-core workers against the local engine: equal rows, 0.9 of its
-images a second.
+images per second.
 
     python -m tests.benchmarks.bench_ray [--images 20000] [--pictures FOLDER] [--kills-only]
 
 Three runs over the same generated pictures (two of them torn): the local engine with two detectors; Ray with
 two workers; Ray with a worker killed at 30 % and the driver killed at 60 %, and the command given again. All
 must end equal, row for row. Memory of driver and workers is sampled, and processor time an image is printed
-beside images a second: it says the same on a busy machine. For a machine that does nothing else; Ray must be
+beside images per second: it says the same on a busy machine. For a machine that does nothing else; Ray must be
 installed.
 """
 
@@ -51,7 +51,7 @@ def workers(pid: int) -> list:
 
 class Watcher(threading.Thread):
     """Resident megabytes of the driver and its largest worker, and the processor seconds of all its
-    processes, once a second.
+    processes, once per second.
     """
 
     def __init__(self, pid: int):
@@ -194,7 +194,7 @@ def main() -> int:
             f" {equal}"
         )
     print(
-        f"images a second, Ray to local: {ratio:.2f} (promised {PROMISED})"
+        f"images per second, Ray to local: {ratio:.2f} (promised {PROMISED})"
         if not options.kills_only
         else "undisturbed Ray run left out"
     )

@@ -1,4 +1,4 @@
-"""Input of two-head training: Boxscope's numbered batches beside tf.data doing the same work, images a second
+"""Input of two-head training: Boxscope's numbered batches beside tf.data doing the same work, images per second
 on all cores.
 
     python -m tests.benchmarks.bench_two_head_input [--pictures 96]

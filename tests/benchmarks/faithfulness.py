@@ -5,7 +5,7 @@ model.
         [--steps 8] [--masks 288]
 
 Objects are true positives (IoU of at least 0.5, its class, score of at least 0.3), taken evenly from sizes
-and scores, at most two an image. A line an object goes to --rows at once, so that a run that was stopped goes
+and scores, at most two an image. A line per object goes to --rows at once, so that a run that was stopped goes
 on and can be read. Tables go to standard output. No promise is checked here: the tables are in
 docs/heatmaps.md.
 """
@@ -227,7 +227,7 @@ def main() -> None:
         help="try the first so many objects with other settings of the gradient methods, too",
     )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--images", type=int, default=80, help="look at so many images for objects")
+    parser.add_argument("--images", type=int, default=80, help="look at this many images for objects")
     options = parser.parse_args()
     rows = (
         [table.ObjectRow(**json.loads(text)) for text in options.rows.read_text().splitlines()]

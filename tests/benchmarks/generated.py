@@ -1,4 +1,4 @@
-"""Generated tables of the sizes that count: COCO val2017 with 100 detections an image, COCO train2017."""
+"""Generated tables of the sizes that count: COCO val2017 with 100 detections per image, COCO train2017."""
 
 from __future__ import annotations
 

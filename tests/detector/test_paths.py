@@ -43,6 +43,6 @@ def test_a_full_disk_without_a_file_name():
     sentence = os_sentence(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
     assert (
         sentence
-        == "A file cannot be read or written: no space left on device; choose another place, or mend this"
+        == "A file cannot be read or written: no space left on device; choose another place, or fix this"
         " one."
     )

@@ -79,11 +79,11 @@ def find_places(root: Path = ROOT) -> list[Place]:
 
 
 def files(root: Path) -> list[Path]:
-    """Python of the packages, JavaScript and HTML of the viewer, README, CONTRIBUTING and docs."""
+    """Python of the packages, JavaScript and HTML of the viewer, README and docs; CONTRIBUTING lists the words themselves."""
     code = [
         path for top in PACKAGES for kind in ("py", "js", "html") for path in (root / top).rglob(f"*.{kind}")
     ]
-    documents = [*(root / "docs").rglob("*.md"), root / "README.md", root / "CONTRIBUTING.md"]
+    documents = [*(root / "docs").rglob("*.md"), root / "README.md"]
     return [*code, *(path for path in documents if path.is_file())]
 
 

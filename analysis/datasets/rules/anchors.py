@@ -81,7 +81,7 @@ def _share(part: Part) -> str:
 
 
 def _by_image(dataset: Dataset, chosen: np.ndarray, values: np.ndarray, words: str) -> tuple[Place, ...]:
-    """A place an image, the one with most of these objects first; a place an object would be too many."""
+    """One place per image, the one with most of these objects first; one per object would be too many."""
     by_image: dict[int, list[int]] = defaultdict(list)
     for k in np.flatnonzero(chosen):
         by_image[int(dataset.objects.rows[k])].append(int(k))

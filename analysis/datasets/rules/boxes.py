@@ -58,7 +58,7 @@ def box_findings(dataset: Dataset, settings: Settings) -> list[Finding]:
                 "note",
                 len(whole),
                 f"{counted('{n} box{es} cover{v}', len(whole))} the whole image.",
-                "Right for close-ups; else the picture may have been cropped, or the box be a stand-in for"
+                "Right for close-ups; else the image may have been cropped, or the box be a stand-in for"
                 " none.",
                 tuple(object_place(dataset, k) for k in whole),
             )

@@ -92,7 +92,7 @@ def class_findings(dataset: Dataset, label_map: ClassMap | None, settings: Setti
                 len(rare),
                 f"{counted('{n} class{es} {have}', len(rare))} fewer than {settings.rare} objects to learn"
                 f" from{where}: {listed_names([f'{names[k]} {trained[k]}' for k in rare])}.",
-                "Label more of them, or take the class out: so few are learnt by heart, and a figure on them"
+                "Label more of them, or take the class out: so few are memorised, and a figure on them"
                 " means little.",
                 tuple(
                     Place(

@@ -67,7 +67,7 @@ def copy_findings(dataset: Dataset, groups: Sequence[Copies]) -> list[Finding]:
         "leak between splits",
         "error",
         [g for g in exact if g.leaks],
-        "{n} picture{s} stand{v} in more than one split, by content.",
+        "{n} image{s} stand{v} in more than one split, by content.",
         "Take each out of train: what was trained on cannot judge the training.",
         any(g.leaks and labels[g] < len(g.rows) for g in exact),
     )
@@ -85,7 +85,7 @@ def copy_findings(dataset: Dataset, groups: Sequence[Copies]) -> list[Finding]:
         "copies labelled differently",
         "warning",
         [g for g in exact if labels[g] > 1],
-        "{n} picture{s} occur{v} several times with different objects.",
+        "{n} image{s} occur{v} several times with different objects.",
         "Keep the better one.",
         False,
     )
@@ -93,7 +93,7 @@ def copy_findings(dataset: Dataset, groups: Sequence[Copies]) -> list[Finding]:
         "copy",
         "warning",
         [g for g in exact if not g.leaks and labels[g] < len(g.rows)],
-        "{n} picture{s} occur{v} several times with the same objects, by content.",
+        "{n} image{s} occur{v} several times with the same objects, by content.",
         "Keep one.",
         True,
     )

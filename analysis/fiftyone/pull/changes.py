@@ -101,7 +101,7 @@ class Tagged:
 
 @dataclass(frozen=True)
 class ChangeList:
-    """What a pull brought home.
+    """What a pull found.
 
     Args:
         dataset: the FiftyOne data set; run: the run's identity; fingerprint: of the annotations it compares

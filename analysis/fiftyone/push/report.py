@@ -25,7 +25,7 @@ class PushReport:
         dataset: the FiftyOne data set's name; predictions, eval_key: the run's field and evaluation in it.
         inserted, updated: samples; objects, detections: labels written; below_lowest: detections left out for
             their score; kept_edits: ground-truth labels that people changed, added or deleted in FiftyOne and
-            that were left so (pull brings them home).
+            that were left so (pull takes them over).
         copies: images for which an upright PNG copy was made; views: saved views; problems: one sentence
             each.
         cancelled: stopped on request; pushing again goes on.

@@ -55,7 +55,7 @@ class Judged:
 
 
 def by_class(run: Run, threshold: Any) -> Any:
-    """{class name: number} as one number a class, others at 0.5; anything else as it is.
+    """{class name: number} as one number per class, others at 0.5; anything else as it is.
 
     Raises:
         InputError: an unknown class.
@@ -80,7 +80,7 @@ def judge(
 
     Args:
         run: a Run.
-        threshold: confidence in 0..1, one number, one a class [K], or {class name: number} (others get 0.5).
+        threshold: confidence in 0..1, one number, one per class [K], or {class name: number} (others get 0.5).
         bound: the IoU from which a detection fits.
 
     Raises:

@@ -72,7 +72,7 @@ def run_job(
 
     Raises:
         BoxscopeError: what the job raised, of the same kind.
-        UnavailableError: the job ended without a word (killed, no memory).
+        UnavailableError: the job ended without an error message (killed, no memory).
     """
     log = around.home() / "logs" / f"{module.rpartition('.')[2]}.log"
     log.parent.mkdir(parents=True, exist_ok=True)

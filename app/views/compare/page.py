@@ -115,7 +115,7 @@ def main() -> None:
     judged = bool(s.run.usable.any())
     if not judged and not other_runs(s):
         empty(
-            "Nothing to compare by",
+            "No ground truth",
             "No image of this run has ground truth, so no object can be gained or lost; a second run over the"
             " same pictures could be paired with it box by box.",
         )

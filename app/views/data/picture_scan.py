@@ -2,7 +2,7 @@
 session.
 
 Few images are read in the page's own run. More are read by a thread that no page waits for: a page looks at
-it once a second, and whoever asked can stop it or go elsewhere meanwhile.
+it once per second, and whoever asked can stop it or go elsewhere meanwhile.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def _at_once(key: str, dataset: Dataset) -> Look | None:
 
 @st.fragment(run_every=1.0)
 def _watch(key: str) -> None:
-    """The reading of this data set, looked at once a second until it is over."""
+    """The reading of this data set, looked at once per second until it is over."""
     scan = _scans.of(key)
     if scan is None or scan.over:
         st.rerun()

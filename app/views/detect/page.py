@@ -183,7 +183,7 @@ def _echo(model: str, options: dict[str, Any]) -> None:
 
 @st.fragment(run_every=1.0)
 def _running() -> None:
-    """Jobs that go on, of any session; looked at once a second."""
+    """Jobs that go on, of any session; looked at once per second."""
     watched: set[str] = st.session_state.setdefault("watched", set())
     for job in detection.jobs():
         if not job.over:

@@ -1,4 +1,4 @@
-"""The FiftyOne page's second half: what people changed and tagged there, brought home, looked at, written,
+"""The FiftyOne page's second half: what people changed and tagged there, pulled, looked at, written,
 undone.
 """
 

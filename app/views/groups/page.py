@@ -162,7 +162,7 @@ def main() -> None:
         return
     if not found.groups:
         words.markdown(
-            f"No group of objects is surely found less often than the rest ({found.recall:.0%} of everything);"
+            f"No group of objects has a significantly lower recall than the rest ({found.recall:.0%} of everything);"
             f" {found.tried:,} descriptions were tried."
         )
         return

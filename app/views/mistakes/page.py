@@ -214,11 +214,10 @@ def _slices(s: state.Shared, asked: MistakesRequest | None, line: DeltaGenerator
             f"**{requests.label_of(x.group, x.name)}** ({tables.percent(x.recall)})" for x in worst
         )
         st.markdown(
-            "Surely found less often than objects are on the whole"
-            f" ({tables.percent(slices.whole.recall)}): {named}."
+            f"Significantly lower recall than overall ({tables.percent(slices.whole.recall)}): {named}."
         )
     else:
-        st.markdown("No part of the data is surely found less often than objects are on the whole.")
+        st.markdown("No part of the data has a significantly lower recall than overall.")
     with st.container(height=430, border=False):
         bar_rows(
             tables.slice_rows(slices, str(asked) if asked else None),

@@ -126,7 +126,7 @@ def _parity_panel(s: state.Shared) -> None:
         asked = st.session_state.get("_parity") == (str(s.path), s.stamp)
         if not asked:
             st.button(
-                "Put pycocotools beside",
+                "Compare with pycocotools",
                 icon=":material/balance:",
                 on_click=lambda: st.session_state.update(_parity=(str(s.path), s.stamp)),
                 help=(

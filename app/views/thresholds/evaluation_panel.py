@@ -39,7 +39,7 @@ CHOICES: dict[str, tuple[str, dict[str, str]]] = {
     ),
     "area": ("Area of an object", {"file": "as the file states (COCO)", "box": "of its box"}),
     "most": (
-        "Detections an image and class",
+        "Detections per image and class",
         {"100": "100 (COCO)", "300": "300", "1000": "1,000", "10": "10"},
     ),
 }

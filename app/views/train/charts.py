@@ -67,7 +67,9 @@ def charts(
         _panel("Held-out images", judged, hi=1, digits=3),
         _panel("Whole loss", whole, hi=_ceiling(whole), low=True),
         _panel("Learning rate", [_series("", 0, thinned(_points(logged, "learning_rate")))], low=True),
-        _panel("Images a second", [_series("", 0, thinned(_points(logged, "images_per_second")))], low=True),
+        _panel(
+            "Images per second", [_series("", 0, thinned(_points(logged, "images_per_second")))], low=True
+        ),
     ]
     shown = [p for p in panels if any(s["points"] for s in p["series"])]
     for height in (TALL, LOW):

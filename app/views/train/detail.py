@@ -85,7 +85,7 @@ def _head(t: Training, controls: bool) -> None:
                 args=(t.folder,),
                 width="stretch",
                 disabled=t.stage == "stopping",
-                help="After the step in hand; the checkpoint is kept.",
+                help="After the current step; the checkpoint is kept.",
             )
         else:
             button.button(
@@ -114,7 +114,7 @@ def _sentence(t: Training) -> str:
         loading = "reading the data and loading the network" if not t.step else f"loading step {t.step:,}"
         parts.append(t.phase or loading)
     elif t.stage == "stopping":
-        parts.append("stopping after the step in hand")
+        parts.append("stopping after the current step")
     elif t.stage in ("stopped", "interrupted"):
         parts.append("stopped" if t.stage == "stopped" else "cut off")
     elif t.stage in ("done", "failed"):

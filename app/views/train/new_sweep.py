@@ -132,7 +132,7 @@ def form() -> None:
                 min_value=1,
                 value=12,
                 key="sweep-trials",
-                help="How many short trainings in all; hopeless ones are ended early.",
+                help="How many short trainings in all; unpromising ones are ended early.",
             )
         )
     with right:

@@ -10,7 +10,7 @@ import numpy as np
 from detector.data.dataset import Problem
 
 EDGE = 0.05
-"""Pixels a box may pass the border without being called a fault: files round to two decimals."""
+"""Pixels that a box may pass the border by without being called a fault: files round to two decimals."""
 
 
 @dataclass(frozen=True)

@@ -25,17 +25,17 @@ from detector.data.files import is_picture, split_of
 from detector.data.formats.box_checks import Place
 from detector.data.formats.class_names import look_alikes
 from detector.data.formats.draft import Draft, assemble
+from detector.data.formats.record_boxes import box_fractions, number_column, upright_pixels
 from detector.data.formats.record_file import Record, read_records
 from detector.data.formats.record_sets import RecordSet, check_shards, find_tfrecord, is_record_file
 from detector.data.formats.tf_example import BYTES, Feature, parse_example
 from detector.data.formats.tfrecord_writer import write_tfrecord
-from detector.data.images import Header, read_header, turn_boxes
+from detector.data.images import Header, read_header
 from detector.data.label_map import find_label_map, label_map_aliases, read_label_map
 from detector.errors import DataError, ImageError
 
 __all__ = ["find_tfrecord", "is_record_file", "read_tfrecord", "tfrecord_draft", "write_tfrecord"]
 
-_CORNERS = ("xmin", "ymin", "xmax", "ymax")
 _FLAGS = {
     "difficult": ("image/object/difficult",),
     "truncated": ("image/object/truncated",),
@@ -213,8 +213,8 @@ def _read_entry(record: Record, file: Path, split: str | None, problems: list[Pr
             Problem("unreadable image", f"record {number}: {error.message}", where, None, sample_id)
         )
         header = Header(stated, stated, 1)
-    fractions = _fractions(features, number, where, sample_id, problems)
-    boxes = _pixels(fractions, header, stated, number, where, sample_id, problems)
+    fractions = box_fractions(features, number, where, sample_id, problems)
+    boxes = upright_pixels(fractions, header, stated, number, where, sample_id, problems)
     count = len(boxes)
     texts = [
         record.content[slice(*span)].decode("utf-8", "replace").strip()
@@ -229,12 +229,12 @@ def _read_entry(record: Record, file: Path, split: str | None, problems: list[Pr
         number,
         boxes,
         texts[:count],
-        [int(v) for v in _column(features, "image/object/class/label")][:count],
+        [int(v) for v in number_column(features, "image/object/class/label")][:count],
     )
     for flag, keys in _FLAGS.items():
-        columns = [c for key in keys if len(c := _column(features, key)) == count]
+        columns = [c for key in keys if len(c := number_column(features, key)) == count]
         entry.flags[flag] = [int(any(values)) for values in zip(*columns)] if columns else [0] * count
-    area = _column(features, "image/object/area")
+    area = number_column(features, "image/object/area")
     entry.area = area if len(area) == count else [np.nan] * count
     lacking = [n for n in (len(entry.texts), len(entry.labels)) if 0 < n < count]
     if lacking or (count and not entry.texts and not entry.labels):
@@ -257,102 +257,6 @@ def _read_entry(record: Record, file: Path, split: str | None, problems: list[Pr
             {f: [] for f in _FLAGS},
         )
     return entry
-
-
-def _column(features: dict[str, Feature], key: str) -> list:
-    found = features.get(key, Feature(0, []))
-    return [] if found.kind == BYTES else found.values
-
-
-def _fractions(
-    features: dict[str, Feature], number: int, where: str, sample_id: str, problems: list[Problem]
-) -> np.ndarray:
-    """float64 [N, 4] xyxy as stated; none, with a problem, where the four lists do not fit together or hold
-    pixels.
-    """
-    columns = [_column(features, f"image/object/bbox/{corner}") for corner in _CORNERS]
-    lengths = {len(c) for c in columns}
-    if len(lengths) > 1:
-        problems.append(
-            Problem(
-                "malformed box",
-                f"record {number} has corner lists of different lengths"
-                f" ({', '.join(str(len(c)) for c in columns)}); its boxes are left out.",
-                where,
-                None,
-                sample_id,
-                True,
-            )
-        )
-        return np.zeros((0, 4))
-    fractions = np.array(columns, np.float64).T.reshape(-1, 4)
-    if len(fractions) and np.nanmax(fractions, initial=0) > 2:
-        problems.append(
-            Problem(
-                "pixels where fractions are due",
-                f"record {number} has corners up to {np.nanmax(fractions):g}, expected fractions of the"
-                " picture (0 to 1); its boxes are left out.",
-                where,
-                None,
-                sample_id,
-                True,
-            )
-        )
-        return np.zeros((0, 4))
-    return fractions
-
-
-def _pixels(
-    fractions: np.ndarray,
-    header: Header,
-    stated: tuple[int, ...],
-    number: int,
-    where: str,
-    sample_id: str,
-    problems: list[Problem],
-) -> np.ndarray:
-    """Fractions of the stored picture to pixels of the upright one, float64 [N, 4]."""
-    size, turned = header.stored_size, header.orientation
-    if 0 not in stated and stated != size:
-        if stated == header.size:
-            size, turned = header.size, 1
-            if len(fractions):
-                problems.append(
-                    Problem(
-                        "annotated upright",
-                        f"record {number} states the upright {stated[0]}x{stated[1]} pixels and so do its"
-                        " boxes; the OD API does not turn pictures and would see them misplaced. Write it"
-                        " anew with `boxscope convert`.",
-                        where,
-                        None,
-                        sample_id,
-                    )
-                )
-        else:
-            problems.append(
-                Problem(
-                    "wrong size",
-                    f"record {number} states {stated[0]}x{stated[1]} pixels, the picture has"
-                    f" {size[0]}x{size[1]}; the picture's own size is used.",
-                    where,
-                    None,
-                    sample_id,
-                )
-            )
-    boxes = unround(fractions, np.array([*size, *size], np.float64))
-    return turn_boxes(boxes, size, turned) if turned != 1 and len(boxes) else boxes
-
-
-def unround(fractions: np.ndarray, size: np.ndarray) -> np.ndarray:
-    """float32 fractions [N, 4] times size [4], without what rounding them to float32 added.
-
-    A coordinate is known to size x 2**-24 only. Where a number of two decimals lies that near, it is what was
-    meant (annotations are whole pixels or, in COCO, hundredths); so these come back equal. Law, for x within
-    0..size: |unround(float32(x / size), size) - x| <= size * 2**-23.
-    """
-    pixels = fractions * size
-    near = np.round(pixels, 2)
-    return np.where((np.abs(near - pixels) <= size * 2.0**-24) & (size < 40_000), near, pixels)
 
 
 def _distinct_ids(entries: list[_Entry], problems: list[Problem]) -> None:

@@ -1,6 +1,6 @@
 """The UIUC Image Database for Car Detection (Agarwal, Awan and Roth, 2004), as it unpacks.
 
-`TestImages/` with `trueLocations.txt`: one line an image, "n: (row, column) ...", the corner of a 100x40
+`TestImages/` with `trueLocations.txt`: one line per image, "n: (row, column) ...", the corner of a 100x40
 window. `TestImages_Scale/` with `trueLocations_Scale.txt`: "n: (row, column, width) ...", height 0.4 of the
 width. `TrainImages/`: 100x40 patches `pos-n.pgm` (a car) and `neg-n.pgm`. Windows reach over the border of
 the image; the part inside is kept and the object marked truncated.
@@ -203,7 +203,7 @@ def read_patches(path: str | Path) -> tuple[np.ndarray, np.ndarray, list[Problem
     Folder names `pos`, `positive`, `car` and `neg`, `negative`, `background` are known, in any case.
 
     Returns:
-        patches uint8 [N, H, W], labels int32 [N] (1 an object), and what could not be read.
+        patches uint8 [N, H, W], labels int32 [N] (1 for an object), and what could not be read.
 
     Raises:
         DataError: no patches of one of the two kinds, or patches of different sizes.

@@ -58,7 +58,7 @@ class Entry(NamedTuple):
 def list_pictures(source: str, refuse: Callable[[str], object] = lambda name: None) -> Iterator[Entry]:
     """The pictures of a folder or bucket and below it, folder by folder, sorted; hidden names are left out.
 
-    One folder's entries are held at a time. `refuse` is told what may not be read, or has a name that is not
+    One folder's entries are held at a time. `refuse` is called with what may not be read, or has a name that is not
     UTF-8.
 
     Raises:
@@ -144,7 +144,7 @@ def write_index(
     Args:
         source: what is listed; a local folder is stored as its absolute path.
         out: the file, which must end in .parquet.
-        progress: called with the number of pictures so far, once a row group.
+        progress: called with the number of pictures so far, once per row group.
         entries: the listing, where it was made elsewhere.
 
     Raises:

@@ -84,7 +84,7 @@ def find_sample_set(name: str) -> SampleSet | None:
 
 
 def sample_set_folder(entry: SampleSet, classes: Sequence[str] = (), count: int | None = None) -> Path:
-    """Where a set, or the part of it with these classes and at most so many pictures, lies or would lie."""
+    """Where a set, or the part of it with these classes and at most this many pictures, lies or would lie."""
     part = (
         "-".join([entry.name, *sorted(classes), *([str(count)] if count else [])])
         .replace(" ", "_")
@@ -127,7 +127,7 @@ def fetch_sample_set(
     place until it is whole, so that a second try goes on, and half a set is never read.
 
     Args:
-        classes, count: only pictures with one of these classes, at most so many (`partial` sets).
+        classes, count: only pictures with one of these classes, at most this many (`partial` sets).
         progress: called with each line FiftyOne reports.
         should_stop: asked now and then; True ends the download.
 

@@ -68,7 +68,7 @@ def find_decoder(file: Described, probe: Sequence[np.ndarray], family: str | Non
         raise ModelError(
             f"found {file.listed()}, which could be a YOLOX ({found['yolox'].classes} classes and objectness)"
             f" or a YOLO without objectness ({found['yolo'].classes} classes); say which with family='yolox'"
-            " or family='yolo'.",
+            " or family='yolo' (boxscope detect --family).",
             path=file.path,
         )
     if found:

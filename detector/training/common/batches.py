@@ -102,7 +102,7 @@ class NumberedBatches(ABC):
 
     Args:
         dataset: where the images come from; rows: int [N], the positions that are used.
-        batch_size: images a batch.
+        batch_size: images per batch.
         seed: decides order and augmentation.
         shuffle: False keeps the data set's order (validation).
         workers: threads; decoding and resizing release the interpreter lock.

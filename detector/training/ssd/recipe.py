@@ -65,7 +65,7 @@ class TrainRecipe(Recipe):
         batch_norm_decay: how much of the stored statistics each step keeps; None keeps the network's (0.997,
             or 0.97 for SSD MobileNetV2). Statistics need about 3 / (1 - decay) steps: fresh networks trained
             for less than a thousand steps need a lower one.
-        batch_size: images a step, over all devices.
+        batch_size: images per step, over all devices.
         learning_rate: the highest rate. The zoo's rates belong to its batches of 64 to 512.
         warmup_learning_rate: the rate of step 0; None is a third of the highest.
         warmup_steps: None is a twentieth of all steps.

@@ -87,7 +87,7 @@ class TwoHeadRecipe(Recipe):
             own (0.99 or 0.999) on pretrained weights, and 0.97 on fresh ones: the statistics would lag behind
             for thousands of steps.
         stages: one after the other, see `Stage`. A new stage starts with a fresh optimiser.
-        batch_size: images a step.
+        batch_size: images per step.
         optimiser: "adamw", "adam", "sgd" (Nesterov momentum 0.9) or "rmsprop".
         weight_decay: of AdamW, off biases and batch normalisation. clip_norm: the gradients' global norm is
             cut to this; 0 off.

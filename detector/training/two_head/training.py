@@ -66,7 +66,7 @@ def train_two_head(
         dataset, validation: instead of what `recipe.data` and `recipe.val_data` name.
         progress: called after every step.
         should_stop: asked after every step; True ends the training after a checkpoint (state "stopped").
-        on_evaluation: told the held-out figures; a sweep ends hopeless trials with it.
+        on_evaluation: told the held-out figures; a sweep ends unpromising trials with it.
         resume: go on at the newest checkpoint; a training that is done is returned as it is.
 
     Raises:

@@ -97,7 +97,7 @@ def test_bad_thresholds():
     m = match_run(RUN)
     for bad, words in (
         (-0.1, "0 and more"),
-        ([0.5, 0.5], "3, one a class"),
+        ([0.5, 0.5], "3, one per class"),
         (float("nan"), "0 and more"),
         ("high", "a number"),
     ):

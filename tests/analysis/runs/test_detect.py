@@ -308,7 +308,7 @@ def test_cancel_from_another_process(tmp_path):
 
 
 def test_the_next_pictures_are_read_while_the_detector_works(tmp_path):
-    """No clock: the detector answers a batch only once a picture beyond it has been read."""
+    """No clock: the detector answers a batch only once per picture beyond it has been read."""
     dataset = numbered(24)
     load, read, news = dataset._loader, set(), threading.Condition()
 

@@ -6,10 +6,12 @@ import json
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from analysis.runs.detect import detect_run
 from analysis.runs.manifest import MANIFEST, read_manifest
 from analysis.runs.store import open_run
+from app import cli
 from app.model.run_detector import detector_of
 from app.model.spec import spec_of
 from detector import load_detector
@@ -116,3 +118,18 @@ def test_what_json_does_not_know_is_left_out(model, tmp_path, monkeypatch):
     monkeypatch.setenv("BOXSCOPE_CATALOGUE", str(catalogue))
     detector = load_detector("mine", hook=made.append)
     assert dict(detector.info.loaded_with) == {"size": 3} and detector.info.source == "mine"
+
+
+def test_family_and_coco_names_from_the_command_line(pictures, tmp_path, boxscope_home):
+    table = np.zeros((21, 84), np.float32)
+    table[:, :4] = [16, 16, 8, 8]
+    table[3, 4 + 16] = 0.9  # COCO's 17th class in a network of 80
+    model = write_tflite(tmp_path / "net.tflite", [table])
+    command = ["detect", "--model", str(model), "--data", str(pictures / "instances.json")]
+    command += ["--labels", "coco", "--family", "yolo", "--out", str(tmp_path / "run")]
+    done = CliRunner().invoke(cli.app, command)
+    assert done.exit_code == 0, done.output
+    run = open_run(tmp_path / "run")
+    assert spec_of(run.manifest)["options"] == {"labels": "coco", "family": "yolo"}
+    assert run.manifest.detector.class_names[16] == "dog" and len(run.detections) == len(run)
+    assert detector_of(run) is not None

@@ -1,4 +1,4 @@
-"""What a path is taken for, and what is said where it cannot be told."""
+"""What a path is taken for, and what is said where it is unclear."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def test_parts_stand_apart_from_the_penalty_on_the_weights():
         "Held-out images",
         "Whole loss",
         "Learning rate",
-        "Images a second",
+        "Images per second",
     ]
     assert [(s["name"], s["points"]) for s in panel(drawn, "Loss")["series"]] == [
         ("classification", [[10, 0.5], [20, 0.25]]),
@@ -69,7 +69,7 @@ def test_a_loss_without_parts_is_the_loss():
         [{"step": 10, "loss": 0.5, "learning_rate": 0.01, "images_per_second": 8.0, "hard_negatives": 3}], 10
     )
     assert [s["name"] for s in panel(drawn, "Loss")["series"]] == ["loss"]
-    assert [p["title"] for p in drawn["panels"]] == ["Loss", "Learning rate", "Images a second"]
+    assert [p["title"] for p in drawn["panels"]] == ["Loss", "Learning rate", "Images per second"]
 
 
 def test_first_steps_that_tower_over_the_rest_are_cut_off():

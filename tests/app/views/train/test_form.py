@@ -44,7 +44,7 @@ def test_controls_by_the_recipe_s_own_fields():
 
 def test_help_is_the_docstring_s():
     words = help_of(TrainRecipe)
-    assert words["batch_size"] == "Images a step, over all devices."
+    assert words["batch_size"] == "Images per step, over all devices."
     assert (
         words["val_split"].startswith("Names of the splits. None trains on the data's train split")
         and words["seed"] == "Decides fresh weights, order and augmentation."

@@ -22,9 +22,10 @@ from detector.data import (
     read_image,
     thumbnail,
 )
+from detector.data.formats.record_boxes import unround
 from detector.data.formats.record_file import frame, read_records
 from detector.data.formats.tf_example import BYTES, FLOATS, INTS, encode_example, parse_example
-from detector.data.formats.tfrecord import find_tfrecord, is_record_file, unround, write_tfrecord
+from detector.data.formats.tfrecord import find_tfrecord, is_record_file, write_tfrecord
 from detector.data.images import picture_bytes, picture_length, read_header
 from detector.data.label_map import read_label_map
 from detector.data.members import address, find_member
