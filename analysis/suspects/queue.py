@@ -18,9 +18,23 @@ from detector.paths import write_atomically
 
 FORMATS = ("csv", "coco", "labelstudio")
 COLUMNS = (
-    "key", "kind", "suspicion", "sample", "label_class", "seen_class", "x1", "y1", "x2", "y2",
-    "score", "iou", "counts", "worth", "decision", "reason",
-)  # fmt: skip
+    "key",
+    "kind",
+    "suspicion",
+    "sample",
+    "label_class",
+    "seen_class",
+    "x1",
+    "y1",
+    "x2",
+    "y2",
+    "score",
+    "iou",
+    "counts",
+    "worth",
+    "decision",
+    "reason",
+)
 
 
 def write_queue(

@@ -87,8 +87,13 @@ def table(results: list[dict[str, Any]]) -> str:
             lines.append(f"| {result['name']}: {result['state']} | | | | | |")
         for r in result["rows"]:
             shown = [r["what"], *(_number(r[k], r["unit"]) for k in ("ours", "peer"))]
-            shown += [_number(r["ratio"]), f"{'at most' if r['at_most'] else 'at least'} {r['promised']:g}"
-                      if r["promised"] is not None else "", "" if r["spread"] is None else f"{r['spread']:.0%}"]  # fmt: skip
+            shown += [
+                _number(r["ratio"]),
+                f"{'at most' if r['at_most'] else 'at least'} {r['promised']:g}"
+                if r["promised"] is not None
+                else "",
+                "" if r["spread"] is None else f"{r['spread']:.0%}",
+            ]
             lines.append("| " + " | ".join(shown) + (" |" if kept(r) else ", **missed** |"))
     return "\n".join(lines)
 
