@@ -1,4 +1,6 @@
-"""Images and objects as an annotation file lists them, gathered into a Draft: shared by the smaller formats."""
+"""Images and objects as an annotation file lists them, gathered into a Draft: shared by the smaller
+formats.
+"""
 
 from __future__ import annotations
 
@@ -86,7 +88,9 @@ class ImageList:
     def add_object(
         self, row: int, label: str, box: Iterable[float], file: Path, line: int | None = None, **flags: bool
     ) -> None:
-        """An object of the sample at `row`: x1, y1, x2, y2 as the format counts them, NaN where unreadable."""
+        """An object of the sample at `row`: x1, y1, x2, y2 as the format counts them, NaN where
+        unreadable.
+        """
         name = " ".join(label.split())
         if not name:
             what = "an object has no class; it is left out."
@@ -150,7 +154,9 @@ class ImageList:
         )
 
     def _locate(self, name: str, folder: Path, group: str) -> str:
-        """Where the image lies: in the usual folders, else below the data set by a base name that occurs once."""
+        """Where the image lies: in the usual folders, else below the data set by a base name that occurs
+        once.
+        """
         bases = [self._images] if self._images else list(dict.fromkeys((folder, folder.parent, self._root)))
         inner = [*([f"{group}/{name}"] if group else []), name]
         tried = [base / usual / one for one in inner for base in bases for usual in _USUAL]
