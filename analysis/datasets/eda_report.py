@@ -294,7 +294,7 @@ def _copies(dataset: Dataset, diagnosis: Diagnosis) -> Markup:
         return page.section("Copies", page.paragraph("No picture was read, so nobody looked."))
     if not diagnosis.copies:
         return page.section(
-            "Copies", page.paragraph("No picture occurs twice, and no two are near-duplicates.")
+            "Copies", page.paragraph("No image occurs twice, and no two are near-duplicates.")
         )
     parts = [
         page.paragraph(_words(dataset, group)) + Markup().join(picture(dataset, i) for i in group.rows[:2])

@@ -31,18 +31,18 @@ GET = "Get the file again, or take its line out of the annotations."
 
 KINDS: dict[str, Kind] = {
     # Pictures
-    "missing image": Kind("error", "{n} picture{s} that the annotations name {are} not there.", GET, True),
+    "missing image": Kind("error", "{n} image{s} that the annotations name {are} not there.", GET, True),
     "missing image folder": Kind(
         "error",
-        "None of a folder's pictures was found.",
-        "Name the folder of the pictures, or move it where the annotations expect it.",
+        "None of a folder's images was found.",
+        "Name the folder of the images, or move it where the annotations expect it.",
     ),
-    "unreadable image": Kind("error", "{n} picture{s} cannot be opened.", GET, True),
-    "truncated image": Kind("error", "{n} picture{s} {are} cut off before the end.", GET, True),
+    "unreadable image": Kind("error", "{n} image{s} cannot be opened.", GET, True),
+    "truncated image": Kind("error", "{n} image{s} {are} cut off before the end.", GET, True),
     "wrong size": Kind(
         "warning",
-        "{n} picture{s} {have} another size than the annotations state; the picture's own is used.",
-        "If the pictures were scaled after labelling, the boxes are wrong too: look at one.",
+        "{n} image{s} {have} another size than the annotations state; the image's own is used.",
+        "If the images were scaled after labelling, the boxes are wrong too: look at one.",
         True,
     ),
     "annotated unrotated": Kind(
@@ -58,28 +58,33 @@ KINDS: dict[str, Kind] = {
     ),
     "unlisted image": Kind(
         "note",
-        "{n} picture{s} {are} in no annotation file and {are} left out.",
+        "{n} image{s} {are} in no annotation file and {are} left out.",
         "Nothing, if they are meant to be left out; else label them.",
     ),
     "no annotation": Kind(
         "warning",
-        "{n} picture{s} {have} no annotation file and count{v} as unlabelled.",
-        "Label them, or take them away; a picture without objects needs an empty annotation to say so.",
+        "{n} image{s} {have} no annotation file and count{v} as unlabelled.",
+        "Label them, or take them away; an image without objects needs an empty annotation to say so.",
     ),
     "missing label file": Kind(
         "warning",
-        "{n} picture{s} {have} no label file and count{v} as unlabelled.",
-        "Label them; an empty .txt says that a picture shows nothing.",
+        "{n} image{s} {have} no label file and count{v} as unlabelled.",
+        "Label them; an empty .txt says that an image shows nothing.",
     ),
     "annotation file not read": Kind(
         "warning",
         "{n} file{s} that may hold annotations {were} not read; the images count as unlabelled.",
         "Convert them to COCO, VOC, YOLO or CSV, or name the folder they belong to.",
     ),
+    "not a box": Kind(
+        "warning",
+        "{n} shape{s} {were} left out: a point, a line or a mask gives no box.",
+        "Draw a box or a polygon where the object is to be detected.",
+    ),
     "names another file": Kind(
         "note",
-        "{n} annotation{s} name{v} another picture than the one of {its} own name.",
-        "Look whether the right picture was taken.",
+        "{n} annotation{s} name{v} another image than the one of {its} own name.",
+        "Look whether the right image was taken.",
     ),
     "file too large": Kind(
         "error", "{n} file{s} {are} too large and left out.", "Name the folder instead of uploading it."
@@ -112,36 +117,36 @@ KINDS: dict[str, Kind] = {
     ),
     "box outside": Kind(
         "error",
-        "{n} box{es} lie{v} wholly outside {its} picture and {are} left out.",
-        "If many do, the boxes belong to other pictures, or to another size of them.",
+        "{n} box{es} lie{v} wholly outside {its} image and {are} left out.",
+        "If many do, the boxes belong to other images, or to another size of them.",
         True,
     ),
     "box past border": Kind(
         "warning",
-        "{n} box{es} reach{ves} past the border of the picture and {were} clipped.",
+        "{n} box{es} reach{ves} past the border of the image and {were} clipped.",
         "Nothing, if it is a pixel or two; else look at one.",
         True,
     ),
     "normalised box": Kind(
         "warning",
-        "{n} box{es} {are} fractions of the picture where pixels are due; they were multiplied.",
+        "{n} box{es} {are} fractions of the image where pixels are due; they were multiplied.",
         "Make the tool that wrote them write pixels.",
         True,
     ),
     "pixels where fractions are due": Kind(
         "error",
         "{n} YOLO box{es} {are} in pixels where fractions are due and {are} left out.",
-        "Divide by the picture's size.",
+        "Divide by the image's size.",
         True,
     ),
     "already cropped": Kind(
         "warning",
-        "{n} picture{s} {were} cut out along {its} box, which no longer fits; {its} picture{s} count{v} as"
+        "{n} image{s} {were} cut out along {its} box, which no longer fits; {its} image{s} count{v} as"
         " unlabelled.",
-        "Get the uncut pictures, or train on the classes alone.",
+        "Get the uncut images, or train on the classes alone.",
     ),
     "boxes ignored": Kind(
-        "note", "The boxes were not read, as was asked; the whole picture stands in for each.", "Nothing."
+        "note", "The boxes were not read, as was asked; the whole image stands in for each.", "Nothing."
     ),
     # Classes
     "unknown class": Kind(
@@ -169,7 +174,7 @@ KINDS: dict[str, Kind] = {
     "malformed image": Kind(
         "error",
         "{n} image entr{ies} cannot be read and {are} left out.",
-        "Correct the entry; the pictures it stands for are not in the data set.",
+        "Correct the entry; the images it stands for are not in the data set.",
     ),
     "malformed annotation": Kind(
         "error", "{n} annotation{s} cannot be read and {are} left out.", "Correct the entry."
@@ -178,14 +183,14 @@ KINDS: dict[str, Kind] = {
     # Files
     "unreadable annotation": Kind(
         "error",
-        "{n} annotation file{s} cannot be read; the pictures count as unlabelled.",
+        "{n} annotation file{s} cannot be read; the images count as unlabelled.",
         "Correct the file; the line says where it breaks off.",
     ),
     "malformed line": Kind("error", "{n} line{s} cannot be read and {are} left out.", "Correct them."),
     "unknown image": Kind(
         "error",
-        "{n} annotation{s} belong{v} to a picture that the file does not list.",
-        "List the picture, or delete the annotation.",
+        "{n} annotation{s} belong{v} to an image that the file does not list.",
+        "List the image, or delete the annotation.",
     ),
     "duplicate id": Kind("warning", "{n} id{s} occur{v} twice.", "Give each its own.", True),
     "missing id": Kind("error", "{n} entr{ies} {have} no id and {are} left out.", "Give each an id."),
@@ -197,7 +202,7 @@ KINDS: dict[str, Kind] = {
     ),
     "in two splits": Kind(
         "error",
-        "{n} picture{s} {are} listed in two splits.",
+        "{n} image{s} {are} listed in two splits.",
         "Take each out of one; what is trained on cannot judge the training.",
         True,
     ),

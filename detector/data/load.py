@@ -29,6 +29,8 @@ FORMATS = (
     "uiuc",
     "stanford_cars",
     "tiny_imagenet",
+    "cvat",
+    "createml",
     "tfrecord",
     "folder",
     "index",
@@ -49,7 +51,9 @@ def recognise(path: Path, *, images_told: bool = False) -> list[Reading]:
     read. `images_told`: the images lie in another folder, which was named.
     """
     from detector.data.formats.coco import find_coco
+    from detector.data.formats.createml import find_createml
     from detector.data.formats.csv_table import find_csv
+    from detector.data.formats.cvat import find_cvat
     from detector.data.formats.stanford_cars import find_stanford_cars
     from detector.data.formats.tiny_imagenet import find_tiny_imagenet
     from detector.data.formats.uiuc import PARTS, find_uiuc
@@ -76,6 +80,10 @@ def recognise(path: Path, *, images_told: bool = False) -> list[Reading]:
         )
     if find_tiny_imagenet(path) is not None:
         found.append(Reading("tiny_imagenet", "wnids.txt"))
+    if files := find_cvat(path):
+        found.append(Reading("cvat", _name(path, files[0])))
+    if files := find_createml(path):
+        found.append(Reading("createml", _name(path, files[0])))
     if not found:
         tables, records = find_csv(path), find_tfrecord(path)
         # Records hold their images: a table beside them, made on the way there, is of use only with its own.
@@ -87,7 +95,14 @@ def recognise(path: Path, *, images_told: bool = False) -> list[Reading]:
 
 
 def _recognise_file(path: Path) -> list[Reading]:
+    from detector.data.formats.createml import is_createml
+    from detector.data.formats.cvat import is_cvat
+
     suffix = path.suffix.lower()
+    if suffix == ".xml" and is_cvat(path):
+        return [Reading("cvat", "CVAT's XML")]
+    if suffix == ".json" and is_createml(path):
+        return [Reading("createml", "Create ML's JSON")]
     if suffix == ".json":
         return [Reading("coco", "a json file")]
     if suffix == ".xml":
@@ -112,6 +127,7 @@ _LOOKED_FOR = (
     " JPEGImages or images, or XML beside pictures), YOLO (data.yaml, or images/ and labels/*.txt), a CSV"
     " with filename, class, xmin, ymin, xmax, ymax, the UIUC car database (TestImages, trueLocations.txt),"
     " Stanford Cars (cars_train_annos.mat, or anno_train.csv with names.csv), Tiny ImageNet (wnids.txt),"
+    " CVAT's XML for images, Create ML's JSON,"
     " TFRecords (train.record-00000-of-00010), and plain pictures"
 )
 
@@ -288,7 +304,9 @@ def lay_over(draft: Draft, place: Path, label_map: str | os.PathLike | None) -> 
 
 def _drafts(boxes: str, label_map: str | os.PathLike | None) -> dict[str, Callable[..., Draft]]:
     from detector.data.formats.coco import coco_draft
+    from detector.data.formats.createml import createml_draft
     from detector.data.formats.csv_table import csv_draft
+    from detector.data.formats.cvat import cvat_draft
     from detector.data.formats.folder import folder_draft
     from detector.data.formats.stanford_cars import stanford_cars_draft
     from detector.data.formats.tfrecord import tfrecord_draft
@@ -306,5 +324,7 @@ def _drafts(boxes: str, label_map: str | os.PathLike | None) -> dict[str, Callab
         "stanford_cars": lambda path, images, split: stanford_cars_draft(path, images=images, boxes=boxes),
         "tfrecord": lambda path, images, split: tfrecord_draft(path, label_map=label_map),
         "tiny_imagenet": lambda path, images, split: tiny_imagenet_draft(path),
+        "cvat": lambda path, images, split: cvat_draft(path, images=images),
+        "createml": lambda path, images, split: createml_draft(path, images=images),
         "folder": lambda path, images, split: folder_draft(path),
     }

@@ -37,7 +37,7 @@ def test_the_page_needs_nothing_else_and_shows_everything(dataset, tmp_path):
     assert html.count("data:image/jpeg") == 6 + 2, "six samples that can be read, and one pair of copies"
     assert "&lt;b&gt;" in html and "<b>car" not in html and "there is no such file" in html
     for words in (
-        "1 picture stands in more than one split",
+        "1 image stands in more than one split",
         "The same file in more than one split: p4.jpg (train), p5.jpg (test)",
         "<h2>What the anchors of grid reach",
     ):

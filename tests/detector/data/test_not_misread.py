@@ -67,11 +67,11 @@ def test_category_ids_as_text_or_float(tmp_path, written):
     assert (dataset.format, dataset.objects.class_ids.tolist()) == ("coco", [0])
 
 
-def test_cvat_xml_is_named_and_not_taken_for_voc(tmp_path):
+def test_xml_of_no_known_layout_is_named_and_not_taken_for_voc(tmp_path):
     image(tmp_path / "images" / "f.png")
-    text(tmp_path / "annotations.xml", "<annotations><image name='f.png'/></annotations>")
+    text(tmp_path / "dump.xml", "<dataset><image name='f.png'/></dataset>")
     (problem,) = load_dataset(tmp_path).problems
-    assert problem.kind == "annotation file not read" and "CVAT XML" in problem.message
+    assert problem.kind == "annotation file not read" and "dump.xml" in problem.path
 
 
 @pytest.mark.parametrize(
