@@ -70,7 +70,7 @@ def find_csv(path: Path) -> list[Path]:
 
 def _entries(folder: Path) -> list[Path]:
     try:
-        return sorted(folder.iterdir())
+        return [folder / n for n in sorted(os.listdir(folder)) if n.lower().endswith((".csv", ".tsv"))]
     except OSError:
         return []
 

@@ -57,6 +57,7 @@ class ImageList:
         size: tuple[float, float] = (0, 0),
         split: str | None = None,
         group: str = "",
+        stated: Path | None = None,
         labelled: bool = True,
     ) -> int:
         """A sample, and its position. Its id is the name, after `group` where another image has it already.
@@ -65,6 +66,7 @@ class ImageList:
             name: the image's path as written; of another machine's path the base name counts.
             file, line: what states it. size: (W, H) in pixels, 0 where unknown.
             group: a folder (a subset) in which it may lie.
+            stated: the file that states it, where `file` only tells the folder in which to look.
         """
         plain = name.replace("\\", "/")
         if plain[:1] == "/" or plain[1:2] == ":" or plain.startswith("../"):
@@ -81,7 +83,7 @@ class ImageList:
         self._files.append(self._locate(plain, file.parent, group))
         self._sizes.append(size)
         self._splits.append(split)
-        self._stated.append((str(file), line))
+        self._stated.append((str(stated or file), line))
         self._labelled.append(labelled)
         return len(self._ids) - 1
 

@@ -32,7 +32,8 @@ def find_settings(path: Path) -> Path | None:
     yaml_file = next((path / name for name in YAML_NAMES if (path / name).is_file()), None)
     if yaml_file is not None:
         return yaml_file
-    darknet = [file for file in sorted(path.glob("*.data")) if file.is_file() and _darknet(file)]
+    named = [path / name for name in sorted(os.listdir(path)) if name.endswith(".data")]
+    darknet = [file for file in named if file.is_file() and _darknet(file)]
     return darknet[0] if len(darknet) == 1 else None
 
 
