@@ -1,6 +1,7 @@
 """LabelMe: a JSON per image with "shapes" of points, beside the image.
 
-Format: https://github.com/wkentaro/labelme, label_file.py and shape.py. Points are pixels counted as edges from
+Format: https://github.com/wkentaro/labelme, label_file.py and shape.py. Points are pixels counted as edges
+from
 0. A polygon, a circle and a mask's frame become the box around them.
 """
 
@@ -26,8 +27,8 @@ def read_labelme(path: str | Path, *, images: str | Path | None = None) -> Datas
     """A LabelMe JSON, or all of a folder and of the folders below it. Sample ids are the images' names, after
     the JSON's folder where it is not the data set's own.
 
-    A JSON without shapes is an image known to hold nothing; an image without a JSON is unlabelled, and named. A
-    JSON that cannot be read is named, its image counts as unlabelled. Classes are in alphabetical order.
+    A JSON without shapes is an image known to hold nothing; an image without a JSON is unlabelled, and named.
+    A JSON that cannot be read is named, its image counts as unlabelled. Classes are in alphabetical order.
 
     Raises:
         DataError: there is none.

@@ -25,8 +25,8 @@ _FLAGS = {"crowd": "IsGroupOf", "occluded": "IsOccluded", "truncated": "IsTrunca
 def read_open_images(path: str | Path, *, images: str | Path | None = None) -> Dataset:
     """A box table, or the tables of a folder and of those in it. Sample ids are the ImageIDs.
 
-    Splits come from the tables' names. An image below the folder that no table lists is unlabelled, and named.
-    A decimal comma is read as a point. Classes are in alphabetical order.
+    Splits come from the tables' names. An image below the folder that no table lists is unlabelled, and
+    named. A decimal comma is read as a point. Classes are in alphabetical order.
 
     Raises:
         DataError: there is none, or it cannot be read.

@@ -39,7 +39,9 @@ def test_two_files_refuse_what_needs_a_run(tmp_path, options):
 
 
 def test_two_files_honour_classes(tmp_path):
-    """Two cats found, one dog missed: AP is 1 over cats, 0 over dogs, and the mean of both without a choice."""
+    """Two cats found, one dog missed: AP is 1 over cats, 0 over dogs, and the mean of both without a
+    choice.
+    """
     boxes = [(1, 1, [10, 10, 40, 20]), (2, 1, [60, 50, 30, 45]), (2, 2, [5, 5, 20, 30])]
     truth, results = tmp_path / "truth.json", tmp_path / "results.json"
     truth.write_text(
