@@ -71,7 +71,10 @@ def test_labelme_names_what_is_left_out(tmp_path):
     }
 
 
-HEADER = "ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax,IsOccluded,IsTruncated,IsGroupOf,IsDepiction,IsInside"
+HEADER = (
+    "ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax,IsOccluded,IsTruncated,IsGroupOf,IsDepiction"
+    ",IsInside"
+)
 
 
 def test_open_images_fractions_flags_and_names(tmp_path):
