@@ -12,7 +12,8 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def csv_text(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """The table as CSV; None is an empty cell, and text that a spreadsheet would run gets an apostrophe in front.
+    """The table as CSV; None is an empty cell, and text that a spreadsheet would run gets an apostrophe in
+    front.
 
     Numbers stay as they are, negative ones and numbers written as text included.
     """

@@ -106,8 +106,8 @@ def pull_from_fiftyone(
     """What people tagged, corrected, added and deleted in FiftyOne since the run was pushed.
 
     Reads the database directly; FiftyOne is not imported, and nothing is changed. `ChangeList.save`, and
-    `analysis.fiftyone.pull.changes` (`write_changed`, `rescore`) and `analysis.fiftyone.pull.expectations` go on from
-    there.
+    `analysis.fiftyone.pull.changes` (`write_changed`, `rescore`) and `analysis.fiftyone.pull.expectations` go
+    on from there.
 
     Args:
         run: a Run or the folder of a stored one.

@@ -11,8 +11,8 @@ def wilson(hits: float, total: float, confidence: float = 0.95) -> tuple[float, 
     Unlike the shares themselves it has width where none or all of the trials succeed: 0 of 43 is 0 to .08.
 
     Args:
-        hits, total: how many of how many; a share of independent units may stand for them, so they need not be
-            whole numbers.
+        hits, total: how many of how many; a share of independent units may stand for them, so they need not
+            be whole numbers.
         confidence: of the two-sided interval.
 
     Source: Wilson 1927, "Probable inference, the law of succession, and statistical inference".

@@ -66,8 +66,8 @@ def clip(xyxy: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
 
 
 def ordered(xyxy: np.ndarray) -> np.ndarray:
-    """The same boxes with x1 <= x2 and y1 <= y2: two corners in any order become the box between them. [N, 4],
-    dtype kept.
+    """The same boxes with x1 <= x2 and y1 <= y2: two corners in any order become the box between them. [N,
+    4], dtype kept.
     """
     boxes = _rows(xyxy)
     low, high = np.minimum(boxes[:, :2], boxes[:, 2:]), np.maximum(boxes[:, :2], boxes[:, 2:])

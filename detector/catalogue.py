@@ -233,7 +233,8 @@ def _load_python(entry: Entry, request: Request) -> Detector:
         factory = getattr(import_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as error:
         raise ModelError(
-            f"expected `python:` to name package.module:factory, {entry.python!r} cannot be imported: {error}.",
+            f"expected `python:` to name package.module:factory, {entry.python!r} cannot be imported:"
+            f" {error}.",
             path=entry.defined_in,
         ) from error
     known = inspect.signature(factory).parameters

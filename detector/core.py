@@ -1,4 +1,5 @@
-"""The value types of one image, and the protocol every detector follows; what all of them need comes from here.
+"""The value types of one image, and the protocol every detector follows; what all of them need comes from
+here.
 
 One frame inside: boxes are `xyxy`, absolute pixels of the upright original image (EXIF orientation
 applied), float32. Conversion happens at the edge (`detector.boxes`). Every type is checked at birth and
@@ -295,8 +296,8 @@ class Annotations:
             self.xyxy[rows],
             self.class_ids[rows],
             self.image_size,
-            ids=self.ids[rows],
-            area=self.area[rows],
+            ids=np.asarray(self.ids)[rows],
+            area=np.asarray(self.area)[rows],
             class_map=self.class_map,
             **flags,
         )

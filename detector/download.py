@@ -1,7 +1,7 @@
 """Models fetched from the network: with progress, cached, and never read half-written.
 
-TF Hub and Kaggle handles are resolved by tensorflow-hub itself (`detector/hub.py`); an archive or a .tflite file by
-the transfer below. A model that is cached already is found without either.
+TF Hub and Kaggle handles are resolved by tensorflow-hub itself (`detector/hub.py`); an archive or a .tflite
+file by the transfer below. A model that is cached already is found without either.
 """
 
 from __future__ import annotations

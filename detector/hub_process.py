@@ -2,8 +2,8 @@
 
     python -m detector.hub_process HANDLE FOLDER
 
-FOLDER receives `imported` (empty) once TensorFlow and tensorflow-hub are imported, and `reason.json` if the handle
-could not be resolved. The model itself goes to $TFHUB_CACHE_DIR.
+FOLDER receives `imported` (empty) once TensorFlow and tensorflow-hub are imported, and `reason.json` if the
+handle could not be resolved. The model itself goes to $TFHUB_CACHE_DIR.
 """
 
 from __future__ import annotations

@@ -90,7 +90,8 @@ def recognise(path: Path) -> str:
         raise ModelError(f"this is a part of a SavedModel; give its folder, {path.parent}.", path=path)
     what = why or "of no kind Boxscope knows"
     raise ModelError(
-        f"expected a SavedModel folder, a zoo archive, a .tflite, an .onnx or a results .json; this is {what}.",
+        "expected a SavedModel folder, a zoo archive, a .tflite, an .onnx or a results .json; this is"
+        f" {what}.",
         path=path,
     )
 

@@ -1,7 +1,8 @@
-"""The package: its wheel holds every file it needs and runs from any folder; its requirements agree with each other.
+"""The package: its wheel holds every file it needs and runs from any folder; its requirements agree with each
+other.
 
-The wheel is built once, from the files that git knows, and laid into a folder of its own; what it depends on comes
-from the environment the tests run in.
+The wheel is built once, from the files that git knows, and laid into a folder of its own; what it depends on
+comes from the environment the tests run in.
 """
 
 from __future__ import annotations

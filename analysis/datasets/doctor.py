@@ -56,8 +56,8 @@ def diagnose(
     """Look a data set over.
 
     Args:
-        look: what reading every picture gave (`analysis.datasets.duplicates.look_at_pictures`); without it damaged
-            pictures, as far as their headers do not tell, and copies stay unfound.
+        look: what reading every picture gave (`analysis.datasets.duplicates.look_at_pictures`); without it
+            damaged pictures, as far as their headers do not tell, and copies stay unfound.
         anchors: of the network that is to be trained; without it nothing is said about reach and small boxes.
         label_map: classes the data should have, to compare with those it has.
         settings: bounds of the rules; None for the defaults.

@@ -281,10 +281,12 @@ def _same_pixels(dataset: Dataset, i: int, j: int) -> bool:
     return bool(np.array_equal(a, b))
 
 
+def _name_of(dataset: Dataset, i: int) -> str:
+    name = os.path.basename(dataset.files[i]) or dataset.sample_ids[i]
+    return f"{name} ({dataset.splits[i]})" if dataset.splits[i] else name
+
+
 def describe_rows(dataset: Dataset, rows: tuple[int, ...]) -> str:
     """ "a.jpg (train), b.jpg (test)": at most four, and how many more."""
-    names = [
-        f"{os.path.basename(dataset.files[i]) or dataset.sample_ids[i]}{f' ({dataset.splits[i]})' if dataset.splits[i] else ''}"
-        for i in rows
-    ]
+    names = [_name_of(dataset, i) for i in rows]
     return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")

@@ -56,7 +56,9 @@ def literal_text() -> Iterator[None]:
 
 @cache
 def font_file(text: str) -> str:
-    """The file of the first font of `families` that has every letter of a text; else of the one with most of them."""
+    """The file of the first font of `families` that has every letter of a text; else of the one with most of
+    them.
+    """
     from matplotlib.font_manager import findfont, get_font  # noqa: PLC0415  matplotlib costs half a second
 
     files = [findfont(name, fallback_to_default=True) for name in families()]

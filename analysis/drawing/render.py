@@ -205,7 +205,9 @@ def _put_text(
     ink: tuple[int, int, int],
     thickness: int,
 ) -> None:
-    """Write a label with its upper left corner at a place; letters that OpenCV's font lacks in a font that has them."""
+    """Write a label with its upper left corner at a place; letters that OpenCV's font lacks in a font that
+    has them.
+    """
     x, y = at
     if text.isascii():
         (_, h), _ = cv2.getTextSize(text, FONT, scale, thickness)

@@ -100,8 +100,8 @@ against.
 def shown_score(score: float, threshold: float, digits: int = 2) -> float:
     """A score to print with so many digits, on the side of its threshold where it is.
 
-    0.497 is 0.49 under a threshold of 0.50 and 0.50 elsewhere; 0.5041 is 0.51 from a threshold of 0.504 on. Scores
-    and thresholds are compared in float32, as they are kept.
+    0.497 is 0.49 under a threshold of 0.50 and 0.50 elsewhere; 0.5041 is 0.51 from a threshold of 0.504 on.
+    Scores and thresholds are compared in float32, as they are kept.
     """
     rounded, unit = round(float(score), digits), 10.0**-digits
     passes = np.float32(score) >= np.float32(threshold)

@@ -81,7 +81,8 @@ def heat_map(grid: np.ndarray, words: str, note: str = "") -> str:
     w, h = wide / cols, high / rows
     parts += [
         f'<rect x="{c * w:.1f}" y="{r * h:.1f}" width="{w:.1f}" height="{h:.1f}" fill="{BLUE}"'
-        f' fill-opacity="{0.08 + 0.92 * int(grid[r, c]) / most:.2f}"><title>{int(grid[r, c]):,}</title></rect>'
+        f' fill-opacity="{0.08 + 0.92 * int(grid[r, c]) / most:.2f}">'
+        f"<title>{int(grid[r, c]):,}</title></rect>"
         for r, c in np.argwhere(grid > 0)
     ]
     if note:

@@ -1,1 +1,3 @@
-"""Groups of objects that a detector fails on, found by themselves and tested on images not used to find them."""
+"""Groups of objects that a detector fails on, found by themselves and tested on images not used to find
+them.
+"""

@@ -16,7 +16,9 @@ LEAST_OBJECTS = 20
 BORDER_PIXELS = 2.0
 COVERED = 0.3
 NEAR = 0.5
-"""Two objects stand beside each other when the gap between their boxes is at most this share of the larger side."""
+"""Two objects stand beside each other when the gap between their boxes is at most this share of the larger
+side.
+"""
 MOST_NEIGHBOURS = 2_000_000
 
 
@@ -25,8 +27,8 @@ class Attributes:
     """P words over M objects.
 
     Args:
-        words: of each, e.g. "small"; families: what it is a value of, e.g. "size". Two words of one family exclude
-            each other, so no description holds both.
+        words: of each, e.g. "small"; families: what it is a value of, e.g. "size". Two words of one family
+            exclude each other, so no description holds both.
         holds: bool [P, M].
     """
 
@@ -39,9 +41,10 @@ def attributes(run: Any, counted: np.ndarray, extra: Mapping[str, np.ndarray] | 
     """The words of a run's objects.
 
     Args:
-        counted: bool [M], objects that are found or missed; words are only kept where at least 20 of them share one.
-        extra: further columns by name, [M] each: numbers become low, middle and high thirds, everything else its
-            values (pixels of `analysis.groups.pixels`, columns of one's own).
+        counted: bool [M], objects that are found or missed; words are only kept where at least 20 of them
+            share one.
+        extra: further columns by name, [M] each: numbers become low, middle and high thirds, everything else
+            its values (pixels of `analysis.groups.pixels`, columns of one's own).
     """
     made: list[tuple[str, str, np.ndarray]] = []
     t = run.truth

@@ -14,15 +14,15 @@ from detector.errors import InputError
 def read_columns(path: str | Path, run: Any) -> dict[str, np.ndarray]:
     """Each further column of a CSV with a column "sample", as a value for every object of the run, [M].
 
-    A column whose values are all numbers is one of numbers (NaN where an image has none), any other one of texts (""
-    where an image has none).
+    A column whose values are all numbers is one of numbers (NaN where an image has none), any other one of
+    texts ("" where an image has none).
 
     Raises:
         InputError: no column "sample", or no line names an image of the run.
     """
     with open(path, newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file)
-        names = [name for name in (reader.fieldnames or []) if name and name != "sample"]
+        names = [name for name in reader.fieldnames or [] if name and name != "sample"]
         if "sample" not in (reader.fieldnames or []) or not names:
             raise InputError(f"{path}: expected a column sample and further ones, got {reader.fieldnames}.")
         lines = {str(line["sample"]): line for line in reader}

@@ -1,8 +1,8 @@
 """Groups of objects with a low recall: found on one half of the images, tested on the other.
 
-Whoever searches thousands of descriptions finds a bad one by chance. So the search sees one half only, the other half
-tests each find once, with the image as the unit, and the false discovery rate of the list is held (Benjamini and
-Hochberg 1995).
+Whoever searches thousands of descriptions finds a bad one by chance. So the search sees one half only, the
+other half tests each find once, with the image as the unit, and the false discovery rate of the list is held
+(Benjamini and Hochberg 1995).
 """
 
 from __future__ import annotations
@@ -35,10 +35,11 @@ class Group:
 
     Args:
         words: the description; members: bool [M] of all objects.
-        objects, found, images: over all images. recall, rest: shares found, of the group and of all other objects.
+        objects, found, images: over all images. recall, rest: shares found, of the group and of all other
+            objects.
         interval: of the group's recall on the testing half (Wilson over objects, widened for shared images).
-        gap: rest - recall on the testing half. p_value: of "not worse than the rest" there; adjusted: by Benjamini
-            and Hochberg over all groups tested.
+        gap: rest - recall on the testing half. p_value: of "not worse than the rest" there; adjusted: by
+            Benjamini and Hochberg over all groups tested.
         missed_more: objects that would be found if the group did as well as the rest.
     """
 
@@ -152,8 +153,8 @@ def benjamini_hochberg(p_values: list[float]) -> np.ndarray:
 
 
 def _search(words: Attributes, mask: np.ndarray, found: np.ndarray) -> tuple[list[tuple[int, ...]], int]:
-    """(descriptions worth a test, how many were looked at): the clearest failure, then the clearest among what the
-    ones before do not cover, and so on."""
+    """(descriptions worth a test, how many were looked at): the clearest failure, then the clearest among
+    what the ones before do not cover, and so on."""
     places = np.flatnonzero(mask)
     holds = words.holds[:, places]
     hit = found[places].astype(np.float32)
@@ -175,7 +176,9 @@ def _search(words: Attributes, mask: np.ndarray, found: np.ndarray) -> tuple[lis
 def _clearest(
     families: tuple[str, ...], holds: np.ndarray, hit: np.ndarray
 ) -> tuple[tuple[int, ...] | None, int]:
-    """The description of at most DEPTH words that fails most clearly, float32 tables [P, m]; None below LEAST_GAP."""
+    """The description of at most DEPTH words that fails most clearly, float32 tables [P, m]; None below
+    LEAST_GAP.
+    """
     p = len(holds)
     whole, hits = float(len(hit)), float(hit.sum())
     family = np.array(families)
@@ -205,7 +208,9 @@ def _clearest(
 
 
 def _clearness(sizes: np.ndarray, right: np.ndarray, whole: float, hits: float) -> np.ndarray:
-    """Standard errors by which each group's recall lies under the rest's; 0 for groups too small on either side."""
+    """Standard errors by which each group's recall lies under the rest's; 0 for groups too small on either
+    side.
+    """
     others = whole - sizes
     usable = (sizes >= LEAST_OBJECTS / 2) & (others >= LEAST_OBJECTS / 2)
     inside = np.divide(right, sizes, out=np.zeros_like(sizes), where=sizes > 0)

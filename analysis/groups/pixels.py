@@ -1,4 +1,6 @@
-"""Brightness, contrast, sharpness and colour of each object's crop: one look at every picture, kept with the run."""
+"""Brightness, contrast, sharpness and colour of each object's crop: one look at every picture, kept with the
+run.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ from detector.paths import write_atomically
 MEASURES = ("brightness", "contrast", "sharpness", "colour")
 LOOK = "look"
 LOOK_SIZE = 112
-"""Numbers that describe how a crop looks: colours on a grid of 4 x 4, and strengths of four edge directions on it."""
+"""Numbers that describe how a crop looks: colours on a grid of 4 x 4, and strengths of four edge directions
+on it.
+"""
 FILE = "object_pixels.npz"
 CROP = 64
 
@@ -25,8 +29,8 @@ CROP = 64
 def measure_crop(crop: np.ndarray) -> tuple[float, float, float, float]:
     """(brightness, contrast, sharpness, colour) of an RGB uint8 crop [H, W, 3]; NaN for an empty one.
 
-    brightness: mean luma, 0..255; contrast: its standard deviation; sharpness: variance of the Laplacian at a common
-    size, which a blurred crop lacks; colour: mean saturation, 0..255.
+    brightness: mean luma, 0..255; contrast: its standard deviation; sharpness: variance of the Laplacian at a
+    common size, which a blurred crop lacks; colour: mean saturation, 0..255.
     """
     if not crop.size:
         return (float("nan"),) * 4
@@ -38,8 +42,8 @@ def measure_crop(crop: np.ndarray) -> tuple[float, float, float, float]:
 
 
 def describe_crop(crop: np.ndarray) -> np.ndarray:
-    """float32 [112], how an RGB uint8 crop [H, W, 3] looks: 48 mean colours in 0..1 and 64 edge strengths that sum to
-    1; NaN for an empty one."""
+    """float32 [112], how an RGB uint8 crop [H, W, 3] looks: 48 mean colours in 0..1 and 64 edge strengths
+    that sum to 1; NaN for an empty one."""
     if not crop.size:
         return np.full(LOOK_SIZE, np.nan, np.float32)
     small = cv2.resize(crop, (CROP, CROP), interpolation=cv2.INTER_AREA)
@@ -57,8 +61,8 @@ def describe_crop(crop: np.ndarray) -> np.ndarray:
 def object_pixels(
     run: Any, progress: Callable[[int, int], None] | None = None, workers: int = 4
 ) -> dict[str, np.ndarray]:
-    """The four measures of each object of the run, float64 [M], and its look, float32 [M, 112]; NaN where the picture
-    cannot be read.
+    """The four measures of each object of the run, float64 [M], and its look, float32 [M, 112]; NaN where the
+    picture cannot be read.
 
     Kept in the run's folder, so a second call opens no picture.
     """

@@ -27,7 +27,8 @@ def groups_of_run(
     """Groups of objects that this run misses more often than the rest.
 
     Args:
-        matches: of the run at `iou`, class-aware, to save time. extra: see `attributes`. level: see `find_groups`.
+        matches: of the run at `iou`, class-aware, to save time. extra: see `attributes`. level: see
+            `find_groups`.
 
     Raises:
         InputError: too few objects or images, or a level outside (0, 1).

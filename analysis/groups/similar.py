@@ -45,7 +45,8 @@ def similar_objects(looks: np.ndarray, place: int, most: int = 20) -> list[tuple
 def map_of_objects(
     looks: np.ndarray, chosen: np.ndarray, most: int = MOST_ON_MAP, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(places int64 [n], xy float64 [n, 2]): objects on a plane, alike ones near each other (t-SNE of scikit-learn).
+    """(places int64 [n], xy float64 [n, 2]): objects on a plane, alike ones near each other (t-SNE of
+    scikit-learn).
 
     Args:
         chosen: bool [M], the objects that may be drawn; of more than `most` a random part is.

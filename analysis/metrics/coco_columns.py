@@ -148,10 +148,17 @@ def columns_of_files(truth: TruthColumns, results: Results, check: bool) -> Colu
         DataError: `check` is on and the results hold a mistake that would make every figure meaningless.
     """
     mistakes = find_mistakes(
-        results.xywh, results.scores, results.image_ids, results.category_ids,
-        truth_xywh=truth.xywh, truth_rows=truth.rows, truth_kinds=truth.classes, truth_image_ids=truth.image_ids,
-        truth_category_ids=truth.category_ids, sizes=truth.sizes,
-    )  # fmt: skip
+        results.xywh,
+        results.scores,
+        results.image_ids,
+        results.category_ids,
+        truth_xywh=truth.xywh,
+        truth_rows=truth.rows,
+        truth_kinds=truth.classes,
+        truth_image_ids=truth.image_ids,
+        truth_category_ids=truth.category_ids,
+        sizes=truth.sizes,
+    )
     if check and mistakes and mistakes[0].fatal:
         raise DataError(
             f"{mistakes[0]} (Evaluate with check=False to score it as written.)", path=results.path

@@ -1,7 +1,7 @@
 """COCO annotation and results files as float64 columns, for figures that must equal pycocotools' to the bit.
 
-`detector.data.formats.coco` reads the same files for looking at (float32, clipped to the image, problems fixed).
-Here nothing is rounded, clipped or dropped that COCO's evaluation would count.
+`detector.data.formats.coco` reads the same files for looking at (float32, clipped to the image, problems
+fixed). Here nothing is rounded, clipped or dropped that COCO's evaluation would count.
 """
 
 from __future__ import annotations

@@ -74,7 +74,8 @@ def evaluate(
 
     Raises:
         InputError: neither or both kinds of input, or an unknown choice.
-        CapabilityError: other choices than COCO's of a run that is read in windows (`analysis.runs.streamed`).
+        CapabilityError: other choices than COCO's of a run that is read in windows
+            (`analysis.runs.streamed`).
         DataError: a file cannot be used, or its boxes or ids cannot be meant for this truth.
     """
     if (run is None) == (truth is None and predictions is None) or (truth is None) != (predictions is None):

@@ -22,7 +22,9 @@ DEFAULTS = {
     "interpolation": "101",
     "classes_without_truth": "leave out",
 }
-"""COCO's own choices; with them hotcoco does the work, with others `analysis.metrics.coco_choices` on our matcher."""
+"""COCO's own choices; with them hotcoco does the work, with others `analysis.metrics.coco_choices` on our
+matcher.
+"""
 
 
 RECALL_POINTS = {"101": "101 recall points", "11": "11 recall points", "all": "every recall point"}

@@ -1,7 +1,7 @@
 """AP of a run read in windows: exactly what it is for the run in memory.
 
-What looks at one image at a time is done window by window; only a few bytes per detection
-are kept of each window: 21 for a matching, 27 for error kinds, about 110 while AP is gathered (hotcoco's state). AP takes
+What looks at one image at a time is done window by window; only a few bytes per detection are kept of each
+window: 21 for a matching, 27 for error kinds, about 110 while AP is gathered (hotcoco's state). AP takes
 several passes over the run, a group of classes each, where all classes at once would be more than
 `PASS_DETECTIONS`.
 """
@@ -40,7 +40,9 @@ def evaluate_streamed(
     area: str,
     progress: Progress | None = None,
 ) -> Evaluation:
-    """`analysis.metrics.evaluate.evaluate` of the whole run, with COCO's own choices; the arguments are its."""
+    """`analysis.metrics.evaluate.evaluate` of the whole run, with COCO's own choices; the arguments are
+    its.
+    """
     import hotcoco
 
     k = run.labelled_classes
@@ -177,7 +179,9 @@ def _class_groups(run: StreamedRun, class_ids: list[int]) -> list[list[int]]:
 
 
 def _ranks(run: StreamedRun) -> np.ndarray:
-    """`analysis.metrics.coco_columns.image_ranks` of the run's sample ids, without making a Python string of each."""
+    """`analysis.metrics.coco_columns.image_ranks` of the run's sample ids, without making a Python string of
+    each.
+    """
     ids = pq.read_table(run.path / "samples.parquet", columns=["sample"]).column(0)
     numeric = pa.types.is_string(ids.type) and pc.all(pc.match_substring_regex(ids, "^[0-9]+$")).as_py()
     if not pa.types.is_string(ids.type) or (numeric and pc.max(pc.utf8_length(ids)).as_py() > 18):

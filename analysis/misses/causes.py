@@ -1,4 +1,5 @@
-"""What ended each missed object, as far as the detections that a run stored can tell: every miss of a run at once.
+"""What ended each missed object, as far as the detections that a run stored can tell: every miss of a run at
+once.
 
 The causes, in the words of the pipeline; the first that holds is the verdict:
 

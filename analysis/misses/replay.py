@@ -97,8 +97,8 @@ class TrialRun:
         return float(m.truth_score[at]), float(m.truth_iou[at])
 
     def run_trial(self, changes: list[Change], boxes: Boxes, j: int, threshold: float, by: str) -> Proof:
-        """Whether object j is found at `threshold` by these boxes; where another object has its box, that one is
-        taken away too.
+        """Whether object j is found at `threshold` by these boxes; where another object has its box, that one
+        is taken away too.
         """
         score, iou = self.score_of(boxes, j, alone=any(c.rule == "rival" for c in changes))
         found = score >= np.float32(threshold)

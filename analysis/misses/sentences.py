@@ -53,12 +53,12 @@ def sentence(result: Any, q: int) -> str:
             )
         if e.det[q] >= 0:
             return (
-                f"{a(name)} was found here at {shown(score, threshold)} with IoU {iou:.2f} and cut by the threshold"
-                f" {threshold:.2f}."
+                f"{a(name)} was found here at {shown(score, threshold)} with IoU {iou:.2f} and cut by the"
+                f" threshold {threshold:.2f}."
             )
         return (
-            f"A box fits this {name} with IoU {iou:.2f}{level}, but its score is only {shown(score, threshold)};"
-            f" the threshold is {threshold:.2f}."
+            f"A box fits this {name} with IoU {iou:.2f}{level}, but its score is only"
+            f" {shown(score, threshold)}; the threshold is {threshold:.2f}."
         )
     if cause == "wrong class":
         own = (

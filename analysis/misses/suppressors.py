@@ -144,7 +144,8 @@ def move_nms(
     """Post-processing of image i replayed at another NMS IoU.
 
     Args:
-        run, m, thresholds: as an autopsy has them; replay: of this image, down to the lowest threshold at least.
+        run, m, thresholds: as an autopsy has them; replay: of this image, down to the lowest threshold at
+            least.
         iou_threshold: 0..1; a box goes where its IoU with a surer one exceeds it.
     """
     bench = TrialRun(run, m, i)

@@ -172,7 +172,9 @@ class Confusions:
 
 
 def background_label(names: Sequence[str]) -> str:
-    """What the row and column without a class are called: "background", in brackets where a class has that name."""
+    """What the row and column without a class are called: "background", in brackets where a class has that
+    name.
+    """
     label = "background"
     while label in names:
         label = f"({label})"

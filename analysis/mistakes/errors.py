@@ -16,8 +16,8 @@ An object that nothing found is *missed*, unless a localisation or classificatio
 fixing that mistake would find it. dAP is what AP at this IoU would gain if all mistakes of one kind were
 fixed and nothing else changed; fixing two kinds does not gain the sum.
 
-The matching is `analysis.matching.match`'s. It differs from tidecv's in two rare cases: equal IoU with two objects
-(COCO takes the later one, tidecv the first) and IoU of exactly the bound with a crowd region.
+The matching is `analysis.matching.match`'s. It differs from tidecv's in two rare cases: equal IoU with two
+objects (COCO takes the later one, tidecv the first) and IoU of exactly the bound with a crowd region.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """How much each image sways a figure: the derivative of AP, recall and F1 by the image's weight.
 
-The sum of the squares is the variance of the figure over draws of images (infinitesimal jackknife, Efron 1982): what
-the bootstrap over images tends to, without drawing. One bootstrap sample of COCO's AP takes two seconds at 500,000
-detections (hotcoco 1.3, measured), all influences together take about as long.
+The sum of the squares is the variance of the figure over draws of images (infinitesimal jackknife, Efron
+1982): what the bootstrap over images tends to, without drawing. One bootstrap sample of COCO's AP takes two
+seconds at 500,000 detections (hotcoco 1.3, measured), all influences together take about as long.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ class Measures:
     """The figures of one run over n images, and each image's sway on them.
 
     Args:
-        values: AP (mean over IoU .5 to .95 and classes), AP50, recall and F1 at the threshold; NaN where undefined.
+        values: AP (mean over IoU .5 to .95 and classes), AP50, recall and F1 at the threshold; NaN where
+            undefined.
         influence: float64 [n] each; they sum to 0.
         class_ap: float64 [K], AP over the IoUs; NaN for a class without objects.
         class_influence: float64 [K, n].
@@ -51,7 +52,8 @@ def ap_influence(
         correct: bool [D]; ignored detections are left out by the caller.
         objects: int [n], counted objects of each image.
 
-    Law: the derivatives sum to 0, for AP does not change when every image counts twice. (NaN, zeros) without objects.
+    Law: the derivatives sum to 0, for AP does not change when every image counts twice. (NaN, zeros) without
+    objects.
     """
     n, total = len(objects), int(objects.sum())
     if not total:
@@ -76,7 +78,9 @@ def ap_influence(
 
 
 def ratio_influence(part: np.ndarray, whole: np.ndarray) -> tuple[float, np.ndarray]:
-    """(sum(part) / sum(whole), its derivative by the weight of each image); (NaN, zeros) without a denominator."""
+    """(sum(part) / sum(whole), its derivative by the weight of each image); (NaN, zeros) without a
+    denominator.
+    """
     total = float(whole.sum())
     if not total:
         return float("nan"), np.zeros(len(whole))
@@ -132,8 +136,8 @@ def _objects(m: Matches, place: np.ndarray, k: int, n: int) -> np.ndarray:
 
 
 def _ranking(m: Matches, place: np.ndarray, k: int) -> np.ndarray:
-    """int64, the detections that take part, by class and then falling score: judged ones of the first k classes, of
-    each image and class the best MOST_DETECTIONS."""
+    """int64, the detections that take part, by class and then falling score: judged ones of the first k
+    classes, of each image and class the best MOST_DETECTIONS."""
     taking = np.flatnonzero((place[m.det_rows] >= 0) & (m.det_kind != Verdict.UNJUDGED) & (m.det_classes < k))
     by_image = taking[np.lexsort((-m.det_scores[taking], m.det_classes[taking], m.det_rows[taking]))]
     key = m.det_rows[by_image].astype(np.int64) * max(k, 1) + m.det_classes[by_image]
@@ -144,8 +148,8 @@ def _ranking(m: Matches, place: np.ndarray, k: int) -> np.ndarray:
 
 
 def _kinds_at(run: Any, base: Matches, bound: float) -> np.ndarray:
-    """uint8 [D], the verdicts at a stricter IoU. What fits nothing at the loosest one fits nothing here either, so
-    only the rest is matched again."""
+    """uint8 [D], the verdicts at a stricter IoU. What fits nothing at the loosest one fits nothing here
+    either, so only the rest is matched again."""
     if bound == base.iou:
         return base.det_kind
     d, t = run.detections, run.truth

@@ -1,7 +1,8 @@
 """Is B really better than A? Differences of runs with interval and p-value, over the images both judged.
 
-The two runs saw the same images, so their errors move together: the test is on the difference per image, and the
-image is the unit. Intervals are the paired bootstrap's in its limit of many draws (`analysis.mistakes.influence`).
+The two runs saw the same images, so their errors move together: the test is on the difference per image, and
+the image is the unit. Intervals are the paired bootstrap's in its limit of many draws
+(`analysis.mistakes.influence`).
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from analysis.mistakes.influence import METRICS, Measures, measure
 from detector.errors import InputError
 
 METHOD = (
-    "Intervals and p-values over draws of images, paired by image (infinitesimal jackknife, the limit of the paired"
-    " bootstrap). They say how sure the difference is on images like these, not on other data."
+    "Intervals and p-values over draws of images, paired by image (infinitesimal jackknife, the limit of the"
+    " paired bootstrap). They say how sure the difference is on images like these, not on other data."
 )
 LEAST_IMAGES = 10
 """Fewer images carry no interval worth the name."""
@@ -34,8 +35,8 @@ class Difference:
         figure: "AP", "AP50", "recall", "F1"; class_name: "" for all classes.
         a, b: the figure of each run; difference: b - a.
         low, high: the interval of the difference.
-        p_value: of "there is no difference", two-sided; adjusted: after Holm's correction over the family it stands
-            in (the classes, or the runs), the same where it stands alone.
+        p_value: of "there is no difference", two-sided; adjusted: after Holm's correction over the family it
+            stands in (the classes, or the runs), the same where it stands alone.
         alpha: 1 - confidence.
     """
 
@@ -63,7 +64,9 @@ class Difference:
 
 @dataclass(frozen=True)
 class Significance:
-    """Two runs: `figures` of all classes, `classes` by AP, the surest difference first; over `images` images."""
+    """Two runs: `figures` of all classes, `classes` by AP, the surest difference first; over `images`
+    images.
+    """
 
     figures: tuple[Difference, ...]
     classes: tuple[Difference, ...]
@@ -87,7 +90,8 @@ class Standing:
     Args:
         name: of the run; values: its figures; intervals: figure -> (low, high), of this run alone.
         against_best: its difference from the run in front by AP, None for that run itself. Tested with Holm's
-            correction over all runs; the best was picked by the same data, which makes the test a little generous.
+            correction over all runs; the best was picked by the same data, which makes the test a little
+                generous.
         against_previous: its difference from the run before it in the order given, None for the first.
     """
 
@@ -128,7 +132,8 @@ def significance(
     """The differences of two runs in AP, AP50, recall and F1, and per class in AP with Holm's correction.
 
     Raises:
-        InputError: fewer than 10 images judged by both, different ground truth, or a confidence outside (0, 1).
+        InputError: fewer than 10 images judged by both, different ground truth, or a confidence outside (0,
+            1).
     """
     threshold_b = threshold if threshold_b is None else threshold_b
     places = common_images([run_a, run_b])
@@ -205,8 +210,8 @@ def common_images(runs: Sequence[Any]) -> list[np.ndarray]:
     ]
     if len(shared) < LEAST_IMAGES:
         raise InputError(
-            f"expected runs over the same images: {len(shared)} were judged by all {len(runs)} runs, and fewer than"
-            f" {LEAST_IMAGES} say nothing about a difference."
+            f"expected runs over the same images: {len(shared)} were judged by all {len(runs)} runs, and"
+            f" fewer than {LEAST_IMAGES} say nothing about a difference."
         )
     places = [np.array([at[s] for s in shared], np.int64) for at in where]
     mask = np.zeros(len(first.sample_ids), bool)

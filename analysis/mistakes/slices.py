@@ -278,7 +278,8 @@ def bootstrap_weights(n: int, samples: int, seed: int) -> np.ndarray:
 def _intervals(
     weights: np.ndarray, part: np.ndarray, whole: np.ndarray, confidence: float
 ) -> list[tuple[float, float] | None]:
-    """Percentile intervals of sum(part) / sum(whole) over resampled images, one per column; None where whole is 0.
+    """Percentile intervals of sum(part) / sum(whole) over resampled images, one per column; None where whole
+    is 0.
 
     Where every resampling gives the same share (none found, all found, one image), the bootstrap knows of no
     doubt: Wilson's interval stands in, with the images that hold any of it as the independent units.

@@ -308,7 +308,8 @@ def _by_candidates(p: Pairing, t: Target, x: Exchange) -> Cause | None:
             "score",
             CANDIDATES,
             False,
-            f"Its surest candidate there has {shown_score(near.score, threshold, 3):.3f}, below {threshold:.2f}.",
+            f"Its surest candidate there has {shown_score(near.score, threshold, 3):.3f}, below"
+            f" {threshold:.2f}.",
         )
     return Cause(
         t.pair,
@@ -348,7 +349,8 @@ def _from_stored(p: Pairing, t: Target, why: str) -> Cause:
     if score >= 0:
         return told(
             "score",
-            f"The second detector has its box at {shown_score(score, threshold, 3):.3f}, below {threshold:.2f}.",
+            f"The second detector has its box at {shown_score(score, threshold, 3):.3f}, below"
+            f" {threshold:.2f}.",
         )
     if p.other[q] >= 0:
         d = p.other[q]

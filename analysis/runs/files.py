@@ -1,7 +1,7 @@
 """The Parquet files of a run directory: their columns, and reading and writing them whole or not at all.
 
-    RUN/manifest.json       what was run on what (analysis.runs.manifest); written last, so a folder without it is
-        no run
+    RUN/manifest.json       what was run on what (analysis.runs.manifest); written last, so a folder without
+        it is no run
     RUN/samples.parquet     one row an image, in the order of the data set: its position is its `row`
     RUN/truth.parquet       one row a ground-truth object
     RUN/problems.parquet    what the data set's reader found odd

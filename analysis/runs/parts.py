@@ -1,7 +1,7 @@
 """The parts of a stored run: which image each holds, and the detections of a range of images read from them.
 
-What is known of every image (done, decoded size, number of detections, which part holds it) takes 25 bytes per
-image; detections are read for the range asked for, from the parts that reach into it.
+What is known of every image (done, decoded size, number of detections, which part holds it) takes 25 bytes
+per image; detections are read for the range asked for, from the parts that reach into it.
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@ machines.
 
 Ray gives the blocks of a lost worker to another, brings the worker back, and holds the flow where this
 process is slow. A block comes back whole or not at all and is stored once, as a part of its own, by this
-process alone: so the lock, the manifest, resuming and cancelling are those of `analysis.runs.detect`. Pictures must
-be readable under the same paths or addresses on every machine, and so must the detector.
+process alone: so the lock, the manifest, resuming and cancelling are those of `analysis.runs.detect`.
+Pictures must be readable under the same paths or addresses on every machine, and so must the detector.
 """
 
 from __future__ import annotations
@@ -119,8 +119,8 @@ def detect_on_ray(
 
 
 def batch_for(memory: float, sizes: np.ndarray, info: DetectorInfo, gpu: bool) -> int:
-    """Images per batch: 8 on a CPU (as the local engine has it) and 64 with a GPU, halved until a quarter of a
-    worker's memory holds them.
+    """Images per batch: 8 on a CPU (as the local engine has it) and 64 with a GPU, halved until a quarter of
+    a worker's memory holds them.
 
     Args:
         memory: bytes that one worker may use.

@@ -1,4 +1,5 @@
-"""RunReader: what every run offers, whether its tables are in memory (`Run`) or stay in files (`StreamedRun`).
+"""RunReader: what every run offers, whether its tables are in memory (`Run`) or stay in files
+(`StreamedRun`).
 
 A function that needs a run's tables takes a `Run`. One that can work through a run of any size takes a
 `RunReader` and goes over `windows()`: a run in memory is one window, itself.

@@ -77,7 +77,8 @@ def fit_truth(
             problems.append(
                 Problem(
                     "box outside the image",
-                    f"{threshold[i]} of its boxes reached beyond the picture's {w}x{h} pixels and were clipped.",
+                    f"{threshold[i]} of its boxes reached beyond the picture's {w}x{h} pixels and were"
+                    " clipped.",
                     path,
                     sample_id=sample,
                 )

@@ -27,8 +27,9 @@ def layer_cam(
 
     Args:
         view: of a detector with gradients.
-        layers: of the network; None takes `DifferentiableDetector.evidence_layers`: the stride-8 features and the
-            anchors' own level. Each layer's map is scaled to a maximum of 1, and the mean of them is the map.
+        layers: of the network; None takes `DifferentiableDetector.evidence_layers`: the stride-8 features and
+            the anchors' own level. Each layer's map is scaled to a maximum of 1, and the mean of them is the
+            map.
         positive: count positive gradients only; False counts all, which is HiResCAM (Draelos and Carin,
             2020), or ODAM.
 

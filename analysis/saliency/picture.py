@@ -71,7 +71,8 @@ def heat_picture(
         image: RGB uint8 [H, W, 3] of the map's `image_size`.
         opacity: of the strongest evidence. A map on the way is drawn as faint as it is unreliable.
         part: of the image, pixels; None is all of it. width: enlarge or shrink it to this; None keeps it.
-        box: to draw; None takes the target's. verdict: one of `analysis.drawing.style.STROKES`, decides the line.
+        box: to draw; None takes the target's. verdict: one of `analysis.drawing.style.STROKES`, decides the
+            line.
         threshold: of a confidence map: drawn as a contour.
         caption: a line beneath, in small type.
     """

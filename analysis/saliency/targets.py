@@ -191,8 +191,9 @@ def target_from_truth(
     Args:
         candidates: of the image; None where the detector shows none.
         box, class_id: of the object; class_id is the detector's.
-        assigned: the anchors training would assign (`DifferentiableDetector.assigned_anchors`). None: those with at
-            least this IoU, else the best one; where anchors are not known, decoded boxes stand for them.
+        assigned: the anchors training would assign (`DifferentiableDetector.assigned_anchors`). None: those
+            with at least this IoU, else the best one; where anchors are not known, decoded boxes stand for
+            them.
         most: so many with the highest logits are kept.
 
     Raises:

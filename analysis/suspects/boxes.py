@@ -1,4 +1,6 @@
-"""Labels and detections as plain columns, and how they overlap: what every question about labels starts from."""
+"""Labels and detections as plain columns, and how they overlap: what every question about labels starts
+from.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +16,8 @@ LEAST_IOU = 0.05
 
 @dataclass(frozen=True, eq=False)
 class Labels:
-    """M labelled boxes: rows (image), classes int64, xyxy float64, and `source` int64, the place in the run's truth
-    table (-1 for a planted one)."""
+    """M labelled boxes: rows (image), classes int64, xyxy float64, and `source` int64, the place in the run's
+    truth table (-1 for a planted one)."""
 
     rows: np.ndarray
     classes: np.ndarray
@@ -39,10 +41,12 @@ class Scene:
     """The images of a run with their labels and detections.
 
     Args:
-        labels: the objects of judged images; crowd regions are left out, nobody placed their boxes one by one.
+        labels: the objects of judged images; crowd regions are left out, nobody placed their boxes one by
+            one.
         det_rows, det_classes, det_xyxy, det_scores: detections of the data set's classes in judged images.
         det_source: int64 [D], their place in the run's detection table.
-        sizes: float64 [N, 2] (W, H), at least 1. classes: K, of the data set. crowd: Labels of the crowd regions.
+        sizes: float64 [N, 2] (W, H), at least 1. classes: K, of the data set. crowd: Labels of the crowd
+            regions.
     """
 
     labels: Labels

@@ -20,8 +20,9 @@ class LabelFeatures:
 
     Args:
         table: float64 [M, F].
-        same, other: int64 [M], the detection that supports the label's name, and the one that supports another best
-            (places in the scene's detections, -1 for none). twin: int64 [M], the label that overlaps it most.
+        same, other: int64 [M], the detection that supports the label's name, and the one that supports
+            another best (places in the scene's detections, -1 for none). twin: int64 [M], the label that
+            overlaps it most.
     """
 
     table: np.ndarray
@@ -33,7 +34,9 @@ class LabelFeatures:
 
 @dataclass(frozen=True, eq=False)
 class DetectionFeatures:
-    """Of the C detections that no label explains: `places` int64 [C] in the scene's detections, table [C, F]."""
+    """Of the C detections that no label explains: `places` int64 [C] in the scene's detections, table [C,
+    F].
+    """
 
     places: np.ndarray
     table: np.ndarray
@@ -82,7 +85,9 @@ def label_features(scene: Scene) -> LabelFeatures:
 
 
 def _spare(scene: Scene, pairs: Pairs, same: np.ndarray) -> np.ndarray:
-    """float64 [P], for each pair the best IoU of its detection with another label of the detection's class."""
+    """float64 [P], for each pair the best IoU of its detection with another label of the detection's
+    class.
+    """
     d = len(scene.det_rows)
     mine = np.flatnonzero(same)
     first, at = best_of(pairs.iou[mine], pairs.det[mine], d)
@@ -93,7 +98,9 @@ def _spare(scene: Scene, pairs: Pairs, same: np.ndarray) -> np.ndarray:
 
 
 def _drift(scene: Scene, pairs: Pairs, place: np.ndarray) -> list[np.ndarray]:
-    """How far a label lies off that detection, in its own widths and heights, and how much larger the detection is."""
+    """How far a label lies off that detection, in its own widths and heights, and how much larger the
+    detection is.
+    """
     det = np.where(place >= 0, pairs.det[place] if len(pairs.det) else 0, 0)
     box = scene.labels.xyxy
     if not len(scene.det_rows):

@@ -30,9 +30,11 @@ class Suspect:
         row, sample: the image. object: the label's place in the run's truth table, -1 for a missing one.
         detection: the detection that speaks against the label, or shows the missing one; -1 where none does.
         twin: the other label of a pair that looks like a duplicate, -1 otherwise.
-        label_class, seen_class: names; "" without. xyxy: the label, or the detection that shows the missing object.
+        label_class, seen_class: names; "" without. xyxy: the label, or the detection that shows the missing
+            object.
         score: of `detection`; iou: of label and detection (duplicate: of the two labels).
-        counts: what the operating point makes of it today: "missed", "found", "wrong" or "below the threshold".
+        counts: what the operating point makes of it today: "missed", "found", "wrong" or "below the
+            threshold".
         worth: objects found plus wrong detections saved if the label is corrected as suspected, 0, 1 or 2.
         reason: one sentence.
     """
@@ -146,8 +148,9 @@ def trained_on_warning(run: Any) -> str:
     if not seen:
         return ""
     return (
-        f"Images of the split {' and '.join(seen)} are among these. A detector repeats the errors of labels it was"
-        " trained on, so they stay hidden: judge images it has not seen, or train on one half and judge the other."
+        f"Images of the split {' and '.join(seen)} are among these. A detector repeats the errors of labels"
+        " it was trained on, so they stay hidden: judge images it has not seen, or train on one half and"
+        " judge the other."
     )
 
 
@@ -265,7 +268,9 @@ def _missing(ranking: Ranking, state: _State, least: float) -> list[Suspect]:
 
 
 def _worth(kind: str, counts: str, wrong: bool) -> int:
-    """Objects found plus wrong detections saved at the operating point if the label is corrected as suspected."""
+    """Objects found plus wrong detections saved at the operating point if the label is corrected as
+    suspected.
+    """
     if kind in ("wrong name", "badly placed"):
         return (counts == "missed") * wrong * 2
     return int(counts == "missed")

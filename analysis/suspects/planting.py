@@ -35,7 +35,8 @@ def plant(scene: Scene, shares: Mapping[str, float], seed: int = 0) -> Planted:
     """Labels of a scene with these shares of them spoilt, each by one error.
 
     Args:
-        shares: kind -> share of the labels in 0..1, together at most 1. Spurious and duplicate ones are added.
+        shares: kind -> share of the labels in 0..1, together at most 1. Spurious and duplicate ones are
+            added.
     """
     rng = np.random.default_rng(seed)
     labels = scene.labels

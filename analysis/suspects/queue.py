@@ -1,4 +1,6 @@
-"""Suspects as a queue for a labelling tool: COCO for CVAT and FiftyOne, tasks for Label Studio, CSV for anything."""
+"""Suspects as a queue for a labelling tool: COCO for CVAT and FiftyOne, tasks for Label Studio, CSV for
+anything.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +18,23 @@ from detector.paths import write_atomically
 
 FORMATS = ("csv", "coco", "labelstudio")
 COLUMNS = (
-    "key", "kind", "suspicion", "sample", "label_class", "seen_class", "x1", "y1", "x2", "y2",
-    "score", "iou", "counts", "worth", "decision", "reason",
-)  # fmt: skip
+    "key",
+    "kind",
+    "suspicion",
+    "sample",
+    "label_class",
+    "seen_class",
+    "x1",
+    "y1",
+    "x2",
+    "y2",
+    "score",
+    "iou",
+    "counts",
+    "worth",
+    "decision",
+    "reason",
+)
 
 
 def write_queue(
@@ -31,8 +47,9 @@ def write_queue(
     """Write suspects, the most suspicious first.
 
     Args:
-        how: "csv"; "coco" (one annotation per suspect: category is the kind, with the label's and the detector's name
-            in `attributes`; CVAT and FiftyOne read it); "labelstudio" (one task per image, boxes as predictions).
+        how: "csv"; "coco" (one annotation per suspect: category is the kind, with the label's and the
+            detector's name in `attributes`; CVAT and FiftyOne read it); "labelstudio" (one task per image,
+            boxes as predictions).
 
     Raises:
         InputError: another format.
@@ -135,7 +152,8 @@ def read_queue(path: str | Path) -> dict[str, str]:
             decision = (row["decision"] or "").strip()
             if decision and decision not in DECISIONS:
                 raise InputError(
-                    f"{path}, line {reader.line_num}: expected one of {', '.join(DECISIONS)}, got {decision!r}."
+                    f"{path}, line {reader.line_num}: expected one of {', '.join(DECISIONS)}, got"
+                    f" {decision!r}."
                 )
             if decision:
                 out[row["key"]] = decision

@@ -1,8 +1,10 @@
-"""How suspicious each label and each unexplained detection is, learnt from errors planted into the labels themselves.
+"""How suspicious each label and each unexplained detection is, learnt from errors planted into the labels
+themselves.
 
-Nobody knows which labels are wrong, but everybody can spoil some on purpose. So some labels of one half of the images
-are spoilt, a model learns to tell them from the rest, and it judges the untouched labels of the other half. It adapts
-to the detector at hand: where the detector misses every third object, a miss says little about the label.
+Nobody knows which labels are wrong, but everybody can spoil some on purpose. So some labels of one half of
+the images are spoilt, a model learns to tell them from the rest, and it judges the untouched labels of the
+other half. It adapts to the detector at hand: where the detector misses every third object, a miss says
+little about the label.
 """
 
 from __future__ import annotations
@@ -36,7 +38,8 @@ class Ranking:
     """How suspicious everything is.
 
     Args:
-        labels: float64 [M, 4], of each label and kind of LABEL_KINDS, in 0..1; not calibrated, only for the order.
+        labels: float64 [M, 4], of each label and kind of LABEL_KINDS, in 0..1; not calibrated, only for the
+            order.
         missing: float64 [C], of each detection of `detections`, that it shows an object nobody labelled.
         features, detections: what was looked at.
     """
@@ -138,7 +141,8 @@ def _fit(table: np.ndarray, answer: np.ndarray, seed: int):
         early_stopping=False,
         random_state=seed,
     )
-    # One thread: on a busy machine the threads of many small steps wait for each other, 15 times as long (measured).
+    # One thread: on a busy machine the threads of many small steps wait for each other, 15 times as long
+    # (measured).
     with threadpool_limits(1):
         return model.fit(table, answer)
 

@@ -19,9 +19,9 @@ _PRIOR_VARIANCE = 1 / 16
 def p_values(gains: np.ndarray, bound: np.ndarray | float, error: float = 0.1) -> np.ndarray:
     """p-values of "the expected gain is at most 0", by betting against it, float64 [T].
 
-    A gambler who starts with 1 and stakes a share on each gain cannot expect to win if the mean is 0 or less; by
-    Ville's inequality he ever owns 1 / p with probability at most p. The share staked on a gain depends on the gains
-    before it alone (the predictable plug-in of Waudby-Smith and Ramdas 2024).
+    A gambler who starts with 1 and stakes a share on each gain cannot expect to win if the mean is 0 or less;
+    by Ville's inequality he ever owns 1 / p with probability at most p. The share staked on a gain depends on
+    the gains before it alone (the predictable plug-in of Waudby-Smith and Ramdas 2024).
 
     Args:
         gains: float64 [n, T], one row per image, each at least -bound. Large gains need no bound.
@@ -72,8 +72,9 @@ def hoeffding_bentkus(gains: np.ndarray, low: float, high: float) -> np.ndarray:
 def conformal_mean(losses: np.ndarray, most: float) -> np.ndarray:
     """bool [T]: whether the expected loss of one more image is at most `most`, by conformal risk control.
 
-    For losses in 0..1 that rise with the threshold (Angelopoulos et al. 2022, arXiv:2208.02814): the mean over the n
-    images and one further image of loss 1. It holds on average over draws of images, not with a stated confidence.
+    For losses in 0..1 that rise with the threshold (Angelopoulos et al. 2022, arXiv:2208.02814): the mean
+    over the n images and one further image of loss 1. It holds on average over draws of images, not with a
+    stated confidence.
 
     Args:
         losses: float64 [n, T] in 0..1, thresholds ascending.

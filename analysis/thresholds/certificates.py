@@ -30,7 +30,9 @@ from detector.errors import InputError
 EVERY_IMAGE, HALF = "all", "half"
 
 BREAK_ERROR = 0.05
-"""A certificate is called broken only where a run that keeps it would look this bad in at most 1 of 20 cases."""
+"""A certificate is called broken only where a run that keeps it would look this bad in at most 1 of 20
+cases.
+"""
 
 Verdict = Literal["kept", "within chance", "broken", "nothing to judge by"]
 
@@ -88,7 +90,9 @@ class RunGuarantee:
         return any(g.threshold is not None for g in found)
 
     def thresholds(self, num_classes: int) -> tuple[float, np.ndarray]:
-        """(default, float32 [K]): what cannot be promised keeps the safe end, the floor for recall and 1 otherwise."""
+        """(default, float32 [K]): what cannot be promised keeps the safe end, the floor for recall and 1
+        otherwise.
+        """
         safe = self.floor if self.goal.name == "recall" else 1.0
         if self.whole is not None:
             value = safe if self.whole.threshold is None else self.whole.threshold
@@ -159,7 +163,9 @@ def guarantee_run(
 
 
 def _with_class(matches: Matches, chosen: np.ndarray, k: int, goal: Goal) -> np.ndarray:
-    """bool [N], the chosen images that can say something about class k: for recall and precision those that show it."""
+    """bool [N], the chosen images that can say something about class k: for recall and precision those that
+    show it.
+    """
     if goal.name == "false positives":
         return chosen
     there = np.zeros(len(chosen), bool)
@@ -169,10 +175,11 @@ def _with_class(matches: Matches, chosen: np.ndarray, k: int, goal: Goal) -> np.
 
 
 def mean_recall_threshold(table: ImageTable, value: float) -> float | None:
-    """The highest threshold at which the mean recall of a new image is at least `value`, by conformal risk control.
+    """The highest threshold at which the mean recall of a new image is at least `value`, by conformal risk
+    control.
 
-    The mean is over images with an object, each counting alike, and over draws of calibration images: no confidence
-    is stated, and about half the draws fall below. None where no threshold does.
+    The mean is over images with an object, each counting alike, and over draws of calibration images: no
+    confidence is stated, and about half the draws fall below. None where no threshold does.
 
     Raises:
         InputError: a value outside (0, 1).
@@ -192,9 +199,11 @@ class CertificateCheck:
     """Whether a run keeps a certificate.
 
     Args:
-        verdict: "kept": the figure meets the goal; "within chance": it does not, but a run that keeps the goal would
-            look like this in more than 1 of 20 cases; "broken": it would not; "nothing to judge by".
-        reached: the goal's figure on the judged images, the worst class's where it is per class; None without.
+        verdict: "kept": the figure meets the goal; "within chance": it does not, but a run that keeps the
+            goal would look like this in more than 1 of 20 cases; "broken": it would not; "nothing to judge
+            by".
+        reached: the goal's figure on the judged images, the worst class's where it is per class; None
+            without.
         worst: that class's name, "" for all together.
         images: that were judged; seen: images left out since the threshold was chosen on them.
         p_value: of "the goal still holds".
@@ -220,8 +229,8 @@ class CertificateCheck:
         of = f" of {self.worst}" if self.worst else ""
         without = f", without the {self.seen:,} it was chosen on" if self.seen else ""
         return (
-            f"certificate ({promise}): {self.verdict}; {c.goal}{of} {figure} on {self.images:,} images{without}"
-            f" (p = {self.p_value:.2g})"
+            f"certificate ({promise}): {self.verdict}; {c.goal}{of} {figure} on {self.images:,}"
+            f" images{without} (p = {self.p_value:.2g})"
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -249,8 +258,9 @@ def check_certificate(run: Run, matches: Matches, thresholds: Thresholds) -> Cer
         return None
     if not np.isclose(matches.iou, at.iou) or matches.difficult != at.difficult:
         raise InputError(
-            f"The thresholds promise something at IoU {at.iou:g} with difficult objects as {at.difficult!r}; this"
-            f" matching has IoU {matches.iou:g} and {matches.difficult!r}. Evaluate at the promise's settings."
+            f"The thresholds promise something at IoU {at.iou:g} with difficult objects as {at.difficult!r};"
+            f" this matching has IoU {matches.iou:g} and {matches.difficult!r}. Evaluate at the promise's"
+            " settings."
         )
     fresh = fresh_images(run, certificate)
     values = thresholds.thresholds(run.class_map)
@@ -276,7 +286,9 @@ def check_certificate(run: Run, matches: Matches, thresholds: Thresholds) -> Cer
 def _counts(
     matches: Matches, judged: np.ndarray, values: np.ndarray, class_id: int | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(correct, wrong, objects) of each judged image at these thresholds, float64 [n]; of one class or all."""
+    """(correct, wrong, objects) of each judged image at these thresholds, float64 [n]; of one class or
+    all.
+    """
     if class_id is None:
         c = image_counts(matches, values)
         return tuple(np.asarray(column[judged], float) for column in (c.tp, c.fp, c.objects))

@@ -46,8 +46,8 @@ class Certificate(Config):
 
     Args:
         goal, value, confidence: what is promised, and how surely.
-        per_class: whether each class keeps it, or all boxes together; classes: those that do; without: those for
-            which nothing could be promised.
+        per_class: whether each class keeps it, or all boxes together; classes: those that do; without: those
+            for which nothing could be promised.
         images, objects: the evidence. at_most: the worst single image allowed for.
         calibrated_on: "all", "half" or a split; data, data_fingerprint: of this data set.
         assumption: what has to be true, in one sentence.

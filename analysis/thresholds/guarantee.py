@@ -1,12 +1,13 @@
 """Thresholds that keep a goal on new images, with a stated confidence.
 
-The usual rule takes the threshold that just meets the goal on the images at hand, and misses it on new ones about
-every second time. Here a threshold is only taken once the opposite ("the goal is not met") is refuted by a test that
-is wrong at most once in 1 / (1 - confidence) times, on any number of images: Learn then Test (Angelopoulos et al.,
-2021, arXiv:2110.01052) over thresholds in an order fixed before the data was seen, with the betting test of
-Waudby-Smith and Ramdas (JRSS B 2024, arXiv:2010.09686).
+The usual rule takes the threshold that just meets the goal on the images at hand, and misses it on new ones
+about every second time. Here a threshold is only taken once the opposite ("the goal is not met") is refuted
+by a test that is wrong at most once in 1 / (1 - confidence) times, on any number of images: Learn then Test
+(Angelopoulos et al., 2021, arXiv:2110.01052) over thresholds in an order fixed before the data was seen, with
+the betting test of Waudby-Smith and Ramdas (JRSS B 2024, arXiv:2010.09686).
 
-The image is the unit: objects of one image are found and missed together, so boxes are no independent evidence.
+The image is the unit: objects of one image are found and missed together, so boxes are no independent
+evidence.
 """
 
 from __future__ import annotations
@@ -27,11 +28,13 @@ HEADROOM = 1.5
 """A new image may be this many times as bad as the worst one seen, and the guarantee still holds."""
 
 LEAST_WORST = 4
-"""The worst image allowed for is never better than this many missed or wrong boxes, however good those seen are."""
+"""The worst image allowed for is never better than this many missed or wrong boxes, however good those seen
+are.
+"""
 
 STARTS = (0.9, 0.7, 0.5, 0.3)
-"""Where the search for a precision begins. Precision does not fall steadily with the threshold, so there is no one
-safe end to begin at; each start gets an equal share of the allowed error (Bonferroni)."""
+"""Where the search for a precision begins. Precision does not fall steadily with the threshold, so there is
+no one safe end to begin at; each start gets an equal share of the allowed error (Bonferroni)."""
 
 FORECAST = (2, 4, 8)
 
@@ -181,8 +184,8 @@ class Guarantee:
         """What has to be true for the promise to hold, in one sentence."""
         worst = "missed objects" if self.goal.name == "recall" else "wrong detections"
         return (
-            "New images come from the same source, drawn as these were, labelled by the same rules, and none has"
-            f" more than {self.at_most} {worst}."
+            "New images come from the same source, drawn as these were, labelled by the same rules, and none"
+            f" has more than {self.at_most} {worst}."
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -200,8 +203,8 @@ def guarantee(
 
     Args:
         table: of the calibration images, from `image_table`.
-        confidence: in (0, 1): at most one draw of calibration images in 1 / (1 - confidence) gives a threshold that
-            breaks the goal.
+        confidence: in (0, 1): at most one draw of calibration images in 1 / (1 - confidence) gives a
+            threshold that breaks the goal.
         forecast: whether to say what 2, 4 and 8 times the images would give.
         classes: how many classes share the confidence; each gets an equal part of the error (Bonferroni).
 
@@ -256,8 +259,8 @@ def informative(table: ImageTable, goal: Goal) -> ImageTable:
 
 
 def worst_image(table: ImageTable, goal: Goal) -> np.ndarray:
-    """The most that a new image may count against the goal, float64 [T]: HEADROOM times the objects (recall), or the
-    wrong detections at each threshold, of the worst image here."""
+    """The most that a new image may count against the goal, float64 [T]: HEADROOM times the objects (recall),
+    or the wrong detections at each threshold, of the worst image here."""
     seen = table.fp.max(axis=0, initial=0)
     if goal.name == "recall":
         seen = np.full(len(table.grid), table.objects.max(initial=0))
@@ -363,11 +366,14 @@ def _reason(table: ImageTable, goal: Goal, best: float | None) -> str:
     if goal.name == "recall":
         reached = float(table.reached(goal)[0])
         return (
-            f"recall reaches {reached:.1%} at the lowest stored score, and these {n} images prove no more than"
-            f" {best:.1%}"
+            f"recall reaches {reached:.1%} at the lowest stored score, and these {n} images prove no more"
+            f" than {best:.1%}"
         )
     if goal.name == "false positives":
-        return f"these {n} images prove no fewer than {best:.2g} false positives per image, even at the highest threshold"
+        return (
+            f"these {n} images prove no fewer than {best:.2g} false positives per image, even at the highest"
+            " threshold"
+        )
     with np.errstate(invalid="ignore"):
         reached = float(np.nanmax(np.append(table.reached(goal), 0.0)))
     return (
@@ -376,7 +382,9 @@ def _reason(table: ImageTable, goal: Goal, best: float | None) -> str:
 
 
 def describe_usual(found: Guarantee) -> str:
-    """What the promise costs against the threshold that just meets the goal on the same images, as a clause."""
+    """What the promise costs against the threshold that just meets the goal on the same images, as a
+    clause.
+    """
     if found.usual is None:
         return "no threshold meets the goal on these images themselves"
     if found.usual == found.threshold:

@@ -214,7 +214,7 @@ def refuse_others(context: typer.Context, mode: str, honoured: set[str]) -> None
         InputError: naming the options that cannot be honoured.
     """
     typed = [
-        p.opts[-1]
+        max(p.opts, key=len)
         for p in context.command.params
         if p.name not in honoured
         and (source := context.get_parameter_source(p.name)) is not None

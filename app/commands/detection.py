@@ -57,7 +57,10 @@ def detect(
     labels: Annotated[
         str | None,
         typer.Option(
-            help="label_map.pbtxt or labelmap.txt, where the model does not bring one; `coco` for COCO's names."
+            help=(
+                "label_map.pbtxt or labelmap.txt, where the model does not bring one; `coco` for COCO's"
+                " names."
+            )
         ),
     ] = None,
     family: Annotated[

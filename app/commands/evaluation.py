@@ -123,7 +123,10 @@ def evaluate(
         )
         point = operating_point(stored, operating_threshold, iou=iou, difficult=difficult)
         check = None if thresholds is None else _certificate_check(stored, matches, thresholds)
-    elif run is None and truth is not None and predictions is not None and not excuse_tagged:
+    elif run is None and truth is not None and predictions is not None:
+        # Two files give average precision alone: counts at an operating point, and tags, belong to a run.
+        needs_run = {"threshold", "thresholds", "iou", "excuse_tagged"}
+        refuse_others(context, "--predictions", {p.name for p in context.command.params} - needs_run)
         result, at, check = analysis.evaluate(truth=truth, predictions=predictions, **choices), None, None
     else:
         raise InputError("expected either a RUN, or --truth FILE with --predictions FILE.")

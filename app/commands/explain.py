@@ -170,7 +170,17 @@ def explain(
     for result in results:
         prefix = f"{result['image']}\t" if len(places) > 1 else ""
         print(
-            f"{prefix}{result['object']}\t{result['class']}\t{result['verdict']}\t{result['method']}\t{result['png'] or ' '.join(result['words'])}"
+            prefix
+            + "\t".join(
+                str(value)
+                for value in (
+                    result["object"],
+                    result["class"],
+                    result["verdict"],
+                    result["method"],
+                    result["png"] or " ".join(result["words"]),
+                )
+            )
         )
         for line in (
             result["words"] if result["png"] else ()

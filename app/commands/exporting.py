@@ -43,7 +43,8 @@ def export(
         str | None,
         typer.Option(
             help=(
-                "tflite: per_class (as the network; the default) | fast (boxes suppress each other whatever their"
+                "tflite: per_class (as the network; the default) | fast (boxes suppress each other whatever"
+                " their"
                 " class)."
             )
         ),

@@ -46,7 +46,9 @@ def groups(
     ] = None,
     json: JsonFlag = False,
 ) -> None:
-    """Groups of objects that are missed more often than the rest, found on half the images, tested on the other."""
+    """Groups of objects that are missed more often than the rest, found on half the images, tested on the
+    other.
+    """
     from analysis.groups.columns import read_columns
     from analysis.groups.pixels import kept_pixels
     from analysis.groups.run import groups_of_run
@@ -63,14 +65,14 @@ def groups(
     for g in found.groups:
         low, high = g.interval
         print(
-            f"{g.description}\t{g.objects} {plural(g.objects, 'object')} in {g.images} {plural(g.images, 'image')}\t"
-            f"recall {g.recall:.0%} against {g.rest:.0%} of the rest; tested {low:.0%} to {high:.0%},"
-            f" q = {g.adjusted:.2g}; {g.missed_more:.0f} more missed"
+            f"{g.description}\t{g.objects} {plural(g.objects, 'object')} in {g.images}"
+            f" {plural(g.images, 'image')}\trecall {g.recall:.0%} against {g.rest:.0%} of the rest; tested"
+            f" {low:.0%} to {high:.0%}, q = {g.adjusted:.2g}; {g.missed_more:.0f} more missed"
         )
     say(
-        f"{len(found.groups)} {plural(len(found.groups), 'group')} of {found.tested} tested ({found.tried:,} descriptions"
-        f" tried) at confidence {threshold:g}; recall of everything {found.recall:.1%}; of the groups"
-        f" in such lists at most {level:.0%} are false on average"
+        f"{len(found.groups)} {plural(len(found.groups), 'group')} of {found.tested} tested ({found.tried:,}"
+        f" descriptions tried) at confidence {threshold:g}; recall of everything {found.recall:.1%}; of the"
+        f" groups in such lists at most {level:.0%} are false on average"
     )
     if looked is None:
         say("--pixels looks at brightness, contrast, sharpness and colour too.")

@@ -73,7 +73,8 @@ def compare(
         list[Path] | None,
         typer.Argument(
             help=(
-                "Another run over the same images, or several: a table of all of them. Without one, the same run at"
+                "Another run over the same images, or several: a table of all of them. Without one, the same"
+                " run at"
                 " other settings."
             ),
             metavar="[RUN]...",
@@ -92,7 +93,9 @@ def compare(
     csv: Annotated[Path | None, typer.Option(help="Write the flip list here as CSV.")] = None,
     json: JsonFlag = False,
 ) -> None:
-    """Whether another run is really better, and which objects changed state: gained, lost, one line per flip."""
+    """Whether another run is really better, and which objects changed state: gained, lost, one line per
+    flip.
+    """
     from analysis.mistakes.compare import compare as compare_runs
 
     if after is not None and len(after) > 1:

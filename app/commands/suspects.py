@@ -68,7 +68,8 @@ def suspects(
                 decide(stored.path, by_key[key], decision)
         unknown = sum(key not in by_key for key in given)
         say(
-            f"{len(given) - unknown} {plural(len(given) - unknown, 'decision')} taken home, {unknown} of no suspect here"
+            f"{len(given) - unknown} {plural(len(given) - unknown, 'decision')} taken home, {unknown} of no"
+            " suspect here"
         )
     kept = load_decisions(stored.path)
     chosen = found.of(kind)
@@ -89,11 +90,11 @@ def suspects(
     if found.warning:
         say(found.warning)
     say(
-        f"{len(chosen)} {plural(len(chosen), 'suspect')} among {found.labels:,} {plural(found.labels, 'label')}: "
-        + ", ".join(f"{n} {name}" for name, n in found.counts().items())
+        f"{len(chosen)} {plural(len(chosen), 'suspect')} among {found.labels:,}"
+        f" {plural(found.labels, 'label')}: " + ", ".join(f"{n} {name}" for name, n in found.counts().items())
     )
     say(
-        f"recall at confidence {threshold:g}: {percent(found.recall_now)} today, {percent(found.recall_then)} if every"
-        " suspicion is right"
+        f"recall at confidence {threshold:g}: {percent(found.recall_now)} today, {percent(found.recall_then)}"
+        " if every suspicion is right"
     )
     say(f"of your decisions: {list_precision(kept, kind)}")

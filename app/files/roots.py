@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 MAX_UPLOAD_FILES = 500
 MAX_UPLOAD_BYTES = 512 * 1024 * 1024
-"""For one upload as a whole; a single file is bounded by `server.maxUploadSize` in app/.streamlit/config.toml."""
+"""For one upload as a whole; a single file is bounded by `server.maxUploadSize` in
+app/.streamlit/config.toml.
+"""
 
 
 def roots(arguments: Sequence[str] | None = None) -> list[Path]:

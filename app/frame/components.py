@@ -23,14 +23,20 @@ STYLE = """<style>
 .st-key-image-page [data-testid="stElementToolbar"] { top: 1px !important; right: 1px !important; }
 [data-testid="stSidebarHeader"] { height: 3rem; }
 [data-testid="stWidgetLabelRequired"] { display: none; }
-.boxscope-facts { font-size: 12px; line-height: 1.45; opacity: .82; margin: -6px 0 2px; overflow-wrap: anywhere; }
+.boxscope-facts {
+  font-size: 12px; line-height: 1.45; opacity: .82; margin: -6px 0 2px; overflow-wrap: anywhere;
+}
 .boxscope-facts b { font-weight: 600; }
 @media (max-width: 1040px) {
-  .st-key-image-page > div > [data-testid="stHorizontalBlock"], .st-key-image-page > [data-testid="stHorizontalBlock"] { flex-wrap: wrap; }
+  .st-key-image-page > div > [data-testid="stHorizontalBlock"],
+  .st-key-image-page > [data-testid="stHorizontalBlock"] { flex-wrap: wrap; }
   .st-key-image-page [data-testid="stColumn"] { flex: 1 1 100%; min-width: 100%; }
 }
 @media (min-width: 1041px) and (min-height: 640px) {
-  :is(.st-key-image-page, .st-key-image-page > div) > [data-testid="stHorizontalBlock"] > [data-testid="stColumn"]:first-child > [data-testid="stVerticalBlock"] { position: sticky; top: 100px; height: fit-content; flex: none; }
+  :is(.st-key-image-page, .st-key-image-page > div) > [data-testid="stHorizontalBlock"]
+    > [data-testid="stColumn"]:first-child > [data-testid="stVerticalBlock"] {
+    position: sticky; top: 100px; height: fit-content; flex: none;
+  }
 }
 @media (prefers-reduced-motion: reduce) { * { transition: none !important; animation: none !important; } }
 </style>"""

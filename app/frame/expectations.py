@@ -36,7 +36,9 @@ def expectation_rows(outcomes: list[Outcome]) -> list[dict[str, Any]]:
 def expectations_section(
     s: state.Shared, *, after: Any = None, cuts_after: Any = None, iou_after: float | None = None
 ) -> None:
-    """Kept and broken expectations of a run; with a second side, of both. Draws nothing where there are none."""
+    """Kept and broken expectations of a run; with a second side, of both. Draws nothing where there are
+    none.
+    """
     expectations = load_expectations(expectations_file(s.manifest.dataset.source))
     if not expectations:
         return

@@ -202,8 +202,8 @@ class Shared:
         return image_counts(self.chosen, self.thresholds)
 
     def at(self, threshold: Threshold) -> Shared:
-        """The same choices at another threshold, one number or one per class: what the header then counts. Where
-        classes choose the images ("all", "only", "none"), they choose anew.
+        """The same choices at another threshold, one number or one per class: what the header then counts.
+        Where classes choose the images ("all", "only", "none"), they choose anew.
         """
         if np.ndim(threshold) == 0:
             return replace(self, threshold=float(threshold), saved=None)

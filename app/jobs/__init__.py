@@ -1,1 +1,3 @@
-"""Work in another process: one protocol for starting, following, cancelling and resuming it, and a file per kind of work."""
+"""Work in another process: one protocol for starting, following, cancelling and resuming it, and a file per
+kind of work.
+"""

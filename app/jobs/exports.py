@@ -110,7 +110,8 @@ def _by_class(thresholds: str | Path | None, class_map: ClassMap) -> dict[str, f
 def pick_pictures(
     dataset: Dataset, most: int = PICTURES, say: Callable[[str], None] | None = None
 ) -> list[np.ndarray]:
-    """Images that set the number ranges, evenly spread over the data set: neighbours in a file are often alike.
+    """Images that set the number ranges, evenly spread over the data set: neighbours in a file are often
+    alike.
 
     An image that cannot be read is left out and named.
 

@@ -168,7 +168,9 @@ class ProcessJob(Job):
         raise NotImplementedError
 
     def execute(self) -> int:
-        """Do the work under the folder's lock; every error becomes the job's one sentence. The exit status."""
+        """Do the work under the folder's lock; every error becomes the job's one sentence. The exit
+        status.
+        """
         try:
             lock = WorkerLock(self.folder, self.LOCK)
         except BoxscopeError:

@@ -284,7 +284,8 @@ def run_training(
     it.
 
     Raises:
-        RunError: another process trains in this folder. Whatever `detector.training.recipes.train_recipe` raises.
+        RunError: another process trains in this folder. Whatever `detector.training.recipes.train_recipe`
+            raises.
     """
     from analysis.metrics.validation import average_precision
 

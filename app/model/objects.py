@@ -49,8 +49,8 @@ class Row:
 
 
 def rows_of(s: Any, i: int) -> list[Row]:
-    """The lines for image i at the operating point of `s` (`app.frame.state.Shared`): what is missed first, then
-    what is wrong.
+    """The lines for image i at the operating point of `s` (`app.frame.state.Shared`): what is missed first,
+    then what is wrong.
     """
     d, t, m = s.run.detections, s.run.truth, s.matches
     names = s.run.class_map.names

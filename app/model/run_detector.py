@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 def detector_of(
     stored: Run, otherwise: str = "the verdicts rest on the detections the run kept"
 ) -> Detector | None:
-    """Load the run's own detector. Where that is not possible, print the reason and its consequence and return
-    None.
+    """Load the run's own detector. Where that is not possible, print the reason and its consequence and
+    return None.
 
     Args:
         otherwise: what happens without the detector, the end of the printed sentence.

@@ -78,7 +78,9 @@ function mark(verdict, size = 12) {
 }
 // Two digits on the side of the threshold where the score is: `shown_score` of analysis/drawing/style.py.
 function shownScore(score, threshold) {
-  const rounded = Math.round(score * 100) / 100, passes = Math.fround(score) >= Math.fround(threshold);
+  const kept = Math.fround(score), passes = kept >= Math.fround(threshold);
+  // toFixed rounds the exact value as Python does, but for halves: those go to the even digit (0.125 is 0.12).
+  const rounded = Number((kept * 8) % 4 === 1 ? (kept - 0.005).toFixed(2) : kept.toFixed(2));
   if (passes === (Math.fround(rounded) >= Math.fround(threshold))) return rounded.toFixed(2);
   return (rounded + (passes ? 0.01 : -0.01)).toFixed(2);
 }

@@ -134,10 +134,11 @@ def folders_below(root: Path, depth: int) -> Iterator[Path]:
             below: list[Path] = []
             for folder in level:
                 try:
-                    entries = sorted(os.scandir(folder), key=lambda e: e.name)
+                    with os.scandir(folder) as listed:
+                        inner = [e.path for e in listed if not e.name.startswith(".") and e.is_dir()]
                 except OSError:
                     continue
-                below += [Path(e.path) for e in entries if e.is_dir() and not e.name.startswith(".")]
+                below += [Path(path) for path in sorted(inner)]
             level = below
 
 

@@ -21,8 +21,9 @@ def read_label_map(path: str | os.PathLike) -> ClassMap:
     """The classes of a label_map.pbtxt (by content) or a labelmap.txt.
 
     A pbtxt's ids become external ids, classes in ascending order of them; `display_name` wins over `name`. An
-    item with id 0 named "background" is no class, as in the OD API (label_map_util.py). A text file names one class a line, external ids from 0 in order of the lines ("???" lines, TFLite's
-    placeholders, are left out but counted); "3 car" and "3: car" state the id.
+    item with id 0 named "background" is no class, as in the OD API (label_map_util.py). A text file names one
+    class a line, external ids from 0 in order of the lines ("???" lines, TFLite's placeholders, are left out
+    but counted); "3 car" and "3: car" state the id.
 
     Raises:
         DataError: the file is missing, empty or malformed, an id or a name occurs twice; with its line.

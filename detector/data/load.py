@@ -31,6 +31,9 @@ FORMATS = (
     "tiny_imagenet",
     "cvat",
     "createml",
+    "labelme",
+    "open_images",
+    "kitti",
     "tfrecord",
     "folder",
     "index",
@@ -54,6 +57,9 @@ def recognise(path: Path, *, images_told: bool = False) -> list[Reading]:
     from detector.data.formats.createml import find_createml
     from detector.data.formats.csv_table import find_csv
     from detector.data.formats.cvat import find_cvat
+    from detector.data.formats.kitti import find_kitti
+    from detector.data.formats.labelme import find_labelme
+    from detector.data.formats.open_images import find_open_images
     from detector.data.formats.stanford_cars import find_stanford_cars
     from detector.data.formats.tiny_imagenet import find_tiny_imagenet
     from detector.data.formats.uiuc import PARTS, find_uiuc
@@ -84,6 +90,12 @@ def recognise(path: Path, *, images_told: bool = False) -> list[Reading]:
         found.append(Reading("cvat", _name(path, files[0])))
     if files := find_createml(path):
         found.append(Reading("createml", _name(path, files[0])))
+    if files := find_labelme(path):
+        found.append(Reading("labelme", _name(path, files[0])))
+    if files := find_open_images(path):
+        found.append(Reading("open_images", _name(path, files[0])))
+    if files := find_kitti(path):
+        found.append(Reading("kitti", f"texts in {_name(path, files[0])}"))
     if not found:
         tables, records = find_csv(path), find_tfrecord(path)
         # Records hold their images: a table beside them, made on the way there, is of use only with its own.
@@ -97,12 +109,18 @@ def recognise(path: Path, *, images_told: bool = False) -> list[Reading]:
 def _recognise_file(path: Path) -> list[Reading]:
     from detector.data.formats.createml import is_createml
     from detector.data.formats.cvat import is_cvat
+    from detector.data.formats.labelme import is_labelme
+    from detector.data.formats.open_images import find_open_images
 
     suffix = path.suffix.lower()
     if suffix == ".xml" and is_cvat(path):
         return [Reading("cvat", "CVAT's XML")]
     if suffix == ".json" and is_createml(path):
         return [Reading("createml", "Create ML's JSON")]
+    if suffix == ".json" and is_labelme(path):
+        return [Reading("labelme", "LabelMe's JSON")]
+    if suffix == ".csv" and find_open_images(path):
+        return [Reading("open_images", "Open Images' table")]
     if suffix == ".json":
         return [Reading("coco", "a json file")]
     if suffix == ".xml":
@@ -127,7 +145,7 @@ _LOOKED_FOR = (
     " JPEGImages or images, or XML beside pictures), YOLO (data.yaml, or images/ and labels/*.txt), a CSV"
     " with filename, class, xmin, ymin, xmax, ymax, the UIUC car database (TestImages, trueLocations.txt),"
     " Stanford Cars (cars_train_annos.mat, or anno_train.csv with names.csv), Tiny ImageNet (wnids.txt),"
-    " CVAT's XML for images, Create ML's JSON,"
+    " CVAT's XML for images, Create ML's and LabelMe's JSON, Open Images' tables, KITTI (label_2, image_2),"
     " TFRecords (train.record-00000-of-00010), and plain pictures"
 )
 
@@ -154,7 +172,8 @@ def load_dataset(
         split: only this split ("train", "val", "test").
         limit: only the first so many samples.
         boxes: "keep", or "ignore" for the classes alone: the whole picture stands in for every box, which the
-            data set's problems say and `detector.data.formats.draft.boxes_ignored` tells. For networks that learn to
+            data set's problems say and `detector.data.formats.draft.boxes_ignored` tells. For networks that
+                learn to
             name, not to place.
         label_map: a label_map.pbtxt or labelmap.txt that decides which classes there are, in which order and
             with which outside ids; objects are matched by name. Without it a `label_map.pbtxt` in the folder
@@ -308,6 +327,9 @@ def _drafts(boxes: str, label_map: str | os.PathLike | None) -> dict[str, Callab
     from detector.data.formats.csv_table import csv_draft
     from detector.data.formats.cvat import cvat_draft
     from detector.data.formats.folder import folder_draft
+    from detector.data.formats.kitti import kitti_draft
+    from detector.data.formats.labelme import labelme_draft
+    from detector.data.formats.open_images import open_images_draft
     from detector.data.formats.stanford_cars import stanford_cars_draft
     from detector.data.formats.tfrecord import tfrecord_draft
     from detector.data.formats.tiny_imagenet import tiny_imagenet_draft
@@ -326,5 +348,8 @@ def _drafts(boxes: str, label_map: str | os.PathLike | None) -> dict[str, Callab
         "tiny_imagenet": lambda path, images, split: tiny_imagenet_draft(path),
         "cvat": lambda path, images, split: cvat_draft(path, images=images),
         "createml": lambda path, images, split: createml_draft(path, images=images),
+        "labelme": lambda path, images, split: labelme_draft(path, images=images),
+        "open_images": lambda path, images, split: open_images_draft(path, images=images),
+        "kitti": lambda path, images, split: kitti_draft(path, images=images),
         "folder": lambda path, images, split: folder_draft(path),
     }

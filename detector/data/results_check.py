@@ -1,9 +1,9 @@
 """The mistakes people make in a COCO results file, recognised from the numbers and named.
 
 Normalised boxes, corners where width and height are due, category ids shifted by one or counted without the
-gaps, image ids of another data set: each would score near 0 without an error message. A mistake is only claimed where
-another reading of the same numbers finds far more objects than chance allows, or where no reading as
-written is possible.
+gaps, image ids of another data set: each would score near 0 without an error message. A mistake is only
+claimed where another reading of the same numbers finds far more objects than chance allows, or where no
+reading as written is possible.
 """
 
 from __future__ import annotations

@@ -59,13 +59,14 @@ def export_tflite(
         form: "detections": the TFLite_Detection_PostProcess operation gives boxes [1, N, 4] normalised yxyx,
             classes [1, N] from 0, scores [1, N] and count [1], in this order. "raw": decoded boxes [1, A, 4]
             and scores [1, A, K] of every anchor.
-        nms: of the operation. None is "per_class", as the network itself does it, or "fast" for a network of one
-            class, where both give the same. "fast": each anchor has its best class, and anchors suppress each
-            other whatever their class, the Object Detection API's default; on a network of six classes it cost
-            a third of the average precision (.347 to .228, measured). LiteRT 2.3 on exactly two threads loses
-            detections of some classes with "per_class" (measured; 1, 3 and more are right): the file's own
-            description says so.
-        thresholds: confidence by class name, kept in the file's metadata for the program that shows the boxes.
+        nms: of the operation. None is "per_class", as the network itself does it, or "fast" for a network of
+            one class, where both give the same. "fast": each anchor has its best class, and anchors suppress
+            each other whatever their class, the Object Detection API's default; on a network of six classes
+            it cost a third of the average precision (.347 to .228, measured). LiteRT 2.3 on exactly two
+            threads loses detections of some classes with "per_class" (measured; 1, 3 and more are right): the
+            file's own description says so.
+        thresholds: confidence by class name, kept in the file's metadata for the program that shows the
+            boxes.
         images: for int8: RGB uint8 pictures like those it will see, about a hundred; they set the number
             ranges.
         max_detections: N; TFLite's operation keeps up to 100 of one class.

@@ -165,9 +165,15 @@ def _serve(model: Any, images: Any, detector: TwoHeadDetector) -> dict[str, Any]
         pixels = tf.image.resize(pixels, (height, width))
     out = model(tf.round(pixels), training=False)  # resized pictures are whole numbers everywhere else too
     x1, y1, x2, y2 = tf.unstack(out["boxes"], axis=-1)
-    boxes = tf.stack([
-        (y1 * tall + y0) / shape[0], (x1 * wide + x0) / shape[1], (y2 * tall + y0) / shape[0], (x2 * wide + x0) / shape[1],
-    ], axis=-1)[:, None]  # fmt: skip
+    boxes = tf.stack(
+        [
+            (y1 * tall + y0) / shape[0],
+            (x1 * wide + x0) / shape[1],
+            (y2 * tall + y0) / shape[0],
+            (x2 * wide + x0) / shape[1],
+        ],
+        axis=-1,
+    )[:, None]
     scores = out["scores"]
     k = min(detector.postprocess_settings.max_total_detections, len(detector.info.class_map))
     best, classes = tf.math.top_k(scores, k=k)

@@ -147,8 +147,8 @@ def open_saved_model(
         given = [key for key, value in {**decoding, "input_size": input_size}.items() if value is not None]
         if given:
             raise InputError(
-                f"{folder}: {given[0]} is for networks that a decoder reads; this one has the Object Detection"
-                " API's outputs, which come decoded and suppressed."
+                f"{folder}: {given[0]} is for networks that a decoder reads; this one has the Object"
+                " Detection API's outputs, which come decoded and suppressed."
             )
         return SavedModelDetector(folder, **shared, opened=opened)
     return DecodedDetector(SavedModelNetwork(opened, input_size=input_size), **shared, **decoding)

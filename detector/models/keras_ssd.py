@@ -1,4 +1,5 @@
-"""Boxscope's own SSD networks as detectors, open inside (opened from files in `detector.models.restored_ssd`).
+"""Boxscope's own SSD networks as detectors, open inside (opened from files in
+`detector.models.restored_ssd`).
 
 On a CPU, pictures go through the network's LiteRT build, made on first use; on a GPU through Keras. Gradients
 and anything that looks inside use `network`, the Keras model, which is built when it is first asked for.

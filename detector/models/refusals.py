@@ -10,25 +10,37 @@ EXPORT = (
 )
 BY_SUFFIX = {
     ".pt": "a PyTorch file, which would have to be run to be read; " + EXPORT,
-    ".pth": "a PyTorch file, which would have to be run to be read; export it to .onnx and bring that, or give"
-    " its results as a COCO .json",
+    ".pth": (
+        "a PyTorch file, which would have to be run to be read; export it to .onnx and bring that, or give"
+        " its results as a COCO .json"
+    ),
     ".torchscript": "a TorchScript file; " + EXPORT,
     ".engine": "a TensorRT engine, which runs on one GPU only; bring the .onnx it was built from",
-    ".pb": "a frozen TensorFlow 1 graph; export it as a SavedModel (export_inference_graph.py) or as a .tflite"
-    " (export_tflite_ssd_graph.py)",
-    ".keras": "a Keras file; export it as a SavedModel with the Object Detection API's outputs, or write a"
-    " `python:` entry of the catalogue for it",
-    ".h5": "a Keras file; export it as a SavedModel with the Object Detection API's outputs, or write a"
-    " `python:` entry of the catalogue for it",
+    ".pb": (
+        "a frozen TensorFlow 1 graph; export it as a SavedModel (export_inference_graph.py) or as a .tflite"
+        " (export_tflite_ssd_graph.py)"
+    ),
+    ".keras": (
+        "a Keras file; export it as a SavedModel with the Object Detection API's outputs, or write a"
+        " `python:` entry of the catalogue for it"
+    ),
+    ".h5": (
+        "a Keras file; export it as a SavedModel with the Object Detection API's outputs, or write a"
+        " `python:` entry of the catalogue for it"
+    ),
     ".index": "a checkpoint; give the folder that holds pipeline.config and checkpoint/",
-    ".mlmodel": "a Core ML file, which runs on Apple's systems only; export the same network as .tflite or"
-    " .onnx",
-    ".mlpackage": "a Core ML package, which runs on Apple's systems only; export the same network as .tflite"
-    " or .onnx",
+    ".mlmodel": (
+        "a Core ML file, which runs on Apple's systems only; export the same network as .tflite or .onnx"
+    ),
+    ".mlpackage": (
+        "a Core ML package, which runs on Apple's systems only; export the same network as .tflite or .onnx"
+    ),
     ".weights": "Darknet's weights; convert them to .onnx, or give their results as a COCO .json",
     ".bin": "half of an OpenVINO model; bring the .onnx or .tflite it was made from",
-    ".xml": "an OpenVINO model (its weights lie in the .bin beside it); bring the .onnx or .tflite it was made"
-    " from",
+    ".xml": (
+        "an OpenVINO model (its weights lie in the .bin beside it); bring the .onnx or .tflite it was made"
+        " from"
+    ),
     ".task": "a MediaPipe task bundle; it is a zip archive, bring the .tflite inside",
 }
 

@@ -1,8 +1,9 @@
 """Several equal detectors, for a batch run that keeps every core busy.
 
-Two workers of one thread each beat one worker of default threads on two cores: 1.35 times its images per second
-on a SavedModel, 1.2 to 1.6 times on a `.tflite` (measured, whole runs of `detect_run`). For a process of its
-own, which runs one detector: how many threads TensorFlow uses inside an operation is settled once a process.
+Two workers of one thread each beat one worker of default threads on two cores: 1.35 times its images per
+second on a SavedModel, 1.2 to 1.6 times on a `.tflite` (measured, whole runs of `detect_run`). For a process
+of its own, which runs one detector: how many threads TensorFlow uses inside an operation is settled once a
+process.
 """
 
 from __future__ import annotations
@@ -41,8 +42,8 @@ def load_side_by_side(load: Callable[..., Detector], *, workers: int | None = No
 
     Call it before TensorFlow is imported: where several are wanted, TF_NUM_INTRAOP_THREADS is 1 while the
     first is loaded, unless the user set it. A SavedModel may be called from several threads, so one instance
-    serves them all; `.tflite` and `.onnx` files get an interpreter a worker; the other kinds share their work between the
-    cores themselves, or need no sharing.
+    serves them all; `.tflite` and `.onnx` files get an interpreter a worker; the other kinds share their work
+    between the cores themselves, or need no sharing.
 
     Args:
         load: makes the detector, with the adapter's options as keywords.

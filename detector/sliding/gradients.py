@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 
 class SlidingGradients:
-    """Base of a detector that slides a window: what `detector.differentiable.DifferentiableDetector` asks for, from
-    the parts that the detector has.
+    """Base of a detector that slides a window: what `detector.differentiable.DifferentiableDetector` asks
+    for, from the parts that the detector has.
 
     The logit of a window is its margin: the object's less the background's.
     """

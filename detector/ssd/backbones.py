@@ -13,9 +13,23 @@ from detector.ssd.layers import Blocks
 
 # (stride, channels) of MobileNetV2's blocks 1 to 16; block 0 is the unexpanded one.
 MOBILENET_BLOCKS = (
-    (2, 24), (1, 24), (2, 32), (1, 32), (1, 32), (2, 64), (1, 64), (1, 64), (1, 64), (1, 96), (1, 96), (1, 96),
-    (2, 160), (1, 160), (1, 160), (1, 320),
-)  # fmt: skip
+    (2, 24),
+    (1, 24),
+    (2, 32),
+    (1, 32),
+    (1, 32),
+    (2, 64),
+    (1, 64),
+    (1, 64),
+    (1, 64),
+    (1, 96),
+    (1, 96),
+    (1, 96),
+    (2, 160),
+    (1, 160),
+    (1, 160),
+    (1, 320),
+)
 # (filters, blocks, stride of the first block, number of its first weighted layer) of ResNet-50's stages.
 RESNET_STAGES = ((64, 3, 1, 2), (128, 4, 2, 22), (256, 6, 2, 48), (512, 3, 2, 86))
 # Which weighted layer of a stage's first block is which: the shortcut's weights stand among the main path's.

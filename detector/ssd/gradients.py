@@ -31,8 +31,8 @@ BATCH = 8
 
 
 class SSDGradients(ABC):
-    """Base of a detector that is an SSD: what `detector.differentiable.DifferentiableDetector` asks for, from the
-    parts that the detector has or makes.
+    """Base of a detector that is an SSD: what `detector.differentiable.DifferentiableDetector` asks for, from
+    the parts that the detector has or makes.
     """
 
     config: SSDConfig

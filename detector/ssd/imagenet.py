@@ -26,8 +26,8 @@ def imagenet_backbone(build: Callable[..., Any], name: str, **settings: Any) -> 
         name: of the backbone, for the message.
 
     Raises:
-        DownloadError: the file is not cached and cannot be downloaded, or is damaged; the message names the file
-            and the folder it belongs in.
+        DownloadError: the file is not cached and cannot be downloaded, or is damaged; the message names the
+            file and the folder it belongs in.
     """
     try:
         return build(weights="imagenet", **settings)
@@ -40,8 +40,9 @@ def imagenet_backbone(build: Callable[..., Any], name: str, **settings: Any) -> 
             address.group().rsplit("/", 1)[-1] if address else f"the weights of {name} without its top (.h5)"
         )
         raise DownloadError(
-            f"start: imagenet needs {file}, which is not in {keras_folder() / FOLDER} and could not be downloaded"
-            f" ({_first(text.rsplit(' -- ', 1)[-1])}); put the file there, or name it with `start` (--start FILE)."
+            f"start: imagenet needs {file}, which is not in {keras_folder() / FOLDER} and could not be"
+            f" downloaded ({_first(text.rsplit(' -- ', 1)[-1])}); put the file there, or name it with `start`"
+            " (--start FILE)."
         ) from error
 
 

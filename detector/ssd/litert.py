@@ -54,9 +54,22 @@ def weights_digest(arrays: Mapping[str, np.ndarray]) -> str:
 
 def network_digest(config: SSDConfig, digest: str) -> str:
     """The weights' digest joined with what else decides raw outputs; settings of training and NMS do not."""
-    parts = (BUILD, config.architecture, config.num_classes, config.height, config.width, config.alpha, config.min_depth,
-             config.depth, config.predictor_depth, config.tower_layers, config.anchors, config.batch_norm.epsilon,
-             config.predictor_batch_norm.epsilon, digest)  # fmt: skip
+    parts = (
+        BUILD,
+        config.architecture,
+        config.num_classes,
+        config.height,
+        config.width,
+        config.alpha,
+        config.min_depth,
+        config.depth,
+        config.predictor_depth,
+        config.tower_layers,
+        config.anchors,
+        config.batch_norm.epsilon,
+        config.predictor_batch_norm.epsilon,
+        digest,
+    )
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
@@ -87,8 +100,11 @@ def litert_file(config: SSDConfig, arrays: Mapping[str, np.ndarray], digest: str
         }
         done = subprocess.run(
             [sys.executable, "-m", "detector.ssd.litert_build", str(job), str(built)],
-            env=environment, capture_output=True, text=True, check=False,
-        )  # fmt: skip
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         if done.returncode or not built.is_file():
             last = (done.stderr.strip().splitlines() or ["it ended without an error message"])[-1]
             raise UnavailableError(f"The LiteRT build of the network could not be made: {last}")

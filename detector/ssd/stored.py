@@ -1,4 +1,6 @@
-"""A trained SSD as its folder stores it: `detector.json` with the network and its classes, beside its weights."""
+"""A trained SSD as its folder stores it: `detector.json` with the network and its classes, beside its
+weights.
+"""
 
 from __future__ import annotations
 

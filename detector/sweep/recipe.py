@@ -54,8 +54,8 @@ class SweepRecipe(Config):
         pruning: "median" ends a trial whose figure lies below the median of the others at the same step,
             "none" never.
         startup_trials: trials before anything is pruned; prune_after: steps before a trial may be pruned.
-        starts: backbone name to its starting weights, where backbones are searched over: a `start` that fits one
-            of them fits no other.
+        starts: backbone name to its starting weights, where backbones are searched over: a `start` that fits
+            one of them fits no other.
         seed: of the sampler (TPE).
     """
 
@@ -103,8 +103,8 @@ class SweepRecipe(Config):
         start = self.base().start
         if without and len(backbones) > 1 and start not in ("none", "imagenet"):
             raise ConfigError(
-                f"search: backbone: start is {start}, weights of one backbone, and {', '.join(without)} would start"
-                " from them; set start to imagenet or none, or name a file for each under starts"
+                f"search: backbone: start is {start}, weights of one backbone, and {', '.join(without)} would"
+                " start from them; set start to imagenet or none, or name a file for each under starts"
                 f" (starts: {{{without[0]}: FILE}})."
             )
 

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 
 class TwoHeadGradients(ABC):
-    """Base of a detector with two heads: what `detector.differentiable.DifferentiableDetector` asks for, from the
-    parts that the detector has or makes.
+    """Base of a detector with two heads: what `detector.differentiable.DifferentiableDetector` asks for, from
+    the parts that the detector has or makes.
 
     The logits are those before the softmax. Class ids K to K + 3 are the box head's: the box's left, top,
     right and bottom side as a share of the input, so that a method can ask for the evidence of either head.

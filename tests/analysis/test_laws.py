@@ -77,9 +77,10 @@ def test_permuting_images_objects_and_detections_changes_nothing(seed):
 
 def test_importing_analysis_and_matching_loads_nothing_heavy():
     code = (
-        "import sys, analysis, analysis.matching.match, analysis.queries, analysis.matching.counts, analysis.metrics.evaluate,"
-        " analysis.thresholds.curves;heavy = {'tensorflow', 'keras', 'streamlit', 'fiftyone', 'matplotlib', 'cv2',"
-        " 'pycocotools', 'hotcoco', 'sklearn', 'scipy'} & set(sys.modules);print(sorted(heavy))"
+        "import sys, analysis, analysis.matching.match, analysis.queries, analysis.matching.counts,"
+        " analysis.metrics.evaluate, analysis.thresholds.curves;heavy = {'tensorflow', 'keras', 'streamlit',"
+        " 'fiftyone', 'matplotlib', 'cv2', 'pycocotools', 'hotcoco', 'sklearn', 'scipy'} &"
+        " set(sys.modules);print(sorted(heavy))"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.strip() == "[]"

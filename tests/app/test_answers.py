@@ -1,4 +1,6 @@
-"""Groups, Labels, Guarantee and the intervals of Compare, on a run large enough to learn from: pages and commands."""
+"""Groups, Labels, Guarantee and the intervals of Compare, on a run large enough to learn from: pages and
+commands.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ IMAGES = 70
 
 
 def store(folder: Path, dataset, floor=0.01, miss=0.1, seed=0) -> Path:
-    """A detector that finds nine in ten objects, but few of the wide dogs, and doubts the name of object 4."""
+    """A detector that finds nine in ten objects, but few of the wide dogs, and doubts the name of object
+    4.
+    """
     from analysis.runs.store import RunWriter, create_run
     from detector.core import ClassMap, Detections, DetectorInfo
 

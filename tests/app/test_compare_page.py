@@ -42,7 +42,10 @@ def test_a_lower_threshold_gains_the_dog(run):
 
 def test_two_equal_sides_are_called_equal(run):
     same = compare(run, threshold=0.5, threshold_b=0.5001)
-    assert changes.verdict(same) == "Not one object changed, and no image has more or fewer false positives."
+    assert (
+        changes.verdict(same)
+        == "Not one object changed, and no image has more or fewer false alarms (false positives)."
+    )
     assert [str(side.point).split(" · ")[0] for side in (same.a, same.b)] == [
         "confidence ≥ 0.50",
         "confidence ≥ 0.5001",

@@ -30,7 +30,7 @@ def test_from_figures_to_boxes(page, server, boxscope_home):  # noqa: F811
     page.locator(".crops button").click()
     page.locator(".viewer rect.box").first.wait_for()
     expect(page.locator(".viewer .name")).to_have_text("b.png")
-    page.get_by_text("is a false positive").wait_for()
+    page.get_by_text("is a false alarm (a false positive)").wait_for()
 
     # A kind of mistake by keyboard.
     page.get_by_role("link", name="Mistakes").click()

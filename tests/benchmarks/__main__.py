@@ -2,8 +2,9 @@
 
     python -m tests.benchmarks [NAME ...] [--small] [--out FILE.json] [--limit SECONDS]
 
-NAME is a module without `bench_`; those that need what this machine lacks say so and count as not run. Exits 1 where
-a promise is missed, a benchmark fails, or takes longer than the limit; then it is ended with all it started.
+NAME is a module without `bench_`; those that need what this machine lacks say so and count as not run. Exits
+1 where a promise is missed, a benchmark fails, or takes longer than the limit; then it is ended with all it
+started.
 """
 
 from __future__ import annotations
@@ -40,8 +41,8 @@ PACKAGES = (
 
 
 def measure(name: str, *, small: bool = False, limit: float = 1800) -> dict[str, Any]:
-    """Run one benchmark in a process group of its own: {"name", "state", "rows", "output"}; the state is "kept",
-    "missed", "failed" or "too long". In the small mode a missed promise is no news: it is "kept"."""
+    """Run one benchmark in a process group of its own: {"name", "state", "rows", "output"}; the state is
+    "kept", "missed", "failed" or "too long". In the small mode a missed promise is no news: it is "kept"."""
     with tempfile.TemporaryDirectory() as folder:
         rows = Path(folder) / "rows.jsonl"
         environment = (
@@ -86,8 +87,13 @@ def table(results: list[dict[str, Any]]) -> str:
             lines.append(f"| {result['name']}: {result['state']} | | | | | |")
         for r in result["rows"]:
             shown = [r["what"], *(_number(r[k], r["unit"]) for k in ("ours", "peer"))]
-            shown += [_number(r["ratio"]), f"{'at most' if r['at_most'] else 'at least'} {r['promised']:g}"
-                      if r["promised"] is not None else "", "" if r["spread"] is None else f"{r['spread']:.0%}"]  # fmt: skip
+            shown += [
+                _number(r["ratio"]),
+                f"{'at most' if r['at_most'] else 'at least'} {r['promised']:g}"
+                if r["promised"] is not None
+                else "",
+                "" if r["spread"] is None else f"{r['spread']:.0%}",
+            ]
             lines.append("| " + " | ".join(shown) + (" |" if kept(r) else ", **missed** |"))
     return "\n".join(lines)
 

@@ -1,4 +1,5 @@
-"""Seconds of the four answers at 5,000 images and 500,000 detections: guarantee, suspects, groups, differences.
+"""Seconds of the four answers at 5,000 images and 500,000 detections: guarantee, suspects, groups,
+differences.
 
     python -m tests.benchmarks.bench_answers [--small]
 

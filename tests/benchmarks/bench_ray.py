@@ -6,8 +6,8 @@ images per second.
 Three runs over the same generated pictures (two of them torn): the local engine with two detectors; Ray with
 two workers; Ray with a worker killed at 30 % and the driver killed at 60 %, and the command given again. All
 must end equal, row for row. Memory of driver and workers is sampled, and processor time an image is printed
-beside images per second: it says the same on a busy machine. For a machine that does nothing else; Ray must be
-installed.
+beside images per second: it says the same on a busy machine. For a machine that does nothing else; Ray must
+be installed.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What each heat map costs, in forward passes of the same network (Keras, batch of 8, a picture's share), in
 one process.
 
-    python -m tests.benchmarks.bench_saliency [DETECTOR [DATA]]     a detector with gradients; its pictures, or
-        drawn noise
+    python -m tests.benchmarks.bench_saliency [DETECTOR [DATA]]     a detector with gradients; its pictures,
+        or drawn noise
 
 Promised: confidence map at most 1.3 passes, LayerCAM 4, integrated gradients with 16 steps 60, D-RISE's first
 picture 70, and reliability 0.9 within 300 masks on the median object. Exits 1 where one is not kept.

@@ -138,8 +138,11 @@ def post() -> bool:
 
         above = int((logits[:, 1:] > np.log(0.01 / 0.99)).sum())
         took, low = (sorted(run(floor) for _ in range(25)) for floor in (0.01, 1e-8))
-        print(f"post-processing, {what} ({above} scores above 0.01): {took[12] * 1e3:.2f} ms at the floor 0.01 (best {took[0] * 1e3:.2f}), "
-              f"{low[12] * 1e3:.2f} ms at 1e-8; {run(0.01, True) * 1e3:.0f} ms with every fate told")  # fmt: skip
+        print(
+            f"post-processing, {what} ({above} scores above 0.01): {took[12] * 1e3:.2f} ms at the floor 0.01"
+            f" (best {took[0] * 1e3:.2f}), "
+            f"{low[12] * 1e3:.2f} ms at 1e-8; {run(0.01, True) * 1e3:.0f} ms with every fate told"
+        )
         worst = max(worst, took[12])
     return worst <= 0.003
 

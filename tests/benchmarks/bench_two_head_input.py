@@ -1,5 +1,5 @@
-"""Input of two-head training: Boxscope's numbered batches beside tf.data doing the same work, images per second
-on all cores.
+"""Input of two-head training: Boxscope's numbered batches beside tf.data doing the same work, images per
+second on all cores.
 
     python -m tests.benchmarks.bench_two_head_input [--pictures 96]
 

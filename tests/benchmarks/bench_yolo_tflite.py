@@ -74,7 +74,8 @@ def main() -> None:
             images = [read_image(p) for p in sorted(asked.folder.glob("*.jpg"))[: asked.images]]
         plain, own = plain_loop(path, images), ours(path, images)
     print(
-        f"plain loop {len(images) / plain:.1f} images/s, Boxscope {len(images) / own:.1f}: {plain / own:.2f} times"
+        f"plain loop {len(images) / plain:.1f} images/s, Boxscope {len(images) / own:.1f}: {plain / own:.2f}"
+        " times"
     )
 
 

@@ -1,9 +1,10 @@
-"""How often the interval of a difference covers the truth: draws of images out of a run and a disturbed copy of it.
+"""How often the interval of a difference covers the truth: draws of images out of a run and a disturbed copy
+of it.
 
     python -m tests.benchmarks.difference_coverage RUN [--draws 300] [--images 100]
 
-The truth is the difference over all images of the run. Images are drawn without replacement, which narrows the spread
-by the square root of the share left out; the interval is narrowed likewise before it is judged.
+The truth is the difference over all images of the run. Images are drawn without replacement, which narrows
+the spread by the square root of the share left out; the interval is narrowed likewise before it is judged.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ model.
         [--steps 8] [--masks 288]
 
 Objects are true positives (IoU of at least 0.5, its class, score of at least 0.3), taken evenly from sizes
-and scores, at most two an image. A line per object goes to --rows at once, so that a run that was stopped goes
-on and can be read. Tables go to standard output. No promise is checked here: the tables are in
+and scores, at most two an image. A line per object goes to --rows at once, so that a run that was stopped
+goes on and can be read. Tables go to standard output. No promise is checked here: the tables are in
 docs/heatmaps.md.
 """
 

@@ -2,9 +2,9 @@
 
     python -m tests.benchmarks.guarantee_splits RUN [RUN ...] [--splits 1000]
 
-For each run and goal: failures of the guarantee and of the usual rule on the held-out half and on the whole run, the
-mean thresholds, and the oracle's (the threshold that just meets the goal on the whole run). Boxes as the unit stand
-beside it: the mistake that the image as unit avoids.
+For each run and goal: failures of the guarantee and of the usual rule on the held-out half and on the whole
+run, the mean thresholds, and the oracle's (the threshold that just meets the goal on the whole run). Boxes as
+the unit stand beside it: the mistake that the image as unit avoids.
 """
 
 from __future__ import annotations

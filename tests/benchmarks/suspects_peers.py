@@ -2,8 +2,9 @@
 
     python -m tests.benchmarks.suspects_peers RUN [RUN ...] [--seeds 2] [--fiftyone]
 
-Six labels in a hundred are spoilt, one kind at a time; each tool ranks all labels (or detections, for missing ones).
-Printed: average precision and precision of the first 50, by kind and tool. cleanlab is optional (pip install cleanlab).
+Six labels in a hundred are spoilt, one kind at a time; each tool ranks all labels (or detections, for missing
+ones). Printed: average precision and precision of the first 50, by kind and tool. cleanlab is optional (pip
+install cleanlab).
 """
 
 from __future__ import annotations
@@ -78,7 +79,9 @@ def boxscope(kind: str, scene: Scene, planted: Planted) -> tuple[float, float]:
 
 
 def by_score(kind: str, scene: Scene, planted: Planted) -> tuple[float, float] | None:
-    """The plain rule a person would try first: the score of the unexplained detection, or of the lacking one."""
+    """The plain rule a person would try first: the score of the unexplained detection, or of the lacking
+    one.
+    """
     pairs = overlaps(scene.det_rows, scene.det_xyxy, scene.labels.rows, scene.labels.xyxy)
     if kind == "missing":
         explained = np.zeros(len(scene.det_rows), bool)

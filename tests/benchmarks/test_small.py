@@ -1,4 +1,6 @@
-"""Benchmarks in their small mode: they run to the end and report rows. What they promise is judged at full size."""
+"""Benchmarks in their small mode: they run to the end and report rows. What they promise is judged at full
+size.
+"""
 
 from __future__ import annotations
 
@@ -73,7 +75,10 @@ def test_a_missed_promise_and_a_crash_fail_the_command(monkeypatch, tmp_path, ca
 
 
 def test_ending_a_group_ends_what_it_started():
-    child = "import subprocess, sys, time; p = subprocess.Popen(['sleep', '60']); print(p.pid, flush=True); time.sleep(60)"
+    child = (
+        "import subprocess, sys, time; p = subprocess.Popen(['sleep', '60']); print(p.pid, flush=True);"
+        " time.sleep(60)"
+    )
     process = subprocess.Popen(
         [sys.executable, "-c", child], stdout=subprocess.PIPE, text=True, start_new_session=True
     )

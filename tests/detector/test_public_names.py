@@ -1,4 +1,6 @@
-"""The public names of `detector` import, are the same objects as in their modules, and cost nothing before use."""
+"""The public names of `detector` import, are the same objects as in their modules, and cost nothing before
+use.
+"""
 
 import importlib
 import subprocess

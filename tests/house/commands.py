@@ -1,4 +1,5 @@
-"""The commands and options of `boxscope`, as the program itself has them, and the page of the documents made of them.
+"""The commands and options of `boxscope`, as the program itself has them, and the page of the documents made
+of them.
 
 python -m tests.house.commands --write        # writes docs/commands.md
 """
@@ -21,7 +22,8 @@ PAGE = ROOT / "docs" / "commands.md"
 HEAD = """# All commands
 
 Each command of `boxscope` with its arguments and options, written from the program itself
-(`python -m tests.house.commands --write`; a test compares). What they are for, with examples, stands in the other pages.
+(`python -m tests.house.commands --write`; a test compares). What they are for, with examples, stands in the
+other pages.
 Every command has `--help`; `boxscope --version` prints the version, `python -m boxscope` is the same program.
 `--install-completion` and `--show-completion` set up the completion of a shell.
 """

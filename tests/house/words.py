@@ -1,4 +1,5 @@
-"""Plain English of the field: phrases that docstrings, messages, pages and documents do without, and what to write instead.
+"""Plain English of the field: phrases that docstrings, messages, pages and documents do without, and what to
+write instead.
 
 python -m tests.house.words            # every place, and 1 as exit code if there is one
 """
@@ -16,7 +17,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("app", "analysis", "detector")
 
 _COUNTED = (
-    r"(?:\d[\d.,]*(?: ?(?:s|ms|MB|MiB|GB|bytes?|seconds?))?|bytes|boxes|detections|entry|entries|figures|images"
+    r"(?:\d[\d.,]*(?:"
+    r" ?(?:s|ms|MB|MiB|GB|bytes?|seconds?))?|bytes|boxes|detections|entry|entries|figures|images"
     r"|lines?|numbers?|objects|once|one|passes|points|seconds|steps|times|values|verdicts|megapixels|pixels)"
 )
 _UNIT = (
@@ -25,7 +27,9 @@ _UNIT = (
 )
 
 PHRASES: dict[str, str] = {
-    rf"\b{_COUNTED} an? {_UNIT}\b(?! (?:of|is|was|that|which|in))": "per image, per class, per step, per second",
+    rf"\b{_COUNTED} an? {_UNIT}\b(?! (?:of|is|was|that|which|in))": (
+        "per image, per class, per step, per second"
+    ),
     r"\bto be had\b": "available",
     r"\bfor want of\b": "because of; because ... is missing",
     r"\bat most so many\b|\bso many (?:images|misses|boxes|scenes|lines)\b": "at most N",
@@ -79,7 +83,9 @@ def find_places(root: Path = ROOT) -> list[Place]:
 
 
 def files(root: Path) -> list[Path]:
-    """Python of the packages, JavaScript and HTML of the viewer, README and docs; CONTRIBUTING lists the words themselves."""
+    """Python of the packages, JavaScript and HTML of the viewer, README and docs; CONTRIBUTING lists the
+    words themselves.
+    """
     code = [
         path for top in PACKAGES for kind in ("py", "js", "html") for path in (root / top).rglob(f"*.{kind}")
     ]
@@ -88,7 +94,9 @@ def files(root: Path) -> list[Path]:
 
 
 def strings(file: Path) -> Iterator[tuple[int, str]]:
-    """Line and text of each string of a Python file, docstrings and the fixed parts of f-strings among them."""
+    """Line and text of each string of a Python file, docstrings and the fixed parts of f-strings among
+    them.
+    """
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             yield node.lineno, node.value

@@ -80,7 +80,8 @@ def judge(
 
     Args:
         run: a Run.
-        threshold: confidence in 0..1, one number, one per class [K], or {class name: number} (others get 0.5).
+        threshold: confidence in 0..1, one number, one per class [K], or {class name: number} (others get
+            0.5).
         bound: the IoU from which a detection fits.
 
     Raises:

@@ -1,7 +1,7 @@
 """FiftyOne plugin of Boxscope: the operator "Explain in Boxscope".
 
-`analysis.fiftyone.service.plugin.install` copies this file into FiftyOne's plugins folder; FiftyOne's App imports the
-copy.
+`analysis.fiftyone.service.plugin.install` copies this file into FiftyOne's plugins folder; FiftyOne's App
+imports the copy.
 """
 
 from __future__ import annotations

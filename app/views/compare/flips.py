@@ -45,9 +45,14 @@ def list_flips(s: state.Shared, c: Comparison, within: np.ndarray | None) -> int
             or []
         )
         rows = changes.flips(c, tuple(wanted), within)
+        order = (
+            "in the order of the images"
+            if c.a.matches is c.b.matches
+            else "the largest change of score first"
+        )
+        more = f"; the first {MOST:,} are listed, the CSV file has all" if len(rows) > MOST else ""
         st.markdown(
-            f"**{len(rows):,}** object{'s' if len(rows) != 1 else ''},"
-            f" {'in the order of the images' if c.a.matches is c.b.matches else 'the largest change of score first'}{f'; the first {MOST:,} are listed, the CSV file has all' if len(rows) > MOST else ''}",
+            f"**{len(rows):,}** object{'s' if len(rows) != 1 else ''}, {order}{more}",
             width="stretch",
         )
         st.download_button(

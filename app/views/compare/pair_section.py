@@ -143,7 +143,7 @@ def _causes(s: state.Shared, p: Pairing, inferred: list[Cause]) -> tuple[list[Ca
         how = {c.how for c in found}
         words = (
             f"Causes: {proved:,} of {len(found):,}"
-            f" {HOW['exchanged'] if 'exchanged' in how else HOW['candidates'] if 'candidates' in how else HOW['stored']}."
+            f" {HOW[next((name for name in ('exchanged', 'candidates') if name in how), 'stored')]}."
         )
         for note in asked.notes:
             facts(note)

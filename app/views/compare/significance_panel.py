@@ -1,4 +1,6 @@
-"""Whether the other run is really better: differences with interval and p-value, and all runs over this data set."""
+"""Whether the other run is really better: differences with interval and p-value, and all runs over this data
+set.
+"""
 
 from __future__ import annotations
 
@@ -113,9 +115,11 @@ def show_standings(s: state.Shared, others: list[str]) -> None:
                     "F1": row["F1"],
                     "to the best": None if best is None else best["difference"],
                     "p": None if best is None else best["adjusted"],
-                    "verdict": "in front"
-                    if best is None
-                    else {"worse": "behind"}.get(best["verdict"], best["verdict"]),
+                    "verdict": (
+                        "in front"
+                        if best is None
+                        else {"worse": "behind"}.get(best["verdict"], best["verdict"])
+                    ),
                 }
             )
         st.dataframe(

@@ -107,8 +107,8 @@ def _draw_map(s: state.Shared) -> None:
     frame = event.selection.get("frame") or {}
     if not frame:
         st.caption(
-            f"{len(places):,} of {int(m.truth_counted.sum()):,} objects, by colours and edges of their crops; alike ones lie"
-            " together, far distances mean nothing. Drag a frame to see what lies in it."
+            f"{len(places):,} of {int(m.truth_counted.sum()):,} objects, by colours and edges of their crops;"
+            " alike ones lie together, far distances mean nothing. Drag a frame to see what lies in it."
         )
         return
     inside = np.ones(len(places), bool)
@@ -162,14 +162,14 @@ def main() -> None:
         return
     if not found.groups:
         words.markdown(
-            f"No group of objects has a significantly lower recall than the rest ({found.recall:.0%} of everything);"
-            f" {found.tried:,} descriptions were tried."
+            f"No group of objects has a significantly lower recall than the rest ({found.recall:.0%} of"
+            f" everything); {found.tried:,} descriptions were tried."
         )
         return
     first = found.groups[0]
     words.markdown(
-        f"Most is lost in **{first.description}**: recall {first.recall:.0%} against {first.rest:.0%} of the rest, about"
-        f" {first.missed_more:,.0f} objects more missed than if it did as well."
+        f"Most is lost in **{first.description}**: recall {first.recall:.0%} against {first.rest:.0%} of the"
+        f" rest, about {first.missed_more:,.0f} objects more missed than if it did as well."
     )
     table = st.dataframe(
         _rows(found),
@@ -188,9 +188,9 @@ def main() -> None:
         },
     )
     st.caption(
-        f"{s.point} · {found.tried:,} descriptions tried on half of the {found.images:,} images, {found.tested} tested on"
-        f" the other half; of the groups in such lists at most {found.level:.0%} are false on average. Choose a line to"
-        " see its missed objects."
+        f"{s.point} · {found.tried:,} descriptions tried on half of the {found.images:,} images,"
+        f" {found.tested} tested on the other half; of the groups in such lists at most {found.level:.0%} are"
+        " false on average. Choose a line to see its missed objects."
     )
     at = table.selection.rows
     group = found.groups[at[0] if at and at[0] < len(found.groups) else 0]

@@ -82,8 +82,8 @@ def panel(s: Any, i: int, row: Row) -> bool:
             "Ask the detector",
             icon=":material/troubleshoot:",
             help=(
-                "Loads the network and replays this image exactly: who suppressed whom, which candidate, which"
-                " score."
+                "Loads the network and replays this image exactly: who suppressed whom, which candidate,"
+                " which score."
             ),
             on_click=lambda: st.session_state.update(ask_detector=True),
         )
@@ -114,14 +114,14 @@ def _rescue(s: Any, a: Autopsy, rescue: Rescue, n: int) -> None:
 
 
 def price(before: state.Shared, after: state.Shared) -> str:
-    """What the header's counts become, and over what they are counted: "over all 120 images and all classes, 3 more
-    objects are found and 1 more false positive appears (F1 62.1 % → 63.0 %)."
+    """What the header's counts become, and over what they are counted: "over all 120 images and all classes,
+    3 more objects are found and 1 more false positive appears (F1 62.1 % → 63.0 %)."
     """
     old, new = before.counts, after.counts
     found, wrong = new.tp - old.tp, new.fp - old.fp
     return (
-        f"over {before.scope}, {_change(found, 'object')} found and {_change(wrong, 'false positive')} counted"
-        f" (F1 {_percent(old.f1)} → {_percent(new.f1)})."
+        f"over {before.scope}, {_change(found, 'object')} found and {_change(wrong, 'false positive')}"
+        f" counted (F1 {_percent(old.f1)} → {_percent(new.f1)})."
     )
 
 

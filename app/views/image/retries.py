@@ -89,8 +89,8 @@ def section(s: Any, a: Autopsy, q: int) -> None:
         f"Within reach: found with {found[0].change}."
         if found
         else (
-            f"None of these brings a {name} there above {float(a.thresholds[class_id]):.2f}: it is beyond this"
-            " network here, or the picture does not show it."
+            f"None of these brings a {name} there above {float(a.thresholds[class_id]):.2f}: it is beyond"
+            " this network here, or the picture does not show it."
         )
     )
     st.dataframe(

@@ -1,4 +1,6 @@
-"""Labels: what is probably wrong in the ground truth, its evidence, and the reviewer's decisions, kept with the run."""
+"""Labels: what is probably wrong in the ground truth, its evidence, and the reviewer's decisions, kept with
+the run.
+"""
 
 from __future__ import annotations
 
@@ -68,14 +70,14 @@ def _head(found: Suspects, decisions: dict, kind: str | None) -> None:
     counts = found.counts()
     listed = ", ".join(f"**{n:,}** {name}" for name, n in counts.items() if n)
     st.markdown(
-        f"Of {found.labels:,} labels these look wrong: {listed or 'none'}. If every suspicion is right, recall goes"
-        f" from {_percent(found.recall_now)} to {_percent(found.recall_then)}."
+        f"Of {found.labels:,} labels these look wrong: {listed or 'none'}. If every suspicion is right,"
+        f" recall goes from {_percent(found.recall_now)} to {_percent(found.recall_then)}."
     )
     if found.warning:
         st.warning(found.warning, icon=":material/school:")
     st.caption(
-        f"How good this list is, by your own decisions: {list_precision(decisions, kind)}. Suspicion orders the list; it"
-        " is no probability."
+        f"How good this list is, by your own decisions: {list_precision(decisions, kind)}. Suspicion orders"
+        " the list; it is no probability."
     )
 
 
@@ -91,8 +93,8 @@ def _review(s: state.Shared, shown: list[Suspect], decisions: dict, kind: str) -
         on_open=lambda: _open(s, boxes),
     )
     st.caption(
-        "Dashed: the label, solid: what the detector sees. A click opens the image, with heat map and candidates where"
-        " the detector is open."
+        "Dashed: the label, solid: what the detector sees. A click opens the image, with heat map and"
+        " candidates where the detector is open."
     )
     for n, suspect in enumerate(shown[:SHOWN]):
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
@@ -174,7 +176,10 @@ def main() -> None:
                 icon=":material/download:",
                 type="tertiary",
                 on_click="ignore",
-                help="As a queue for a labelling tool. A filled-in CSV comes home with `boxscope suspects --decisions`.",
+                help=(
+                    "As a queue for a labelling tool. A filled-in CSV comes home with `boxscope suspects"
+                    " --decisions`."
+                ),
             )
     first = (min(number, pages) - 1) * SHOWN
     _review(s, listed[first : first + SHOWN], decisions, kind)

@@ -1,4 +1,6 @@
-"""The figures of the Mistakes page, computed once for a run and an operating point: kinds, confusion, slices."""
+"""The figures of the Mistakes page, computed once for a run and an operating point: kinds, confusion,
+slices.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""A threshold that keeps a goal on new images: the goal, the promise, its price, what more images would buy."""
+"""A threshold that keeps a goal on new images: the goal, the promise, its price, what more images would
+buy.
+"""
 
 from __future__ import annotations
 
@@ -70,8 +72,10 @@ def _promise(found: RunGuarantee) -> None:
             f":material/verified: At **{g.threshold:g}** and below: {g.goal} on new images, with confidence"
             f" {g.confidence:.0%}."
             if g.goal.name == "recall"
-            else f":material/verified: At **{g.threshold:g}** and above, as far as tested: {g.goal} on new images, with"
-            f" confidence {g.confidence:.0%}."
+            else (
+                f":material/verified: At **{g.threshold:g}** and above, as far as tested: {g.goal} on new"
+                f" images, with confidence {g.confidence:.0%}."
+            )
         )
         st.markdown(
             f"On the {g.images:,} calibration images it gives recall {_percent(g.recall)} and precision"
@@ -111,8 +115,8 @@ def _table(found: RunGuarantee, names: tuple[str, ...]) -> None:
         },
     )
     st.caption(
-        f"All promises together hold with confidence {found.confidence:.0%}: the {len(found.classes)} classes share the"
-        " allowed error."
+        f"All promises together hold with confidence {found.confidence:.0%}: the {len(found.classes)} classes"
+        " share the allowed error."
     )
 
 

@@ -57,8 +57,8 @@ def _watch(folder: Path, controls: bool = True) -> None:
             st.caption(t.file)
     elif t.stage == "interrupted":
         st.warning(
-            "Its process ended without an error message (out of memory, or the machine was restarted). What was done up"
-            " to the newest checkpoint is kept.",
+            "Its process ended without an error message (out of memory, or the machine was restarted). What"
+            " was done up to the newest checkpoint is kept.",
             icon=":material/power_off:",
         )
     drawn = _charts(str(folder), _stamp(folder), t.steps or _steps(t), t.best)

@@ -1,7 +1,7 @@
 """Create ML's JSON: a list of {"image", "annotations": [{"label", "coordinates": {x, y, width, height}}]}.
 
-Format: https://developer.apple.com/documentation/createml/building-an-object-detector-data-source. x and y are
-the box's centre, in pixels.
+Format: https://developer.apple.com/documentation/createml/building-an-object-detector-data-source. x and y
+are the box's centre, in pixels.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ _HEAD = 1 << 16
 def read_createml(path: str | Path, *, images: str | Path | None = None) -> Dataset:
     """A Create ML JSON, or a folder with such files in it or in the folders in it (train/, valid/).
 
-    Sample ids are the images' names, after the folder's name in folders of splits. An image with an empty list
-    is known to hold nothing. Classes are in alphabetical order.
+    Sample ids are the images' names, after the folder's name in folders of splits. An image with an empty
+    list is known to hold nothing. Classes are in alphabetical order.
 
     Raises:
         DataError: there is none, or it is malformed.

@@ -56,8 +56,8 @@ def read_csv(path: str | Path, *, images: str | Path | None = None) -> Dataset:
 
 
 def find_csv(path: Path) -> list[Path]:
-    """The tables of a folder (or the file itself) whose header has the needed columns; where it has none, those
-    of the folders in it (train/_annotations.csv, valid/_annotations.csv).
+    """The tables of a folder (or the file itself) whose header has the needed columns; where it has none,
+    those of the folders in it (train/_annotations.csv, valid/_annotations.csv).
 
     Where some files' names speak of a split, those that do not are left aside: they hold the same again.
     """
@@ -70,7 +70,7 @@ def find_csv(path: Path) -> list[Path]:
 
 def _entries(folder: Path) -> list[Path]:
     try:
-        return sorted(folder.iterdir())
+        return [folder / n for n in sorted(os.listdir(folder)) if n.lower().endswith((".csv", ".tsv"))]
     except OSError:
         return []
 

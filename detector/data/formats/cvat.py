@@ -1,7 +1,7 @@
 """CVAT's XML for images: <annotations> with an <image> of <box>, <polygon> ... each.
 
-Format: https://docs.cvat.ai/docs/manual/advanced/xml_format/, version 1.1. Corners are pixels counted as edges
-from 0. A polygon, an ellipse and a turned box become the upright box around them.
+Format: https://docs.cvat.ai/docs/manual/advanced/xml_format/, version 1.1. Corners are pixels counted as
+edges from 0. A polygon, an ellipse and a turned box become the upright box around them.
 """
 
 from __future__ import annotations

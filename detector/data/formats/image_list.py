@@ -1,4 +1,6 @@
-"""Images and objects as an annotation file lists them, gathered into a Draft: shared by the smaller formats."""
+"""Images and objects as an annotation file lists them, gathered into a Draft: shared by the smaller
+formats.
+"""
 
 from __future__ import annotations
 
@@ -55,6 +57,7 @@ class ImageList:
         size: tuple[float, float] = (0, 0),
         split: str | None = None,
         group: str = "",
+        stated: Path | None = None,
         labelled: bool = True,
     ) -> int:
         """A sample, and its position. Its id is the name, after `group` where another image has it already.
@@ -63,6 +66,7 @@ class ImageList:
             name: the image's path as written; of another machine's path the base name counts.
             file, line: what states it. size: (W, H) in pixels, 0 where unknown.
             group: a folder (a subset) in which it may lie.
+            stated: the file that states it, where `file` only tells the folder in which to look.
         """
         plain = name.replace("\\", "/")
         if plain[:1] == "/" or plain[1:2] == ":" or plain.startswith("../"):
@@ -79,14 +83,16 @@ class ImageList:
         self._files.append(self._locate(plain, file.parent, group))
         self._sizes.append(size)
         self._splits.append(split)
-        self._stated.append((str(file), line))
+        self._stated.append((str(stated or file), line))
         self._labelled.append(labelled)
         return len(self._ids) - 1
 
     def add_object(
         self, row: int, label: str, box: Iterable[float], file: Path, line: int | None = None, **flags: bool
     ) -> None:
-        """An object of the sample at `row`: x1, y1, x2, y2 as the format counts them, NaN where unreadable."""
+        """An object of the sample at `row`: x1, y1, x2, y2 as the format counts them, NaN where
+        unreadable.
+        """
         name = " ".join(label.split())
         if not name:
             what = "an object has no class; it is left out."
@@ -150,7 +156,9 @@ class ImageList:
         )
 
     def _locate(self, name: str, folder: Path, group: str) -> str:
-        """Where the image lies: in the usual folders, else below the data set by a base name that occurs once."""
+        """Where the image lies: in the usual folders, else below the data set by a base name that occurs
+        once.
+        """
         bases = [self._images] if self._images else list(dict.fromkeys((folder, folder.parent, self._root)))
         inner = [*([f"{group}/{name}"] if group else []), name]
         tried = [base / usual / one for one in inner for base in bases for usual in _USUAL]

@@ -36,8 +36,8 @@ def is_record_file(name: str) -> bool:
 
 
 def find_tfrecord(path: Path) -> list[RecordSet]:
-    """The record sets of a folder (where it has none, of the folders in it: train/, valid/), a file, a shard pattern (train.record-?????-of-00010) or a base name
-    (train.record).
+    """The record sets of a folder (where it has none, of the folders in it: train/, valid/), a file, a shard
+    pattern (train.record-?????-of-00010) or a base name (train.record).
     """
     if path.is_dir():
         return _in_folder(path) or [found for folder in subfolders(path) for found in _in_folder(folder)]

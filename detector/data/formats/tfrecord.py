@@ -146,8 +146,8 @@ def tfrecord_draft(path: Path, *, label_map: str | Path | None = None) -> Draft:
 def _label_map(
     sets: Sequence[RecordSet], path: Path, told: str | Path | None
 ) -> tuple[ClassMap | None, Path | None]:
-    """The classes of the label map that was named, or of all that lie beside the records or in `path`; and the
-    first such file. None where there is none.
+    """The classes of the label map that was named, or of all that lie beside the records or in `path`; and
+    the first such file. None where there is none.
 
     Raises:
         DataError: two of them give one id or one name differently.

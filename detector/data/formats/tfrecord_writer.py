@@ -32,11 +32,12 @@ def write_tfrecord(
 ) -> list[Problem]:
     """`<split>.record-00000-of-00001` (data.record without splits), and `label_map.pbtxt` beside.
 
-    Carries picture bytes as they are, boxes to float32 fractions (see `detector.data.formats.record_boxes.unround`),
-    classes with text and label, difficult, truncated, crowd, area where the data set states any, sample ids
-    and file names; not occluded nor object ids. Boxes are in the frame of the stored picture, which
-    TensorFlow's decoders see (EXIF is not applied there). Pictures are dealt out to the shards in turn.
-    Neither BMP, GIF, TIFF nor WebP fits the OD API: what is no JPEG or PNG is written as PNG, upright.
+    Carries picture bytes as they are, boxes to float32 fractions (see
+    `detector.data.formats.record_boxes.unround`), classes with text and label, difficult, truncated, crowd,
+    area where the data set states any, sample ids and file names; not occluded nor object ids. Boxes are in
+    the frame of the stored picture, which TensorFlow's decoders see (EXIF is not applied there). Pictures are
+    dealt out to the shards in turn. Neither BMP, GIF, TIFF nor WebP fits the OD API: what is no JPEG or PNG
+    is written as PNG, upright.
 
     Args:
         path: the folder to write, made if need be.

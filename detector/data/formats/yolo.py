@@ -1,4 +1,5 @@
-"""YOLO: a text file per image with "class cx cy w h" in fractions of it, with a data.yaml or darknet's obj.data.
+"""YOLO: a text file per image with "class cx cy w h" in fractions of it, with a data.yaml or darknet's
+obj.data.
 
 Format: https://docs.ultralytics.com/datasets/detect/. The label of .../images/x.jpg is .../labels/x.txt.
 """

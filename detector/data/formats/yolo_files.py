@@ -1,7 +1,8 @@
 """Where a YOLO data set's images, labels and names lie: data.yaml, darknet's obj.data, list files, folders.
 
-Darknet: https://github.com/AlexeyAB/darknet, "How to train"; CVAT's "YOLO 1.1" writes `data/` before each path.
-Both files name paths of the machine they were written on. The part of such a path that exists here is used.
+Darknet: https://github.com/AlexeyAB/darknet, "How to train"; CVAT's "YOLO 1.1" writes `data/` before each
+path. Both files name paths of the machine they were written on. The part of such a path that exists here is
+used.
 """
 
 from __future__ import annotations
@@ -31,12 +32,14 @@ def find_settings(path: Path) -> Path | None:
     yaml_file = next((path / name for name in YAML_NAMES if (path / name).is_file()), None)
     if yaml_file is not None:
         return yaml_file
-    darknet = [file for file in sorted(path.glob("*.data")) if file.is_file() and _darknet(file)]
+    named = [path / name for name in sorted(os.listdir(path)) if name.endswith(".data")]
+    darknet = [file for file in named if file.is_file() and _darknet(file)]
     return darknet[0] if len(darknet) == 1 else None
 
 
 def read_settings(file: Path) -> dict[str, Any]:
-    """The keys of a data.yaml, or of darknet's "key = value" lines; all values are texts, empty ones left out.
+    """The keys of a data.yaml, or of darknet's "key = value" lines; all values are texts, empty ones left
+    out.
 
     Raises:
         DataError: it cannot be read, is malformed, or names neither images nor classes.
@@ -98,7 +101,9 @@ def label_texts(root: Path, depth: int = 3) -> Iterator[str]:
 
 
 def fits(file: Path) -> bool:
-    """Whether the first lines of a text hold a class number and four numbers or more; True of an empty one."""
+    """Whether the first lines of a text hold a class number and four numbers or more; True of an empty
+    one.
+    """
     try:
         with open(file, encoding="utf-8-sig", errors="replace") as text:
             lines = [words for _ in range(3) if (words := text.readline().split())]

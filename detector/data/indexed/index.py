@@ -58,8 +58,8 @@ class Entry(NamedTuple):
 def list_pictures(source: str, refuse: Callable[[str], object] = lambda name: None) -> Iterator[Entry]:
     """The pictures of a folder or bucket and below it, folder by folder, sorted; hidden names are left out.
 
-    One folder's entries are held at a time. `refuse` is called with what may not be read, or has a name that is not
-    UTF-8.
+    One folder's entries are held at a time. `refuse` is called with what may not be read, or has a name that
+    is not UTF-8.
 
     Raises:
         DataError: the source is not there, or cannot be listed.

@@ -66,9 +66,14 @@ def recognise(file: Described, probe: Sequence[np.ndarray]) -> DETR | None:
         boxes_at=boxes[0],
         scores_at=other[0],
         notes=(
-            f"The file does not say the range of its input; pixels / 255 were taken, because it is named {plain}."
-            if plain
-            else "The file does not say the range of its input; ImageNet's mean and deviation were taken"
-            " (input_range=(0, 1) changes it).",
+            (
+                "The file does not say the range of its input; pixels / 255 were taken, because it is named"
+                f" {plain}."
+                if plain
+                else (
+                    "The file does not say the range of its input; ImageNet's mean and deviation were taken"
+                    " (input_range=(0, 1) changes it)."
+                )
+            ),
         ),
     )

@@ -152,7 +152,9 @@ def unit_scores(values: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
 
 
 FRACTION_LIMIT = 4.0
-"""Boxes whose centres stay below this are shares of the input, not pixels (an input has 32 pixels and more)."""
+"""Boxes whose centres stay below this are shares of the input, not pixels (an input has 32 pixels and
+more).
+"""
 
 
 def box_scale(centres: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, str]:

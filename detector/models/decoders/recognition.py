@@ -102,7 +102,9 @@ def refuse_other_tasks(file: Described, probe: Sequence[np.ndarray]) -> None:
         "; train or take a detector instead, a classifier can also be scanned over an image (`boxscope"
         " convert`)."
         if task == "classify"
-        else "; Boxscope reads detectors of upright boxes: export the detect model of the same family, or give"
-        " its boxes as a COCO results .json."
+        else (
+            "; Boxscope reads detectors of upright boxes: export the detect model of the same family, or give"
+            " its boxes as a COCO results .json."
+        )
     )
     raise ModelError(f"this is {what} ({file.listed()}){way}", path=file.path)

@@ -1,9 +1,10 @@
 """MediaPipe Model Maker and EfficientDet-Lite: box encodings and scores, with the anchors in the file's own
 metadata.
 
-Two outputs, encodings [1, A, 4] (y, x, height, width) and scores [1, A, K]. The anchors and the options of decoding stand in the
-DETECTOR_METADATA entry (mediapipe/tasks/metadata/object_detector_metadata_schema.fbs): centre and size per
-anchor as shares of the input, a scale per coordinate, whether sizes are exponents and scores logits.
+Two outputs, encodings [1, A, 4] (y, x, height, width) and scores [1, A, K]. The anchors and the options of
+decoding stand in the DETECTOR_METADATA entry (mediapipe/tasks/metadata/object_detector_metadata_schema.fbs):
+centre and size per anchor as shares of the input, a scale per coordinate, whether sizes are exponents and
+scores logits.
 """
 
 from __future__ import annotations

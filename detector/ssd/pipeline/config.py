@@ -217,22 +217,49 @@ def _ssd(root: Reader, name: str) -> SSDConfig:
     ssd.expect("add_background_class", True, default=True)
     ssd.expect("explicit_background_class", False, default=False)
     ssd.ignore(
-        "inplace_batchnorm_update", "use_static_shapes", "return_raw_detections_during_predict",
+        "inplace_batchnorm_update",
+        "use_static_shapes",
+        "return_raw_detections_during_predict",
         # Read where training is asked for.
-        "matcher", "similarity_calculator", "encode_background_as_zeros", "loss", "normalize_loss_by_num_matches",
-        "normalize_loc_loss_by_codesize", "negative_class_weight", "weight_regression_loss_by_score",
-        "use_confidences_as_targets", "implicit_example_weight", "use_expected_classification_loss_under_sampling",
-        "min_num_negative_samples", "desired_negative_sampling_ratio",
-    )  # fmt: skip
+        "matcher",
+        "similarity_calculator",
+        "encode_background_as_zeros",
+        "loss",
+        "normalize_loss_by_num_matches",
+        "normalize_loc_loss_by_codesize",
+        "negative_class_weight",
+        "weight_regression_loss_by_score",
+        "use_confidences_as_targets",
+        "implicit_example_weight",
+        "use_expected_classification_loss_under_sampling",
+        "min_num_negative_samples",
+        "desired_negative_sampling_ratio",
+    )
     classes, frozen = ssd.integer("num_classes", required=True), ssd.flag("freeze_batchnorm", False)
     ssd.no_more("its effect on detections is not known here")
     return SSDConfig(
-        architecture, num_classes=classes, height=height, width=width, alpha=alpha, min_depth=min_depth, depth=depth,
-        predictor_depth=head["depth"], tower_layers=head["layers"], anchors=anchors, batch_norm=norm,
-        predictor_batch_norm=predictor_norm, initializer=initializer, predictor_initializer=predictor_initializer, l2=l2,
-        predictor_l2=predictor_l2, class_bias=head["bias"], freeze_batchnorm=frozen, box_scales=scales,
-        postprocess=settings, name=name,
-    )  # fmt: skip
+        architecture,
+        num_classes=classes,
+        height=height,
+        width=width,
+        alpha=alpha,
+        min_depth=min_depth,
+        depth=depth,
+        predictor_depth=head["depth"],
+        tower_layers=head["layers"],
+        anchors=anchors,
+        batch_norm=norm,
+        predictor_batch_norm=predictor_norm,
+        initializer=initializer,
+        predictor_initializer=predictor_initializer,
+        l2=l2,
+        predictor_l2=predictor_l2,
+        class_bias=head["bias"],
+        freeze_batchnorm=frozen,
+        box_scales=scales,
+        postprocess=settings,
+        name=name,
+    )
 
 
 def _hyperparams(parent: Reader) -> tuple[Initializer, float, BatchNorm]:
@@ -298,17 +325,23 @@ def _anchors(generator: Reader, fpn: bool) -> SSDAnchors | MultiscaleAnchors:
     if fpn:
         spec.expect("normalize_coordinates", True, default=True)
         found: SSDAnchors | MultiscaleAnchors = MultiscaleAnchors(
-            spec.integer("min_level", 3), spec.integer("max_level", 7), spec.number("anchor_scale", 4.0),
-            tuple(spec.numbers("aspect_ratios")) or (1.0,), spec.integer("scales_per_octave", 2),
-        )  # fmt: skip
+            spec.integer("min_level", 3),
+            spec.integer("max_level", 7),
+            spec.number("anchor_scale", 4.0),
+            tuple(spec.numbers("aspect_ratios")) or (1.0,),
+            spec.integer("scales_per_octave", 2),
+        )
     else:
         for axis in ("height", "width"):
             spec.expect(f"base_anchor_{axis}", 1.0, default=1.0)
         found = SSDAnchors(
-            spec.integer("num_layers", 6), spec.number("min_scale", 0.2), spec.number("max_scale", 0.95),
-            tuple(spec.numbers("aspect_ratios")) or (1.0,), spec.number("interpolated_scale_aspect_ratio", 1.0),
+            spec.integer("num_layers", 6),
+            spec.number("min_scale", 0.2),
+            spec.number("max_scale", 0.95),
+            tuple(spec.numbers("aspect_ratios")) or (1.0,),
+            spec.number("interpolated_scale_aspect_ratio", 1.0),
             spec.flag("reduce_boxes_in_lowest_layer", True),
-        )  # fmt: skip
+        )
     spec.no_more("its effect on the anchors is not known here")
     return found
 
@@ -332,9 +365,13 @@ def _training(root: Reader) -> TrainingSettings:
     )
     smooth = loss.section("localization_loss", required=True).section("weighted_smooth_l1", required=True)
     losses = LossSettings(
-        matched, focal.number("alpha", required=True), focal.number("gamma", 2.0), smooth.number("delta", 1.0),
-        loss.number("classification_weight", 1.0), loss.number("localization_weight", 1.0),
-    )  # fmt: skip
+        matched,
+        focal.number("alpha", required=True),
+        focal.number("gamma", 2.0),
+        smooth.number("delta", 1.0),
+        loss.number("classification_weight", 1.0),
+        loss.number("localization_weight", 1.0),
+    )
     for section in ("hard_example_miner", "random_example_sampler"):
         if loss.has(section):
             loss.fail(section, "it is not supported")
@@ -370,9 +407,14 @@ def _training(root: Reader) -> TrainingSettings:
     train.expect("use_multiclass_scores", False, default=False)
     root.section("train_input_reader").expect("sample_1_of_n_examples", 1, default=1)
     settings = TrainingSettings(
-        batch_size=train.integer("batch_size", 32), num_steps=train.integer("num_steps", 0), learning_rate_base=base,
-        total_steps=total, warmup_learning_rate=warm, warmup_steps=warm_steps,
-        momentum=momentum.number("momentum_optimizer_value", 0.9), loss=losses,
+        batch_size=train.integer("batch_size", 32),
+        num_steps=train.integer("num_steps", 0),
+        learning_rate_base=base,
+        total_steps=total,
+        warmup_learning_rate=warm,
+        warmup_steps=warm_steps,
+        momentum=momentum.number("momentum_optimizer_value", 0.9),
+        loss=losses,
         fine_tune_checkpoint=train.text("fine_tune_checkpoint", ""),
         fine_tune_checkpoint_type=train.text("fine_tune_checkpoint_type", "") or "classification",
         use_bfloat16=train.flag("use_bfloat16", False),
@@ -380,12 +422,20 @@ def _training(root: Reader) -> TrainingSettings:
         max_number_of_boxes=train.integer("max_number_of_boxes", 100),
         unpad_groundtruth_tensors=train.flag("unpad_groundtruth_tensors", True),
         augmentations=tuple(_augmentations(train)),
-    )  # fmt: skip
+    )
     train.ignore(
-        "sync_replicas", "startup_delay_steps", "replicas_to_aggregate", "keep_checkpoint_every_n_hours", "batch_queue_capacity",
-        "num_batch_queue_threads", "prefetch_queue_capacity", "retain_original_images", "summarize_gradients",
-        "retain_original_image_additional_channels", "load_all_detection_checkpoint_vars",
-    )  # fmt: skip
+        "sync_replicas",
+        "startup_delay_steps",
+        "replicas_to_aggregate",
+        "keep_checkpoint_every_n_hours",
+        "batch_queue_capacity",
+        "num_batch_queue_threads",
+        "prefetch_queue_capacity",
+        "retain_original_images",
+        "summarize_gradients",
+        "retain_original_image_additional_channels",
+        "load_all_detection_checkpoint_vars",
+    )
     train.no_more("its effect on the training is not known here")
     return settings
 

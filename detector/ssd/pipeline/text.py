@@ -31,11 +31,14 @@ def model_text(config: SSDConfig) -> str:
         freeze_batchnorm: {_flag(config.freeze_batchnorm)}
         image_resizer {{ fixed_shape_resizer {{ height: {config.height} width: {config.width} }} }}
         feature_extractor {{
-            type: "{EXTRACTORS[kind]}" depth_multiplier: {config.alpha!r} min_depth: {config.min_depth} {depthwise} {pyramid}
+            type: "{EXTRACTORS[kind]}"
+            depth_multiplier: {config.alpha!r} min_depth: {config.min_depth} {depthwise} {pyramid}
             {_hyperparams(config.l2, config.initializer, config.batch_norm)}
             override_base_feature_extractor_hyperparams: true
         }}
-        box_coder {{ faster_rcnn_box_coder {{ y_scale: {y!r} x_scale: {x!r} height_scale: {h!r} width_scale: {w!r} }} }}
+        box_coder {{ faster_rcnn_box_coder {{
+            y_scale: {y!r} x_scale: {x!r} height_scale: {h!r} width_scale: {w!r}
+        }} }}
         matcher {{ argmax_matcher {{ force_match_for_each_row: true }} }}
         similarity_calculator {{ iou_similarity {{ }} }}
         encode_background_as_zeros: true
@@ -46,7 +49,8 @@ def model_text(config: SSDConfig) -> str:
         post_processing {{
             batch_non_max_suppression {{
                 score_threshold: {nms.score_threshold!r} iou_threshold: {nms.iou_threshold!r}
-                max_detections_per_class: {nms.max_detections_per_class} max_total_detections: {nms.max_total_detections}
+                max_detections_per_class: {nms.max_detections_per_class}
+                max_total_detections: {nms.max_total_detections}
             }}
             score_converter: SIGMOID
         }}

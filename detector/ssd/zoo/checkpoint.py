@@ -21,9 +21,20 @@ from detector.errors import ModelError
 from detector.ssd.zoo import snappy
 
 _MAGIC = 0xDB4775248B80FB57
+# tensorflow/core/framework/types.proto; strings and bfloat16 are listed but not readable
 _DTYPES = {
-    1: "<f4", 2: "<f8", 3: "<i4", 4: "u1", 5: "<i2", 6: "i1", 9: "<i8", 10: "?", 19: "<f2", 22: "<u4", 23: "<u8",
-}  # fmt: skip  # tensorflow/core/framework/types.proto; strings and bfloat16 are listed but not readable
+    1: "<f4",
+    2: "<f8",
+    3: "<i4",
+    4: "u1",
+    5: "<i2",
+    6: "i1",
+    9: "<i8",
+    10: "?",
+    19: "<f2",
+    22: "<u4",
+    23: "<u8",
+}
 
 
 @dataclass(frozen=True)

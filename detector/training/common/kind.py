@@ -42,8 +42,8 @@ class NetworkKind:
         recipe: the class of its recipes.
         train: trains by a recipe.
         preview: what a recipe would train on; no network is built.
-        validates: whether `train` takes `validate`, figures that the caller computes on the validation images.
-            The others judge themselves by what they hold out.
+        validates: whether `train` takes `validate`, figures that the caller computes on the validation
+            images. The others judge themselves by what they hold out.
         exports: whether the result can be written as a SavedModel or .tflite file.
         has_anchors: whether an export may hold every anchor instead of detections.
     """

@@ -1,7 +1,8 @@
-"""What a training settles about its images before the first step: which split, which files decode, what is shared.
+"""What a training settles about its images before the first step: which split, which files decode, what is
+shared.
 
-A file that is missing, empty or damaged is left out, counted and named; it never ends a training half way. The
-list is kept in the training's folder, so that a file that is fixed later does not change what a resumed
+A file that is missing, empty or damaged is left out, counted and named; it never ends a training half way.
+The list is kept in the training's folder, so that a file that is fixed later does not change what a resumed
 training sees.
 """
 
@@ -49,7 +50,8 @@ class ChosenSplits:
 def choose_splits(
     dataset: Dataset, train: str | None, validation: str | None, *, other_validation: bool = False
 ) -> ChosenSplits:
-    """The splits as named; where none is named and the data have a train split, that split and no other image.
+    """The splits as named; where none is named and the data have a train split, that split and no other
+    image.
 
     Images of an official test split are never trained on unless somebody names it.
 
@@ -177,8 +179,8 @@ def refuse_shared(train: Dataset, validation: Dataset) -> None:
     if shared:
         raise InputError(
             f"{len(shared)} of the {len(validation)} validation images are training images too"
-            f" ({_listed([Path(f).name for f in shared])}): figures on them say nothing about new images; name"
-            " splits that do not overlap (train_split, val_split)."
+            f" ({_listed([Path(f).name for f in shared])}): figures on them say nothing about new images;"
+            " name splits that do not overlap (train_split, val_split)."
         )
 
 
@@ -245,7 +247,8 @@ def _look(
         if twins:
             notes.append(
                 f"{len(twins)} validation images have the same pixels as training images"
-                f" ({_listed([f'{a} = {b}' for a, b in twins])}): figures on them say little about new images."
+                f" ({_listed([f'{a} = {b}' for a, b in twins])}): figures on them say little about new"
+                " images."
             )
     if damaged:
         notes.insert(

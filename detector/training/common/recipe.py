@@ -52,7 +52,9 @@ class Recipe:
 
     @property
     def evaluation_interval(self) -> int:
-        """Steps between two evaluations: a tenth of all, at least 50 (a short training is judged at its end)."""
+        """Steps between two evaluations: a tenth of all, at least 50 (a short training is judged at its
+        end).
+        """
         return self.evaluate_every or max(self.steps // 10, min(50, self.steps))
 
     @property

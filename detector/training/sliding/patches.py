@@ -293,7 +293,9 @@ def far_from(windows: np.ndarray, objects: np.ndarray) -> np.ndarray:
 def hardest(
     scores: Sequence[float], windows: np.ndarray, most: int, least_score: float = 0.2, apart: float = 0.08
 ) -> np.ndarray:
-    """Rows of the worst false positives, at least `apart` of a window away from each other, best score first."""
+    """Rows of the worst false positives, at least `apart` of a window away from each other, best score
+    first.
+    """
     scores, windows = np.asarray(scores), np.asarray(windows, np.float64).reshape(-1, 4)
     chosen: list[int] = []
     for row in np.argsort(-scores, kind="stable"):

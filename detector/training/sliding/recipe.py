@@ -27,8 +27,8 @@ class SlidingRecipe(Recipe):
 
     Args:
         kind: "sliding_window".
-        data: patches of one size, as `detector.data.formats.uiuc.read_patches` takes them; "" where the caller hands
-            them over.
+        data: patches of one size, as `detector.data.formats.uiuc.read_patches` takes them; "" where the
+            caller hands them over.
         scenes: labelled pictures (as `load_dataset` takes them) whose regions free of objects give further
             negatives; None uses the patches alone. `scenes_split` names one of their splits.
         name: shown to people.

@@ -76,12 +76,13 @@ class TrainRecipe(Recipe):
         focal_alpha, focal_gamma: of the classification loss; alpha None is the zoo's for the architecture.
         huber_delta: of the localisation loss; classification_weight, localization_weight: of the two losses.
         match_iou: an anchor belongs to the object it overlaps by at least this.
-        augment: names of `detector.training.common.augment.AUGMENTATIONS`; None is the zoo's for the architecture.
+        augment: names of `detector.training.common.augment.AUGMENTATIONS`; None is the zoo's for the
+            architecture.
         precision: "float32", "mixed_bfloat16" or "mixed_float16".
         devices: GPUs to share each batch between (Keras' JAX backend).
         seed: decides fresh weights, order and augmentation.
-        evaluate_every: steps between two evaluations on the validation split; None is a tenth of all steps, at
-            least 50.
+        evaluate_every: steps between two evaluations on the validation split; None is a tenth of all steps,
+            at least 50.
         checkpoint_every: steps between two checkpoints; None is a twentieth of all steps, at least 10.
         early_stop: stop after this many evaluations in a row without a better figure; 0 never.
         workers: input threads; None is one a core.

@@ -45,8 +45,8 @@ AUGMENTATION_FIELDS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "random_crop_image": (CROP, ZOO_CROP),
     "ssd_random_crop": ({}, {}),
 }
-"""What a file's fields mean when they are left out, and what `detector.training.common.augment` does under the same
-name.
+"""What a file's fields mean when they are left out, and what `detector.training.common.augment` does under
+the same name.
 """
 
 
@@ -180,7 +180,8 @@ def _train_config(recipe: TrainRecipe) -> str:
             momentum_optimizer {{
                 learning_rate {{ cosine_decay_learning_rate {{
                     learning_rate_base: {schedule.base_rate!r} total_steps: {schedule.total_steps}
-                    warmup_learning_rate: {min(schedule.warmup_rate, schedule.base_rate)!r} warmup_steps: {schedule.warmup_steps}
+                    warmup_learning_rate: {min(schedule.warmup_rate, schedule.base_rate)!r}
+                    warmup_steps: {schedule.warmup_steps}
                 }} }}
                 momentum_optimizer_value: {recipe.momentum!r}
             }}

@@ -33,8 +33,9 @@ class SSDTrainer(keras.Model):
         delta: of the Huber loss.
         classification_weight, localization_weight: of the two parts.
 
-    Inputs are float32 [B, h, w, 3], targets the dict `detector.training.common.batches` makes. Logs hold "loss" and the
-    three `LOSS_PARTS`, which add up to it. Losses are computed in float32 whatever the network's precision.
+    Inputs are float32 [B, h, w, 3], targets the dict `detector.training.common.batches` makes. Logs hold
+    "loss" and the three `LOSS_PARTS`, which add up to it. Losses are computed in float32 whatever the
+    network's precision.
     """
 
     def __init__(
@@ -97,8 +98,8 @@ def freeze_layers(network: keras.Model, what: str) -> None:
     """Keep some layers' weights, and their batch norms' statistics, as they are.
 
     Args:
-        what: "none"; "backbone"; "all_but_heads", which leaves the last layer of each box and class predictor,
-            what the Object Detection API's eager few-shot tutorial trains.
+        what: "none"; "backbone"; "all_but_heads", which leaves the last layer of each box and class
+            predictor, what the Object Detection API's eager few-shot tutorial trains.
 
     Raises:
         ConfigError: not one of these.

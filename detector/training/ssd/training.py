@@ -91,7 +91,8 @@ def train(
 
 def load_splits(recipe: TrainRecipe) -> tuple[Dataset, Dataset | None, ChosenSplits]:
     """(training images, validation images, the splits they are) of a recipe's data, with the classes of its
-    label map where it names one. Data with a train split are trained on by that split alone; see `choose_splits`.
+    label map where it names one. Data with a train split are trained on by that split alone; see
+    `choose_splits`.
 
     Raises:
         DataError, InputError: the data cannot be read, has no such split, or classes the label map lacks.
@@ -145,8 +146,10 @@ class _Training(Training):
             )
         if validation is not None and not (usable_boxes(validation) & ~validation.objects.crowd).any():
             notes += (
-                f"The {len(validation)} validation images hold no object, so there is no average precision to"
-                " judge by: the last weights are the result.",
+                (
+                    f"The {len(validation)} validation images hold no object, so there is no average"
+                    " precision to judge by: the last weights are the result."
+                ),
             )
             validation = None
         self.class_map, self.validation, self.notes = dataset.class_map, validation, notes

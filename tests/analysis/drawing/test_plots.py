@@ -183,7 +183,9 @@ def test_crop():
 
 
 def test_classes_of_two_label_spaces_are_drawn_and_judged_by_name():
-    """The detector's 1 is a dog, the data set's 1 a stop sign: "wrong dog, missed stop sign" would be untrue."""
+    """The detector's 1 is a dog, the data set's 1 a stop sign: "wrong dog, missed stop sign" would be
+    untrue.
+    """
     detector, dataset = ClassMap(("airplane", "dog")), ClassMap(("dog", "stop sign", "aeroplane"))
     boxes = [[20, 40, 100, 100], [150, 20, 190, 60]]
     found = Detections(boxes, [0.9, 0.8], [1, 0], SIZE, class_map=detector)

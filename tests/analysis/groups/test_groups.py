@@ -20,8 +20,9 @@ FAMILIES = 10
 
 
 def population(seed: int, images: int = 500, planted: int = 0):
-    """Objects with ten attributes of three values each, luck shared by the objects of an image; `planted` pairs of
-    values whose objects are mostly missed. Returns what `find_groups` takes, and the planted pairs."""
+    """Objects with ten attributes of three values each, luck shared by the objects of an image; `planted`
+    pairs of values whose objects are mostly missed. Returns what `find_groups` takes, and the planted
+    pairs."""
     rng = np.random.default_rng(seed)
     rows = np.repeat(np.arange(images), rng.integers(2, 15, images))
     m = len(rows)

@@ -358,8 +358,8 @@ def side(x: float, score: float, length: float = 100):
 
 
 def test_where_the_first_candidate_needs_two_changes_the_next_is_tried():
-    """The surest box of the dog at 40 (at 30, IoU 0.54 with the one that suppresses it) would go to the dog at 36;
-    the second (at 20) finds it by a higher NMS IoU alone."""
+    """The surest box of the dog at 40 (at 30, IoU 0.54 with the one that suppresses it) would go to the dog
+    at 36; the second (at 20) finds it by a higher NMS IoU alone."""
     boxes = [side(0, 0.9), side(30, 0.8), side(20, 0.7)]
     shown = candidates(boxes, (300, 60))
     run = run_of(shown, SETTINGS, [((36, 10, 136, 20), DOG), ((40, 10, 140, 20), DOG)])

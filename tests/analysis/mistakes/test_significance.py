@@ -1,5 +1,5 @@
-"""Differences with intervals: derivatives against finite differences, errors against a paired bootstrap, coverage in simulation,
-and no evidence where there is none.
+"""Differences with intervals: derivatives against finite differences, errors against a paired bootstrap,
+coverage in simulation, and no evidence where there is none.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ def test_influence_of_two_images_by_hand():
         np.array([0, 1]), np.array([0.9, 0.95]), np.array([True, False]), np.array([1, 1])
     )
     assert ap == 0.25
-    # With image 0 weighing w: precision w / (1 + w), recall w / (1 + w); d/dw (w / (1 + w))^2 at 1 = 2 * 1/2 * 1/4.
+    # With image 0 weighing w: precision w / (1 + w), recall w / (1 + w); d/dw (w / (1 + w))^2 at 1 = 2 * 1/2
+    # * 1/4.
     assert sway == pytest.approx([0.25, -0.25])
 
 

@@ -39,11 +39,16 @@ def run(found, *, classes: ClassMap = CLASSES, data: Dataset | None = None, name
     """`found`: a list of (class name, box, score) an image, or None for an image not done."""
     data = data or dataset(len(found))
     detections = [
-        None if rows is None else Detections(
-            np.array([b for _, b, _ in rows], np.float32).reshape(-1, 4), np.array([s for *_, s in rows], np.float32),
-            np.array([classes.index(c) for c, *_ in rows], np.int32), SIZE)
+        None
+        if rows is None
+        else Detections(
+            np.array([b for _, b, _ in rows], np.float32).reshape(-1, 4),
+            np.array([s for *_, s in rows], np.float32),
+            np.array([classes.index(c) for c, *_ in rows], np.int32),
+            SIZE,
+        )
         for rows in found
-    ]  # fmt: skip
+    ]
     return run_from_detections(
         data, detections, DetectorInfo(name, "test", classes, weights_hash=name * 8), **kwargs
     )
@@ -84,10 +89,15 @@ def test_each_object_by_hand():
         for k, i, c, sa, sb in zip(p.kind, p.image, p.class_id, p.score_a, p.score_b)
     ]
     assert got == [  # lost, gained, kept; the largest difference of score first
-        (LOST, "s1", "dog", 0.7, -1), (LOST, "s1", "cat", 0.55, -1), (LOST, "s0", "cat", 0.6, 0.4),
-        (GAINED, "s1", "cat", -1, 0.65), (GAINED, "s1", "cat", -1, 0.52), (GAINED, "s0", "dog", 0.3, 0.51),
-        (KEPT, "s0", "cat", 0.9, 0.88), (KEPT, "s0", "dog", 0.8, 0.8),
-    ]  # fmt: skip
+        (LOST, "s1", "dog", 0.7, -1),
+        (LOST, "s1", "cat", 0.55, -1),
+        (LOST, "s0", "cat", 0.6, 0.4),
+        (GAINED, "s1", "cat", -1, 0.65),
+        (GAINED, "s1", "cat", -1, 0.52),
+        (GAINED, "s0", "dog", 0.3, 0.51),
+        (KEPT, "s0", "cat", 0.9, 0.88),
+        (KEPT, "s0", "dog", 0.8, 0.8),
+    ]
     # The dog of s1 is a cat to b; the cat of s1 is a gained one's place too far away.
     assert [p.b.detections.scores[o].round(2) if o >= 0 else None for o in p.other[:3]] == [
         np.float32(0.65),

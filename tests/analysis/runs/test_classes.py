@@ -96,7 +96,9 @@ def boxes_of(class_ids, class_map, scores=None):
 
 
 def test_detections_and_truth_of_two_label_spaces_are_matched_by_name():
-    """A plane, a dog and a person, each found: number 1 is a plane for one side, 1 and 2 something else for the other."""
+    """A plane, a dog and a person, each found: number 1 is a plane for one side, 1 and 2 something else for
+    the other.
+    """
     found = boxes_of([1, 2, 0], COCO_LIKE)
     truth = Annotations(found.xyxy, [1, 0, 3], (90, 40), class_map=VOC_LIKE)
     space = one_label_space([found, found], [truth, None])

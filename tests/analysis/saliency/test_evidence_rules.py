@@ -1,5 +1,5 @@
-"""Two rules of heat maps on numbers small enough to add up by hand: where a path is sampled, and how far two halves
-agree."""
+"""Two rules of heat maps on numbers small enough to add up by hand: where a path is sampled, and how far two
+halves agree."""
 
 from __future__ import annotations
 

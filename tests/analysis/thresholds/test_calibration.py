@@ -126,8 +126,8 @@ def test_a_calibrated_run_keeps_its_boxes_and_its_matches():
 
 
 def test_its_error_is_measured_on_the_half_of_the_images_it_was_not_fitted_on():
-    """Ten detections of 0.5 on even images, 8 of them correct, and ten on odd images, 2 of them correct: each half
-    teaches the other the wrong thing, while a map that had seen its own judges would be right."""
+    """Ten detections of 0.5 on even images, 8 of them correct, and ten on odd images, 2 of them correct: each
+    half teaches the other the wrong thing, while a map that had seen its own judges would be right."""
     correct = np.array([True] * 8 + [False] * 2 + [True] * 2 + [False] * 8)
     matches = SimpleNamespace(
         num_classes=1,

@@ -1,5 +1,5 @@
-"""Guaranteed thresholds: tables by hand, and the promise itself kept over many draws of images, the image being the
-unit.
+"""Guaranteed thresholds: tables by hand, and the promise itself kept over many draws of images, the image
+being the unit.
 """
 
 from __future__ import annotations
@@ -138,9 +138,10 @@ def test_a_gain_below_the_bound_or_no_bound_is_an_error(bad):
 
 def test_conformal_mean_by_hand():
     losses = np.array([[0.0, 0.5], [0.0, 0.0], [0.0, 1.0]])
-    assert conformal_mean(losses, 0.25).tolist() == [True, False], (
-        "(0 + 1) / 4 = .25 is allowed, 2.5 / 4 is not"
-    )
+    assert conformal_mean(losses, 0.25).tolist() == [
+        True,
+        False,
+    ], "(0 + 1) / 4 = .25 is allowed, 2.5 / 4 is not"
     table = ImageTable(
         COARSE[:2],
         np.array([2, 1, 1]),

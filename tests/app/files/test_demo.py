@@ -88,8 +88,8 @@ def test_the_first_start_opens_on_it_without_tensorflow(few, boxscope_home, app,
 
 def test_the_first_start_loads_no_tensorflow(boxscope_home):
     code = (
-        "import json, sys; from app.files import demo; demo.SCENES = 2; demo.demo_run(); print(json.dumps([m for m"
-        " in ('tensorflow', 'keras', 'fiftyone', 'streamlit') if m in sys.modules]))"
+        "import json, sys; from app.files import demo; demo.SCENES = 2; demo.demo_run(); print(json.dumps([m"
+        " for m in ('tensorflow', 'keras', 'fiftyone', 'streamlit') if m in sys.modules]))"
     )
     out = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True

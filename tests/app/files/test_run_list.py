@@ -35,7 +35,9 @@ def test_a_run_elsewhere_is_listed_while_it_is_there(pictures, tiny_run, tmp_pat
 
 
 def test_a_run_keeps_its_name_when_further_ones_are_made(pictures, boxscope_home, tmp_path):
-    """The oldest keeps the plain name, whatever is noted first; a broken one, whose age is unknown, is last."""
+    """The oldest keeps the plain name, whatever is noted first; a broken one, whose age is unknown, is
+    last.
+    """
     dataset = load_dataset(pictures / "instances.json")
     places = [tmp_path / x / "one" / "my_run" for x in ("third", "first", "second")]
     made = dict(zip(("third", "first", "second"), places))

@@ -32,7 +32,8 @@ def voc_folder(folder: Path, boxes: bool = True) -> Path:
         cv2.imwrite(str(folder / "JPEGImages" / f"{i}.png"), draw(scene, seed=i)[..., ::-1])
         objects = (
             "".join(
-                f"<object><name>{['box', 'disc', 'wedge'][kind]}</name><bndbox><xmin>{x1 + 1}</xmin><ymin>{y1 + 1}</ymin><xmax>{x2}</xmax><ymax>{y2}</ymax></bndbox></object>"
+                f"<object><name>{['box', 'disc', 'wedge'][kind]}</name><bndbox><xmin>{x1 + 1}</xmin>"
+                f"<ymin>{y1 + 1}</ymin><xmax>{x2}</xmax><ymax>{y2}</ymax></bndbox></object>"
                 for kind, x1, y1, x2, y2 in scene
             )
             if boxes

@@ -39,7 +39,9 @@ def dataset() -> Dataset:
 
 @pytest.fixture
 def model(tmp_path, monkeypatch):
-    """A network that two families can read, so that it opens with `family=` only, and labels beside no one."""
+    """A network that two families can read, so that it opens with `family=` only, and labels beside no
+    one.
+    """
     path = write_tflite(tmp_path / "net.tflite", [yolo_table().T])
     (tmp_path / "my").mkdir()
     (tmp_path / "my" / "names.txt").write_text("cat\ndog\nowl\n")

@@ -59,7 +59,7 @@ def test_two_possible_readings_ask_which(tmp_path):
     )
     assert load_dataset(tmp_path, format="folder").sample_ids == ["images/a.jpg"]
     with pytest.raises(InputError, match="expected one of"):
-        load_dataset(tmp_path, format="kitti")
+        load_dataset(tmp_path, format="no such format")
     for name in set(FORMATS) - {"folder", "coco", "voc"}:
         with pytest.raises(DataError):
             load_dataset(tmp_path, format=name)

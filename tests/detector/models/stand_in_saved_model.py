@@ -44,7 +44,9 @@ class Call:
 
 
 def opened(folder: Path, inputs, outputs, answer) -> OpenedModel:
-    """A model in `folder` with inputs (name -> (dtype, sides or None)) and outputs (name -> sides or None)."""
+    """A model in `folder` with inputs (name -> (dtype, sides or None)) and outputs (name -> sides or
+    None).
+    """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "saved_model.pb").write_bytes(b"stand-in")
     tf = SimpleNamespace(

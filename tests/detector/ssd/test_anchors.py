@@ -103,9 +103,14 @@ def test_deliberate_errors_are_seen(monkeypatch, wrong):
         monkeypatch.setattr(module, "grid_offset", lambda side, stride: stride / 2)
     else:
         monkeypatch.setattr(
-            module, "multiscale_types",
-            lambda spec: [(2 ** (i / spec.scales_per_octave), ratio) for i in range(spec.scales_per_octave) for ratio in spec.aspect_ratios],
-        )  # fmt: skip
+            module,
+            "multiscale_types",
+            lambda spec: [
+                (2 ** (i / spec.scales_per_octave), ratio)
+                for i in range(spec.scales_per_octave)
+                for ratio in spec.aspect_ratios
+            ],
+        )
     config = mobilenet_v2_fpnlite()
     got = anchors(config).boxes[anchor_rows(12804)]
     assert np.abs(got - golden(config.architecture)["anchors"]).max() > 0.01

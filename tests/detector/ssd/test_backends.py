@@ -19,7 +19,8 @@ from tests.detector.kill_training import RECIPE, datasets
 start, out, devices = sys.argv[1:]
 recipe = RECIPE.with_(batch_size=4, steps=1, start=start, fine_tune_type="full", devices=int(devices))
 parts = []
-train(recipe, out, dataset=datasets()[0], progress=lambda p: parts.append([p.classification, p.localization, p.regularization]))
+note = lambda p: parts.append([p.classification, p.localization, p.regularization])
+train(recipe, out, dataset=datasets()[0], progress=note)
 print(json.dumps(parts[0]))
 """
 

@@ -24,10 +24,10 @@ def test_a_failed_download_names_the_file_and_its_place(monkeypatch, tmp_path):
     )
     with pytest.raises(DownloadError) as caught:
         imagenet_backbone(failing(error), "MobileNetV2", alpha=1.0)
-    assert str(caught.value) == (
-        "start: imagenet needs mobilenet_v2_weights_1.0_224_no_top.h5, which is not in"
-        f" {tmp_path / 'models'} and could not be downloaded ([Errno -3] Temporary failure in name resolution);"
-        " put the file there, or name it with `start` (--start FILE)."
+    assert (
+        str(caught.value) == "start: imagenet needs mobilenet_v2_weights_1.0_224_no_top.h5, which is not in"
+        f" {tmp_path / 'models'} and could not be downloaded ([Errno -3] Temporary failure in name"
+        " resolution); put the file there, or name it with `start` (--start FILE)."
     )
 
 

@@ -1,7 +1,8 @@
-"""Resolves a handle as tensorflow-hub 0.16.1 does (same address, cache, lock and temporary folder), without TensorFlow.
+"""Resolves a handle as tensorflow-hub 0.16.1 does (same address, cache, lock and temporary folder), without
+TensorFlow.
 
-The tests of downloads import it in place of the real one, which takes ten seconds; `pytest -m slow` runs the same tests
-with the real one.
+The tests of downloads import it in place of the real one, which takes ten seconds; `pytest -m slow` runs the
+same tests with the real one.
 """
 
 import contextlib

@@ -62,11 +62,14 @@ def test_a_dotted_key_reaches_into_a_stage():
         ("search: {dropuot: [0.1]}\n", "did you mean 'dropout'"),
         ("search: {dropout: {low: 0.5, high: 0.1}}\n", "low below high"),
         ("search: {dropout: {low: 0, high: 0.1, log: true}}\n", "above 0"),
-        ("search: {dropout: {low: 0.1, high: 1.5}}\n", "search: dropout: dropout: expected 0 or more and less than 1, got 1.5"),
+        (
+            "search: {dropout: {low: 0.1, high: 1.5}}\n",
+            "search: dropout: dropout: expected 0 or more and less than 1, got 1.5",
+        ),
         ("search: {backbone: [MobileNetV2, Mobilenet]}\n", "expected one of MobileNet"),
         ("trails: 3\nsearch: {dropout: [0.1]}\n", "did you mean 'trials'"),
     ],
-)  # fmt: skip
+)
 def test_a_sweep_that_makes_no_sense_is_refused_before_it_starts(tmp_path, sweep, message):
     with pytest.raises(ConfigError, match=message):
         load_sweep(written(tmp_path, sweep))

@@ -1,4 +1,6 @@
-"""A kind of network is reached through its registration alone: its recipes are read, previewed and trained."""
+"""A kind of network is reached through its registration alone: its recipes are read, previewed and
+trained.
+"""
 
 from dataclasses import dataclass
 

@@ -47,7 +47,8 @@ def test_cvat_names_what_gives_no_box_and_what_it_does_not_list(tmp_path):
         image(tmp_path / "images" / name)
     cvat(
         tmp_path / "annotations.xml",
-        '<image name="a.jpg">\n<points label="car" points="1,2"/>\n<box label="car" xtl="x" ytl="1" xbr="9" ybr="9"/></image>',
+        '<image name="a.jpg">\n<points label="car" points="1,2"/>\n<box label="car" xtl="x" ytl="1" xbr="9"'
+        ' ybr="9"/></image>',
     )
     dataset = load_dataset(tmp_path)
     found = {problem.kind: problem for problem in dataset.problems}
@@ -60,7 +61,10 @@ def test_cvat_subsets_may_use_one_name(tmp_path):
     body = ""
     for subset, size in (("Train", (100, 80)), ("Validation", (60, 40))):
         image(tmp_path / "images" / subset / "f.jpg", size)
-        body += f'<image name="f.jpg" subset="{subset}"><box label="car" xtl="1" ytl="2" xbr="9" ybr="8"/></image>'
+        body += (
+            f'<image name="f.jpg" subset="{subset}"><box label="car" xtl="1" ytl="2" xbr="9"'
+            ' ybr="8"/></image>'
+        )
     cvat(tmp_path / "annotations.xml", body)
     dataset = load_dataset(tmp_path)
     assert dataset.splits == ["train", "val"] and dataset.sizes.tolist() == [[100, 80], [60, 40]]

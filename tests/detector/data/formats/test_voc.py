@@ -135,7 +135,8 @@ def test_other_xml_is_not_voc(tmp_path):
 
 def test_parts_of_a_person_are_not_objects(tmp_path):
     picture(tmp_path / "images" / "a.jpg")
-    part = "<part><name>head</name><bndbox><xmin>1</xmin><ymin>1</ymin><xmax>3</xmax><ymax>3</ymax></bndbox></part>"
+    box = "<bndbox><xmin>1</xmin><ymin>1</ymin><xmax>3</xmax><ymax>3</ymax></bndbox>"
+    part = f"<part><name>head</name>{box}</part>"
     text = voc_xml(tmp_path / "annotations" / "a.xml", [("person", 2, 3, 9, 9)]).read_text()
     (tmp_path / "annotations" / "a.xml").write_text(text.replace("</object>", part + "</object>"))
     dataset = load_dataset(tmp_path)

@@ -56,7 +56,9 @@ def test_a_download_is_asked_for_in_part_and_only_kept_whole(monkeypatch, tmp_pa
         monkeypatch,
         f"""
 import shutil
-assert name == 'coco-2017' and options == {{'splits': ['validation'], 'label_types': ['detections'], 'classes': ['person'], 'max_samples': 5}}, options
+assert name == 'coco-2017', name
+wanted = {{'splits': ['validation'], 'label_types': ['detections'], 'classes': ['person'], 'max_samples': 5}}
+assert options == wanted, options
 folder = os.path.join(root, name, 'validation')
 os.makedirs(os.path.join(folder, 'data'))
 shutil.copy({str(source)!r}, folder); shutil.copy({str(image)!r}, os.path.join(folder, 'data'))

@@ -77,7 +77,9 @@ def test_yolo_with_objectness_multiplies_it_in(tmp_path):
 
 
 def test_yolox_heads_are_decoded_on_their_grid(tmp_path):
-    """Row 5 is cell (1, 1) of stride 8: (12, 20) is (.5, 1.5) cells from its corner; the sizes are logarithms."""
+    """Row 5 is cell (1, 1) of stride 8: (12, 20) is (.5, 1.5) cells from its corner; the sizes are
+    logarithms.
+    """
     table = np.zeros((CELLS, 8), np.float32)
     table[:, 2:4] = -3.0
     table[5] = [0.5, 1.5, np.log(2), 0.0, 0.5, 0, 0.8, 0]

@@ -55,8 +55,8 @@ def described(**more) -> Described:
 
 
 def test_boxes_come_y_first_and_sizes_are_exponents():
-    """Anchor 0 of a 200 x 100 input: centre (50, 50), 100 x 25. x moves by .1 / 1 * 100, y by .4 / 2 * 25; the
-    width grows by e^(ln 2 / 1), the height by e^(4 ln 2 / 4)."""
+    """Anchor 0 of a 200 x 100 input: centre (50, 50), 100 x 25. x moves by .1 / 1 * 100, y by .4 / 2 * 25;
+    the width grows by e^(ln 2 / 1), the height by e^(4 ln 2 / 4)."""
     encodings = np.zeros((1, 2, 4), np.float32)
     encodings[0, 0] = [0.4, 0.1, 4 * np.log(2), np.log(2)]
     scores = np.float32([[[0.1, 0.8, 0.2], [0.9, 0.0, 0.3]]])

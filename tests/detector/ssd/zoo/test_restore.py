@@ -135,5 +135,8 @@ def test_a_real_saved_model_of_another_network(shared):
     ("config", "size", "classes"), [(mobilenet_v2(), 3 * 91, 90), (resnet50_fpn(), 6 * 2, 1)]
 )
 def test_the_class_head_says_how_many_classes(config, size, classes):
-    key = "model/_box_predictor/_prediction_heads/class_predictions_with_background/0/_class_predictor_layers/0/bias/.ATTRIBUTES/VARIABLE_VALUE"
+    key = (
+        "model/_box_predictor/_prediction_heads/class_predictions_with_background/0/_class_predictor_layers/0"
+        "/bias/.ATTRIBUTES/VARIABLE_VALUE"
+    )
     assert class_outputs({key: np.zeros(size, np.float32)}, config) == classes

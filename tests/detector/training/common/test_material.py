@@ -126,6 +126,8 @@ def test_equal_pixels_in_another_file_are_said(tmp_path):
     assert twins == [("b/3", "a/3")]
     notes = sound_material(TrainFolder(tmp_path / "t"), train, validation).notes
     assert notes == (
-        "1 validation images have the same pixels as training images (b/3 = a/3): figures on them say little about"
-        " new images.",
+        (
+            "1 validation images have the same pixels as training images (b/3 = a/3): figures on them say"
+            " little about new images."
+        ),
     )
