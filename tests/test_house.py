@@ -115,7 +115,7 @@ def test_the_formatter_has_nothing_to_change():
 
 
 def test_the_core_has_no_type_errors():
-    """The files that `tests.house.types.CLEAN` names; `python -m tests.house.types --all` counts the others."""
+    """The files of `tests.house.types.CLEAN`; `python -m tests.house.types --all` counts the others."""
     result = run(sys.executable, "-m", "tests.house.types")
     assert result.returncode == 0, result.stdout + result.stderr
 

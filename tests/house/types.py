@@ -1,6 +1,6 @@
 """Types: no error where the core is, and nowhere more errors than recorded.
 
-    python -m tests.house.types               # the files without any error: every error, and 1 if there is one
+    python -m tests.house.types               # the files without any error; 1 if there is one
     python -m tests.house.types --all         # every file, against the record (a minute or more)
     python -m tests.house.types --record      # after errors were removed: records the lower counts
 
@@ -66,7 +66,7 @@ def excess(errors: list[tuple[str, str]], recorded: dict[str, int]) -> list[str]
 
 
 def main() -> int:
-    """Check the files without errors; with --all compare every file with the record, with --record write it."""
+    """Check `CLEAN`; with --all compare every file with the record, with --record write it."""
     everything = {"--all", "--record"} & set(sys.argv[1:])
     errors = find_errors() if everything else find_errors(*CLEAN)
     counts = Counter(group_of(file) for file, _ in errors if not is_clean(file))
