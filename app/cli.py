@@ -36,6 +36,15 @@ from detector.errors import BoxscopeError
 from detector.paths import os_sentence
 from detector.version import VERSION
 
+EXTRAS = {
+    "tensorflow": "tensorflow",
+    "keras": "tensorflow",
+    "fiftyone": "fiftyone",
+    "ray": "ray",
+    "onnxruntime": "onnx",
+}
+"""Packages that only some commands need, and the extra that brings each."""
+
 app = typer.Typer(
     name="boxscope",
     no_args_is_help=True,
@@ -91,6 +100,16 @@ def main() -> None:
         app(prog_name="boxscope")
     except BoxscopeError as error:
         print(f"boxscope: {error}", file=sys.stderr)
+        sys.exit(1)
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing not in EXTRAS:
+            raise
+        extra = EXTRAS[missing]
+        print(
+            f"boxscope: this needs {missing}, which is not installed: pip install 'boxscope[{extra}]'.",
+            file=sys.stderr,
+        )
         sys.exit(1)
     except KeyboardInterrupt:
         print("boxscope: stopped.", file=sys.stderr)

@@ -26,6 +26,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import boxscope
+from app import cli
 from detector.version import VERSION
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -193,6 +194,24 @@ def test_each_pinned_requirement_lies_in_the_packages_range_and_none_is_forgotte
     }
     assert outside == {}
     assert all(r.specifier for r in allowed.values()), "a range has a lower bound"
+
+
+def test_a_command_without_its_extra_ends_with_one_sentence(monkeypatch, capsys):
+    def command(**_):
+        raise ModuleNotFoundError("No module named 'keras.src'", name="keras.src")
+
+    monkeypatch.setattr(cli, "app", command)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 1
+    said = "boxscope: this needs keras, which is not installed: pip install 'boxscope[tensorflow]'.\n"
+    assert capsys.readouterr().err == said
+
+
+def test_packages_of_an_extra_stand_in_it():
+    extras = PROJECT["project"]["optional-dependencies"]
+    for package, extra in cli.EXTRAS.items():
+        assert package in {Requirement(line).name for line in extras[extra]}
 
 
 def test_the_extra_all_names_every_other():
