@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -42,8 +43,14 @@ class ClassMap:
             raise InputError("ClassMap: expected a name for every class, one is blank.")
         object.__setattr__(self, "names", names)
         object.__setattr__(self, "external_ids", ids)
-        object.__setattr__(self, "_index", {name: i for i, name in enumerate(names)})
-        object.__setattr__(self, "_from", {e: i for i, e in enumerate(ids)})
+
+    @functools.cached_property
+    def _index(self) -> dict[str, int]:
+        return {name: i for i, name in enumerate(self.names)}
+
+    @functools.cached_property
+    def _from(self) -> dict[int, int]:
+        return {e: i for i, e in enumerate(self.external_ids)}
 
     def __len__(self) -> int:
         return len(self.names)

@@ -296,8 +296,8 @@ class Annotations:
             self.xyxy[rows],
             self.class_ids[rows],
             self.image_size,
-            ids=self.ids[rows],
-            area=self.area[rows],
+            ids=np.asarray(self.ids)[rows],
+            area=np.asarray(self.area)[rows],
             class_map=self.class_map,
             **flags,
         )

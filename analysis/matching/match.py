@@ -198,16 +198,21 @@ def match(
     """
     if truth is None and isinstance(detections, RunReader):
         return match_run(detections, iou, class_aware=class_aware, difficult=difficult)
-    if isinstance(detections, Detections):
-        detections, truth = [detections], [truth]
-    truth = list(truth) if truth is not None else [None] * len(detections)
-    if len(detections) != len(truth):
+    one_image = isinstance(detections, Detections)
+    if truth is not None and one_image != isinstance(truth, Annotations):
+        raise InputError("match: expected the detections and annotations of one image, or a list of each.")
+    found = [detections] if isinstance(detections, Detections) else list(detections)
+    if truth is None or isinstance(truth, Annotations):
+        objects: list[Annotations | None] = [truth] * len(found)
+    else:
+        objects = list(truth)
+    if len(found) != len(objects):
         raise InputError(
-            f"match: expected one Annotations (or None) an image, got {len(detections)} detections and"
-            f" {len(truth)}."
+            f"match: expected one Annotations (or None) per image, got {len(found)} detections and"
+            f" {len(objects)}."
         )
-    detections = one_label_space(detections, truth).detections
-    known = [a if a is not None else Annotations.empty((1, 1)) for a in truth]
+    found = one_label_space(found, objects).detections
+    known = [a if a is not None else Annotations.empty((1, 1)) for a in objects]
 
     def column(items: Sequence[Any], name: str, width: int | None = None) -> np.ndarray:
         if not len(items):
@@ -216,16 +221,16 @@ def match(
             )
         return np.concatenate([getattr(item, name) for item in items])
 
-    det_classes, truth_classes = column(detections, "class_ids"), column(known, "class_ids")
+    det_classes, truth_classes = column(found, "class_ids"), column(known, "class_ids")
     return match_columns(
-        np.repeat(np.arange(len(detections)), [len(d) for d in detections]),
-        column(detections, "xyxy", 4),
-        column(detections, "scores"),
+        np.repeat(np.arange(len(found)), [len(d) for d in found]),
+        column(found, "xyxy", 4),
+        column(found, "scores"),
         det_classes,
         np.repeat(np.arange(len(known)), [len(a) for a in known]),
         column(known, "xyxy", 4),
         truth_classes,
-        judged=np.array([a is not None for a in truth], bool),
+        judged=np.array([a is not None for a in objects], bool),
         num_classes=int(max(det_classes.max(initial=-1), truth_classes.max(initial=-1))) + 1,
         crowd=column(known, "crowd").astype(bool),
         difficult_flags=column(known, "difficult").astype(bool),

@@ -121,8 +121,9 @@ def operating_point(
     them.
     """
     detector = None if run is None else run.manifest.detector
+    thresholds = np.asarray(threshold, float)
     return OperatingPoint(
-        threshold if np.ndim(threshold) == 0 else tuple(np.asarray(threshold, float)),
+        float(thresholds) if thresholds.ndim == 0 else tuple(thresholds.tolist()),
         iou,
         class_aware,
         difficult,
