@@ -162,7 +162,7 @@ def test_the_real_mongod_on_a_damaged_folder(tmp_path):
 def test_one_database_for_several_processes(fifty):
     uri = server.start_database()
     assert server.status().state in ("database", "ready")
-    code = "from analysis.fiftyone import server; print(server.start_database())"
+    code = "from analysis.fiftyone.service import server; print(server.start_database())"
     children = [
         subprocess.Popen(
             [sys.executable, "-c", code],
